@@ -1,0 +1,77 @@
+# Everything from a bare machine with Python 3.11 or newer and make: `make demo`, then `make test`.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := overnight jobs worker scheduler sandbox migrations
+# Doubly quiet: what a machine's own pip configuration warns about is no news here.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	--extra postgres pyproject.toml
+
+help:
+	@echo "make demo    rehearse a small batch against the sandbox; nothing is bought"
+	@echo "make test    set up, lint, type-check, run all tests"
+	@echo "make lint    everything of it but the tests"
+	@echo "make bench   measure throughput and loading; figures, no verdict"
+	@echo "make bench   how fast it is and what it costs this machine; takes some minutes"
+	@echo "make lock    choose new versions of the dependencies (needs uv)"
+	@echo "make clean   remove what make made; databases and images stay"
+
+demo: $(VENV)/.installed
+	$(BIN)/overnight run jobs/examples/sketch-mountains.yaml --api sandbox --yes
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --doctest-modules --cov --cov-report=term-missing:skip-covered \
+		tests jobs overnight worker scheduler sandbox
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/vulture --min-confidence 80 $(PACKAGES)
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.load --rows 100000 --database sqlite
+	$(BIN)/python -m benchmarks.load --rows 100000 --database postgresql
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.load --database sqlite
+	$(BIN)/python -m benchmarks.load --database postgresql
+
+# One environment for both: what the demo needs is a part of what the tests need.
+$(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# A name on the PATH may be a mere shim that starts nothing, so each is tried.
+$(VENV)/.made:
+	@for python in python3 python3.13 python3.12 python3.11 none; do \
+		$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
+	done; \
+	if [ $$python = none ]; then \
+		echo "make: Python 3.11 or newer is needed; on Debian or Ubuntu: apt install python3" >&2; exit 1; \
+	elif ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "make: $$python has no venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; \
+	fi; \
+	$$python -m venv $(VENV) && touch $@
+
+lock:
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --group dev --output-file requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Decides when: a Celery beat scheduler whose timetable is the job table. Never calls the API."""
