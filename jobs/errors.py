@@ -1,0 +1,132 @@
+"""What can go wrong, sorted by what to do next.
+
+Every error here carries one sentence fit to print. Which failure class a *job* ends in is another question:
+see ``failures``.
+
+    OvernightError                    a bug of ours unless a subclass says better          exit 70
+    ├── Mistake                       a person must change something first                 exit 2
+    │   └── Mistakes                  … several things, all told at once
+    ├── Unavailable                   database, broker, disk or API is not to be had       exit 69
+    ├── Halted                        the batch stands still; try later                    exit 75
+    └── ApiError                      what an API call came to; never leaves a task
+        ├── NotSent                   nothing left this machine: free to send again
+        ├── Throttled                 429: nothing may leave for ``wait`` seconds
+        ├── Blocked                   the account is refused, not the job
+        ├── Refused                   this very input is refused
+        ├── Unconfirmed               a create may have been accepted: look it up, never post again blindly
+        ├── Unanswered                a read came to nothing: look again later
+        ├── Missing                   the API does not know this prediction (perhaps: not yet)
+        ├── Unsupported               this API has no such call
+        └── DownloadError             an output could not be fetched
+            ├── Undelivered           try again while the URL lives
+            ├── Gone                  the URL is dead: ask for the prediction again
+            └── NotAnImage            what came is no whole image we accept
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class OvernightError(Exception):
+    """Anything that overnight can say in one sentence."""
+
+    exit_code = 70
+
+
+class Mistake(OvernightError):
+    """A person must change something first: usage, manifest, setting, token."""
+
+    exit_code = 2
+
+
+class Mistakes(Mistake):
+    """Several mistakes, told at once, one line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+class Unavailable(OvernightError):
+    """The database, the broker, the disk or the API is not to be had now."""
+
+    exit_code = 69
+
+
+class Halted(OvernightError):
+    """The batch stands still and will not move by itself; try later."""
+
+    exit_code = 75
+
+
+class ApiError(OvernightError):
+    """What an API call came to; settled inside the task that made it."""
+
+
+class NotSent(ApiError):
+    """Nothing left this machine: the call may be made again freely."""
+
+
+class Throttled(ApiError):
+    """The API answered 429: nothing may leave for ``wait`` seconds."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class BlockReason(StrEnum):
+    """Why an API refuses the account rather than a job."""
+
+    TOKEN = "token"  # noqa: S105  a word for the reason, not a secret
+    CREDIT = "credit"
+    QUOTA = "quota"
+    NOT_AN_API = "not-an-api"
+
+
+class Blocked(ApiError):
+    """The API refuses the account: 401, 402, 403 for quota, or the URL is no predictions API."""
+
+    def __init__(self, message: str, reason: BlockReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Refused(ApiError):
+    """This very input is refused; sending it again as it is changes nothing. ``error_class``: see ``failures``."""
+
+    def __init__(self, message: str, error_class: str = "invalid-input") -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+
+class Unconfirmed(ApiError):
+    """A create may have been accepted, and paid: look it up, never post again blindly."""
+
+
+class Unanswered(ApiError):
+    """A read came to nothing (time-out, cut wire, 5xx, unreadable body): look again later."""
+
+
+class Missing(ApiError):
+    """The API does not know this prediction; a fresh id may just be not known yet."""
+
+
+class Unsupported(ApiError):
+    """This API has no such call (404 or 405 on the collection itself)."""
+
+
+class DownloadError(ApiError):
+    """An output could not be fetched."""
+
+
+class Undelivered(DownloadError):
+    """The download broke off or was refused for now: try again while the URL lives."""
+
+
+class Gone(DownloadError):
+    """The URL is dead (403, 404, 410): ask for the prediction again."""
+
+
+class NotAnImage(DownloadError):
+    """What came is no whole image of an accepted format, or is over a cap."""
