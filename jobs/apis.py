@@ -1,0 +1,92 @@
+"""Which API a word or URL names, and which URLs are fit to carry a token. Pure; knows no HTTP."""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+SANDBOX = "sandbox"
+REPLICATE_HOST = "api.replicate.com"
+PRESETS = {
+    "quickrouter": "https://api.quickrouter.ai/replicate/v1",
+    "replicate": f"https://{REPLICATE_HOST}/v1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """A Replicate-compatible API. `url` has no trailing slash; the sandbox's is empty until it listens."""
+
+    name: str
+    url: str
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or self.name
+
+    @property
+    def is_sandbox(self) -> bool:
+        return self.name == SANDBOX
+
+    @property
+    def identity(self) -> str:
+        """What a batch remembers of its API: the sandbox listens elsewhere every night and is the same."""
+        return self.name if self.is_sandbox else self.url
+
+    @property
+    def is_replicate(self) -> bool:
+        return self.host == REPLICATE_HOST
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what is sent stays on this machine."""
+        return self.is_sandbox or _is_loopback(self.host)
+
+
+def parse(text: str) -> Api:
+    """Return the API that a word or a URL names; ValueError says what is wrong with it.
+
+    >>> parse("replicate")
+    Api(name='replicate', url='https://api.replicate.com/v1')
+    >>> parse("http://127.0.0.1:8500/v1/").url
+    'http://127.0.0.1:8500/v1'
+    """
+    text = text.strip()
+    if text == SANDBOX:
+        return Api(SANDBOX, "")
+    url = PRESETS.get(text, text).rstrip("/")
+    parts = _parts(url)
+    if mistake := _mistake(parts):
+        raise ValueError(mistake)
+    names = {preset: name for name, preset in PRESETS.items()}
+    return Api(names.get(url, parts.hostname or ""), url)
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # reading it is what checks it
+    except ValueError:
+        raise ValueError("this URL cannot be read") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        # Not echoed: a token pasted into the wrong variable would end up in a terminal and its log.
+        raise ValueError("not an API; write sandbox, quickrouter, replicate or a https:// URL")
+    return parts
+
+
+def _mistake(parts: SplitResult) -> str | None:
+    if not parts.geturl().isascii() or any(c <= " " for c in parts.geturl()):
+        return "a URL has no spaces and no letters outside ASCII"
+    if "@" in parts.netloc:
+        return "no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN"
+    if parts.query or parts.fragment:
+        return 'the URL ends before any "?" or "#"'
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        return "write https://; a token is sent unencrypted to this machine only"
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,84 @@
+"""Where database, broker and outputs are: URLs and folders as people write them. Touches no disk."""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL  # at run time only where a server is named: it costs 0.2 s
+
+_SQLITE = "sqlite:///"
+_POSTGRES = "postgresql+psycopg://"
+_BROKERS = ("redis://", "rediss://", "redis+socket://")
+
+
+def database(text: str, start: Path) -> str:
+    """Return an SQLAlchemy URL: SQLite with an absolute path, or PostgreSQL by psycopg."""
+    text = text.strip()
+    if text.startswith(_SQLITE):
+        return _SQLITE + str(_sqlite_file(text.removeprefix(_SQLITE), start))
+    for prefix in ("postgres://", "postgresql://", _POSTGRES):
+        if text.startswith(prefix):
+            return _POSTGRES + _server(text.removeprefix(prefix))
+    if "://" not in text and text:
+        raise ValueError(f"no database URL; for a file write sqlite:///{text}")
+    raise ValueError("no database URL; write sqlite:///FILE or postgresql://USER@HOST/NAME")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file behind a URL made by `database`; None for a server."""
+    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+
+
+def broker(text: str, database_url: str | None) -> str:
+    """Return a Redis URL; several hosts need a database that several hosts can write."""
+    text = text.strip()
+    if not text.startswith(_BROKERS):
+        raise ValueError("no Redis URL; write redis://HOST:6379/0")
+    _parsed(text)
+    if database_url and sqlite_path(database_url):
+        raise ValueError("workers on a broker need PostgreSQL; set OVERNIGHT_DATABASE_URL to postgresql://…")
+    return text
+
+
+def folder(text: str | Path, start: Path) -> Path:
+    """Return an absolute folder; a relative one starts at `start`."""
+    return (start / Path(text).expanduser()).resolve()
+
+
+def shown(url: str) -> str:
+    """Return a URL or file fit to print: no password, and no query, which may hold one as well.
+
+    >>> shown("postgresql+psycopg://me:secret@db/cats?sslpassword=secret")
+    'postgresql+psycopg://me:***@db/cats'
+    >>> shown("sqlite:////home/me/overnight.db")
+    '/home/me/overnight.db'
+    """
+    path = sqlite_path(url)
+    return str(path) if path else _parsed(url).set(query={}).render_as_string(hide_password=True)
+
+
+def _sqlite_file(written: str, start: Path) -> Path:
+    if written in {"", ":memory:"} or "?" in written:
+        raise ValueError("a file is needed, nothing else; write sqlite:///overnight.db")
+    path = folder(written, start)
+    if "?" in str(path):
+        raise ValueError(f'SQLite URLs cannot name {path}: choose a folder without "?"')
+    return path
+
+
+def _server(rest: str) -> str:
+    if importlib.util.find_spec("psycopg") is None:
+        raise ValueError("PostgreSQL needs psycopg; type: pip install 'overnight[postgres]'")
+    _parsed(_POSTGRES + rest)
+    return rest
+
+
+def _parsed(url: str) -> "URL":
+    """Return the parts of a server's URL; the message of SQLAlchemy's own error would repeat the password."""
+    from sqlalchemy import exc, make_url
+
+    try:
+        return make_url(url)
+    except (exc.ArgumentError, ValueError):
+        raise ValueError('this URL cannot be read; write "%40" for an @ in a password, and so on') from None

@@ -1,0 +1,258 @@
+"""What a person may set, read once: command line, environment (OVERNIGHT_…), `.env`, defaults, in this order.
+
+Every mistake is told at once, one line each, under the name it was written by. How one value is written is
+not answered here: see `written`, `apis`, `tokens` and `places`.
+"""
+
+import difflib
+from collections.abc import Container
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
+
+from jobs import apis, errors, places, times, tokens, written
+
+
+def _default(text: str, **more: Any) -> Any:
+    """Return a field whose default is written, and read, as a person would write it."""
+    return Field(text, **more)
+
+
+Seconds = Annotated[float, BeforeValidator(written.duration)]
+Whole = Annotated[int, BeforeValidator(written.whole)]
+Rate = Annotated[int | None, BeforeValidator(written.rate)]
+
+
+class Settings(BaseSettings):
+    """Everything that may be set; frozen, built by `load`, passed explicitly.
+
+    Durations are in seconds as a person gave them; code that waits takes them from `times`, where they are
+    scaled. Fields are checked in the order they stand in, and a later one may look at those before it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OVERNIGHT_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,  # compose files pass unset variables on as empty ones
+        extra="ignore",  # a .env serves other programs too; `_misspelt` refuses what looks like ours
+        frozen=True,
+    )
+
+    api: Annotated[apis.Api, NoDecode, BeforeValidator(apis.parse)] = _default(
+        "quickrouter", validation_alias="OVERNIGHT_API_URL"
+    )
+    database_url: str = Field("", repr=False)
+    broker_url: str | None = Field(None, repr=False)
+    output: Path = _default("")
+    creates_per_minute: Rate = _default("600")
+    reads_per_minute: Rate = _default("3000")
+    max_in_flight: Whole = _default("200")
+    max_attempts: Whole = _default("3")
+    post_deadline: Seconds = _default("20s")
+    lease: Seconds = _default("60s")
+    settle: Seconds = _default("120s")
+    prediction_deadline: Seconds = _default("30m")
+    price: Decimal | None = None
+    time_scale: Annotated[float, BeforeValidator(written.factor)] = _default("1")
+    when_unconfirmed: Literal["resubmit", "hold"] = "resubmit"
+    api_token: SecretStr | None = None
+    api_token_file: Annotated[tokens.Kept | None, NoDecode] = None
+    replicate_api_token: SecretStr | None = Field(None, validation_alias="REPLICATE_API_TOKEN")
+
+    @field_validator("database_url")
+    @classmethod
+    def _place_database(cls, text: str, info: ValidationInfo) -> str:
+        return places.database(text or f"sqlite:///overnight{_suffix(info)}.db", Path.cwd())
+
+    @field_validator("broker_url")
+    @classmethod
+    def _place_broker(cls, text: str | None, info: ValidationInfo) -> str | None:
+        return text and places.broker(text, info.data.get("database_url"))
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _place_output(cls, text: str, info: ValidationInfo) -> Path:
+        file = places.sqlite_path(info.data.get("database_url", ""))
+        return places.folder(text or f"outputs{_suffix(info)}", file.parent if file else Path.cwd())
+
+    @field_validator("lease", "settle")
+    @classmethod
+    def _outlast(cls, seconds: float, info: ValidationInfo) -> float:
+        before = "post_deadline" if info.field_name == "lease" else "lease"
+        if seconds <= info.data.get(before, 0):
+            least = written.as_duration(info.data[before])
+            # Otherwise an answer that is still on its way would be taken for none, and paid for again.
+            raise ValueError(
+                f"{written.as_duration(seconds)} must be longer than {_variable(before)}, {least}"
+            )
+        return seconds
+
+    @field_validator("price", mode="before")
+    @classmethod
+    def _read_price(cls, text: str | None) -> Decimal | None:
+        return None if text is None else written.price(text)
+
+    @field_validator("when_unconfirmed", mode="before")
+    @classmethod
+    def _choose(cls, text: str) -> str:
+        if text not in {"resubmit", "hold"}:
+            raise ValueError(f'"{text}" is no choice; write resubmit or hold')
+        return text
+
+    @field_validator("api_token", "replicate_api_token", mode="before")
+    @classmethod
+    def _read_token(cls, text: str | None) -> SecretStr | None:
+        return None if text is None else tokens.parse(text)
+
+    @field_validator("api_token_file", mode="before")
+    @classmethod
+    def _read_token_file(cls, text: str | None, info: ValidationInfo) -> tokens.Kept | None:
+        if text and info.data.get("api_token"):
+            raise ValueError("OVERNIGHT_API_TOKEN is set as well; keep one of the two")
+        return tokens.read(places.folder(text, Path.cwd())) if text else None
+
+    @property
+    def api_name(self) -> str:
+        return self.api.name
+
+    @property
+    def api_url(self) -> str:
+        return self.api.url
+
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file; None on a server."""
+        return places.sqlite_path(self.database_url)
+
+    @property
+    def log_path(self) -> Path:
+        """The log file: beside the SQLite database, or in the current folder."""
+        return (self.database_path or Path("overnight").resolve()).with_suffix(".log")
+
+    @property
+    def times(self) -> times.Times:
+        return times.Times(
+            post_deadline=self.post_deadline,
+            lease=self.lease,
+            settle=self.settle,
+            prediction_deadline=self.prediction_deadline,
+        ).scaled(self.time_scale)
+
+    @property
+    def token(self) -> SecretStr | None:
+        """The token that may be sent to `api`; None if there is none, or only another API's."""
+        found = self._written_token()
+        return found if found and tokens.may_go_to(self.api, found) else None
+
+    def require_token(self) -> SecretStr:
+        """Return the token, or say what to do about it."""
+        if self.token:
+            return self.token
+        if self._written_token():
+            raise errors.Mistake(
+                f"a Replicate token (r8_…) is not sent to {self.api.host}; add --api replicate"
+            )
+        raise errors.Mistake(
+            f"no token for {self.api.host}: set OVERNIGHT_API_TOKEN in the environment or in .env, "
+            "or rehearse with --api sandbox"
+        )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every token at hand, for whoever must keep them out of a text."""
+        kept = self.api_token_file.token if self.api_token_file else None
+        return tuple(t.get_secret_value() for t in (self.api_token, kept, self.replicate_api_token) if t)
+
+    def warnings(self) -> list[str]:
+        """Return what is no mistake and yet worth a line before the first purchase."""
+        exposed = self.api_token_file and tokens.exposure(self.api_token_file.path)
+        return [exposed] if exposed else []
+
+    def at(self, url: str) -> "Settings":
+        """Return the same settings with the URL at which the sandbox now listens."""
+        return self.model_copy(update={"api": apis.Api(self.api.name, url)})
+
+    def _written_token(self) -> SecretStr | None:
+        if self.api.is_sandbox:
+            return tokens.MADE_UP
+        kept = self.api_token_file.token if self.api_token_file else None
+        return self.api_token or kept or (self.replicate_api_token if self.api.is_replicate else None)
+
+
+def load(
+    database: str | None = None,
+    output: str | None = None,
+    api: str | None = None,
+    when_unconfirmed: str | None = None,
+) -> Settings:
+    """Read all settings, or raise every mistake at once; an argument is what the command line said."""
+    typed: dict[str, Any] = {
+        "database_url": database,
+        "output": output,
+        "OVERNIGHT_API_URL": api,
+        "when_unconfirmed": when_unconfirmed,
+    }
+    given = {name: text for name, text in typed.items() if text is not None}
+    try:
+        mistakes = _misspelt()
+        settings = Settings(**given)
+    except ValidationError as error:
+        # Without `from None` the traceback would show the input, and a token may be part of it.
+        raise errors.Mistakes([*mistakes, *(_sentence(dict(one), given) for one in error.errors())]) from None
+    except (OSError, UnicodeError) as error:
+        raise errors.Mistake(f"{Path('.env').resolve()}: cannot be read: {error}") from None
+    if mistakes:
+        raise errors.Mistakes(mistakes)
+    return settings
+
+
+def variables() -> dict[str, str]:
+    """Return each variable's name with its field's, in the order of the fields."""
+    return {_variable(field): field for field in Settings.model_fields}
+
+
+def _variable(field: str) -> str:
+    return str(Settings.model_fields[field].validation_alias or f"OVERNIGHT_{field.upper()}")
+
+
+_OPTIONS = {
+    "OVERNIGHT_API_URL": "--api",
+    "database_url": "--database",
+    "output": "--output",
+    "when_unconfirmed": "--when-unconfirmed",
+}
+
+
+def _sentence(mistake: dict[str, Any], given: Container[str]) -> str:
+    place = str(mistake["loc"][0])
+    name = _OPTIONS[place] if place in given else place if place.isupper() else _variable(place)
+    return f"{name}: {mistake['ctx']['error']}"
+
+
+def _misspelt() -> list[str]:
+    """Name what looks like a setting of ours and is none, or has no value: it would silently do nothing."""
+    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    known = variables()
+    lines = []
+    for name, value in sorted((name.upper(), value) for name, value in found.items()):
+        if name in known and value is None:
+            lines.append(f"{name}: no value in .env; write {name}=…")
+        elif name.startswith("OVERNIGHT_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+            lines.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    return lines
+
+
+def _suffix(info: ValidationInfo) -> str:
+    """Keep a rehearsal's files apart from the real ones."""
+    return "-sandbox" if "api" in info.data and info.data["api"].is_sandbox else ""

@@ -1,0 +1,332 @@
+"""Settings as a person writes them: in the environment, in .env, on the command line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import errors, settings, tokens, written
+
+
+@pytest.fixture(autouse=True)
+def _bare_folder(tmp_path, monkeypatch):
+    """Run in an empty folder, without a setting of the developer's own."""
+    for name in settings.variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def mistakes(**typed):
+    with pytest.raises(errors.Mistakes) as caught:
+        settings.load(**typed)
+    return list(caught.value.lines)
+
+
+def test_the_defaults_are_those_of_the_design(tmp_path):
+    given_nothing = settings.load()
+    assert given_nothing.api_url == "https://api.quickrouter.ai/replicate/v1"
+    assert given_nothing.database_path == tmp_path / "overnight.db"
+    assert given_nothing.output == tmp_path / "outputs"
+    assert given_nothing.log_path == tmp_path / "overnight.log"
+    assert (given_nothing.creates_per_minute, given_nothing.reads_per_minute) == (600, 3000)
+    assert (given_nothing.max_in_flight, given_nothing.max_attempts) == (200, 3)
+    assert (given_nothing.post_deadline, given_nothing.lease, given_nothing.settle) == (20, 60, 120)
+    assert given_nothing.prediction_deadline == 1800
+    assert given_nothing.price is None
+    assert given_nothing.broker_url is None
+    assert given_nothing.when_unconfirmed == "resubmit"
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        settings.load().lease = 3
+
+
+def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("OVERNIGHT_LEASE=70s\nOVERNIGHT_SETTLE=5m\nOVERNIGHT_API_URL=replicate\n")
+    monkeypatch.setenv("OVERNIGHT_LEASE", "80s")
+    monkeypatch.setenv("OVERNIGHT_OUTPUT", "a")
+    chosen = settings.load(output="b")
+    assert (chosen.lease, chosen.settle, chosen.output) == (80, 300, tmp_path / "b")
+    assert chosen.api_name == "replicate"
+
+
+def test_every_mistake_is_told_at_once_under_the_name_it_was_written_by(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_LEASE", "abc")
+    monkeypatch.setenv("OVERNIGHT_PRICE", "0,0093")
+    monkeypatch.setenv("OVERNIGHT_MAX_IN_FLIGHT", "0")
+    assert mistakes(api="quickruter", when_unconfirmed="maybe") == [
+        "--api: not an API; write sandbox, quickrouter, replicate or a https:// URL",
+        'OVERNIGHT_MAX_IN_FLIGHT: "0" is no whole number from 1 to 999999999',
+        'OVERNIGHT_LEASE: "abc" is no duration; write 60s, 5m or 1h',
+        'OVERNIGHT_PRICE: "0,0093" is no price; write the cost of one job with a point, as in 0.0093',
+        '--when-unconfirmed: "maybe" is no choice; write resubmit or hold',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("OVERNIGHT_SETTLE", "0"),
+        ("OVERNIGHT_SETTLE", "-5s"),
+        ("OVERNIGHT_PREDICTION_DEADLINE", "1h 30m"),
+        ("OVERNIGHT_MAX_ATTEMPTS", "three"),
+        ("OVERNIGHT_CREATES_PER_MINUTE", "0"),
+        ("OVERNIGHT_READS_PER_MINUTE", "1e3"),
+        ("OVERNIGHT_PRICE", "nan"),
+        ("OVERNIGHT_PRICE", "-1"),
+        ("OVERNIGHT_TIME_SCALE", "0"),
+        ("OVERNIGHT_TIME_SCALE", "Infinity"),
+        ("OVERNIGHT_WHEN_UNCONFIRMED", "Hold"),
+        ("OVERNIGHT_OUTPUT", "bad\0name"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_one_line_with_its_name(name, text, tmp_path, monkeypatch):
+    if "\0" in text:  # no environment can hold it, a file can
+        (tmp_path / ".env").write_text(f"{name}={text}\n")
+    else:
+        monkeypatch.setenv(name, text)
+    [line] = mistakes()
+    assert line.startswith(f"{name}: ")
+
+
+def test_a_misspelt_setting_is_a_mistake_with_the_nearest_name(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("OVERNIGHT_MAX_IN_FLIGT=3\nPOSTGRES_PASSWORD=x\n")
+    monkeypatch.setenv("OVERNIGHT_COLOUR", "red")
+    assert mistakes() == [
+        "OVERNIGHT_COLOUR: no such setting",
+        "OVERNIGHT_MAX_IN_FLIGT: no such setting; did you mean OVERNIGHT_MAX_IN_FLIGHT?",
+    ]
+
+
+def test_a_name_without_a_value_in_the_file_is_a_mistake(tmp_path):
+    (tmp_path / ".env").write_text("OVERNIGHT_LEASE\n")
+    assert mistakes() == ["OVERNIGHT_LEASE: no value in .env; write OVERNIGHT_LEASE=…"]
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "")
+    assert settings.load().broker_url is None
+
+
+def test_a_file_that_is_no_text_is_a_mistake(tmp_path):
+    (tmp_path / ".env").write_bytes(b"OVERNIGHT_LEASE=\xff\n")
+    with pytest.raises(errors.Mistake, match=r"\.env: cannot be read"):
+        settings.load()
+
+
+def test_rates_may_be_unlimited(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_CREATES_PER_MINUTE", "unlimited")
+    assert settings.load().creates_per_minute is None
+
+
+def test_a_deadline_must_end_before_the_lease_and_the_lease_before_the_settle_time(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_POST_DEADLINE", "60s")
+    monkeypatch.setenv("OVERNIGHT_SETTLE", "1m")
+    assert mistakes() == ["OVERNIGHT_LEASE: 1m must be longer than OVERNIGHT_POST_DEADLINE, 1m"]
+    monkeypatch.delenv("OVERNIGHT_POST_DEADLINE")
+    assert mistakes() == ["OVERNIGHT_SETTLE: 1m must be longer than OVERNIGHT_LEASE, 1m"]
+
+
+def test_one_factor_scales_every_time_and_leaves_the_settings_as_written(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_TIME_SCALE", "0.05")
+    monkeypatch.setenv("OVERNIGHT_SETTLE", "200s")
+    scaled = settings.load()
+    assert scaled.settle == 200
+    assert scaled.times.settle == pytest.approx(10)
+    assert scaled.times.proof_window == pytest.approx(150)
+    assert scaled.times.canary == pytest.approx(1.5)
+
+
+def test_a_relative_output_starts_at_the_database_and_not_at_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_OUTPUT", "pictures")
+    assert settings.load(database="sqlite:///nights/a.db").output == tmp_path / "nights" / "pictures"
+    assert settings.load(database="postgresql://db/a").output == tmp_path / "pictures"
+    assert settings.load(output="/srv/pictures").output.is_absolute()
+
+
+@pytest.mark.parametrize(
+    "text", ["postgres://me@db/a", "postgresql://me@db/a", "postgresql+psycopg://me@db/a"]
+)
+def test_postgresql_is_reached_by_psycopg_however_its_url_begins(text):
+    assert settings.load(database=text).database_url == "postgresql+psycopg://me@db/a"
+    assert settings.load(database=text).database_path is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///a.db?mode=ro",
+        "overnight.db",
+        "mysql://me:hunter2@db/a",
+        "postgresql+asyncpg://me:hunter2@db/a",
+        "postgresql://me:hunter2@db:port/a",
+    ],
+)
+def test_a_database_we_cannot_use_is_a_mistake_that_keeps_the_password(text):
+    [line] = mistakes(database=text)
+    assert line.startswith("--database: ")
+    assert "hunter2" not in line
+
+
+def test_postgresql_without_its_driver_says_what_to_install(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert mistakes(database="postgresql://db/a") == [
+        "--database: PostgreSQL needs psycopg; type: pip install 'overnight[postgres]'"
+    ]
+
+
+def test_a_broker_needs_a_database_that_several_hosts_can_write(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://broker:6379/0")
+    assert settings.load(database="postgresql://db/a").broker_url == "redis://broker:6379/0"
+    [line] = mistakes()
+    assert line.startswith("OVERNIGHT_BROKER_URL: ")
+    assert "PostgreSQL" in line
+
+
+def test_another_broker_than_redis_is_a_mistake(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "amqp://me:hunter2@broker")
+    [line] = mistakes(database="postgresql://db/a")
+    assert line == "OVERNIGHT_BROKER_URL: no Redis URL; write redis://HOST:6379/0"
+
+
+def test_passwords_are_in_no_printed_form(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://:hunter2@broker")
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", "hunter2")
+    assert "hunter2" not in repr(settings.load(database="postgresql://me:hunter2@db/a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "name"),
+    [
+        ("replicate", "https://api.replicate.com/v1", "replicate"),
+        ("https://api.replicate.com/v1/", "https://api.replicate.com/v1", "replicate"),
+        ("https://gateway.example/replicate/v1/", "https://gateway.example/replicate/v1", "gateway.example"),
+        ("http://127.0.0.1:8500/v1", "http://127.0.0.1:8500/v1", "127.0.0.1"),
+        ("http://[::1]:8500/v1", "http://[::1]:8500/v1", "::1"),
+        ("http://localhost/v1", "http://localhost/v1", "localhost"),
+    ],
+)
+def test_an_api_is_a_preset_or_a_url_without_its_last_slash(text, url, name):
+    chosen = settings.load(api=text)
+    assert (chosen.api_url, chosen.api_name) == (url, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://gateway.example/v1",
+        "http://127.0.0.1.example/v1",
+        "https://me:hunter2@gateway.example/v1",
+        "https://gateway.example/v1?key=hunter2",
+        "https://gateway.example/v1#hunter2",
+        "https://gateway.example:port/v1",
+        "https://gate way.example/v1",
+        "ftp://gateway.example",
+        "https://",
+        "r8_hunter2",
+    ],
+)
+def test_a_url_unfit_to_carry_a_token_is_a_mistake_that_does_not_repeat_it(text):
+    [line] = mistakes(api=text)
+    assert line.startswith("--api: ")
+    assert "hunter2" not in line
+
+
+def test_a_rehearsal_has_a_token_a_database_and_outputs_of_its_own(tmp_path):
+    rehearsal = settings.load(api="sandbox")
+    assert rehearsal.database_path == tmp_path / "overnight-sandbox.db"
+    assert rehearsal.output == tmp_path / "outputs-sandbox"
+    assert rehearsal.require_token() == tokens.MADE_UP
+    assert rehearsal.at("http://127.0.0.1:8500/v1").api_url == "http://127.0.0.1:8500/v1"
+    assert rehearsal.at("http://127.0.0.1:8500/v1").api_name == "sandbox"
+
+
+def test_a_rehearsal_uses_a_database_that_was_named(tmp_path):
+    rehearsal = settings.load(api="sandbox", database="sqlite:///mine.db", output="here")
+    assert (rehearsal.database_path, rehearsal.output) == (tmp_path / "mine.db", tmp_path / "here")
+
+
+def test_a_rehearsal_never_gets_a_real_token(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", "real")
+    assert settings.load(api="sandbox").require_token() == tokens.MADE_UP
+
+
+def test_our_token_serves_whatever_api_is_named(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", "own")
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_theirs")
+    assert settings.load().require_token().get_secret_value() == "own"
+    assert settings.load(api="replicate").require_token().get_secret_value() == "own"
+
+
+def test_replicates_variable_serves_replicate_alone(monkeypatch):
+    monkeypatch.setenv("REPLICATE_API_TOKEN", "r8_theirs")
+    assert settings.load(api="replicate").require_token().get_secret_value() == "r8_theirs"
+    assert settings.load().token is None
+    assert settings.load(api="http://127.0.0.1/v1").token is None
+
+
+def test_a_replicate_token_goes_to_no_other_host(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", "r8_theirs")
+    stranger = settings.load(api="https://api.replicate.com.example/v1")
+    assert stranger.token is None
+    with pytest.raises(errors.Mistake) as caught:
+        stranger.require_token()
+    assert "--api replicate" in str(caught.value)
+    assert "r8_theirs" not in str(caught.value)
+    assert settings.load(api="http://127.0.0.1:8500/v1").token is not None
+
+
+def test_without_a_token_one_is_told_what_to_set():
+    with pytest.raises(errors.Mistake, match=r"OVERNIGHT_API_TOKEN.*--api sandbox"):
+        settings.load().require_token()
+
+
+@pytest.mark.parametrize("text", ["two words", "new\nline", "tab\there", "schlüssel"])
+def test_a_token_unfit_for_a_header_is_refused_unseen(text, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", text)
+    [line] = mistakes()
+    assert line == "OVERNIGHT_API_TOKEN: a token has no spaces, no line ends and no letters outside ASCII"
+
+
+def test_a_token_file_gives_its_first_line(tmp_path, monkeypatch):
+    kept = tmp_path / "token"
+    kept.write_text("own\nsecond line\n")
+    kept.chmod(0o600)
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", "token")
+    chosen = settings.load()
+    assert chosen.require_token().get_secret_value() == "own"
+    assert chosen.secrets == ("own",)
+    assert chosen.warnings() == []
+    kept.chmod(0o644)
+    assert chosen.warnings() == [f"every user of this machine can read the token; type: chmod 600 {kept}"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
+def test_a_token_file_that_gives_no_token_is_a_mistake(content, tmp_path, monkeypatch):
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", "token")
+    [line] = mistakes()
+    assert line.startswith("OVERNIGHT_API_TOKEN_FILE: ")
+
+
+def test_a_token_and_a_token_file_at_once_are_a_mistake(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN", "own")
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", "token")
+    [line] = mistakes()
+    assert line.startswith("OVERNIGHT_API_TOKEN_FILE: ")
+
+
+@given(st.integers(min_value=1, max_value=10**8))
+def test_a_duration_is_read_as_it_is_written(seconds):
+    assert written.duration(written.as_duration(seconds)) == seconds
+
+
+@given(st.text())
+def test_any_text_is_a_duration_or_one_sentence(text):
+    try:
+        assert written.duration(text) > 0
+    except ValueError as error:
+        assert "is no" in str(error)  # noqa: PT017  most texts are none, a few are
