@@ -1,0 +1,112 @@
+"""How transactions are opened, and what time it is. Which rows they touch is the writers' question.
+
+A `write` is a short unit of work; no HTTP call is ever made inside one.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import errors, places
+
+_BUSY_MS = 30_000
+
+
+class Database:
+    """One SQLAlchemy engine with two ways in: `read` and `write`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # SQLite's own busy handler sleeps and starves; inside one process a lock is fair and cheap.
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None on a server."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Open a transaction that only reads: one snapshot, never in a writer's way."""
+        with _unavailable(self.url), self.engine.connect() as connection:
+            if not self.is_sqlite:  # told with BEGIN, forgotten when the connection goes back to the pool
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Open a transaction that writes; it commits at the end of the block or not at all."""
+        with _unavailable(self.url), self._turn, self.engine.connect() as connection:
+            connection.execution_options(overnight_writes=True)
+            with connection.begin():
+                yield connection
+
+    def forget_connections(self) -> None:
+        """Drop inherited connections after a fork without closing the parent's sockets."""
+        self.engine.dispose(close=False)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def now(connection: sa.Connection) -> datetime:
+    """Return the time that leases are measured by: the server's, or this machine's for a SQLite file."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = connection.execute(sa.select(sa.func.now())).scalar_one()
+    return moment.astimezone(UTC)
+
+
+@contextmanager
+def _unavailable(url: sa.URL) -> Iterator[None]:
+    """Say in one sentence that the database is not to be had."""
+    try:
+        yield
+    except sa.exc.DatabaseError as error:
+        # The bare class is what a damaged SQLite file raises; its other subclasses are faults of a statement.
+        if type(error) not in {sa.exc.DatabaseError, sa.exc.OperationalError}:
+            raise
+        where = places.shown(url.render_as_string(hide_password=False))
+        reason = str(error.orig).strip().splitlines()[0]
+        raise errors.Unavailable(f"database {where}: {reason}") from error
+
+
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # the driver would open DEFERRED transactions of its own
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: an intent whose commit could vanish in a power cut would be a prediction nobody looks for.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # DEFERRED writers deadlock when two upgrade; IMMEDIATE ones queue.
+        writes = connection.get_execution_options().get("overnight_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+
+    return engine
+
+
+def _postgres_engine(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(
+        url,
+        pool_pre_ping=True,  # a connection that a restart of the server killed is found before it is used
+        pool_size=8,
+        max_overflow=4,
+        # A plan that was made while a table was empty is kept for ever otherwise: ten times slower an hour later.
+        connect_args={"connect_timeout": 5, "prepare_threshold": None},
+    )

@@ -1,0 +1,273 @@
+"""The tables: what is remembered, and which lies the database itself refuses.
+
+SQLAlchemy Core, no ORM. Nothing cascades: rows that cost money are never deleted as a side effect.
+Who writes: `lifecycle` jobs, attempts and outputs; `batches` batches and events; `accounts` accounts.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from jobs import states
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+class Utc(sa.types.TypeDecorator[datetime]):
+    """A moment: aware and in UTC on our side; SQLite, which has no such type, keeps it without the zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002  the base class's signature
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER is a rowid in SQLite
+Json = sa.JSON().with_variant(postgresql.JSONB, "postgresql")
+
+
+def _one_of(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{word}'" for word in words)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+def _words(words: frozenset[Any]) -> str:
+    return ", ".join(f"'{word}'" for word in sorted(words))
+
+
+_FINAL = _words(states.FINAL)
+_OPEN = _words(states.OPEN_PHASES)
+_UNSETTLED = _words(states.UNSETTLED_PHASES)
+
+batches = sa.Table(
+    "batches",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("folder", sa.Text, nullable=False, unique=True),
+    sa.Column("api", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("pause_reason", sa.String(16)),
+    sa.Column("pause_detail", sa.Text),
+    sa.Column("options", Json, nullable=False),
+    sa.Column("manifest_path", sa.Text),
+    sa.Column("manifest_sha256", sa.String(64)),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("opened_at", Utc),
+    sa.Column("finished_at", Utc),
+    _one_of("state", states.BatchState),
+    sa.CheckConstraint("(state = 'paused') = (pause_reason IS NOT NULL)", name="pause_has_a_reason"),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("batch_id", Id, sa.ForeignKey("batches.id"), nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("stem", sa.Text, nullable=False),
+    sa.Column("row", sa.Integer),
+    sa.Column("row_digest", sa.String(32), nullable=False),
+    sa.Column("image", sa.Text, nullable=False),
+    sa.Column("input", Json, nullable=False),
+    sa.Column("version", sa.Text, nullable=False),
+    # Made by us, so that nobody else can have sent it: only such a prediction may ever be cancelled as an orphan.
+    sa.Column("own_seed", sa.Boolean, nullable=False),
+    sa.Column("labels", Json, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("due_at", Utc),
+    # The fence. No foreign key: the attempt already points at its job; two pointers would need each other.
+    sa.Column("attempt_id", Id),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("absences", sa.Integer, nullable=False),
+    sa.Column("cancel_requested_at", Utc),
+    sa.Column("error_class", sa.String(32)),
+    sa.Column("error_message", sa.Text),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("finished_at", Utc),
+    sa.UniqueConstraint("batch_id", "key"),
+    _one_of("state", states.State),
+    sa.CheckConstraint(f"(state IN ({_FINAL})) = (finished_at IS NOT NULL)", name="final_has_an_end"),
+    sa.CheckConstraint(f"(state IN ({_FINAL})) = (due_at IS NULL)", name="final_is_never_due"),
+    sa.CheckConstraint("(state = 'failed') = (error_class IS NOT NULL)", name="failed_has_a_class"),
+    sa.CheckConstraint(
+        f"state NOT IN ({_OPEN}) OR attempt_id IS NOT NULL", name="open_has_an_attempt"
+    ),  # an open attempt's phase is its job's state, word for word
+)
+# Two keys that differ only in case would be one file on half of the world's disks.
+sa.Index("jobs_one_file_name", jobs.c.batch_id, sa.func.lower(jobs.c.stem), unique=True)
+sa.Index(
+    "jobs_due",
+    jobs.c.state,
+    jobs.c.due_at,
+    sqlite_where=sa.text("due_at IS NOT NULL"),
+    postgresql_where=sa.text("due_at IS NOT NULL"),
+)
+sa.Index(
+    "jobs_to_release",
+    jobs.c.batch_id,
+    jobs.c.priority.desc(),
+    jobs.c.id,
+    sqlite_where=sa.text("state = 'pending'"),
+    postgresql_where=sa.text("state = 'pending'"),
+)
+sa.Index("jobs_counted", jobs.c.batch_id, jobs.c.state, jobs.c.error_class)
+sa.Index(
+    "jobs_to_cancel",
+    jobs.c.cancel_requested_at,
+    sqlite_where=sa.text("cancel_requested_at IS NOT NULL"),
+    postgresql_where=sa.text("cancel_requested_at IS NOT NULL"),
+)
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("api", sa.Text, nullable=False),
+    sa.Column("can_list", sa.Boolean),
+    sa.Column("list_missing_at", Utc),
+    sa.Column("creates_tokens", sa.Double, nullable=False),
+    sa.Column("reads_tokens", sa.Double, nullable=False),
+    sa.Column("refilled_at", Utc, nullable=False),
+    sa.Column("not_before", Utc),
+    sa.Column("rate", sa.Double),
+    sa.Column("throttled_at", Utc),
+    sa.Column("breaker", sa.String(16), nullable=False),
+    sa.Column("breaker_reason", sa.Text),
+    sa.Column("breaker_at", Utc),
+    sa.Column("probe_at", Utc),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failing_since", Utc),
+    sa.Column("failing", sa.String(16)),
+    sa.Column("seen_at", Utc, nullable=False),
+    sa.CheckConstraint("breaker IN ('closed', 'outage', 'blocked')", name="breaker_known"),
+    sa.CheckConstraint("(breaker = 'closed') = (breaker_reason IS NULL)", name="breaker_has_a_reason"),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("input", Json, nullable=False),
+    sa.Column("input_digest", sa.String(32), nullable=False),
+    sa.Column("prediction_id", sa.Text, unique=True),
+    sa.Column("intended_at", Utc, nullable=False),
+    sa.Column("sent_at", Utc),
+    sa.Column("accepted_at", Utc),
+    sa.Column("produced_at", Utc),
+    sa.Column("absent_at", Utc),
+    sa.Column("finished_at", Utc),
+    sa.Column("cancel_sent_at", Utc),
+    sa.Column("predict_time", sa.Double),
+    sa.Column("cost", sa.Double),
+    sa.Column("possibly_paid", sa.Boolean, nullable=False),
+    sa.Column("error_class", sa.String(32)),
+    sa.Column("error_message", sa.Text),
+    sa.UniqueConstraint("job_id", "number"),
+    _one_of("phase", states.Phase),
+    sa.CheckConstraint(f"(phase IN ({_OPEN})) = (finished_at IS NULL)", name="closed_has_an_end"),
+    sa.CheckConstraint(
+        "phase NOT IN ('running', 'collecting', 'succeeded', 'orphan') OR prediction_id IS NOT NULL",
+        name="bought_has_an_id",
+    ),
+)
+sa.Index(
+    "attempts_one_open",
+    attempts.c.job_id,
+    unique=True,
+    sqlite_where=sa.text(f"phase IN ({_OPEN})"),
+    postgresql_where=sa.text(f"phase IN ({_OPEN})"),
+)
+# Two sends that the list could not tell apart must not both be open to doubt.
+sa.Index(
+    "attempts_one_unsettled_twin",
+    attempts.c.account_id,
+    attempts.c.input_digest,
+    unique=True,
+    sqlite_where=sa.text(f"phase IN ({_UNSETTLED})"),
+    postgresql_where=sa.text(f"phase IN ({_UNSETTLED})"),
+)
+sa.Index("attempts_to_match", attempts.c.input_digest)
+sa.Index(
+    "attempts_orphaned",
+    attempts.c.id,
+    sqlite_where=sa.text("phase = 'orphan' AND cancel_sent_at IS NULL"),
+    postgresql_where=sa.text("phase = 'orphan' AND cancel_sent_at IS NULL"),
+)
+
+outputs = sa.Table(
+    "outputs",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), nullable=False),
+    sa.Column("attempt_id", Id, sa.ForeignKey("attempts.id"), nullable=False),
+    sa.Column("index", sa.Integer, nullable=False),
+    sa.Column("url", sa.Text),  # null: the reply carried the image itself; the prediction is asked again
+    sa.Column("path", sa.Text, unique=True),  # relative to OUTPUT; null until the file is there
+    sa.Column("media_type", sa.String(32)),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("sha256", sa.String(64)),
+    sa.Column("collected_at", Utc),
+    sa.UniqueConstraint("attempt_id", "index"),
+    sa.CheckConstraint(
+        "(path IS NULL) = (collected_at IS NULL) AND (path IS NULL) = (sha256 IS NULL)", name="file_is_whole"
+    ),
+)
+sa.Index("outputs_of_job", outputs.c.job_id)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("batch_id", Id, sa.ForeignKey("batches.id")),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("detail", sa.Text),
+)
+sa.Index("events_of_batch", events.c.batch_id, events.c.id)
+
+# One line per job for the user's own SQL. A revision that changes it carries a frozen copy, as 0001 does.
+RESULTS_VIEW = """
+CREATE VIEW results AS
+SELECT b.name AS batch, j.key, j.row, j.state, j.image, j.input, j.version, j.labels, j.priority,
+       j.attempts, j.error_class, j.error_message, a.prediction_id, a.predict_time, a.cost,
+       (SELECT count(*) FROM outputs o WHERE o.attempt_id = j.attempt_id AND o.path IS NOT NULL) AS images,
+       (SELECT o.path FROM outputs o WHERE o.attempt_id = j.attempt_id AND o."index" = 0) AS path,
+       j.created_at, j.finished_at
+FROM jobs j
+JOIN batches b ON b.id = j.batch_id
+LEFT JOIN attempts a ON a.id = j.attempt_id
+"""
+
+
+def create(connection: sa.Connection) -> None:
+    """Create every table and the view at once: what the migrations must come to, step by step."""
+    metadata.create_all(connection)
+    connection.exec_driver_sql(RESULTS_VIEW)
