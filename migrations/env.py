@@ -1,0 +1,76 @@
+"""How Alembic meets a database: one connection of its own, one transaction, one upgrade at a time.
+
+Alembic runs this file; `schema.upgrade` leaves the `Database` in the configuration's attributes.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+from alembic import context
+
+from jobs import errors
+from jobs.database import Database
+
+_UPGRADE_LOCK = 20_261_123  # advisory locks are per database; any number that means only this
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[sa.Connection]:
+    """Open a transaction that keeps every other upgrade waiting; all revisions take effect at its end, or none."""
+    with database.engine.connect() as connection:
+        connection.detach()  # it never returns to the pool, so its settings reach nobody else
+        if database.is_sqlite:
+            _ignore_foreign_keys(connection)
+        connection.execution_options(overnight_writes=True)
+        with connection.begin():
+            if not database.is_sqlite:
+                _take_turn(connection)
+            yield connection
+
+
+def _ignore_foreign_keys(connection: sa.Connection) -> None:
+    """Let SQLite drop and rebuild a table that others point at; it only listens outside a transaction.
+
+    With foreign keys on, the drop of a rebuilt table deletes its rows first, and what hangs on them.
+    """
+    connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
+
+
+def _take_turn(connection: sa.Connection) -> None:
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+    # An ALTER TABLE that waits for one long reader makes every later reader wait behind it: rather give up.
+    connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+
+
+def _run(connection: sa.Connection) -> None:
+    """Apply the revisions without the view in their way: neither database alters a column that a view shows."""
+    context.configure(connection=connection)
+    connection.exec_driver_sql("DROP VIEW IF EXISTS results")
+    context.run_migrations()
+    connection.exec_driver_sql(_newest_view())
+
+
+def _newest_view() -> str:
+    modules = (script.module for script in context.script.walk_revisions())
+    text: str = next(module.RESULTS_VIEW for module in modules if hasattr(module, "RESULTS_VIEW"))
+    return text
+
+
+def _check_foreign_keys(connection: sa.Connection) -> None:
+    lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if lost:
+        raise errors.OvernightError(
+            f"the upgrade would leave {len(lost)} rows without what they belong to, "
+            f"the first in {lost[0][0]}; nothing was changed"
+        )
+
+
+def _upgrade(database: Database) -> None:
+    with _alone(database) as connection:
+        _run(connection)
+        if database.is_sqlite:
+            _check_foreign_keys(connection)
+
+
+_upgrade(context.config.attributes["database"])

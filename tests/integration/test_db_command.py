@@ -1,0 +1,95 @@
+"""`overnight db` as a person types it: what it says, what it leaves behind, and its exit codes."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+
+from jobs.database import Database
+from migrations import schema
+
+
+@pytest.fixture
+def overnight(tmp_path):
+    """Run the command in a folder of its own, with no setting but those on its line."""
+
+    def run(*arguments, **variables):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
+        paths = os.pathsep.join(path for path in sys.path if path)
+        return subprocess.run(
+            [sys.executable, "-m", "overnight", *arguments],
+            cwd=tmp_path,
+            env=clean | {"PYTHONPATH": paths} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+def test_upgrade_creates_the_file_and_says_from_what_to_what(overnight, tmp_path):
+    done = overnight("db", "upgrade")
+    path = tmp_path / "overnight.db"
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"{path}: from nothing to revision {schema.HEAD}\n"
+    assert path.exists()
+    again = overnight("db", "upgrade")
+    assert again.stderr == f"{path} is at revision {schema.HEAD}: nothing to do\n"
+
+
+def test_upgrade_and_check_work_on_postgresql(overnight, empty_postgres_url):
+    assert overnight("db", "check", OVERNIGHT_DATABASE_URL=empty_postgres_url).returncode == 69
+    assert overnight("db", "upgrade", OVERNIGHT_DATABASE_URL=empty_postgres_url).returncode == 0
+    assert overnight("db", "check", OVERNIGHT_DATABASE_URL=empty_postgres_url).returncode == 0
+
+
+def test_check_of_a_database_that_fits_ends_with_0(overnight, sqlite_url):
+    assert overnight("db", "check", "--database", sqlite_url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("revision", "advice"), [("0000", "type: overnight db upgrade"), ("9999", "upgrade this program")]
+)
+def test_check_of_another_revision_ends_with_69_in_one_line(overnight, sqlite_url, revision, advice):
+    database = Database(sqlite_url)
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    database.close()
+    done = overnight("db", "check", "--database", sqlite_url)
+    assert done.returncode == 69
+    assert advice in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_that_check_names_works_as_printed_from_any_folder(overnight, tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "cats.db").touch()
+    refused = overnight("db", "check", "--database", "sqlite:///a folder/cats.db")
+    assert refused.returncode == 69
+    _, _, words = refused.stderr.strip().partition("type: overnight ")
+    assert overnight(*shlex.split(words)).returncode == 0
+    assert overnight("db", "check", "--database", f"sqlite:///{folder}/cats.db").returncode == 0
+
+
+def test_check_of_a_missing_file_ends_with_2_and_the_path_tried(overnight, tmp_path):
+    done = overnight("db", "check")
+    assert done.returncode == 2
+    assert str(tmp_path / "overnight.db") in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_ends_with_69_and_is_left_alone(overnight, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("no database at all, but a good many words about cats and foxes\n" * 40)
+    before = path.read_bytes()
+    for verb in ("check", "upgrade"):
+        done = overnight("db", verb, "--database", f"sqlite:///{path}")
+        assert done.returncode == 69
+        assert "not a database" in done.stderr
+    assert path.read_bytes() == before

@@ -1,0 +1,218 @@
+"""An upgrade ends well whoever runs it at once and wherever it is killed, and keeps every row."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.script import ScriptDirectory
+
+from jobs import errors, tables
+from jobs.database import Database
+from migrations import schema, scripts
+from tests import factory
+
+SPAWN = multiprocessing.get_context("spawn")  # as real programs: nothing inherited
+NEXT = f"{int(schema.HEAD) + 1:04}"
+
+
+@pytest.fixture
+def empty(empty_url):
+    database = Database(empty_url)
+    yield database
+    database.close()
+
+
+def test_the_head_is_the_last_of_consecutive_numbers():
+    revisions = ScriptDirectory.from_config(scripts.config()).walk_revisions()
+    numbers = sorted(script.revision for script in revisions)
+    assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
+    assert numbers[-1] == schema.HEAD
+
+
+def test_a_second_upgrade_changes_nothing(empty):
+    assert schema.current(empty) is None
+    assert schema.upgrade(empty) is None
+    batch = factory.make_batch(empty)
+    assert schema.upgrade(empty) == schema.HEAD
+    assert schema.current(empty) == schema.HEAD
+    with empty.read() as connection:
+        assert connection.scalar(sa.select(tables.batches.c.name)) == batch.name
+
+
+def test_five_upgrades_at_once_all_succeed(empty, empty_url):
+    start = SPAWN.Barrier(5)
+    programs = [SPAWN.Process(target=_upgrade_at_once, args=(empty_url, start)) for _ in range(5)]
+    for program in programs:
+        program.start()
+    for program in programs:
+        program.join(60)
+    assert [program.exitcode for program in programs] == [0] * 5
+    schema.require(empty)
+    factory.make_job(empty, factory.make_batch(empty))
+
+
+@pytest.mark.parametrize(
+    "moment", ["CREATE TABLE jobs", "CREATE UNIQUE INDEX attempts_one_open", "CREATE VIEW", "COMMIT"]
+)
+def test_an_upgrade_that_is_killed_leaves_nothing_and_the_next_one_finishes(empty, empty_url, moment):
+    program = SPAWN.Process(target=_upgrade_and_die, args=(empty_url, moment))
+    program.start()
+    program.join(60)
+    assert program.exitcode == -signal.SIGKILL
+    assert schema.current(empty) is None
+    with empty.read() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    schema.upgrade(empty)
+    schema.require(empty)
+
+
+def test_a_rebuilt_table_keeps_its_rows_and_those_that_hang_on_it(database, tmp_path):
+    batch = factory.make_batch(database)
+    factory.make_job(database, batch, state="succeeded")
+    before = _row_counts(database)
+    _upgrade_with(
+        database,
+        tmp_path,
+        'with op.batch_alter_table("batches") as batches:\n'
+        '        batches.alter_column("name", new_column_name="title")',
+        view="CREATE VIEW results AS SELECT title FROM batches",
+    )
+    assert schema.current(database) == NEXT
+    assert _row_counts(database) == before
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT title FROM results").scalar_one() == batch.name
+    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+        connection.execute(sa.delete(tables.batches))
+
+
+def test_a_revision_that_orphans_rows_on_sqlite_is_taken_back(sqlite_database, tmp_path):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database), state="succeeded")
+    before = _row_counts(sqlite_database)
+    with pytest.raises(errors.OvernightError, match="without what they belong to"):
+        _upgrade_with(sqlite_database, tmp_path, 'op.execute("DELETE FROM batches")')
+    assert schema.current(sqlite_database) == schema.HEAD
+    assert _row_counts(sqlite_database) == before
+
+
+def test_foreign_keys_are_on_again_after_an_upgrade(empty_sqlite_url):
+    database = Database(empty_sqlite_url)
+    schema.upgrade(database)
+    with database.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
+    database.close()
+
+
+def test_an_empty_database_is_refused_with_the_command_that_helps(empty):
+    schema.current(empty)  # makes the SQLite file
+    with pytest.raises(errors.Unavailable, match=r"has no tables yet.*; type: overnight db upgrade"):
+        schema.require(empty)
+
+
+def test_an_older_database_is_refused_with_the_command_that_helps(database):
+    _stamp(database, "0000")
+    with pytest.raises(errors.Unavailable, match=r"is at revision 0000.*; type: overnight db upgrade"):
+        schema.require(database)
+
+
+@pytest.mark.parametrize("use", [schema.require, schema.upgrade])
+def test_a_newer_database_is_refused_and_left_alone(database, use):
+    _stamp(database, "9999")
+    with pytest.raises(errors.Unavailable, match=r"made by a newer overnight .*; upgrade this program"):
+        use(database)
+    assert schema.current(database) == "9999"
+
+
+def test_a_missing_file_is_refused_with_its_path_and_not_made(tmp_path):
+    path = tmp_path / "nowhere" / "overnight.db"
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(errors.Mistake, match=re.escape(str(path))):
+        schema.require(database)
+    with pytest.raises(errors.Mistake, match=re.escape(str(path.parent))):
+        schema.upgrade(database)
+    assert not path.parent.exists()
+
+
+def test_a_path_that_cannot_be_opened_is_told_in_one_line(tmp_path):
+    database = Database(f"sqlite:///{tmp_path}")
+    for use in (schema.require, schema.upgrade):
+        with pytest.raises(
+            errors.Unavailable, match=rf"^database {re.escape(str(tmp_path))}.*unable to open"
+        ):
+            use(database)
+
+
+def test_the_next_revision_is_drafted_under_the_next_number(tmp_path):
+    for package in ("jobs", "migrations"):
+        shutil.copytree(scripts.FOLDER.parent / package, tmp_path / package)
+    drafted = [sys.executable, "-m", "migrations", "Jobs learn a colour"]
+    subprocess.run(drafted, cwd=tmp_path, check=True, capture_output=True)
+    text = (tmp_path / "migrations" / "versions" / f"{NEXT}_jobs_learn_a_colour.py").read_text()
+    assert f'revision = "{NEXT}"\ndown_revision = "{schema.HEAD}"\n' in text
+    compile(text, "draft", "exec")
+
+
+def test_another_programs_tables_are_left_alone(empty):
+    with empty.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE outputs (what TEXT)")
+    with pytest.raises(errors.Unavailable, match=r"could not be upgraded, nothing was changed: .*outputs"):
+        schema.upgrade(empty)
+    with empty.read() as connection:
+        assert sa.inspect(connection).get_table_names() == ["outputs"]
+
+
+def _row_counts(database):
+    with database.read() as connection:
+        return {
+            table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in tables.metadata.sorted_tables
+        }
+
+
+def _stamp(database, revision):
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+
+def _upgrade_with(database, folder: Path, step, view=None):
+    """Upgrade by one revision more than the program has."""
+    text = (
+        f'from alembic import op\nrevision = "{NEXT}"\ndown_revision = "{schema.HEAD}"\n'
+        f"def upgrade():\n    {step}\n" + (f"RESULTS_VIEW = {view!r}\n" if view else "")
+    )
+    (folder / f"{NEXT}_one_more.py").write_text(text)
+    config = scripts.config()
+    config.set_main_option(
+        "version_locations", os.pathsep.join([str(scripts.FOLDER / "versions"), str(folder)])
+    )
+    config.attributes["database"] = database
+    command.upgrade(config, "head")
+
+
+def _upgrade_at_once(url, start):
+    start.wait(60)
+    schema.upgrade(Database(url))
+
+
+def _upgrade_and_die(url, moment):
+    """Upgrade, and be killed just before the given statement, or the commit."""
+    database = Database(url)
+
+    @sa.event.listens_for(database.engine, "before_cursor_execute")
+    def _kill_at_statement(_connection, _cursor, sql, *_rest):
+        if sql.lstrip().startswith(moment):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @sa.event.listens_for(database.engine, "commit")
+    def _kill_at_commit(connection):
+        if moment == "COMMIT" and sa.inspect(connection).get_view_names():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    schema.upgrade(database)
