@@ -1,0 +1,89 @@
+"""The life cycle: the only writer of jobs, attempts and outputs. One function per arrow, named by its word.
+
+Every arrow takes the open transaction, the database's time and many rows at once, and returns the fences that
+won. A stale worker loses: its fence names an attempt that is no longer the job's.
+"""
+
+from jobs.lifecycle.buying import (
+    accepted,
+    at_api,
+    begin,
+    expire_sends,
+    lost,
+    not_bought,
+    refused,
+    release,
+    rescue,
+)
+from jobs.lifecycle.confirming import (
+    absent,
+    adopted,
+    found_late,
+    orphans,
+    presumed_absent,
+    surplus,
+    unprovable,
+)
+from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry
+from jobs.lifecycle.fence import Fence, settle
+from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
+from jobs.lifecycle.handing import cancel_sent, hand_out, look_again, take_over
+from jobs.lifecycle.loading import Wanted, add, replace_input
+from jobs.lifecycle.records import (
+    Accepted,
+    Failure,
+    Image,
+    Interrupted,
+    Lost,
+    NotBought,
+    Produced,
+    Submission,
+)
+
+__all__ = [
+    "Accepted",
+    "Failure",
+    "Fence",
+    "Image",
+    "Interrupted",
+    "Lost",
+    "NotBought",
+    "Produced",
+    "Submission",
+    "Wanted",
+    "absent",
+    "accepted",
+    "add",
+    "adopted",
+    "ask_to_cancel",
+    "at_api",
+    "begin",
+    "cancel",
+    "cancel_sent",
+    "cancel_unsent",
+    "cancelled",
+    "change_input",
+    "expire_sends",
+    "failed",
+    "found_late",
+    "give_up",
+    "hand_out",
+    "interrupted",
+    "kept",
+    "look_again",
+    "lost",
+    "not_bought",
+    "orphans",
+    "presumed_absent",
+    "produced",
+    "refused",
+    "release",
+    "replace_input",
+    "rescue",
+    "retry",
+    "settle",
+    "stored",
+    "surplus",
+    "take_over",
+    "unprovable",
+]

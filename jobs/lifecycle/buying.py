@@ -1,0 +1,236 @@
+"""From wanted to bought: release, begin, and what a POST came to."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import marker
+from jobs.lifecycle import confirming
+from jobs.lifecycle.fence import Fence, move, note, winners
+from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought, Submission
+from jobs.states import UNSETTLED_PHASES, BatchState, Phase, State
+from jobs.tables import accounts, attempts, batches, jobs
+
+# A partial index is only used when the query says its condition in so many words, not by a parameter.
+_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+
+
+def at_api(api: str) -> sa.ColumnElement[bool]:
+    """Jobs whose batch was loaded for this API."""
+    return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
+
+
+def release(tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta) -> list[int]:
+    """pending → queued: the batch's next jobs by priority, then in the manifest's order."""
+    wanted = (
+        sa.select(jobs.c.id)
+        .where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING, jobs.c.due_at <= now)
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+    )
+    # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
+    ids = list(tx.execute(wanted).scalars())
+    if ids:
+        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(state=State.QUEUED, due_at=now + lease))
+    return ids
+
+
+def rescue(
+    tx: sa.Connection,
+    now: datetime,
+    *,
+    batch_ids: Collection[int] | None = None,
+    ids: Collection[int] | None = None,
+    expired_only: bool = True,
+) -> int:
+    """queued → pending: nothing was sent, so nothing is lost. Of some batches, some jobs, or whose lease ended."""
+    chosen = [jobs.c.state == State.QUEUED]
+    if batch_ids is not None:
+        chosen.append(jobs.c.batch_id.in_(batch_ids))
+    if ids is not None:
+        chosen.append(jobs.c.id.in_(ids))
+    if expired_only:
+        chosen.append(jobs.c.due_at <= now)
+    return tx.execute(sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=now)).rowcount
+
+
+def begin(
+    tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int], lease: timedelta
+) -> list[Submission]:
+    """queued → submitting: write the intent. What comes back may be posted once the transaction has committed.
+
+    The gate of the release is asked again here, because a message may be hours late. A job whose twin is in
+    doubt goes back to pending: the list could not tell the two apart.
+    """
+    # Of two twins that are begun at the same moment, the second must see the first.
+    tx.execute(sa.select(accounts.c.id).where(accounts.c.id == account_id).with_for_update())
+    rows = _admitted(tx, now, account_id, ids)
+    taken = _unsettled_digests(tx, account_id, {marker.digest(row.input) for row in rows})
+    intents: list[dict[str, Any]] = []
+    twins: list[int] = []
+    for row in rows:
+        digest = marker.digest(row.input)
+        if digest in taken:
+            twins.append(row.id)
+            continue
+        taken.add(digest)
+        intents.append(
+            {
+                "job_id": row.id,
+                "number": (row.last or 0) + 1,
+                "account_id": account_id,
+                "phase": Phase.SUBMITTING,
+                "input": dict(row.input),
+                "input_digest": digest,
+                "intended_at": now,
+                "possibly_paid": False,
+            }
+        )
+    if twins:
+        tx.execute(
+            sa.update(jobs)
+            .where(jobs.c.id.in_(twins), jobs.c.state == State.QUEUED)
+            .values(state=State.PENDING, due_at=now + lease)
+        )
+    if not intents:
+        return []
+    inserted = tx.execute(
+        sa.insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True), intents
+    ).scalars()
+    fences = [Fence(intent["job_id"], attempt) for intent, attempt in zip(intents, inserted, strict=True)]
+    tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == sa.bindparam("job"))
+        .values(state=State.SUBMITTING, attempt_id=sa.bindparam("attempt"), due_at=now + lease),
+        [{"job": fence.job, "attempt": fence.attempt} for fence in fences],
+    )
+    by_id = {row.id: row for row in rows}
+    return [_submission(fence, by_id[fence.job]) for fence in fences]
+
+
+def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:
+    """Lock the jobs that may still be bought: batch open (or probed while blocked), no wait told by the API."""
+    last = sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
+    open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
+    return tx.execute(
+        sa.select(
+            jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, last.label("last"),
+            batches.c.name.label("batch"), batches.c.options,
+        )
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .join(accounts, accounts.c.api == batches.c.api)
+        .where(
+            jobs.c.id.in_(ids),
+            jobs.c.state == State.QUEUED,
+            jobs.c.cancel_requested_at.is_(None),
+            open_or_probed,
+            accounts.c.id == account_id,
+            accounts.c.not_before.is_(None) | (accounts.c.not_before <= now),
+        )
+        .with_for_update(of=jobs)
+    ).all()  # fmt: skip
+
+
+def _unsettled_digests(tx: sa.Connection, account_id: int, digests: Collection[str]) -> set[str]:
+    return set(
+        tx.execute(
+            sa.select(attempts.c.input_digest).where(
+                attempts.c.account_id == account_id,
+                attempts.c.input_digest.in_(digests),
+                attempts.c.phase.in_(UNSETTLED_PHASES),
+            )
+        ).scalars()
+    )
+
+
+def _submission(fence: Fence, row: Any) -> Submission:
+    return Submission(
+        fence=fence,
+        name=f"{row.batch}/{row.key}",
+        version=row.version,
+        image=row.image,
+        images_root=row.options.get("images_root"),
+        input=row.input,
+    )
+
+
+def accepted(
+    tx: sa.Connection, now: datetime, items: Sequence[Accepted], first_look: timedelta
+) -> set[Fence]:
+    """submitting → running: the id is committed, so this prediction cannot be lost any more.
+
+    The lease may have ended while the POST was out (then the job is unconfirmed), or the job may have moved on
+    altogether: an id that arrives late is still recorded, on its own attempt.
+    """
+    won = confirming.bought(tx, now, items, first_look, {State.SUBMITTING, State.UNCONFIRMED})
+    for item in items:
+        if item.fence not in won:
+            confirming.found_late(tx, now, item, first_look)
+    return won
+
+
+def not_bought(tx: sa.Connection, now: datetime, items: Sequence[NotBought]) -> set[Fence]:
+    """submitting → pending: not sent, or refused for now; the job's count is untouched."""
+    won: set[Fence] = set()
+    for due_at in {item.due_at for item in items}:
+        fences = [item.fence for item in items if item.due_at == due_at]
+        won |= move(tx, fences, {State.SUBMITTING}, State.PENDING, due_at=due_at)
+    rows = [{"attempt": i.fence.attempt, "error_message": i.message} for i in winners(items, won)]
+    note(tx, rows, phase=Phase.REFUSED, finished_at=now)
+    return won
+
+
+def refused(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
+    """submitting → failed: the API refuses this very input, or it cannot be read."""
+    won: set[Fence] = set()
+    for item in items:
+        won |= move(
+            tx, [item.fence], {State.SUBMITTING}, State.FAILED,
+            due_at=None, finished_at=now, error_class=item.error_class, error_message=item.message,
+        )  # fmt: skip
+    rows = [
+        {"attempt": i.fence.attempt, "error_class": i.error_class, "error_message": i.message}
+        for i in winners(items, won)
+    ]
+    note(tx, rows, phase=Phase.REFUSED, finished_at=now)
+    return won
+
+
+def lost(tx: sa.Connection, now: datetime, items: Sequence[Lost], settle_after: timedelta) -> set[Fence]:  # noqa: ARG001  every arrow takes the time
+    """submitting → unconfirmed: nobody knows whether it was bought; looked up once it has had time to settle."""
+    won: set[Fence] = set()
+    for item in items:
+        won |= move(
+            tx, [item.fence], {State.SUBMITTING}, State.UNCONFIRMED, due_at=item.sent_at + settle_after
+        )
+    rows = [
+        {"attempt": i.fence.attempt, "sent_at": i.sent_at, "error_message": i.message}
+        for i in winners(items, won)
+    ]
+    note(tx, rows, phase=Phase.UNCONFIRMED)
+    return won
+
+
+def expire_sends(
+    tx: sa.Connection, now: datetime, settle_after: timedelta, *, expired_only: bool = True
+) -> int:
+    """submitting → unconfirmed for workers that died or froze: the POST may have left until the lease's end.
+
+    So now is the latest moment at which it can have begun to; ``settle_after`` includes the POST's own deadline.
+    """
+    chosen = [jobs.c.state == State.SUBMITTING]
+    if expired_only:
+        chosen.append(jobs.c.due_at <= now)
+    moved = tx.execute(
+        sa.update(jobs)
+        .where(*chosen)
+        .values(state=State.UNCONFIRMED, due_at=now + settle_after)
+        .returning(jobs.c.attempt_id)
+    ).scalars()
+    rows = [{"attempt": attempt} for attempt in moved]
+    silent = "the worker that sent it went silent"
+    note(tx, rows, phase=Phase.UNCONFIRMED, sent_at=now, error_message=silent)
+    return len(rows)

@@ -1,0 +1,92 @@
+"""What a person decides: try again, cancel, give up."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.states import FINAL, State
+from jobs.tables import jobs
+
+
+def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
+    """failed, succeeded or cancelled → pending: wanted once more. History and earlier files stay."""
+    if not ids:
+        return 0
+    return tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id.in_(ids), jobs.c.state.in_(FINAL))
+        .values(
+            state=State.PENDING,
+            due_at=now,
+            finished_at=None,
+            attempts=0,
+            absences=0,
+            cancel_requested_at=None,
+            error_class=None,
+            error_message=None,
+        )
+    ).rowcount
+
+
+def change_input(tx: sa.Connection, inputs: Mapping[int, Mapping[str, Any]], *, own_seed: bool) -> None:
+    """Give jobs that are not under way another input; attempts keep what they were sent with."""
+    if inputs:
+        # Not `in_`: its list cannot be expanded for many rows at once.
+        at_rest = sa.or_(*(jobs.c.state == state for state in sorted({*FINAL, State.PENDING})))
+        tx.execute(
+            sa.update(jobs)
+            .where(jobs.c.id == sa.bindparam("job"), at_rest)
+            .values(input=sa.bindparam("new_input"), own_seed=own_seed),
+            [{"job": job, "new_input": dict(new)} for job, new in inputs.items()],
+        )
+
+
+def cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
+    """pending or queued → cancelled: nothing was bought."""
+    if not ids:
+        return 0
+    return tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id.in_(ids), jobs.c.state.in_([State.PENDING, State.QUEUED]))
+        .values(state=State.CANCELLED, due_at=None, finished_at=now)
+    ).rowcount
+
+
+def ask_to_cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
+    """Request the cancelling of what is in flight; the tick carries it out at the API.
+
+    A job whose outputs exist already is left to finish: a paid result is never thrown away.
+    """
+    if not ids:
+        return 0
+    return tx.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.id.in_(ids),
+            jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED, State.RUNNING]),
+            jobs.c.cancel_requested_at.is_(None),
+        )
+        .values(cancel_requested_at=now)
+    ).rowcount
+
+
+def cancel_unsent(tx: sa.Connection, now: datetime) -> int:
+    """pending or queued → cancelled, for those a person had cancelled in flight and nothing was bought after all."""
+    return tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_([State.PENDING, State.QUEUED]))
+        .values(state=State.CANCELLED, due_at=None, finished_at=now)
+    ).rowcount
+
+
+def give_up(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
+    """failed → cancelled: no longer wanted."""
+    if not ids:
+        return 0
+    return tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.FAILED)
+        .values(state=State.CANCELLED, finished_at=now, error_class=None, error_message=None)
+    ).rowcount

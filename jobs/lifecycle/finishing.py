@@ -1,0 +1,136 @@
+"""From bought to done: what a poll or a download came to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+
+import sqlalchemy as sa
+
+from jobs.lifecycle.fence import Fence, move, note, winners
+from jobs.lifecycle.records import Failure, Image, Interrupted, Produced
+from jobs.states import Phase, State
+from jobs.tables import jobs, outputs
+
+
+def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set[Fence]:
+    """running → collecting: paid, and due for download at once."""
+    won = move(tx, [item.fence for item in items], {State.RUNNING}, State.COLLECTING, due_at=now)
+    kept_items = winners(items, won)
+    rows = [
+        {"job_id": i.fence.job, "attempt_id": i.fence.attempt, "index": index, "url": url}
+        for i in kept_items
+        for index, url in enumerate(i.urls)
+    ]
+    if rows:
+        tx.execute(sa.insert(outputs), rows)
+    note(
+        tx,
+        [
+            {
+                "attempt": i.fence.attempt,
+                "produced_at": i.produced_at,
+                "predict_time": i.predict_time,
+                "cost": i.cost,
+            }
+            for i in kept_items
+        ],
+        phase=Phase.COLLECTING,
+    )
+    return won
+
+
+def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]:
+    """Write down files that are whole and in place; a second telling of the same file changes nothing."""
+    if not items:
+        return set()
+    tx.execute(
+        sa.update(outputs)
+        .where(
+            outputs.c.attempt_id == sa.bindparam("attempt"),
+            outputs.c["index"] == sa.bindparam("at"),
+            outputs.c.path.is_(None),
+        )
+        .values(
+            path=sa.bindparam("new_path"),
+            media_type=sa.bindparam("new_media_type"),
+            bytes=sa.bindparam("new_bytes"),
+            width=sa.bindparam("new_width"),
+            height=sa.bindparam("new_height"),
+            sha256=sa.bindparam("new_sha256"),
+            collected_at=now,
+        ),
+        [
+            {
+                "attempt": image.fence.attempt,
+                "at": image.index,
+                "new_path": image.path,
+                "new_media_type": image.media_type,
+                "new_bytes": image.bytes,
+                "new_width": image.width,
+                "new_height": image.height,
+                "new_sha256": image.sha256,
+            }
+            for image in items
+        ],
+    )
+    return {image.fence for image in items}
+
+
+def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
+    """collecting → succeeded, for those whose every output is on disk and in its row."""
+    if not fences:
+        return set()
+    missing = set(
+        tx.execute(
+            sa.select(outputs.c.attempt_id).where(
+                outputs.c.attempt_id.in_([fence.attempt for fence in fences]), outputs.c.path.is_(None)
+            )
+        ).scalars()
+    )
+    whole = [fence for fence in fences if fence.attempt not in missing]
+    won = move(tx, whole, {State.COLLECTING}, State.SUCCEEDED, due_at=None, finished_at=now)
+    note(tx, [{"attempt": fence.attempt} for fence in won], phase=Phase.SUCCEEDED, finished_at=now)
+    return won
+
+
+def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) -> set[Fence]:
+    """running → pending: the prediction ended in a way that may pass."""
+    won: set[Fence] = set()
+    for item in items:
+        counted = {} if item.counted else {"attempts": jobs.c.attempts - 1}
+        won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, due_at=item.due_at, **counted)
+    _close(tx, now, winners(items, won))
+    return won
+
+
+def failed(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
+    """running or collecting → failed. Never pending: what was paid is bought again only when a person asks."""
+    won: set[Fence] = set()
+    for (error_class, message), same in groupby(items, key=lambda item: (item.error_class, item.message)):
+        won |= move(
+            tx, [item.fence for item in same], {State.RUNNING, State.COLLECTING}, State.FAILED,
+            due_at=None, finished_at=now, error_class=error_class, error_message=message,
+        )  # fmt: skip
+    _close(tx, now, winners(items, won))
+    return won
+
+
+def _close(tx: sa.Connection, now: datetime, items: Sequence[Interrupted | Failure]) -> None:
+    rows = [
+        {
+            "attempt": item.fence.attempt,
+            "error_class": item.error_class,
+            "error_message": item.message,
+            "predict_time": item.predict_time,
+            "cost": item.cost,
+        }
+        for item in items
+    ]
+    note(tx, rows, phase=Phase.FAILED, finished_at=now)
+
+
+def cancelled(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
+    """running → cancelled, as asked, once the API's own object says so."""
+    won = move(tx, fences, {State.RUNNING}, State.CANCELLED, due_at=None, finished_at=now)
+    note(tx, [{"attempt": fence.attempt} for fence in won], phase=Phase.CANCELLED, finished_at=now)
+    return won

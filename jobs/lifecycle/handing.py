@@ -1,0 +1,62 @@
+"""Handing rows out: a row that is due is due, whoever died. No state changes here but at a takeover."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs.lifecycle import buying
+from jobs.lifecycle.fence import Fence
+from jobs.states import State
+from jobs.tables import attempts, jobs
+
+
+def hand_out(
+    tx: sa.Connection, now: datetime, state: State, count: int, lease: timedelta, *, api: str
+) -> list[int]:
+    """Claim up to ``count`` due jobs of a state, most overdue first; they are due again one lease later."""
+    due = (
+        sa.select(jobs.c.id)
+        .where(jobs.c.state == state, jobs.c.due_at <= now, buying.at_api(api))
+        .order_by(jobs.c.due_at)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+    )
+    # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
+    ids = list(tx.execute(due).scalars())
+    if ids:
+        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(due_at=now + lease))
+    return ids
+
+
+def look_again(tx: sa.Connection, state: State, due: Mapping[Fence, datetime]) -> None:
+    """Say when each job is to be looked at next; those that moved on meanwhile are left alone."""
+    if not due:
+        return
+    tx.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.id == sa.bindparam("job"),
+            jobs.c.attempt_id == sa.bindparam("attempt"),
+            jobs.c.state == state,
+        )
+        .values(due_at=sa.bindparam("at")),
+        [{"job": fence.job, "attempt": fence.attempt, "at": at} for fence, at in due.items()],
+    )
+
+
+def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
+    """Remember that the API was asked to cancel these predictions, and that it answered."""
+    if attempt_ids:
+        tx.execute(sa.update(attempts).where(attempts.c.id.in_(attempt_ids)).values(cancel_sent_at=now))
+
+
+def take_over(tx: sa.Connection, now: datetime, settle_after: timedelta) -> int:
+    """Take over from a process that is known to be dead: its leases end now. Return how many sends are in doubt."""
+    tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.state.in_([State.RUNNING, State.COLLECTING]), jobs.c.due_at > now)
+        .values(due_at=now)
+    )
+    buying.rescue(tx, now, expired_only=False)
+    return buying.expire_sends(tx, now, settle_after, expired_only=False)

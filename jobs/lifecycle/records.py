@@ -1,0 +1,95 @@
+"""What a worker may say of an attempt: small frozen facts, no behaviour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from jobs.lifecycle.fence import Fence
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One job whose intent to buy is committed: what to post."""
+
+    fence: Fence
+    name: str  # BATCH/KEY, for people
+    version: str
+    image: str
+    images_root: str | None
+    input: Mapping[str, Any]  # without the image
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The API gave the prediction an id: it is bought."""
+
+    fence: Fence
+    prediction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotBought:
+    """Nothing was bought and nothing is wrong with the job: again at ``due_at``."""
+
+    fence: Fence
+    message: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The POST may have been accepted; ``sent_at`` is when its bytes began to leave."""
+
+    fence: Fence
+    message: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The job's own failure."""
+
+    fence: Fence
+    error_class: str
+    message: str
+    predict_time: float | None = None  # seconds
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The prediction ended in a way that may pass: buy again at ``due_at``."""
+
+    fence: Fence
+    error_class: str
+    message: str
+    due_at: datetime
+    counted: bool = True  # an aborted prediction was never charged and does not count
+    predict_time: float | None = None  # seconds
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """The prediction succeeded; its outputs wait at the provider."""
+
+    fence: Fence
+    urls: tuple[str | None, ...]  # None: the reply carried the image itself
+    produced_at: datetime
+    predict_time: float | None = None  # seconds
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One output that is a whole image on disk."""
+
+    fence: Fence
+    index: int
+    path: str  # relative to OUTPUT
+    media_type: str
+    bytes: int
+    width: int
+    height: int
+    sha256: str

@@ -1,0 +1,53 @@
+"""The marker by which a prediction is known again: the scalars that we sent, above all the job's own seed. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_NOT_COMPARED = frozenset({"image"})  # the API may echo it as another URL, or not at all
+
+
+def seed(batch_uuid: str, key: str, generation: int = 0) -> int:
+    """Return the job's own seed: 31 bits, the same at every load, another for another generation.
+
+    >>> seed("b6b1", "cat") == seed("b6b1", "cat") != seed("b6b1", "cat", 1)
+    True
+    """
+    text = f"{batch_uuid}\0{key}\0{generation}" if generation else f"{batch_uuid}\0{key}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
+    """Return what can be compared with the API's echo: no image, numbers as numbers.
+
+    >>> scalars({"image": "x", "seed": 7, "guidance_scale": 7.5, "prompt": "a"})
+    {'guidance_scale': 7.5, 'prompt': 'a', 'seed': 7.0}
+    """
+    return {
+        # Adding zero makes of -0.0 what it equals.
+        name: float(value) + 0.0 if isinstance(value, int | float) and not isinstance(value, bool) else value
+        for name, value in sorted(sent.items())
+        if name not in _NOT_COMPARED and isinstance(value, str | int | float | bool)
+    }
+
+
+def digest(sent: Mapping[str, Any]) -> str:
+    """Return 32 hex digits that are equal exactly when the comparable scalars are."""
+    text = json.dumps(scalars(sent), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def matches(sent: Mapping[str, Any], echoed: Mapping[str, Any]) -> bool:
+    """Whether an echo shows every scalar that was sent; what the API added does not count.
+
+    >>> matches({"seed": 7, "prompt": "a"}, {"seed": 7.0, "prompt": "a", "num_outputs": 1})
+    True
+    >>> matches({"seed": 7, "prompt": "a"}, {"prompt": "a"})
+    False
+    """
+    shown = scalars(echoed)
+    return all(
+        name in shown and type(shown[name]) is type(value) and shown[name] == value  # False is not 0
+        for name, value in scalars(sent).items()
+    )

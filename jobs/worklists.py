@@ -1,0 +1,246 @@
+"""What a worker needs to know of the rows it was handed. Reads only; a row that moved on meanwhile is left out."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import lifecycle
+from jobs.lifecycle import Fence
+from jobs.states import UNSETTLED_PHASES, Phase, State
+from jobs.tables import accounts, attempts, batches, jobs, outputs
+
+_AT_ONCE = 5000  # parameters of one statement; a database takes some ten thousand
+_WITNESSES = 20  # one prediction may have been deleted by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A prediction to ask for."""
+
+    fence: Fence
+    account_id: int
+    prediction_id: str
+    attempts: int  # accepted predictions of the job, this one included
+    accepted_at: datetime
+    cancel_requested: bool
+    cancel_sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One image still to fetch; ``url`` is None when the reply carried the image itself."""
+
+    index: int
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """A paid prediction whose images are not all on disk."""
+
+    fence: Fence
+    name: str  # BATCH/KEY
+    prediction_id: str
+    produced_at: datetime
+    stem: str  # the files' name below OUTPUT, without index and suffix
+    missing: tuple[Output, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An attempt in doubt."""
+
+    fence: Fence
+    account_id: int
+    sent: Mapping[str, Any]
+    intended_at: datetime
+    sent_at: datetime
+    may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
+
+
+def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
+    """Return the running jobs among ``ids``, with their predictions; another API's are not this worker's."""
+    rows = tx.execute(
+        sa.select(
+            jobs.c.id, jobs.c.attempt_id, jobs.c.attempts, jobs.c.cancel_requested_at,
+            attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
+        )
+        .join(attempts, attempts.c.id == jobs.c.attempt_id)
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.RUNNING, lifecycle.at_api(api))
+    )  # fmt: skip
+    return [
+        Running(
+            Fence(row.id, row.attempt_id), row.account_id, row.prediction_id, row.attempts, row.accepted_at,
+            row.cancel_requested_at is not None, row.cancel_sent_at is not None,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collecting]:
+    """Return the jobs among ``ids`` with images to fetch, what expires first first; not those of another API."""
+    # An earlier attempt's images may be fewer than it promised; they are kept all the same.
+    generation = (
+        sa.select(sa.func.count(outputs.c.attempt_id.distinct()))
+        .where(
+            outputs.c.job_id == jobs.c.id,
+            outputs.c.attempt_id != jobs.c.attempt_id,
+            outputs.c.path.is_not(None),
+        )
+        .scalar_subquery()
+    )
+    rows = tx.execute(
+        sa.select(
+            jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
+            attempts.c.prediction_id, attempts.c.produced_at, generation.label("generation"),
+        )
+        .join(attempts, attempts.c.id == jobs.c.attempt_id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.COLLECTING, lifecycle.at_api(api))
+        .order_by(attempts.c.produced_at)
+    ).all()  # fmt: skip
+    missing = _missing(tx, [row.attempt_id for row in rows])
+    return [
+        Collecting(
+            Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
+            _stem(row.folder, row.stem, row.generation), tuple(missing.get(row.attempt_id, ())),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _stem(folder: str, stem: str, earlier: int) -> str:
+    """Name the files so that those of earlier attempts stay."""
+    return f"{folder}/{stem}" if not earlier else f"{folder}/{stem}.{earlier + 1}"
+
+
+def _missing(tx: sa.Connection, attempt_ids: Sequence[int]) -> dict[int, list[Output]]:
+    rows = tx.execute(
+        sa.select(outputs.c.attempt_id, outputs.c["index"], outputs.c.url)
+        .where(outputs.c.attempt_id.in_(attempt_ids), outputs.c.path.is_(None))
+        .order_by(outputs.c["index"])
+    )
+    found: dict[int, list[Output]] = {}
+    for attempt_id, index, url in rows:
+        found.setdefault(attempt_id, []).append(Output(index, url))
+    return found
+
+
+def cases(tx: sa.Connection, api: str) -> list[Case]:
+    """Return every attempt at an API that is in doubt, the oldest first: one walk of the list serves them all."""
+    other = attempts.alias("other")
+    presumed = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.possibly_paid)
+    rows = tx.execute(
+        sa.select(
+            attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
+            attempts.c.intended_at, attempts.c.sent_at, presumed.label("presumed"), batches.c.options,
+        )
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            jobs.c.state == State.UNCONFIRMED,
+            attempts.c.phase == Phase.UNCONFIRMED,
+            attempts.c.account_id.in_(_accounts_at(api)),
+        )
+        .order_by(attempts.c.intended_at)
+    )  # fmt: skip
+    return [
+        Case(
+            Fence(r.job_id, r.id), r.account_id, r.input, r.intended_at, r.sent_at or r.intended_at,
+            may_resubmit=not r.presumed and r.options.get("when_unconfirmed") != "hold",
+        )
+        for r in rows
+    ]  # fmt: skip
+
+
+def _accounts_at(api: str) -> sa.Select[Any]:
+    return sa.select(accounts.c.id).where(accounts.c.api == api)
+
+
+def ours(tx: sa.Connection, api: str, attempt_ids: Collection[int]) -> set[int]:
+    """Return which attempts were made at this API: another one would say that it does not know them."""
+    query = sa.select(attempts.c.id).where(
+        attempts.c.id.in_(attempt_ids), attempts.c.account_id.in_(_accounts_at(api))
+    )
+    return set(tx.execute(query).scalars())
+
+
+def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
+    """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted."""
+    rows = tx.execute(
+        sa.select(attempts.c.input).where(
+            attempts.c.phase.in_(UNSETTLED_PHASES), attempts.c.account_id.in_(_accounts_at(api))
+        )
+    )
+    return list(rows.scalars())
+
+
+def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
+    """Return which of these predictions are in `attempts` already."""
+    found: set[str] = set()
+    for start in range(0, len(prediction_ids), _AT_ONCE):
+        some = prediction_ids[start : start + _AT_ONCE]
+        query = sa.select(attempts.c.prediction_id).where(attempts.c.prediction_id.in_(some))
+        found.update(tx.execute(query).scalars())
+    return found
+
+
+def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[str]:
+    """Return some predictions that a list since a moment must show: the first that the account bought then."""
+    query = (
+        sa.select(attempts.c.prediction_id)
+        .where(
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
+            attempts.c.prediction_id.is_not(None),
+        )
+        .order_by(attempts.c.intended_at)
+        .limit(_WITNESSES)
+    )
+    return list(tx.execute(query).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A closed attempt that a prediction in the list may stem from."""
+
+    fence: Fence
+    sent: Mapping[str, Any]
+    prediction_id: str | None
+    own_seed: bool
+
+
+def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:
+    """Return attempts whose sends could explain strange predictions: same digest, or closed as absent since.
+
+    An attempt that is still in doubt explains nothing yet: it is adopted, or found absent, first.
+    """
+    same = attempts.c.input_digest.in_(digests)
+    given_up = (attempts.c.phase == Phase.ABSENT) & (attempts.c.intended_at >= since)
+    rows = tx.execute(
+        sa.select(
+            attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed
+        )
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(
+            attempts.c.account_id == account_id,
+            same | given_up,
+            attempts.c.phase.not_in([Phase.SUBMITTING, Phase.UNCONFIRMED]),
+        )
+        .order_by(attempts.c.id)
+    )
+    return [Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed) for r in rows]
+
+
+def witness(tx: sa.Connection, account_id: int) -> str | None:
+    """Return a prediction that the API must know if it is one: the account's latest."""
+    found: str | None = tx.execute(
+        sa.select(attempts.c.prediction_id)
+        .where(attempts.c.account_id == account_id, attempts.c.prediction_id.is_not(None))
+        .order_by(attempts.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return found
