@@ -1,0 +1,201 @@
+"""The account's row: quota, throttle, breaker, and what is known of its API. The only writer of `accounts`."""
+
+import hashlib
+import hmac
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jobs import database, quota
+from jobs.tables import accounts
+from jobs.times import Times
+
+_STORED_UNLIMITED = 1e9  # a database's double knows no infinity that every client reads
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One token at one API, as its row stands."""
+
+    id: int
+    name: str
+    api: str
+    can_list: bool | None
+    list_missing_at: datetime | None
+    creates_tokens: float
+    reads_tokens: float
+    refilled_at: datetime
+    not_before: datetime | None
+    rate: float | None
+    throttled_at: datetime | None
+    breaker: quota.Breaker
+
+    def may_create(self, now: datetime) -> bool:
+        """Whether a create may leave at all: breaker closed and no wait told by the API."""
+        return self.breaker.state == "closed" and (self.not_before is None or self.not_before <= now)
+
+
+def name(host: str, token: str) -> str:
+    """Return the account's name: the API's host and 8 hex digits that tell tokens apart and reveal none."""
+    return f"{host}-{hmac.new(b'overnight account', token.encode(), hashlib.sha256).hexdigest()[:8]}"
+
+
+def register(tx: sa.Connection, account_name: str, api: str) -> int:
+    """Return the account's id; the row is made when it is new. The one seen last is the one that buys."""
+    now = database.now(tx)
+    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    new = insert(accounts).values(
+        name=account_name, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
+        breaker="closed", failures=0, seen_at=now,
+    )  # fmt: skip
+    # In one statement: two workers that start at the same moment find no row, either of them.
+    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"seen_at": now, "api": api})
+    return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
+
+
+def current(tx: sa.Connection, api: str) -> Account | None:
+    """Return the account that buys at an API now, its row locked; None when no worker was ever there."""
+    return _one(tx, sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc()))
+
+
+def apis(tx: sa.Connection) -> list[str]:
+    """Return every API at which some worker ever had an account."""
+    return list(tx.execute(sa.select(accounts.c.api).distinct().order_by(accounts.c.api)).scalars())
+
+
+def get(tx: sa.Connection, account_id: int) -> Account:
+    """Return one account, its row locked."""
+    found = _one(tx, sa.select(accounts).where(accounts.c.id == account_id))
+    if found is None:
+        raise LookupError(f"no account {account_id}")
+    return found
+
+
+def _one(tx: sa.Connection, query: sa.Select[Any]) -> Account | None:
+    row = tx.execute(query.limit(1).with_for_update()).one_or_none()
+    if row is None:
+        return None
+    breaker = quota.Breaker(
+        row.breaker,
+        row.breaker_reason,
+        row.breaker_at,
+        row.probe_at,
+        row.failures,
+        row.failing_since,
+        row.failing,
+    )
+    return Account(
+        row.id, row.name, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
+        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker,
+    )  # fmt: skip
+
+
+def refill(account: Account, now: datetime, creates: int | None, reads: int | None) -> Account:
+    """Return the account with its buckets filled up to now and its rate climbed; nothing is written yet."""
+    seconds = (now - account.refilled_at).total_seconds()
+    rate = quota.climbed(account.rate, creates, seconds)
+    return replace(
+        account,
+        rate=rate,
+        creates_tokens=quota.refilled(account.creates_tokens, creates if rate is None else rate, seconds),
+        reads_tokens=quota.refilled(account.reads_tokens, reads, seconds),
+        refilled_at=max(now, account.refilled_at),
+    )
+
+
+def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:
+    """Write a refilled account back, less what is about to be used."""
+    _write(
+        tx,
+        account.id,
+        {
+            "rate": account.rate,
+            "creates_tokens": _storable(account.creates_tokens - creates),
+            "reads_tokens": _storable(account.reads_tokens - reads),
+            "refilled_at": account.refilled_at,
+        },
+    )
+
+
+def observe(
+    tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, creates: int | None
+) -> tuple[quota.Breaker, quota.Breaker]:
+    """Write down what a slice of calls came to; return the breaker before and after.
+
+    A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once.
+    """
+    account = get(tx, account_id)
+    after = quota.judge(account.breaker, tally, now, times)
+    change: dict[str, Any] = {}
+    if after != account.breaker:
+        change |= {
+            "breaker": after.state, "breaker_reason": after.reason, "breaker_at": after.since,
+            "probe_at": after.probe_at, "failures": after.failures, "failing_since": after.failing_since,
+            "failing": after.failing,
+        }  # fmt: skip
+    if tally.throttled is not None:
+        until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
+        if account.not_before is None or account.not_before <= now:
+            change["rate"] = quota.slowed(account.rate, creates)
+            change["throttled_at"] = now
+        change["not_before"] = max(until, account.not_before or until)
+        change["creates_tokens"] = 0.0
+    if change:
+        _write(tx, account_id, change)
+    return account.breaker, after
+
+
+def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:
+    """Let one job try whether a block or an outage is over; the patience with a block begins anew."""
+    stopped = sa.update(accounts).where(accounts.c.api == api, accounts.c.breaker != "closed")
+    tx.execute(stopped.values(probe_at=now))
+    tx.execute(stopped.where(accounts.c.breaker == "blocked").values(breaker_at=now))
+
+
+def probed(tx: sa.Connection, account_id: int, next_at: datetime | None) -> None:
+    """Remember that the canary was sent, and when the next one may leave if nobody answers for it."""
+    _write(tx, account_id, {"probe_at": next_at})
+
+
+def can_list(tx: sa.Connection, account_id: int) -> bool | None:
+    """Return whether the API has a list of predictions; None while nobody knows."""
+    known: bool | None = tx.execute(
+        sa.select(accounts.c.can_list).where(accounts.c.id == account_id)
+    ).scalar_one()
+    return known
+
+
+def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
+    """Remember that the API showed its list, and that its pages were reads."""
+    _write(
+        tx,
+        account_id,
+        {"can_list": True, "list_missing_at": None, "reads_tokens": accounts.c.reads_tokens - pages},
+    )
+
+
+def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:
+    """Note a 404 or 405 on the list; only a second one, some time after, makes it certain. Return what is known."""
+    account = get(tx, account_id)
+    if account.can_list is not None:
+        return account.can_list
+    if account.list_missing_at is None:
+        _write(tx, account_id, {"list_missing_at": now})
+        return None
+    if now < account.list_missing_at + doubt:
+        return None
+    _write(tx, account_id, {"can_list": False})
+    return False
+
+
+def _write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:
+    tx.execute(sa.update(accounts).where(accounts.c.id == account_id).values(**change))
+
+
+def _storable(tokens: float) -> float:
+    return _STORED_UNLIMITED if math.isinf(tokens) else tokens

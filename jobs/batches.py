@@ -1,0 +1,275 @@
+"""Batches and their events: opened, paused, cancelled, and why. The only writer of both tables."""
+
+import uuid as uuids
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import errors
+from jobs.states import FINAL, BatchState, Phase, State
+from jobs.tables import attempts, batches, events, jobs
+
+
+class PauseReason(StrEnum):
+    """Who or what paused a batch; only a person's pause needs a person's resume."""
+
+    PERSON = "person"
+    BLOCKED = "blocked"
+    STOP_LOSS = "stop-loss"
+    FUSE = "fuse"
+    STORAGE = "storage"
+
+
+class EventKind(StrEnum):
+    """What is worth remembering of a batch's night."""
+
+    LOADED = "loaded"
+    STARTED = "started"
+    PAUSED = "paused"
+    BLOCKED = "blocked"
+    OUTAGE = "outage"
+    RECOVERED = "recovered"
+    UPDATED = "updated"
+    RETRIED = "retried"
+    CANCELLED = "cancelled"
+    ORPHANED = "orphaned"
+    SLEPT = "machine slept"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One loaded manifest."""
+
+    id: int
+    uuid: str
+    name: str
+    folder: str
+    api: str
+    state: BatchState
+    pause_reason: PauseReason | None
+    pause_detail: str | None
+    options: Mapping[str, Any]
+    manifest_path: str | None
+    manifest_sha256: str | None
+    created_at: datetime
+    opened_at: datetime | None
+    finished_at: datetime | None
+
+
+def create(
+    tx: sa.Connection,
+    now: datetime,
+    *,
+    name: str,
+    folder: str,
+    api: str,
+    options: Mapping[str, Any],
+    manifest_path: str | None,
+    manifest_sha256: str,
+) -> Batch:
+    """Make a batch that is being loaded."""
+    batch_id = tx.execute(
+        sa.insert(batches)
+        .values(
+            uuid=str(uuids.uuid4()), name=name, folder=folder, api=api, state=BatchState.LOADING,
+            options=dict(options), manifest_path=manifest_path, manifest_sha256=manifest_sha256,
+            created_at=now,
+        )
+        .returning(batches.c.id)
+    ).scalar_one()  # fmt: skip
+    return get(tx, batch_id)
+
+
+def find(tx: sa.Connection, name: str) -> Batch | None:
+    """Return the batch of that name, if there is one."""
+    row = tx.execute(sa.select(batches).where(batches.c.name == name)).one_or_none()
+    return None if row is None else _batch(row)
+
+
+def get(tx: sa.Connection, batch_id: int) -> Batch:
+    """Return one batch by its id."""
+    return _batch(tx.execute(sa.select(batches).where(batches.c.id == batch_id)).one())
+
+
+def every(tx: sa.Connection) -> list[Batch]:
+    """Return all batches, the oldest first."""
+    return [_batch(row) for row in tx.execute(sa.select(batches).order_by(batches.c.id))]
+
+
+def _batch(row: sa.Row[Any]) -> Batch:
+    values = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
+    values["state"] = BatchState(values["state"])
+    values["pause_reason"] = PauseReason(values["pause_reason"]) if values["pause_reason"] else None
+    return Batch(**values)
+
+
+def releasable(tx: sa.Connection, api: str, only: Sequence[int] | None = None) -> list[int]:
+    """Return the open batches of an API, or those of ``only``, the oldest first."""
+    query = sa.select(batches.c.id).where(batches.c.api == api, batches.c.state == BatchState.OPEN)
+    if only is not None:
+        query = query.where(batches.c.id.in_(only))
+    return list(tx.execute(query.order_by(batches.c.id)).scalars())
+
+
+def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
+    """loading → ready; or only note what a reload changed."""
+    tx.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.state == BatchState.LOADING)
+        .values(state=BatchState.READY)
+    )
+    if changed:
+        tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(**changed))
+
+
+def open_(tx: sa.Connection, now: datetime, batch: Batch) -> None:
+    """ready or paused → open: its jobs may be bought. A cancelled batch stays cancelled."""
+    if batch.state is BatchState.CANCELLED:
+        raise errors.Mistake(f"batch {batch.name} is cancelled; load the manifest under another --batch name")
+    if batch.state is BatchState.LOADING:
+        raise errors.Mistake(f"batch {batch.name} is not loaded whole; run its manifest again")
+    tx.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch.id, batches.c.state.in_([BatchState.READY, BatchState.PAUSED]))
+        .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None, opened_at=now)
+    )
+
+
+def pause(
+    tx: sa.Connection, now: datetime, batch_ids: Sequence[int], reason: PauseReason, detail: str
+) -> list[int]:
+    """open → paused: nothing more is bought; what is in flight is fetched. Return those that were open."""
+    paused = list(
+        tx.execute(
+            sa.update(batches)
+            .where(batches.c.id.in_(batch_ids), batches.c.state == BatchState.OPEN)
+            .values(state=BatchState.PAUSED, pause_reason=reason, pause_detail=detail)
+            .returning(batches.c.id)
+        ).scalars()
+    )
+    for batch_id in paused:
+        record(tx, now, batch_id, EventKind.PAUSED, f"{reason}: {detail}")
+    return paused
+
+
+def hold(tx: sa.Connection, batch_id: int) -> None:
+    """paused by anything → paused by a person: it needs a person's resume."""
+    tx.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id, batches.c.state.in_([BatchState.PAUSED, BatchState.READY]))
+        .values(state=BatchState.PAUSED, pause_reason=PauseReason.PERSON, pause_detail="by hand")
+    )
+
+
+def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:
+    """Any → cancelled: the batch is never run again."""
+    tx.execute(
+        sa.update(batches)
+        .where(batches.c.id == batch_id)
+        .values(state=BatchState.CANCELLED, pause_reason=None, pause_detail=None, finished_at=now)
+    )
+    record(tx, now, batch_id, EventKind.CANCELLED, "")
+
+
+def blocked(tx: sa.Connection, api: str, only: Sequence[int] | None = None) -> list[int]:
+    """Return the batches that a blocked account paused, or those of ``only``."""
+    query = sa.select(batches.c.id).where(batches.c.api == api, batches.c.pause_reason == PauseReason.BLOCKED)
+    if only is not None:
+        query = query.where(batches.c.id.in_(only))
+    return list(tx.execute(query).scalars())
+
+
+def unblock(tx: sa.Connection, now: datetime, api: str) -> list[int]:
+    """paused → open for the batches that a block had paused: the API takes our calls again."""
+    ids = blocked(tx, api)
+    tx.execute(
+        sa.update(batches)
+        .where(batches.c.id.in_(ids))
+        .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None)
+    )
+    for batch_id in ids:
+        record(tx, now, batch_id, EventKind.RECOVERED, "")
+    return ids
+
+
+def record(tx: sa.Connection, now: datetime, batch_id: int | None, kind: EventKind, detail: str) -> None:
+    """Remember one event of a batch, or of all."""
+    tx.execute(sa.insert(events).values(batch_id=batch_id, at=now, kind=kind, detail=detail[:500]))
+
+
+def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
+    """Remember one event of a job, with its batch."""
+    batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()
+    record(tx, now, batch_id, kind, f"job {job_id}: {detail}")
+
+
+def finish(tx: sa.Connection, now: datetime, batch_id: int) -> None:
+    """Note when the last job ended, for the record; whether a batch is finished is always counted afresh."""
+    tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(finished_at=now))
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """How the jobs that ended since the batch was opened have ended."""
+
+    succeeded: int
+    failed: int
+    worst: str | None  # the largest failure class
+    jobs: int
+    surplus: int  # creates that follow no settled outcome: orphans and possibly paid twice
+
+    @property
+    def stop(self) -> bool:
+        """More than 20 of the first 25 failed, or at least 50 and over a fifth: something general is wrong."""
+        ended = self.succeeded + self.failed
+        early = ended <= 25 and self.failed > 20
+        return early or (self.failed >= 50 and self.failed > 0.2 * ended)
+
+    @property
+    def stopping(self) -> bool:
+        return self.stop or self.fuse
+
+    @property
+    def fuse(self) -> bool:
+        """Surplus purchases above 2 % of the jobs and 10: the last line against our own mistakes."""
+        return self.surplus > 0.02 * self.jobs + 10
+
+
+def losses(tx: sa.Connection, batch: Batch) -> Losses:
+    """Count what stop-loss and billing fuse are judged by."""
+    ended = tx.execute(
+        sa.select(jobs.c.state, jobs.c.error_class, sa.func.count())
+        .where(jobs.c.batch_id == batch.id, jobs.c.state.in_([State.SUCCEEDED, State.FAILED]))
+        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
+        .group_by(jobs.c.state, jobs.c.error_class)
+    ).all()
+    failed = {error_class: n for state, error_class, n in ended if state == State.FAILED}
+    total = tx.execute(
+        sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch.id)
+    ).scalar_one()
+    surplus = tx.execute(
+        sa.select(sa.func.count())
+        .select_from(attempts.join(jobs, jobs.c.id == attempts.c.job_id))
+        .where(
+            jobs.c.batch_id == batch.id,
+            (attempts.c.phase == Phase.ORPHAN)
+            | (attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)),
+        )
+    ).scalar_one()
+    return Losses(
+        succeeded=sum(n for state, _, n in ended if state == State.SUCCEEDED),
+        failed=sum(failed.values()),
+        worst=max(failed, key=lambda name: failed[name], default=None),
+        jobs=total,
+        surplus=surplus,
+    )
+
+
+def unfinished(tx: sa.Connection, batch_id: int) -> bool:
+    """Whether any job of the batch is not final."""
+    query = sa.select(sa.exists().where(jobs.c.batch_id == batch_id, jobs.c.state.not_in(FINAL)))
+    return bool(tx.execute(query).scalar_one())

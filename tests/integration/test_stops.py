@@ -1,0 +1,72 @@
+"""What stops the buying, on the tables: a block that a person tries again, and one that holds."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobs import accounts, batches, quota, stops
+from jobs import database as databases
+from jobs.batches import PauseReason
+from jobs.errors import BlockReason
+from jobs.states import BatchState
+from jobs.times import Times
+from tests import factory
+
+TIMES = Times()
+NO_CREDIT = quota.Tally(blocked=(BlockReason.CREDIT, "the API answered 402"))
+
+
+@pytest.fixture
+def account(database):
+    return factory.make_account(database)
+
+
+@pytest.fixture
+def batch(database):
+    return factory.make_batch(database)
+
+
+def tell(db, account, tally, after=0.0):
+    """Tell the account what its calls came to, some seconds from now."""
+    with db.write() as tx:
+        moment = databases.now(tx) + timedelta(seconds=after)
+        stops.observe(tx, moment, accounts.get(tx, account.id), tally, TIMES, 600)
+
+
+def look(db, account, batch):
+    with db.write() as tx:  # an account is looked at with its row locked
+        return accounts.get(tx, account.id).breaker, batches.get(tx, batch.id)
+
+
+def try_again(db, batch, after):
+    """Open the batch and ask for a probe, as `run` does."""
+    with db.write() as tx:
+        moment = databases.now(tx) + timedelta(seconds=after)
+        batches.open_(tx, moment, batches.get(tx, batch.id))
+        accounts.probe_now(tx, moment, batch.api)
+
+
+def test_a_batch_that_was_opened_to_try_a_block_is_paused_again_when_it_holds(database, account, batch):
+    tell(database, account, NO_CREDIT)
+    try_again(database, batch, after=10)
+    assert look(database, account, batch)[1].state is BatchState.OPEN
+    tell(database, account, NO_CREDIT, after=11)
+    breaker, now = look(database, account, batch)
+    assert (breaker.state, now.state, now.pause_reason) == ("blocked", BatchState.PAUSED, PauseReason.BLOCKED)
+
+
+def test_who_tries_again_hours_later_has_the_whole_patience_again(database, account, batch):
+    tell(database, account, NO_CREDIT)
+    tell(database, account, NO_CREDIT, after=TIMES.credit_patience + 1)
+    assert look(database, account, batch)[0].probe_at is None
+    try_again(database, batch, after=TIMES.credit_patience + 100)
+    tell(database, account, NO_CREDIT, after=TIMES.credit_patience + 101)
+    assert look(database, account, batch)[0].probe_at is not None
+
+
+def test_an_answer_to_anything_but_a_purchase_leaves_a_block_as_it_is(database, account, batch):
+    tell(database, account, NO_CREDIT)
+    try_again(database, batch, after=10)
+    tell(database, account, quota.Tally(answered=3), after=11)
+    breaker, now = look(database, account, batch)
+    assert (breaker.state, now.state) == ("blocked", BatchState.OPEN)
