@@ -1,0 +1,130 @@
+"""What a column's header stands for: a field of the row, an input of the model, a label, or a slip of the pen."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobs.manifest import cells, keys, problems, rows, schema, slips
+
+LABEL_PREFIX = "label."
+EVERY = "*"
+_LONGEST_LABEL = 100
+
+# Fields of a row itself; everything else that the model knows is one of its inputs.
+_FIELDS: Mapping[str, cells.Reader] = {
+    "image": cells.name,
+    "key": lambda cell: keys.check(cell.strip()),
+    "priority": cells.priority,
+    "version": cells.version,
+}
+
+
+class Place(StrEnum):
+    """Where a cell's value goes."""
+
+    FIELD = "field"
+    INPUT = "input"
+    LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its header as the file has it, and what its cells become."""
+
+    header: str
+    place: Place
+    name: str
+    read: cells.Reader
+
+
+class Columns:
+    """Every header's meaning, for one model and one adaptation.
+
+    ``known`` lists the names that mean something; those ``moved`` are read from a header of another name.
+    """
+
+    def __init__(self, model: schema.Schema, adaptation: rows.Adaptation) -> None:
+        self._model = model
+        self._adaptation = adaptation
+        self.moved = adaptation.columns
+        self.known = [*_FIELDS, *(name for name in model.inputs if name not in _FIELDS)]
+
+    def of(self, header: str) -> list[Column]:
+        """Return all that a header feeds: none when it is unknown, several when an adaptation says so."""
+        found = [self.named(header, name) for name in self.known if self.moved.get(name) == header]
+        if header in self.known and header not in self.moved:
+            found.append(self.named(header, header))
+        if header.startswith(LABEL_PREFIX):
+            found.append(label(header, header.removeprefix(LABEL_PREFIX)))
+        elif header in self._adaptation.labels or (not found and EVERY in self._adaptation.labels):
+            found.append(label(header, header))
+        return found
+
+    def named(self, header: str, name: str) -> Column:
+        """Return the column that gives a known name."""
+        if name in _FIELDS:
+            return Column(header, Place.FIELD, name, _FIELDS[name])
+        return Column(header, Place.INPUT, name, cells.reader(self._model.inputs[name].type))
+
+    def nearest(self, header: str, taken: AbstractSet[str] = frozenset()) -> str | None:
+        """Return the known name that was meant, unless another column has it."""
+        return slips.meant(header, self._free(taken))
+
+    def _free(self, taken: AbstractSet[str] = frozenset()) -> list[str]:
+        return [name for name in self.known if name not in taken and name not in self.moved]
+
+    def slip(self, header: str) -> str | None:
+        """Return the input that a label's header misspells, where it is a label only because all columns are."""
+        if header in self._adaptation.labels or any(c.place is not Place.LABEL for c in self.of(header)):
+            return None
+        return slips.misspelt(header, self._free())
+
+    def unknown(self, file: str, line: int, header: str, taken: AbstractSet[str]) -> problems.Problem:
+        """Return the mistake of a column that the model would silently ignore."""
+        carry = f"--label {shlex.quote(header)}"
+        near = self.nearest(header, taken)
+        if header in self.known and header in self.moved:
+            message = "is not read, because another column gives this input"
+            detail = f"{_option(header, self.moved[header])}; to carry the column along: {carry}"
+        elif near is None:
+            message = "is no input of the model"
+            detail = f"it knows {', '.join(self.known)}; to carry the column along: {carry}"
+        else:
+            message = f"did you mean {near}?"
+            detail = f"rename it, or use {_option(near, header)}; to carry the column along: {carry}"
+        return problems.Problem(file, line, header, message, detail=detail)
+
+    def expected_headers(self) -> Iterator[tuple[str, str]]:
+        """Yield the headers that a table must have because an adaptation names them, each with the option."""
+        for name, header in self.moved.items():
+            if name in self.known and header.strip():
+                yield _option(name, header), header
+        for header in self._adaptation.labels:
+            if header != EVERY:
+                yield f"--label {shlex.quote(header)}", header
+
+    def misadaptations(self) -> Iterator[problems.Problem]:
+        """Yield the inputs that ``--column`` names and nobody knows, and labels that cannot be labels."""
+        for name, header in self.moved.items():
+            if name not in self.known:
+                near = self.nearest(name)
+                detail = f"did you mean {near}?" if near else f"it knows {', '.join(self.known)}"
+                yield problems.Problem("columns", None, name, "is no input of the model", detail=detail)
+            elif not header.strip():
+                yield problems.Problem("columns", None, name, "is read from a column without a name")
+
+
+def label(header: str, name: str) -> Column:
+    """Return the column that carries its cells through untouched."""
+    return Column(header, Place.LABEL, name, cells.text)
+
+
+def is_label(name: str) -> bool:
+    """Whether a label may be called so: it becomes a JSON key and a word on the command line."""
+    return bool(name) and len(name) <= _LONGEST_LABEL and name.isprintable()
+
+
+def _option(name: str, header: str) -> str:
+    return f"--column {name}={shlex.quote(header)}"

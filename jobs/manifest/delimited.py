@@ -1,0 +1,77 @@
+"""CSV and TSV as lists of cells with the line they start on: streamed, at flat memory, strict about quotes."""
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import chain
+
+from jobs.manifest import cells, source
+
+# Characters of one line; a row may have several lines, up to what the csv module takes as one cell.
+_LONGEST_LINE = 4_000_000
+
+Record = tuple[int, list[str]]
+
+
+def records(manifest: source.Source) -> Iterator[Record]:
+    """Yield the header and every row that is not empty, or raise `problems.Unreadable` at what is no table."""
+    lines = _lines(manifest)
+    before, first = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, ""))
+    if not first:
+        raise manifest.problem("is empty")
+    delimiter = _delimiter(manifest, before + 1, first)
+    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    line = before + 1
+    try:
+        for row in reader:
+            if any(row) and not (len(row) == 1 and row[0].isspace()):
+                yield line, row
+            line = before + reader.line_num + 1
+    except csv.Error as error:
+        raise manifest.problem(*_broken(error, before + reader.line_num, line)) from None
+
+
+def _delimiter(manifest: source.Source, line: int, header: str) -> str:
+    """Return what divides the columns, by the header alone: prompts are full of commas."""
+    if manifest.format is source.Format.TSV or ("\t" in header and "," not in header):
+        return "\t"
+    if ";" in header and "," not in header:
+        raise manifest.problem("has columns divided by ';': save it with commas, or with tabs as .tsv", line)
+    return ","
+
+
+def _broken(error: csv.Error, line: int, started: int) -> tuple[str, int]:
+    """Return what the csv module's words mean to a person, and the line to look at."""
+    words = str(error)
+    if "unexpected end of data" in words:
+        return "opens a quote that is never closed", started
+    if "expected after" in words:
+        return 'has text after a closing quote: inside a quoted cell, write a quote twice ("")', line
+    if "field larger" in words:
+        return f"has a cell of more than {cells.LONGEST} characters: is a closing quote missing?", started
+    return f"is no valid CSV: {words}", line
+
+
+def _lines(manifest: source.Source) -> Iterator[str]:
+    r"""Yield the lines of a file with their ends as they are (\n, \r\n or \r), each checked."""
+    # Bad bytes pass as lone surrogates, so that the line that holds them can be named.
+    text = io.TextIOWrapper(manifest.file, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        for number, line in enumerate(iter(lambda: text.readline(_LONGEST_LINE), ""), 1):
+            if not line.isascii() or "\0" in line or len(line) == _LONGEST_LINE:
+                _check(manifest, number, line)
+            yield line
+    finally:
+        text.detach()  # the file stays its owner's to close
+
+
+def _check(manifest: source.Source, number: int, line: str) -> None:
+    if len(line) == _LONGEST_LINE:
+        raise manifest.problem(f"is longer than {_LONGEST_LINE} characters: is this a table?", number)
+    if "\0" in line:
+        raise manifest.problem("holds a NUL character: the file is damaged, or no text", number)
+    try:
+        line.encode()
+    except UnicodeEncodeError as error:
+        byte = len(line[: error.start].encode()) + 1
+        raise manifest.problem("is not UTF-8: save the file as UTF-8", number, f"byte {byte}") from None

@@ -1,0 +1,148 @@
+"""What a YAML manifest says: the settings of its top, and its list of jobs as records."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jobs.manifest import cells, columns, document, problems, rows, source, table
+
+JOBS = "jobs"
+_SETTINGS = ("batch", "version", "defaults", "columns", "labels", "images", JOBS)
+# Names of one file's columns; far fewer differ in any file that is not made to break this.
+_REMEMBERED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The top of a YAML manifest; ``jobs_file`` is the table that holds the rows, if they are not listed here."""
+
+    batch: str | None
+    adaptation: rows.Adaptation
+    jobs_file: str | None
+
+
+def read(manifest: source.Source, written: document.Document) -> Outline:
+    """Read the settings, or raise `problems.Unreadable` at the first that cannot be understood."""
+    top = _Top(manifest, written.settings(JOBS))
+    defaults = top.mapping("defaults")
+    if (version := top.text("version")) is not None:
+        defaults["version"] = version
+    images = top.text("images")
+    adaptation = rows.Adaptation(
+        columns=top.mapping("columns"),
+        labels=top.texts("labels"),
+        defaults=defaults,
+        images=None if images is None else manifest.folder / images,
+    )
+    return Outline(batch=top.text("batch"), adaptation=adaptation, jobs_file=top.jobs_file())
+
+
+class _Top:
+    """The settings by name, each readable in the one shape it may have."""
+
+    def __init__(self, manifest: source.Source, nodes: dict[str, document.Node]) -> None:
+        self._manifest = manifest
+        self._nodes = nodes
+        for name, node in nodes.items():
+            if name not in _SETTINGS:
+                near = difflib.get_close_matches(name, _SETTINGS, n=1)
+                detail = (
+                    f"did you mean {near[0]}?" if near else "what holds for every job goes under defaults:"
+                )
+                raise self._wrong(name, node.line, "is no setting of a manifest", detail)
+
+    def _wrong(self, name: str, line: int | None, message: str, detail: str = "") -> problems.Unreadable:
+        return problems.Unreadable(problems.Problem(self._manifest.name, line, name, message, detail=detail))
+
+    def text(self, name: str) -> str | None:
+        node = self._nodes.get(name)
+        if node is None or node.value is None:
+            return None
+        if not isinstance(node.value, str):
+            raise self._wrong(name, node.line, "should be one text")
+        return node.value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        node = self._nodes.get(name)
+        if node is None or node.value is None:
+            return ()
+        if isinstance(node.value, str):
+            return (node.value,)
+        values = [item.value for item in node.value] if isinstance(node.value, list) else [None]
+        texts = tuple(value for value in values if isinstance(value, str))
+        if len(texts) != len(values):
+            raise self._wrong(name, node.line, "should be a list of names")
+        return texts
+
+    def mapping(self, name: str) -> dict[str, str]:
+        node = self._nodes.get(name)
+        if node is None or node.value is None:
+            return {}
+        if not isinstance(node.value, dict):
+            raise self._wrong(name, node.line, "should be a mapping of names to values")
+        for inner, value in node.value.items():
+            if isinstance(value.value, list | dict):
+                raise self._wrong(f"{name}.{inner}", value.line, "should be one text or number")
+        return {inner: value.value for inner, value in node.value.items() if isinstance(value.value, str)}
+
+    def jobs_file(self) -> str | None:
+        """Return the table's name, None where the jobs are listed here."""
+        node = self._nodes.get(JOBS)
+        if node is None or node.value is None:
+            raise self._wrong(JOBS, None, "is not given: list the jobs, or name a CSV file")
+        if isinstance(node.value, dict):
+            raise self._wrong(JOBS, node.line, "should be a list: begin each job with a dash")
+        return node.value if isinstance(node.value, str) else None
+
+
+class Listed:
+    """The jobs listed in a YAML file, as records."""
+
+    def __init__(self, manifest: source.Source, written: document.Document, known: columns.Columns) -> None:
+        self._file = manifest.name
+        self._written = written
+        self._known = known
+        self._columns_of = lru_cache(maxsize=_REMEMBERED)(known.of)
+
+    def __iter__(self) -> Iterator[table.Record]:
+        for node in self._written.items(JOBS):
+            record = table.Record(node.line, [], [])
+            if isinstance(node.value, dict):
+                self._fill(record, node.value)
+            else:
+                record.wrong.append(self._problem(node.line, JOBS, "is no mapping: write - image: FILE"))
+            yield record
+
+    def _problem(self, line: int, column: str, message: str) -> problems.Problem:
+        return problems.Problem(self._file, line, column, message)
+
+    def _fill(self, record: table.Record, entries: dict[str, document.Node]) -> None:
+        for name, node in entries.items():
+            if name == "labels":
+                self._label(record, node)
+                continue
+            found = self._columns_of(name)
+            if not found:
+                record.wrong.append(self._known.unknown(self._file, node.line, name, entries.keys()))
+            for column in found:
+                self._put(record, column, node)
+
+    def _label(self, record: table.Record, node: document.Node) -> None:
+        if not isinstance(node.value, dict):
+            record.wrong.append(self._problem(node.line, "labels", "should be a mapping of names to texts"))
+            return
+        for name, value in node.value.items():
+            self._put(record, columns.label(f"labels.{name}", name), value)
+
+    def _put(self, record: table.Record, column: columns.Column, node: document.Node) -> None:
+        if column.place is columns.Place.LABEL and not columns.is_label(column.name):
+            wrong = "cannot name a label: use 1 to 100 printable characters"
+        elif isinstance(node.value, list | dict):
+            wrong = "should be one text or number"
+        elif node.value is not None and len(node.value) > cells.LONGEST:
+            wrong = f"has more than {cells.LONGEST} characters"
+        else:
+            record.cells.append((column, node.value or ""))
+            return
+        record.wrong.append(self._problem(node.line, column.header, wrong))

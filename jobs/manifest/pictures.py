@@ -1,0 +1,173 @@
+"""Which picture a row may send, and how it will travel. It looks at a file's header, never at its whole content.
+
+A manifest may come from somebody else, and what it names is sent to a third party: so a path must lie below the
+folder of pictures after every symbolic link is followed, be a regular file (opening a pipe can hang, opening a
+device can do anything), and begin as an image does.
+"""
+
+import math
+import os
+import re
+import stat
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+
+from jobs import images
+from jobs.manifest import problems
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+# Lengths of a data URI as the API counts them (API: recommended up to 256 kB), and of an upload.
+LONGEST_INLINE = 256_000
+LARGEST_UPLOAD = 100_000_000
+
+_LONGEST_URL = 4096
+_REMEMBERED = 10_000
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
+_BARE_SCHEMES = {"data", "file", "blob", "javascript"}
+
+
+class Travel(StrEnum):
+    """How a picture reaches the API."""
+
+    URL = "url"
+    INLINE = "inline"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCounts:
+    """How many rows send their picture in which way."""
+
+    urls: int = 0
+    inline: int = 0
+    upload: int = 0
+
+
+def count(travels: Mapping[Travel | None, int]) -> ImageCounts:
+    """Return the counts that the plan shows."""
+    return ImageCounts(
+        urls=travels.get(Travel.URL, 0),
+        inline=travels.get(Travel.INLINE, 0),
+        upload=travels.get(Travel.UPLOAD, 0),
+    )
+
+
+class Pictures:
+    """The pictures of one manifest. Rows often share one, so the last ten thousand answers are remembered."""
+
+    def __init__(self, root: Path, *, absolute_allowed: bool) -> None:
+        self._root = Path(os.path.realpath(root))
+        self._absolute_allowed = absolute_allowed
+        self._remembered = lru_cache(maxsize=_REMEMBERED)(self._look)
+
+    def travel(self, image: str) -> Travel:
+        """Return how the picture will travel, or raise `problems.Rejected` with why it cannot."""
+        seen = self._remembered(image)
+        if isinstance(seen, Travel):
+            return seen
+        raise problems.Rejected(*seen)
+
+    def _look(self, image: str) -> Travel | tuple[str, str]:
+        """Return how it travels, or the two parts of why not: what is raised would not be remembered."""
+        try:
+            scheme = _SCHEME.match(image)
+            if scheme and (scheme[2] or scheme[1].lower() in _BARE_SCHEMES):
+                _check_url(image, scheme[1].lower())
+                return Travel.URL
+            path = locate(image, self._root, absolute_allowed=self._absolute_allowed)
+            size = _size_of_image(path)
+        except problems.Rejected as rejected:
+            return rejected.message, rejected.detail
+        return Travel.INLINE if data_uri_length(size) <= LONGEST_INLINE else Travel.UPLOAD
+
+
+def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
+    """Return the regular file that a row's path means, with every link followed, or raise `problems.Rejected`.
+
+    Whoever opens it later must ask again: links can change between looking and opening.
+    """
+    if "\0" in image:
+        raise problems.Rejected("holds a NUL character")
+    if Path(image).is_absolute() and not absolute_allowed:
+        raise problems.Rejected("is an absolute path", "name the folder it may lie in with --images DIR")
+    real = Path(os.path.realpath(root / image))
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise problems.Rejected(
+            "lies outside the folder of pictures", f"{root}; choose another with --images DIR"
+        )
+    try:
+        mode = real.stat().st_mode
+    except OSError as error:
+        raise problems.Rejected("cannot be found", _why_missing(image, root, error)) from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise problems.Rejected(f"is {kind}", "name a picture")
+    return real
+
+
+def data_uri_length(size: int) -> int:
+    """Return how long a file of so many bytes is as a data URI."""
+    return len("data:image/jpeg;base64,") + (size + 2) // 3 * 4
+
+
+def _check_url(url: str, scheme: str) -> None:
+    if scheme == "data":
+        raise problems.Rejected("is a data URI", "save the picture as a file and name its path")
+    if scheme == "file":
+        raise problems.Rejected("is a file: address", "name the path alone")
+    if scheme not in {"http", "https"}:
+        raise problems.Rejected("is no address the API can fetch", "use http:// or https://, or a path")
+    if len(url) > _LONGEST_URL:
+        raise problems.Rejected(f"is an address of more than {_LONGEST_URL} characters")
+    try:
+        host = urlsplit(url).hostname
+        _ = urlsplit(url).port
+    except ValueError:
+        host = None
+    if not host or not url.isprintable() or " " in url:
+        raise problems.Rejected("is no complete address", "write https://HOST/PATH, blanks as %20")
+
+
+def _why_missing(image: str, root: Path, error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied"
+    if "\\" in image:
+        return f"in {root}; write / between folders"
+    return f"in {root}"
+
+
+def _size_of_image(path: Path) -> int:
+    try:
+        size, pixels = _measure(path)
+    except UnidentifiedImageError:
+        raise problems.Rejected("is not an image", f"use one of {', '.join(FORMATS)}") from None
+    except PermissionError:
+        raise problems.Rejected("cannot be read", "permission denied") from None
+    except Exception as error:
+        # Broken headers make Pillow's readers raise nearly everything, struct.error and IndexError included.
+        raise problems.Rejected("is a broken image", "open it in an editor and save it again") from error
+    if pixels > images.MAX_PIXELS:
+        raise problems.Rejected("has more pixels than the model can hold", "make it smaller")
+    if size > LARGEST_UPLOAD:
+        raise problems.Rejected("is larger than 100 MB", "make it smaller")
+    return size
+
+
+def _measure(path: Path) -> tuple[int, float]:
+    """Return a file's bytes and the pixels that its header promises."""
+    with path.open("rb") as file, warnings.catch_warnings():
+        # Pillow refuses far too many pixels, and warns of many: the one and the other are too many here.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        size = os.fstat(file.fileno()).st_size
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                return size, image.width * image.height
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+            return size, math.inf

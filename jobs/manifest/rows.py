@@ -1,0 +1,86 @@
+"""What a manifest comes to once it is read: its rows, and how a file that cannot be changed was read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row, checked: one img2img input that is wanted once.
+
+    ``row`` is the line of the file on which it starts, from 1. ``input`` holds what the manifest gives, defaults of
+    the manifest included, the model's own excluded, and not the image. ``digest`` covers everything but the line
+    and the key, so that a reload can tell an edited row from a moved one. ``stem`` is the path of its files below
+    the batch's folder, without index and suffix, unique in the manifest ignoring case. A row with a ``problem``
+    is a failed job from the start.
+    """
+
+    row: int
+    key: str
+    image: str
+    input: dict[str, Any]
+    version: str | None
+    labels: dict[str, str]
+    priority: int
+    digest: str
+    stem: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """How a file that cannot be changed is read; kept with the batch.
+
+    ``columns`` maps an input to the header it is read from. ``labels`` are headers carried through; ``*`` stands
+    for every column that is nothing else. ``images`` is the folder where relative paths start, and the only one
+    in which absolute ones may lie.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    defaults: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    images: Path | None = None
+
+    def over(self, other: Self) -> "Adaptation":
+        """Return both together; where they differ, this one counts."""
+        return Adaptation(
+            columns={**other.columns, **self.columns},
+            labels=tuple(dict.fromkeys([*other.labels, *self.labels])),
+            defaults={**other.defaults, **self.defaults},
+            images=self.images or other.images,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "columns": dict(self.columns),
+            "labels": list(self.labels),
+            "defaults": dict(self.defaults),
+            "images": None if self.images is None else str(self.images),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        return cls(
+            columns=dict(value["columns"]),
+            labels=tuple(value["labels"]),
+            defaults=dict(value["defaults"]),
+            images=None if value["images"] is None else Path(value["images"]),
+        )
+
+
+def canonical(*parts: Any) -> str:
+    """Return JSON values as one text, the same whatever the order of their keys."""
+    return _ENCODER.encode(parts)
+
+
+def digest(text: str) -> str:
+    """Return 16 hexadecimal digits that tell one text from others."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+# Made once: json.dumps makes one at every call.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,120 @@
+"""What a model takes: its inputs as one JSON Schema, in the form in which the API publishes any version's.
+
+Another model is another file in ``models/``: a published ``openapi_schema`` with ``x-version`` on top, and
+``x-advisory`` on a property whose enum is only what we know of it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import jsonschema_rs
+
+DEFAULT_MODEL = "stable-diffusion-img2img"
+_SENTENCES = {
+    "minimum": "is less than {limit}",
+    "maximum": "is more than {limit}",
+    "exclusiveMinimum": "is not more than {limit}",
+    "exclusiveMaximum": "is not less than {limit}",
+    "enum": "is none of {options}",
+    "required": "is not given, and the model needs it",
+    "minLength": "has fewer than {limit} characters",
+    "maxLength": "has more than {limit} characters",
+}
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the model: its JSON type and, where the model has one, its default."""
+
+    name: str
+    type: str
+    default: Any = None
+    advisory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What the schema says against one input; ``advisory`` only warns."""
+
+    name: str
+    message: str
+    advisory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The inputs of one version of a model, in the order in which it lists them."""
+
+    version: str
+    inputs: Mapping[str, Input]
+    validator: jsonschema_rs.Validator
+
+    def complaints(self, values: dict[str, Any]) -> Iterator[Complaint]:
+        """Yield what is wrong with one job's inputs; nothing, and fast, when nothing is."""
+        if self.validator.is_valid(values):
+            return
+        for error in self.validator.iter_errors(values):
+            kind = error.kind.as_dict()
+            name = str(error.instance_path[0] if error.instance_path else kind.get("property", ""))
+            known = self.inputs.get(name)
+            advisory = known is not None and known.advisory and error.kind.name == "enum"
+            yield Complaint(name, _sentence(error.kind.name, kind, advisory=advisory), advisory)
+
+    def outputs(self, values: Mapping[str, Any]) -> int:
+        """Return how many images one job with these inputs makes."""
+        made = self.inputs.get("num_outputs")
+        return 1 if made is None else int(values.get("num_outputs", made.default or 1))
+
+
+@cache
+def load(model: str = DEFAULT_MODEL) -> Schema:
+    """Read the schema of a model that comes with the package."""
+    text = resources.files("jobs.manifest").joinpath("models", f"{model}.json").read_text("utf-8")
+    return parse(json.loads(text))
+
+
+def parse(document: Mapping[str, Any]) -> Schema:
+    """Make a schema of a published ``openapi_schema``; it fetches nothing, whatever a ``$ref`` says."""
+    schemas = document["components"]["schemas"]
+    properties = schemas["Input"]["properties"]
+    names = sorted(properties, key=lambda name: properties[name].get("x-order", len(properties)))
+    root = {
+        "$schema": _DIALECT,
+        "$ref": "#/components/schemas/Input",
+        "components": document["components"],
+    }
+    return Schema(
+        version=document["x-version"],
+        inputs={name: _input(name, properties[name], schemas) for name in names},
+        validator=jsonschema_rs.validator_for(root, offline=True),
+    )
+
+
+def _input(name: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Input:
+    """Return one input; a published enum hides its type behind ``allOf`` and ``$ref``."""
+    whole = dict(described)
+    for part in [*described.get("allOf", ()), *described.get("anyOf", ())]:
+        target = schemas[part["$ref"].rsplit("/", 1)[-1]] if "$ref" in part else part
+        if target.get("type") != "null":
+            whole = {**target, **whole}
+    return Input(
+        name=name,
+        type=whole.get("type", "string"),
+        default=whole.get("default"),
+        advisory=bool(whole.get("x-advisory", False)),
+    )
+
+
+def _sentence(keyword: str, kind: Mapping[str, Any], *, advisory: bool) -> str:
+    """Return what one broken keyword means, without the value, so that equal mistakes read the same."""
+    sentence = _SENTENCES.get(keyword)
+    if sentence is None:
+        return f"does not fit the model's {keyword} rule: {json.dumps(dict(kind), sort_keys=True)}"
+    advice = "; it is sent as it is and may fail at the API" if advisory else ""
+    options = ", ".join(str(option) for option in kind.get("options", ()))
+    return sentence.format(limit=kind.get("limit"), options=options) + advice

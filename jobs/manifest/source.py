@@ -1,0 +1,150 @@
+"""The file that a manifest is read from: where it lies, which format it is in, and whether it is text at all."""
+
+import hashlib
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from jobs import errors
+from jobs.manifest import problems
+
+STDIN = "-"
+_SNIFFED_BYTES = 4096
+_PIECE_BYTES = 1_000_000
+
+_SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".yaml": "yaml", ".yml": "yaml", ".json": "yaml"}
+_YAML_START = re.compile(rb"(---(\s|$)|%YAML|[{\[]|- |[A-Za-z_][\w-]*:(\s|$))")
+_NOT_TEXT = {
+    b"PK\x03\x04": "is a spreadsheet or an archive: save it as CSV (UTF-8)",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet: save it as CSV (UTF-8)",
+    b"\x1f\x8b": "is compressed: unpack it first",
+    b"SQLite format 3": "is a database: export the rows as CSV",
+    b"\x89PNG": "is a picture: name the manifest that lists it",
+    b"\xff\xd8\xff": "is a picture: name the manifest that lists it",
+}
+
+
+class Format(Enum):
+    """How the rows are written down."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened manifest. ``name`` is how a person called it; relative paths in it start at ``folder``."""
+
+    name: str
+    path: Path | None
+    folder: Path
+    format: Format
+    file: BinaryIO
+    sha256: str
+
+    def problem(self, message: str, line: int | None = None, detail: str = "") -> problems.Unreadable:
+        return problems.Unreadable(problems.Problem(self.name, line, None, message, detail=detail))
+
+
+@contextmanager
+def open_source(name: str | Path, stdin: BinaryIO | None = None) -> Iterator[Source]:
+    """Open a manifest by its path, or spool standard input when the name is ``-``.
+
+    The spool is a temporary file without a name, so that a manifest of any size can be read twice.
+    """
+    called = str(name)
+    if called == STDIN and stdin is not None:
+        with tempfile.TemporaryFile() as spool:
+            _spool(stdin, spool)
+            yield _source("stdin", None, Path.cwd(), spool)
+    else:
+        with _open(called) as file:
+            path = Path(called).absolute()
+            yield _source(called, path, path.parent, file)
+
+
+@contextmanager
+def open_beside(manifest: Source, name: str) -> Iterator[Source]:
+    """Open the table that a YAML manifest names; its pictures are looked for where the manifest lies."""
+    with open_source(manifest.folder / name) as beside:
+        if beside.format is Format.YAML:
+            raise beside.problem(f"is YAML; jobs: in {manifest.name} takes a list or a CSV file")
+        yield replace(beside, folder=manifest.folder)
+
+
+def _spool(stdin: BinaryIO, spool: BinaryIO) -> None:
+    try:
+        shutil.copyfileobj(stdin, spool)
+        spool.flush()
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise errors.Unavailable(f"stdin cannot be kept in {folder}: {error.strerror}") from error
+
+
+def _open(name: str) -> BinaryIO:
+    try:
+        mode = Path(name).stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise _unreadable(name, "is a folder: name the manifest in it")
+        if not stat.S_ISREG(mode):
+            raise _unreadable(name, "is no regular file: pipe it in and write - instead")
+        return Path(name).open("rb")
+    except FileNotFoundError:
+        raise _unreadable(name, f"no such file in {Path(name).absolute().parent}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _unreadable(name, f"cannot be read: {reason}") from None
+
+
+def _source(name: str, path: Path | None, folder: Path, file: BinaryIO) -> Source:
+    file.seek(0)
+    head = file.read(_SNIFFED_BYTES)
+    form = _format(name, head, Path(name).suffix.lower())
+    file.seek(0)
+    sha256 = _sha256(file)
+    file.seek(0)
+    return Source(name, path, folder, form, file, sha256)
+
+
+def _sha256(file: BinaryIO) -> str:
+    sha256 = hashlib.sha256()
+    while piece := file.read(_PIECE_BYTES):
+        sha256.update(piece)
+    return sha256.hexdigest()
+
+
+def _format(name: str, head: bytes, suffix: str) -> Format:
+    for magic, sentence in _NOT_TEXT.items():
+        if head.startswith(magic):
+            raise _unreadable(name, sentence)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
+        raise _unreadable(name, 'is UTF-16 or UTF-32: save it as UTF-8 (in a spreadsheet: "CSV UTF-8")')
+    if suffix in {".jsonl", ".ndjson"}:
+        raise _unreadable(name, "is JSON lines: write it as CSV or YAML")
+    if not head.strip():
+        raise _unreadable(name, "is empty")
+    if suffix in _SUFFIXES:
+        return Format(_SUFFIXES[suffix])
+    return _sniffed(head)
+
+
+def _sniffed(head: bytes) -> Format:
+    """Tell the format of a file without a telling name by its first line that says something."""
+    text = head.removeprefix(b"\xef\xbb\xbf")
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith(b"#"))
+    first = next(lines, b"")
+    if _YAML_START.match(first):
+        return Format.YAML
+    return Format.TSV if b"\t" in first and b"," not in first else Format.CSV
+
+
+def _unreadable(name: str, message: str) -> problems.Unreadable:
+    return problems.Unreadable(problems.Problem(name, None, None, message))

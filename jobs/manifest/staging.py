@@ -1,0 +1,144 @@
+"""Where checked rows wait on disk between the two passes, so that a million rows cost no memory.
+
+Only here is the whole manifest known, so only here do keys and stems become unique.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Self
+
+from jobs.manifest import assemble, keys, problems, rows
+
+_BUFFERED_ROWS = 2000
+# Growing until no two stems are alike, which six digits nearly always achieve.
+_STEM_DIGITS = (6, 16, 64)
+
+# Nothing here outlives the process: the database has no name, and its journal would protect nothing.
+_SET_UP = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA cache_size = -16000;
+CREATE TABLE rows (
+    seq INTEGER PRIMARY KEY, line INTEGER, key TEXT, key_given INTEGER, stem TEXT, folded TEXT, digest TEXT,
+    body TEXT, problem TEXT
+);
+BEGIN;
+"""
+_INSERT = (
+    "INSERT INTO rows (line, key, key_given, stem, folded, digest, body, problem) VALUES (?,?,?,?,?,?,?,?)"
+)
+
+_INDEX_KEYS = "CREATE INDEX rows_by_key ON rows (key)"
+_FIND_REPEATED = """
+CREATE TABLE repeated AS SELECT * FROM (
+    SELECT seq AS later, line, key, first_value(line) OVER same AS first_line, row_number() OVER same AS nth
+    FROM rows
+    WHERE key_given AND key IN (SELECT key FROM rows WHERE key_given GROUP BY key HAVING count(*) > 1)
+    WINDOW same AS (PARTITION BY key ORDER BY seq)
+) WHERE nth > 1
+"""
+# A row that lost its key becomes one with a derived key, so that it can still be listed as failed.
+_SPOIL_REPEATED = """
+UPDATE rows SET key_given = 0, key = substr(rows.key, 1, 180),
+    problem = coalesce(rows.problem, repeated_key(repeated.line, repeated.key, repeated.first_line))
+FROM repeated WHERE seq = later
+"""
+_NUMBER_DERIVED = """
+UPDATE rows SET key = key || '-' || nth, stem = slug(key || '-' || nth), folded = fold(slug(key || '-' || nth))
+FROM (
+    SELECT seq AS later, row_number() OVER (PARTITION BY key ORDER BY key_given DESC, seq) AS nth FROM rows
+    WHERE key IN (SELECT key FROM rows GROUP BY key HAVING count(*) > 1)
+) WHERE seq = later AND nth > 1
+"""
+_INDEX_STEMS = "CREATE INDEX rows_by_stem ON rows (folded)"
+_TELL_STEMS_APART = """
+UPDATE rows SET stem = apart(key, ?1), folded = fold(apart(key, ?1))
+WHERE folded IN (SELECT folded FROM rows GROUP BY folded HAVING count(*) > 1)
+"""
+_SELECT = "SELECT line, key, stem, digest, body, problem FROM rows ORDER BY seq"
+
+
+class Staging:
+    """A temporary database of rows; filled once, then settled, then read."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._buffer: list[tuple[Any, ...]] = []
+        # The empty name means a file that SQLite deletes as soon as it is opened, spilled to as the cache fills.
+        self._database = sqlite3.connect("", isolation_level=None)
+        self._database.executescript(_SET_UP)
+        self._database.create_function("slug", 1, keys.slug)
+        self._database.create_function("fold", 1, str.casefold)
+        self._database.create_function("apart", 2, _apart)
+        self._database.create_function("repeated_key", 3, self._repeated_key)
+
+    def add(self, draft: assemble.Draft) -> None:
+        problem = draft.wrong[0].of_row() if draft.wrong else None
+        stem, digest = keys.slug(draft.key), rows.digest(draft.body)
+        self._buffer.append(
+            (draft.line, draft.key, draft.key_given, stem, stem.casefold(), digest, draft.body, problem)
+        )
+        if len(self._buffer) >= _BUFFERED_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._database.executemany(_INSERT, self._buffer)
+        self._buffer.clear()
+
+    def settle(self, file: str) -> Iterator[problems.Problem]:
+        """Make keys and stems unique, then yield the given keys that are not.
+
+        The second row identical to another gets ``-2``: identical rows are interchangeable, so the order of a
+        manifest says nothing. Stems that clash all get digits of their keys, so that none depends on which came
+        first.
+        """
+        self._file = file
+        self._flush()
+        for statement in (_INDEX_KEYS, _FIND_REPEATED, _SPOIL_REPEATED):
+            self._database.execute(statement)
+        while self._database.execute(_NUMBER_DERIVED).rowcount:
+            pass  # a numbered key may be one that somebody gave
+        self._database.execute(_INDEX_STEMS)
+        for digits in _STEM_DIGITS:
+            if not self._database.execute(_TELL_STEMS_APART, (digits,)).rowcount:
+                break
+        for found in self._database.execute("SELECT line, key, first_line FROM repeated ORDER BY line"):
+            yield self._repeated(*found)
+
+    def _repeated(self, line: int, key: str, first_line: int) -> problems.Problem:
+        message = "is the key of an earlier row too"
+        return problems.Problem(self._file, line, "key", message, key, f"line {first_line}")
+
+    def _repeated_key(self, line: int, key: str, first_line: int) -> str:
+        return self._repeated(line, key, first_line).of_row()
+
+    def failed(self) -> int:
+        """Return how many rows have a problem."""
+        found = self._database.execute("SELECT count(*) FROM rows WHERE problem IS NOT NULL").fetchone()
+        return int(found[0])
+
+    def rows(self, chunk: int) -> Iterator[list[rows.Row]]:
+        """Yield all rows in the manifest's order, so many at a time."""
+        cursor = self._database.execute(_SELECT)
+        while found := cursor.fetchmany(chunk):
+            yield [_row(*columns) for columns in found]
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _row(line: int, key: str, stem: str, digest: str, body: str, problem: str | None) -> rows.Row:
+    image, inputs, version, labels, priority = json.loads(body)
+    return rows.Row(line, key, image, inputs, version, labels, priority, digest, stem, problem)
+
+
+def _apart(key: str, digits: int) -> str:
+    return f"{keys.slug(key)}-{hashlib.sha256(key.encode()).hexdigest()[:digits]}"

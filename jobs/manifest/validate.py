@@ -1,0 +1,147 @@
+"""The first pass over a manifest: every row read, checked and staged, every mistake collected, nothing bought."""
+
+import hashlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import replace
+
+from jobs import errors
+from jobs.manifest import (
+    assemble,
+    columns,
+    defaults,
+    document,
+    outline,
+    pictures,
+    problems,
+    rows,
+    schema,
+    source,
+    staging,
+    table,
+    validated,
+)
+
+
+def validate(
+    manifest: source.Source,
+    adaptation: rows.Adaptation,
+    *,
+    model: schema.Schema | None = None,
+    keep_going: bool = False,
+    limit: int | None = None,
+) -> validated.Validated:
+    """Read a whole manifest, or its first ``limit`` rows.
+
+    Every mistake comes back in ``problems``; with ``keep_going`` those of single rows become warnings, and their
+    rows come with a ``problem``. Raises `errors.Unavailable` when the temporary folder has no room.
+    """
+    with ExitStack() as on_error:
+        staged = on_error.enter_context(staging.Staging())
+        into = validated.Validated(manifest.path, manifest.sha256, adaptation, manifest.folder, staged)
+        try:
+            _Pass(into, model or schema.load(), keep_going, limit).read(manifest)
+        except problems.Unreadable as unreadable:
+            into.problems.add(unreadable.problem)
+        except sqlite3.Error as error:
+            raise errors.Unavailable(f"the rows cannot be kept in the temporary folder: {error}") from error
+        on_error.pop_all()
+        return into
+
+
+class _Pass:
+    """From a source through records and drafts into a `Validated`."""
+
+    def __init__(
+        self, into: validated.Validated, model: schema.Schema, keep_going: bool, limit: int | None
+    ) -> None:
+        self._into = into
+        self._model = model
+        self._of_rows = into.warnings if keep_going else into.problems
+        self._limit = limit
+
+    def read(self, manifest: source.Source) -> None:
+        if manifest.format is not source.Format.YAML:
+            self._read_table(manifest)
+            return
+        written = document.Document(manifest)
+        top = outline.read(manifest, written)
+        self._into.batch_name = top.batch
+        self._into.adaptation = self._into.adaptation.over(top.adaptation)
+        if top.jobs_file is None:
+            known = self._known()
+            listed = outline.Listed(manifest, written, known)
+            self._stage(
+                manifest, listed, self._assembler(manifest, known, assemble.NEEDED & set(known.known))
+            )
+            return
+        with source.open_beside(manifest, top.jobs_file) as beside:
+            both = f"{manifest.sha256}{beside.sha256}"
+            self._into.sha256 = hashlib.sha256(both.encode()).hexdigest()
+            self._read_table(beside)
+
+    def _read_table(self, manifest: source.Source) -> None:
+        known = self._known()
+        found = table.Table(manifest, known)
+        needed = assemble.NEEDED & set(known.known)
+        for problem in found.wrong(needed - set(self._into.adaptation.defaults)):
+            self._into.problems.add(problem)
+        for problem in found.slips():
+            self._into.warnings.add(problem)
+        # What has no column was told of the header, not again of every row.
+        self._stage(manifest, found, self._assembler(manifest, known, needed & found.fields))
+
+    def _known(self) -> columns.Columns:
+        """Return what headers mean under the adaptation, once the adaptation itself is judged."""
+        if (images := self._into.adaptation.images) is not None:
+            self._into.root = images.absolute()
+            self._into.adaptation = replace(self._into.adaptation, images=self._into.root)
+            if not self._into.root.is_dir():
+                folder = str(self._into.root)
+                self._into.problems.add(problems.Problem("images", None, None, "is no folder", detail=folder))
+        known = columns.Columns(self._model, self._into.adaptation)
+        for problem in known.misadaptations():
+            self._into.problems.add(problem)
+        return known
+
+    def _assembler(
+        self, manifest: source.Source, known: columns.Columns, needed: Iterable[str]
+    ) -> assemble.Assembler:
+        values, wrong = defaults.read(known, self._model, self._into.adaptation.defaults)
+        for problem in wrong:
+            self._into.problems.add(problem)
+        images = self._into.adaptation.images
+        seen = pictures.Pictures(self._into.root, absolute_allowed=images is not None)
+        return assemble.Assembler(manifest.name, self._model, values, needed, seen, images)
+
+    def _stage(
+        self, manifest: source.Source, records: Iterable[table.Record], assembler: assemble.Assembler
+    ) -> None:
+        travels: Counter[pictures.Travel | None] = Counter()
+        into = self._into
+        for record in records:
+            if into.count == self._limit:
+                into.complete = False
+                break
+            draft = assembler.draft(record)
+            into.count += 1
+            if not draft.wrong:
+                into.outputs += self._model.outputs(draft.inputs)
+                travels[draft.travel] += 1
+            self._tell(draft)
+            into.staged.add(draft)
+        else:
+            if not into.count:
+                raise manifest.problem("lists no jobs")
+        for problem in into.staged.settle(manifest.name):
+            self._of_rows.add(problem)
+        into.failed = into.staged.failed()
+        into.images = pictures.count(travels)
+
+    def _tell(self, draft: assemble.Draft) -> None:
+        for problem in draft.wrong:
+            self._of_rows.add(problem)
+        for problem in draft.warnings:
+            self._into.warnings.add(problem)

@@ -1,0 +1,48 @@
+"""What the first pass over a manifest came to: counts for the plan, mistakes to print, rows to load."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from jobs.manifest import pictures, rows, staging
+from jobs.manifest.problems import Problems
+
+
+@dataclass(slots=True)
+class Validated:
+    """A manifest that was read; close it to give its rows' place on disk back.
+
+    ``path`` is None for standard input; ``root`` is the folder where relative paths of pictures start.
+    ``adaptation`` is the caller's over the file's own. ``images`` counts rows by how their picture travels,
+    ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``. ``complete`` is False
+    when a limit left rows unread.
+    """
+
+    path: Path | None
+    sha256: str
+    adaptation: rows.Adaptation
+    root: Path
+    staged: staging.Staging
+    batch_name: str | None = None
+    problems: Problems = field(default_factory=Problems)
+    warnings: Problems = field(default_factory=Problems)
+    count: int = 0
+    failed: int = 0
+    outputs: int = 0
+    images: pictures.ImageCounts = field(default_factory=pictures.ImageCounts)
+    complete: bool = True
+
+    def rows(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
+        """Yield the rows, so many at a time; raises `errors.Mistakes` when there is anything to correct."""
+        self.problems.raise_if_any()
+        return self.staged.rows(chunk)
+
+    def close(self) -> None:
+        self.staged.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

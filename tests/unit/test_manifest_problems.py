@@ -1,0 +1,88 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs import errors
+from jobs.manifest import problems
+
+
+def problem(line: int, column: str = "seed", message: str = "is not a whole number", value: str = "x"):
+    return problems.Problem("cats.csv", line, column, message, value)
+
+
+def test_the_same_mistake_in_one_column_is_one_line_with_its_lines_count_and_first_value():
+    found = problems.Problems()
+    for line in range(7, 97):
+        found.add(problem(line, value=f"v{line}"))
+
+    assert found.lines() == ["cats.csv:7: seed: v7 is not a whole number (lines 7-96, 90 times)"]
+    assert len(found) == 90
+
+
+def test_different_columns_and_messages_are_different_lines():
+    found = problems.Problems()
+    for each in (problem(2), problem(3, column="n"), problem(4, message="is odd")):
+        found.add(each)
+
+    assert len(found.lines()) == 3
+
+
+def test_twenty_kinds_are_printed_and_all_are_listed_as_json():
+    found = problems.Problems()
+    for number in range(23):
+        found.add(problem(2, column=f"c{number}"))
+
+    assert len(found.lines()) == 21
+    assert found.lines()[-1] == "… and 3 more kinds of mistakes (listed by --json)"
+    assert len(found.as_json()) == 23
+    assert found.as_json()[22] == {
+        "file": "cats.csv",
+        "line": 2,
+        "last_line": 2,
+        "column": "c22",
+        "count": 1,
+        "value": "x",
+        "message": "is not a whole number",
+        "detail": "",
+    }
+
+
+def test_kinds_without_end_are_counted_and_not_kept():
+    found = problems.Problems()
+    for number in range(5000):
+        found.add(problem(2, column=f"c{number}"))
+
+    assert len(found) == 5000
+    assert len(found.as_json()) == 1000
+    assert found.lines()[-1] == "… and 980 more kinds of mistakes (listed by --json), and 4000 more mistakes"
+
+
+def test_mistakes_are_raised_together_and_none_raises_nothing():
+    found = problems.Problems()
+    found.raise_if_any()
+    found.add(problem(2))
+    found.add(problem(3, column="n"))
+
+    with pytest.raises(errors.Mistakes) as caught:
+        found.raise_if_any()
+    assert caught.value.exit_code == 2
+    assert len(caught.value.lines) == 2
+
+
+def test_a_failed_row_keeps_its_line_and_column():
+    assert problem(7).of_row() == "line 7, column seed: x is not a whole number"
+
+
+@given(st.text(), st.text(), st.text(), st.text())
+def test_no_value_moves_the_cursor_or_forges_a_line(file, column, value, detail):
+    sentence = problems.Problem(file, 1, column, "is odd", value, detail).sentence()
+
+    assert sentence.isprintable()
+    assert len(problems.shown(value)) <= 62 * 10  # each character may be an escape
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("", '""'), ("a b", '"a b"'), ("\x1b[2J", '"\\x1b[2J"'), ("K_EULR", "K_EULR")]
+)
+def test_a_value_is_quoted_unless_it_is_plain(value, shown):
+    assert problems.shown(value) == shown
