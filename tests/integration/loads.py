@@ -1,0 +1,38 @@
+"""The commands about manifests, typed in a folder of the test's own."""
+
+import os
+import subprocess
+import sys
+
+from tests.integration.typed import BARE
+from tests.manifests import WEB
+
+HEADER = "key,image,prompt\n"
+
+
+def table(*keys, prompt="a fox"):
+    return HEADER + "".join(f"{key},{WEB},{prompt}\n" for key in keys)
+
+
+def environment(**given):
+    """Return an environment without settings of whoever runs the tests."""
+    return BARE | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | given
+
+
+def overnight(folder, *words, stdin="", **given):
+    """Type `overnight …` in a folder; return the process that ended."""
+    return subprocess.run(
+        [sys.executable, "-m", "overnight", *map(str, words)],
+        cwd=folder,
+        env=environment(**given),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def listing(folder):
+    """Return every file below a folder with its content."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,462 @@
+"""Rows become jobs, once each, however often and by however many they are loaded; on both databases."""
+
+import threading
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, difference, errors, loading, marker, tables
+from jobs.database import Database, now
+from jobs.difference import Target
+from jobs.lifecycle import retry
+from jobs.manifest import rows, schema
+from jobs.states import BatchState, State
+from tests import factory
+from tests.integration.loads import table
+from tests.manifests import WEB, picture, reading, write
+
+
+def target(name="cats", **more):
+    return Target(name=name, api=more.pop("api", factory.API), **more)
+
+
+def load(database, path, to=None, adaptation=None, **options):
+    with reading(path, adaptation, **options) as read:
+        wanted = to or target()
+        return loading.load(database, read, wanted, difference.compare(database, read, wanted))
+
+
+def jobs_of(database, name="cats"):
+    """Return the rows of a batch's jobs by key, in the order of their ids."""
+    query = sa.select(tables.jobs).join(tables.batches).where(tables.batches.c.name == name)
+    with database.read() as tx:
+        return {job.key: job for job in tx.execute(query.order_by(tables.jobs.c.id))}
+
+
+def settle_as(database, job, state):
+    """Bring a job into another state, with all that the state needs."""
+    attempt = None
+    if phase := factory.PHASE_OF.get(state):
+        attempt = factory.make_attempt(database, job, phase)
+    final = state in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
+    with database.write() as tx:
+        tx.execute(
+            sa.update(tables.jobs)
+            .where(tables.jobs.c.id == job.id)
+            .values(
+                state=state,
+                attempt_id=attempt and attempt.id,
+                due_at=None if final else now(tx),
+                finished_at=now(tx) if final else None,
+                error_class="nsfw" if state is State.FAILED else None,
+            )
+        )
+
+
+@contextmanager
+def nothing_written(database):
+    def everything():
+        with database.read() as tx:
+            return [tx.execute(sa.select(t)).all() for t in (tables.batches, tables.jobs, tables.events)]
+
+    before = everything()
+    yield
+    assert everything() == before
+
+
+def test_a_row_becomes_a_pending_job_with_all_that_it_says(database, tmp_path):
+    picture(tmp_path / "tom.png")
+    path = write(
+        tmp_path,
+        "key,image,prompt,num_outputs,priority,label.mood\ncats/tom,tom.png,a fox,2,7,=1+1\n",
+    )
+    loaded = load(database, path)
+    job = jobs_of(database)["cats/tom"]
+    assert (job.state, job.stem, job.row, job.image) == (State.PENDING, "cats/tom", 2, "tom.png")
+    assert (job.priority, job.labels, job.version) == (7, {"mood": "=1+1"}, schema.load().version)
+    assert job.input == {
+        "prompt": "a fox", "num_outputs": 2, "seed": marker.seed(loaded.batch.uuid, "cats/tom"),
+    }  # fmt: skip
+    assert job.own_seed
+    assert (job.attempts, job.absences, job.attempt_id, job.finished_at) == (0, 0, None, None)
+    assert job.due_at == job.created_at
+
+
+def test_a_batch_is_ready_and_keeps_how_its_manifest_was_read(database, tmp_path):
+    adaptation = rows.Adaptation(columns={"prompt": "text"}, labels=("who",), images=tmp_path)
+    path = write(tmp_path, f"image,text,who\n{WEB},a fox,me\n")
+    batch = load(
+        database, path, target("Cats", adaptation=adaptation, when_unconfirmed="hold"), adaptation
+    ).batch
+    assert (batch.name, batch.folder, batch.state, batch.api) == (
+        "Cats",
+        "Cats",
+        BatchState.READY,
+        factory.API,
+    )
+    assert (batch.manifest_path, len(batch.manifest_sha256)) == (str(path), 64)
+    assert rows.Adaptation.from_json(batch.options["adaptation"]) == adaptation
+    assert batch.options["images_root"] == str(tmp_path)
+    assert batch.options["when_unconfirmed"] == "hold"
+    assert batch.options["version"] == schema.load().version
+
+
+def test_a_seed_in_the_row_is_not_ours(database, tmp_path):
+    load(database, write(tmp_path, f"key,image,prompt,seed\na,{WEB},x,7\nb,{WEB},x,\n"))
+    jobs = jobs_of(database)
+    assert (jobs["a"].input["seed"], jobs["a"].own_seed) == (7, False)
+    assert jobs["b"].own_seed
+
+
+def test_the_rows_version_counts_before_the_manifests(database, tmp_path):
+    mine, usual = "a" * 64, "b" * 64
+    path = write(tmp_path, f"key,image,prompt,version\na,{WEB},x,{mine}\nb,{WEB},x,\n")
+    batch = load(database, path, adaptation=rows.Adaptation(defaults={"version": usual})).batch
+    assert {key: job.version for key, job in jobs_of(database).items()} == {"a": mine, "b": usual}
+    assert batch.options["version"] == usual
+
+
+def test_odd_characters_arrive_unchanged(database, tmp_path):
+    prompts = ["tab\tand \\N and \\.", 'a "quote"\nand a line', "=cmd|' /C calc'!A0", "🦊 {NULL}", "\\x00 ☃"]
+    quoted = ['"' + prompt.replace('"', '""') + '"' for prompt in prompts]
+    lines = "".join(f"{n},{WEB},{text},{text}\n" for n, text in enumerate(quoted))
+    load(database, write(tmp_path, f"key,image,prompt,label.said\n{lines}"))
+    jobs = jobs_of(database)
+    assert [job.input["prompt"] for job in jobs.values()] == prompts
+    assert [job.labels["said"] for job in jobs.values()] == prompts
+
+
+def test_loading_again_changes_nothing_and_says_so(database, tmp_path):
+    path = write(tmp_path, table("a", "b"))
+    assert load(database, path).difference.line() == "2 new"
+    before = jobs_of(database)
+    assert load(database, path).difference.line() == "0 new, 2 there"
+    assert jobs_of(database) == before
+
+
+def test_a_manifest_is_the_same_however_its_path_is_written(database, tmp_path, monkeypatch):
+    path = write(tmp_path, table("a"))
+    (tmp_path / "below").mkdir()
+    load(database, path)
+    monkeypatch.chdir(tmp_path / "below")
+    assert load(database, "../cats.csv").difference.line() == "0 new, 1 there"
+
+
+def test_rows_are_added_and_those_that_are_gone_are_told_and_left(database, tmp_path):
+    load(database, write(tmp_path, table("a", "b", "c")))
+    loaded = load(database, write(tmp_path, table("d", "c", "b", "e", "f")))
+    assert loaded.difference.line() == "3 new, 2 there, 1 no longer listed"
+    assert list(jobs_of(database)) == ["a", "b", "c", "d", "e", "f"]
+    with database.read() as tx:
+        told = tx.execute(sa.select(tables.events.c.kind, tables.events.c.detail)).all()
+    assert told == [("loaded", "3 new"), ("loaded", "3 new, 2 there, 1 no longer listed")]
+
+
+def test_rows_added_to_an_open_batch_leave_it_open(database, tmp_path):
+    batch = load(database, write(tmp_path, table("a"))).batch
+    with database.write() as tx:
+        batches.open_(tx, now(tx), batch)
+    assert load(database, write(tmp_path, table("a", "b"))).batch.state is BatchState.OPEN
+
+
+def test_an_edited_row_is_refused_and_nothing_is_written(database, tmp_path):
+    load(database, write(tmp_path, table("a", "b", "c")))
+    path = write(tmp_path, table("a", "new") + f"b,{WEB},edited\nc,{WEB},edited\n")
+    with nothing_written(database), pytest.raises(errors.Mistake) as refused:
+        load(database, path)
+    assert str(refused.value).startswith(f"{path}:4: 2 rows were edited since batch cats was loaded")
+    assert "--update" in str(refused.value)
+
+
+@pytest.mark.parametrize("edited", [{"image": f"{WEB}?v=2"}, {"priority": "9"}, {"label.a": "b"}])
+def test_every_part_of_a_row_counts_as_edited(database, tmp_path, edited):
+    row = {"key": "a", "image": WEB, "prompt": "x", "priority": "", "label.a": ""}
+    for cells in (row, row | edited):
+        path = write(tmp_path, f"{','.join(cells)}\n{','.join(cells.values())}\n")
+        if cells is row:
+            load(database, path)
+    with pytest.raises(errors.Mistake, match="--update"):
+        load(database, path)
+
+
+@pytest.mark.parametrize(
+    ("state", "after"),
+    [
+        (State.PENDING, State.PENDING),
+        (State.FAILED, State.PENDING),
+        (State.CANCELLED, State.CANCELLED),
+    ],
+)
+def test_update_changes_a_job_that_is_not_bought(database, tmp_path, state, after):
+    load(database, write(tmp_path, table("a")))
+    was = jobs_of(database)["a"]
+    if state is not State.PENDING:
+        settle_as(database, was, state)
+    path = write(tmp_path, f"key,image,prompt,priority\na,{WEB}?2,edited,3\n")
+    loaded = load(database, path, target(update=True))
+    job = jobs_of(database)["a"]
+    assert (loaded.difference.line(), loaded.updated, loaded.kept) == ("0 new, 1 changed", 1, 0)
+    assert (job.state, job.image, job.priority, job.error_class) == (after, f"{WEB}?2", 3, None)
+    assert job.input == {"prompt": "edited", "seed": was.input["seed"]}
+    assert load(database, path).difference.line() == "0 new, 1 there"
+
+
+@pytest.mark.parametrize(
+    "state", [State.QUEUED, State.UNCONFIRMED, State.RUNNING, State.COLLECTING, State.SUCCEEDED]
+)
+def test_update_leaves_what_is_bought_and_names_it(database, tmp_path, state):
+    load(database, write(tmp_path, table("a", "b")))
+    settle_as(database, jobs_of(database)["a"], state)
+    loaded = load(database, write(tmp_path, table("a", "b", prompt="edited")), target(update=True))
+    jobs = jobs_of(database)
+    assert (loaded.updated, loaded.kept, loaded.kept_key) == (1, 1, "a")
+    assert (jobs["a"].state, jobs["a"].input["prompt"]) == (state, "a fox")
+    assert jobs["b"].input["prompt"] == "edited"
+
+
+def test_what_was_left_is_changed_after_a_retry(database, tmp_path):
+    load(database, write(tmp_path, table("a")))
+    job = jobs_of(database)["a"]
+    settle_as(database, job, State.SUCCEEDED)
+    path = write(tmp_path, table("a", prompt="edited"))
+    load(database, path, target(update=True))
+    with database.write() as tx:
+        retry(tx, now(tx), [job.id])
+    assert load(database, path, target(update=True)).updated == 1
+    assert jobs_of(database)["a"].input["prompt"] == "edited"
+
+
+def test_update_keeps_a_later_seed_of_our_making_and_takes_the_rows(database, tmp_path):
+    load(database, write(tmp_path, table("a", "b")))
+    with database.write() as tx:
+        later = tables.jobs.c.input
+        tx.execute(sa.update(tables.jobs).values({later: {"prompt": "a fox", "seed": 99}}))
+    path = write(tmp_path, f"key,image,prompt,seed\na,{WEB},edited,\nb,{WEB},edited,5\n")
+    load(database, path, target(update=True))
+    jobs = jobs_of(database)
+    assert (jobs["a"].input["seed"], jobs["a"].own_seed) == (99, True)
+    assert (jobs["b"].input["seed"], jobs["b"].own_seed) == (5, False)
+
+
+def test_a_limit_loads_the_first_rows_and_the_next_time_the_rest(database, tmp_path):
+    path = write(tmp_path, table("a", "b", "c"))
+    assert load(database, path, limit=2).difference.line() == "2 new"
+    assert load(database, path, limit=1).difference.line() == "0 new, 1 there"
+    assert load(database, path).difference.line() == "1 new, 2 there"
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_name_that_another_manifest_has_is_refused(database, tmp_path, named):
+    load(database, write(tmp_path, table("a")))
+    other = write(tmp_path, table("b"), "other.csv")
+    with nothing_written(database), pytest.raises(errors.Mistake) as refused:
+        load(database, other, target(named=named, update=not named))
+    assert f"batch cats was loaded from {tmp_path / 'cats.csv'}" in str(refused.value)
+    assert "--batch NAME" in str(refused.value)
+
+
+def test_jobs_may_be_changed_from_another_file_that_names_their_batch(database, tmp_path):
+    path = write(tmp_path, table("a", "b"))
+    load(database, path)
+    settle_as(database, jobs_of(database)["a"], State.FAILED)
+    again = write(tmp_path, table("a", prompt="edited"), "again.csv")
+    loaded = load(database, again, target(update=True))
+    assert (loaded.updated, loaded.batch.manifest_path) == (1, str(path))
+    assert jobs_of(database)["a"].state == State.PENDING
+
+
+def test_a_batch_stays_with_its_api(database, tmp_path):
+    path = write(tmp_path, table("a"))
+    load(database, path)
+    with nothing_written(database), pytest.raises(errors.Mistake, match="--batch NAME"):
+        load(database, path, target(api="https://other.example/v1", update=True))
+
+
+def test_a_cancelled_batch_takes_no_rows(database, tmp_path):
+    path = write(tmp_path, table("a"))
+    batch = load(database, path).batch
+    with database.write() as tx:
+        batches.cancel(tx, now(tx), batch.id)
+    with nothing_written(database), pytest.raises(errors.Mistake, match="is cancelled"):
+        load(database, path)
+
+
+def test_other_pictures_of_the_same_names_need_an_update(database, tmp_path):
+    for folder in ("one", "two"):
+        picture(tmp_path / folder / "tom.png")
+    path = write(tmp_path, "image,prompt\ntom.png,a fox\n")
+    load(database, path, adaptation=rows.Adaptation(images=tmp_path / "one"))
+    two = rows.Adaptation(images=tmp_path / "two")
+    with nothing_written(database), pytest.raises(errors.Mistake, match="takes its pictures from"):
+        load(database, path, adaptation=two)
+    batch = load(database, path, target(update=True), two).batch
+    assert batch.options["images_root"] == str(tmp_path / "two")
+
+
+def test_another_file_cannot_move_a_batchs_pictures(database, tmp_path):
+    picture(tmp_path / "one" / "tom.png")
+    load(database, write(tmp_path, "image,prompt\none/tom.png,a fox\n"))
+    again = write(tmp_path, "image,prompt\ntom.png,a fox\n", "again.csv")
+    with nothing_written(database), pytest.raises(errors.Mistake, match="takes its pictures from"):
+        load(database, again, target(update=True), rows.Adaptation(images=tmp_path / "one"))
+
+
+BROKEN = f"key,image,prompt,num_outputs\na,{WEB},a fox,many\nb,{WEB},a fox,2\n"
+
+
+def test_a_manifest_with_mistakes_is_not_loaded(database, tmp_path):
+    with nothing_written(database), pytest.raises(errors.Mistakes, match="num_outputs"):
+        load(database, write(tmp_path, BROKEN))
+
+
+def test_a_bad_row_can_be_a_failed_job_with_its_line_and_column(database, tmp_path):
+    path = write(tmp_path, BROKEN)
+    found = load(database, path, keep_going=True).difference
+    job = jobs_of(database)["a"]
+    assert (found.new, found.broken, found.jobs, found.images) == (2, 1, 1, 2)
+    assert (job.state, job.error_class, job.due_at) == (State.FAILED, "invalid-input", None)
+    assert job.error_message == "line 2, column num_outputs: many is not a whole number"
+    assert load(database, path, keep_going=True).difference.line() == "0 new, 2 there"
+
+
+@pytest.mark.parametrize("corrected", ["3", ""])
+def test_a_bad_row_that_was_corrected_is_wanted_after_all(database, tmp_path, corrected):
+    load(database, write(tmp_path, BROKEN), keep_going=True)
+    path = write(tmp_path, BROKEN.replace("many", corrected))
+    with pytest.raises(errors.Mistake, match="--update"):
+        load(database, path)
+    assert load(database, path, target(update=True)).updated == 1
+    assert jobs_of(database)["a"].state == State.PENDING
+
+
+def test_an_edit_that_breaks_a_row_is_refused_even_with_keep_going(database, tmp_path):
+    load(database, write(tmp_path, BROKEN.replace("many", "1")))
+    path = write(tmp_path, BROKEN)
+    with nothing_written(database), pytest.raises(errors.Mistake, match="line 2, column num_outputs"):
+        load(database, path, target(update=True), keep_going=True)
+
+
+def test_keys_that_differ_only_in_case_get_files_of_their_own(database, tmp_path):
+    load(database, write(tmp_path, table("Tom", "jerry")))
+    load(database, write(tmp_path, table("Tom", "jerry", "tom", "spike")))
+    stems = {key: job.stem for key, job in jobs_of(database).items()}
+    assert stems["Tom"] == "Tom"
+    assert stems["spike"] == "spike"
+    assert stems["tom"].startswith("tom-")
+    assert len(stems["tom"]) == len("tom-") + 6
+
+
+def test_letters_that_only_a_database_takes_for_one_get_files_of_their_own(database, tmp_path):
+    odd = ["İ", "i", "I", "ı", "ǅ", "ǆ", "ß", "ẞ", "σ", "ς", "K", "k"]  # noqa: RUF001  such letters are the point
+    load(database, write(tmp_path, table(*odd)))
+    assert list(jobs_of(database)) == odd
+
+
+def test_batches_that_differ_only_in_case_get_folders_of_their_own(database, tmp_path):
+    one = load(database, write(tmp_path, table("a"), "one.csv"), target("cats")).batch
+    two = load(database, write(tmp_path, table("a"), "two.csv"), target("Cats")).batch
+    assert (one.folder, two.folder) == ("cats", "Cats-2")
+
+
+def test_a_load_that_was_broken_off_goes_on_to_the_same_end(database, tmp_path, monkeypatch):
+    keys = [f"key-{n}" for n in range(12_000)]
+    path = write(tmp_path, table(*keys))
+    monkeypatch.setattr(loading, "_finish", lambda *_: pytest.fail("not so far"))
+    monkeypatch.setattr(loading._Writing, "write", _breaking_after(6_000))
+    with pytest.raises(KeyboardInterrupt):
+        load(database, path)
+    monkeypatch.undo()
+    part = jobs_of(database)
+    with database.read() as tx:
+        batch = batches.find(tx, "cats")
+    assert 0 < len(part) < len(keys)
+    assert batch.state is BatchState.LOADING
+    loaded = load(database, path)
+    whole = jobs_of(database)
+    assert list(whole) == keys
+    assert {key: whole[key] for key in part} == part
+    assert (loaded.batch.uuid, loaded.batch.state) == (batch.uuid, BatchState.READY)
+    assert loaded.difference.line() == f"{12_000 - len(part):,} new, {len(part):,} there"
+
+
+def _breaking_after(count):
+    write_chunk, written = loading._Writing.write, 0
+
+    def write(self, chunk):
+        nonlocal written
+        if written >= count:
+            raise KeyboardInterrupt
+        written += len(chunk)
+        write_chunk(self, chunk)
+
+    return write
+
+
+def test_two_loads_at_once_make_one_batch_without_duplicates(database_url, tmp_path):
+    keys = [f"key-{n}" for n in range(6_000)]
+    path = write(tmp_path, table(*keys))
+    begin, ended = threading.Barrier(2), []
+
+    def one():
+        database = Database(database_url)
+        with reading(path) as read:
+            found = difference.compare(database, read, target())
+            begin.wait()
+            ended.append(loading.load(database, read, target(), found))
+        database.close()
+
+    threads = [threading.Thread(target=one) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    database = Database(database_url)
+    assert len(ended) == 2
+    assert len({loaded.batch.id for loaded in ended}) == 1
+    assert sorted(jobs_of(database)) == sorted(keys)
+    database.close()
+
+
+def test_others_see_the_batch_grow_and_may_write_meanwhile(database_url, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "_MOST_SECONDS", 0)  # a piece per transaction, however fast the machine
+    path = write(tmp_path, table(*(f"key-{n}" for n in range(10_000))))
+    seen, other = [], Database(database_url)
+    write_some = loading._Writing._write_some
+
+    def looked_at(self, tx, wanted):
+        with other.read() as reader:
+            seen.append(reader.execute(sa.select(sa.func.count()).select_from(tables.jobs)).scalar_one())
+        return write_some(self, tx, wanted)
+
+    monkeypatch.setattr(loading._Writing, "_write_some", looked_at)
+    database = Database(database_url)
+    load(database, path)
+    assert seen == [n * 1_000 for n in range(10)]
+    database.close()
+    other.close()
+
+
+def test_yaml_cannot_bring_in_what_no_database_takes(database, tmp_path):
+    content = f'batch: cats\njobs:\n  - {{image: "{WEB}", prompt: "a\\0b"}}\n'
+    with nothing_written(database), pytest.raises(errors.Mistake):
+        load(database, write(tmp_path, content, "cats.yaml"))
+
+
+def test_a_comparison_without_a_database_takes_every_row_for_new(tmp_path):
+    with reading(write(tmp_path, table("a", "b"))) as read:
+        found = difference.compare(None, read, target())
+    assert (found.new, found.jobs, found.images, found.gone) == (2, 2, 2, 0)
+
+
+def test_a_comparison_counts_what_is_left_to_buy(database, tmp_path):
+    path = write(
+        tmp_path, f"key,image,prompt,num_outputs\n{''.join(f'{k},{WEB},x,3{chr(10)}' for k in 'abcd')}"
+    )
+    load(database, path)
+    jobs = jobs_of(database)
+    settle_as(database, jobs["a"], State.SUCCEEDED)
+    settle_as(database, jobs["b"], State.FAILED)
+    with reading(path) as read:
+        found = difference.compare(database, read, target())
+    assert (found.there, found.jobs, found.images) == (4, 2, 6)

@@ -1,0 +1,114 @@
+"""The plan: what is counted, what is estimated, and what is told of it."""
+
+from decimal import Decimal
+
+import pytest
+
+from jobs import plan
+from jobs.difference import Difference
+from jobs.manifest.pictures import ImageCounts
+
+
+def planned(**changed):
+    usual = {
+        "batch": "cats",
+        "api": "replicate",
+        "api_url": "https://api.replicate.com/v1",
+        "api_reason": "--api",
+        "database": "/home/me/overnight.db",
+        "output": "/home/me/outputs",
+        "difference": Difference(new=1000, jobs=1000, images=2000),
+        "pictures": ImageCounts(urls=990, inline=10),
+        "creates_per_minute": 600,
+        "max_in_flight": 200,
+        "free_bytes": 10**12,
+        "price": None,
+        "when_unconfirmed": "resubmit",
+    }
+    return plan.Plan(**usual | changed)
+
+
+@pytest.mark.parametrize(
+    ("creates_per_minute", "max_in_flight", "seconds"),
+    [
+        pytest.param(
+            600, 200, 1000 / 600 * 60 + 7, id="the quota of purchases limits, then the last one runs"
+        ),
+        pytest.param(600, 10, 700, id="the cap in flight limits"),
+        pytest.param(None, 200, 35, id="no quota: only the cap"),
+    ],
+)
+def test_time_is_that_of_the_narrowest_place(creates_per_minute, max_in_flight, seconds):
+    made = planned(creates_per_minute=creates_per_minute, max_in_flight=max_in_flight)
+    assert made.seconds == pytest.approx(seconds)
+
+
+def test_nothing_to_buy_takes_no_time():
+    assert planned(difference=Difference(there=1000)).seconds == 0
+
+
+def test_one_job_takes_as_long_as_a_prediction():
+    assert planned(difference=Difference(new=1, jobs=1, images=1)).seconds == pytest.approx(7.1)
+
+
+def test_a_price_is_that_of_a_job_and_is_added_up_exactly():
+    made = planned(price=Decimal("0.0093"))
+    assert made.cost == Decimal("9.3000")
+    assert made.as_json()["cost"] == "9.3000"
+    assert any("about 9.3000 at 0.0093 a job" in line for line in made.lines())
+
+
+def test_without_a_price_the_plan_says_how_to_set_one():
+    assert planned().cost is None
+    assert any("OVERNIGHT_PRICE" in line for line in planned().lines())
+
+
+def test_a_disk_that_is_too_small_is_told_and_stops_nothing():
+    assert planned().cautions() == []
+    (caution,) = planned(free_bytes=10**9).cautions()
+    assert "/home/me/outputs" in caution
+
+
+def test_a_disk_that_nobody_can_measure_is_no_caution():
+    made = planned(free_bytes=None)
+    assert made.cautions() == []
+    assert not any("free" in line for line in made.lines())
+
+
+def test_every_line_has_a_name_of_its_own():
+    lines = planned(warnings=("no token",), difference=Difference(new=3, broken=1, jobs=2, images=2)).lines()
+    names = [line[:10].strip() for line in lines]
+    assert names == [
+        "batch", "api", "database", "output", "jobs", "pictures", "time", "disk", "cost", "in doubt", "warning",
+    ]  # fmt: skip
+    assert lines[4] == "jobs      2 to buy, 2 images; 1 with a mistake: failed from the start"
+
+
+@pytest.mark.parametrize(
+    ("counts", "told"),
+    [
+        (ImageCounts(), "none"),
+        (ImageCounts(urls=1), "1 by URL"),
+        (ImageCounts(2, 3000, 4), "2 by URL, 3,000 sent inline, 4 uploaded, being over 256 kB"),
+    ],
+)
+def test_pictures_are_counted_by_how_they_travel(counts, told):
+    assert f"pictures  {told}" in planned(pictures=counts).lines()
+
+
+@pytest.mark.parametrize(
+    ("choice", "word"), [("resubmit", "bought once more"), ("hold", "for a person to decide")]
+)
+def test_what_becomes_of_lost_answers_is_said_before_the_first_purchase(choice, word):
+    assert any(word in line for line in planned(when_unconfirmed=choice).lines())
+
+
+def test_a_sandbox_without_an_address_is_named_alone():
+    assert "api       sandbox (--api)" in planned(api="sandbox", api_url="").lines()
+
+
+def test_json_says_all_that_the_lines_say():
+    data = planned(difference=Difference(new=3, there=96, gone=1, changed=2, jobs=5, images=5)).as_json()
+    assert (data["new"], data["there"], data["no_longer_listed"], data["changed"]) == (3, 96, 1, 2)
+    assert (data["jobs"], data["images"], data["bytes"]) == (5, 5, 7_500_000)
+    assert data["pictures"] == {"urls": 990, "inline": 10, "upload": 0}
