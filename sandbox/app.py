@@ -1,0 +1,76 @@
+"""Which URL leads where, and from what the sandbox is put together."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from sandbox import faults, problems, schema
+from sandbox.blobs import Blobs
+from sandbox.census import Census
+from sandbox.control import Control
+from sandbox.creation import Creation
+from sandbox.delivery import Delivery
+from sandbox.files import Files
+from sandbox.guard import Guard
+from sandbox.options import Options
+from sandbox.pictures import Pictures
+from sandbox.reading import Reading
+from sandbox.records import Records
+
+
+def create_app(options: Options, records: Records) -> Router:
+    """Return the ASGI application; a bare router, since middleware would cost a third of each request."""
+    plan = faults.Plan(options.seed, options.faults)
+    census = Census()
+    blobs = Blobs(options.state / "blobs")
+    guard = Guard(
+        creates_per_minute=options.creates_per_minute,
+        reads_per_minute=options.reads_per_minute,
+        plan=plan,
+        census=census,
+        accepted=records.accepted,
+    )
+    pictures = Pictures(blobs, records.files)
+    creation = Creation(options, plan=plan, records=records, pictures=pictures, census=census)
+    reading = Reading(options.lifetime, plan=plan, records=records, census=census)
+    files = Files(options.lifetime, records=records, blobs=blobs)
+    delivery = Delivery(options, plan=plan, records=records, blobs=blobs, census=census)
+    control = Control(plan=plan, records=records, census=census)
+    return Router(
+        [
+            Route("/v1/predictions/{id}", guard.over("get", reading.get)),
+            Route("/v1/predictions", guard.over("create", creation.create), methods=["POST"]),
+            Route("/v1/predictions", guard.over("list", reading.list)),
+            Route("/output/{key}/{name}", delivery.output),
+            Route("/v1/predictions/{id}/cancel", guard.over("cancel", reading.cancel), methods=["POST"]),
+            Route("/v1/files", guard.over("file", files.create), methods=["POST"]),
+            Route("/v1/files", guard.over("file", files.list)),
+            Route("/v1/files/{id}", guard.over("file", files.delete), methods=["DELETE"]),
+            Route("/v1/files/{id}", guard.over("file", files.get)),
+            Route("/v1/files/{id}/download", files.download),
+            Route("/v1/account", guard.over("account", _account)),
+            Route("/v1/models/{owner}/{name}/versions/{id}", guard.over("version", _version)),
+            Route("/input/{digest}", delivery.input),
+            Route("/_heal", control.heal, methods=["POST"]),
+            Route("/_faults", control.faults, methods=["POST"]),
+            Route("/_stats", control.stats),
+        ]
+    )
+
+
+async def _account(request: Request, account: str) -> Response:  # noqa: ARG001  a route takes the request
+    return JSONResponse({"type": "user", "username": f"rehearsal-{account}", "name": "Rehearsal"})
+
+
+async def _version(request: Request, account: str) -> Response:  # noqa: ARG001  every account sees the model
+    owner, name, version = (request.path_params[part] for part in ("owner", "name", "id"))
+    if (owner, name) != (schema.OWNER, schema.NAME):
+        raise problems.not_found()
+    return JSONResponse(
+        {
+            "id": version,
+            "created_at": "2022-12-01T00:00:00.000000Z",
+            "cog_version": "0.9.0",
+            "openapi_schema": schema.OPENAPI,
+        }
+    )

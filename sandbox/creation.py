@@ -1,0 +1,145 @@
+"""``POST /v1/predictions``: what is accepted, and whether its answer comes through."""
+
+import asyncio
+import hashlib
+import json
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox import answers, faults, predictions, schema, validation, wire
+from sandbox.census import Census
+from sandbox.options import Options
+from sandbox.pictures import Pictures
+from sandbox.predictions import Prediction
+from sandbox.records import Records
+
+_MOST_BODY = 2 * 2**20
+# A tenth of its time a prediction waits before it starts; the run time is lognormal around the median.
+_QUEUE_SHARE = 0.1
+_SIGMA = 0.4
+_AT_CREATION = -float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A create that is valid: what is asked, by whom, and which attempt at this job it is."""
+
+    asked: validation.Asked
+    account: str
+    host: str
+    allowed: float | None
+    place: str
+    identity: str
+    attempt: int
+
+
+class Creation:
+    """Accepts predictions; webhooks are taken but never called."""
+
+    def __init__(
+        self, options: Options, *, plan: faults.Plan, records: Records, pictures: Pictures, census: Census
+    ) -> None:
+        self._options = options
+        self._plan = plan
+        self._records = records
+        self._pictures = pictures
+        self._census = census
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def create(self, request: Request, account: str) -> Response:
+        order = await self._read(request, account)
+        if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
+            await self._keep_out(order, before)
+            return answers.refusal(before)
+        after = self._plan.first(faults.AFTER, order.identity, order.attempt)
+        prediction = await self._accept(order, after)
+        if after:
+            return answers.spoilt(after, self._describe(prediction, _AT_CREATION, order.host))
+        return await self._answer(prediction, request.headers.get("prefer", ""), order.host)
+
+    async def _read(self, request: Request, account: str) -> _Order:
+        asked = validation.read_create(await wire.read_body(request, _MOST_BODY))
+        allowed = validation.read_deadline(request.headers.get("cancel-after"))
+        host = request.headers.get("host", "")
+        place = self._pictures.place(asked.input["image"], host)
+        identity = _identity(asked.input, place)
+        return _Order(asked, account, host, allowed, place, identity, self._records.next_attempt(identity))
+
+    async def _keep_out(self, order: _Order, fault: str) -> None:
+        if fault != "late_exec":
+            await self._records.not_accepted(order.identity, fault)
+            return
+        task = asyncio.create_task(self._accept_late(order))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _accept_late(self, order: _Order) -> None:
+        await asyncio.sleep(self._options.late)
+        await self._accept(order, "late_exec")
+
+    async def _accept(self, order: _Order, fault: str | None) -> Prediction:
+        """Sell it: from here on it is in the ledger, whatever becomes of the answer."""
+        asked = order.asked.input
+        picture = await self._pictures.examine(order.place)
+        created = self._records.now()
+        queue, run = self._durations(order)
+        prediction = Prediction(
+            id=_new_id(),
+            t=created,
+            account=order.account,
+            identity=order.identity,
+            attempt=order.attempt,
+            fault=fault,
+            fate=picture.fate or self._plan.fate(order.identity, order.attempt),
+            error=picture.error,
+            seed=int(asked.get("seed", secrets.randbelow(2**32))),
+            version=order.asked.version,
+            # Bytes live in the blobs, not in the ledger.
+            input={**asked, "image": None} if asked["image"].startswith("data:") else asked,
+            image=picture.place,
+            key=secrets.token_urlsafe(24),
+            queue=queue,
+            run=run,
+            deadline=None if order.allowed is None else created + order.allowed,
+        )
+        await self._records.accept(prediction)
+        self._census.born(prediction.id, predictions.ends_at(prediction), created)
+        return prediction
+
+    def _durations(self, order: _Order) -> tuple[float, float]:
+        """Return for how long this attempt waits and runs, the same for the same seed."""
+        chance = random.Random(f"{self._options.seed}/{order.identity}/{order.attempt}")  # noqa: S311  no secret
+        run = self._options.latency * chance.lognormvariate(0, _SIGMA)
+        return run * _QUEUE_SHARE, run
+
+    async def _answer(self, prediction: Prediction, prefer: str, host: str) -> Response:
+        wait = validation.read_wait(prefer)
+        if not wait:
+            status = 202 if "respond-async" in prefer else 201
+            return JSONResponse(self._describe(prediction, _AT_CREATION, host), status)
+        await asyncio.sleep(max(0.0, min(wait, predictions.ends_at(prediction) - time.time())))
+        now = time.time()
+        finished = predictions.stage(prediction, now).completed_at is not None
+        return JSONResponse(self._describe(prediction, now, host), 201 if finished else 202)
+
+    def _describe(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
+        return predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._options.lifetime)
+
+
+def _identity(asked: dict[str, Any], place: str) -> str:
+    """Digest what makes two creates the same job: the inputs that the model knows, and the picture."""
+    known = {name: value for name, value in asked.items() if name in schema.DEFAULTS}
+    same = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in known.items()}
+    return hashlib.sha256(json.dumps({**same, "image": place}, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _new_id() -> str:
+    """Return 26 characters of base 32, as the API's ids look."""
+    number = secrets.randbits(130)
+    return "".join("0123456789abcdefghjkmnpqrstvwxyz"[number >> 5 * place & 31] for place in range(26))

@@ -1,0 +1,89 @@
+"""Bytes for whoever has the URL, without a token: outputs for an hour, and the inputs they were made from."""
+
+import asyncio
+import io
+import re
+import time
+from collections import Counter
+
+from PIL import Image
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox import faults, model, predictions, problems, schema, wire
+from sandbox.blobs import Blobs
+from sandbox.census import Census
+from sandbox.options import Options
+from sandbox.predictions import Prediction
+from sandbox.records import Records
+
+_NAME = re.compile(r"out-(\d)\.png", re.ASCII)
+_PAINTERS = 2
+# Pixels; handing a picture as small as this to a thread costs more than painting it.
+_SMALL = 128
+
+
+class Delivery:
+    """Serves pictures; an output is painted when it is asked for, and again when it is asked for again."""
+
+    def __init__(
+        self, options: Options, *, plan: faults.Plan, records: Records, blobs: Blobs, census: Census
+    ) -> None:
+        self._options = options
+        self._plan = plan
+        self._records = records
+        self._blobs = blobs
+        self._census = census
+        self._reads: Counter[str] = Counter()
+        self._painters = asyncio.Semaphore(_PAINTERS)
+
+    async def output(self, request: Request) -> Response:
+        self._census.requests["output"] += 1
+        prediction = self._records.find_by_key(request.path_params["key"])
+        name = _NAME.fullmatch(request.path_params["name"])
+        if not prediction or not name or not self._lives(prediction, int(name[1])):
+            return problems.not_found("requested file not found").response()
+        if self._plan.strikes("expire_url", prediction.subject):
+            return problems.not_found("requested file not found").response()
+        return await self._picture(prediction, int(name[1]))
+
+    def _lives(self, prediction: Prediction, index: int) -> bool:
+        now = time.time()
+        reached = predictions.stage(prediction, now)
+        expired = predictions.removed(reached, now, self._options.lifetime)
+        return reached.status == "succeeded" and not expired and index < predictions.count(prediction)
+
+    async def _picture(self, prediction: Prediction, index: int) -> Response:
+        subject = f"{prediction.subject}/{index}"
+        self._reads[subject] += 1
+        if self._plan.strikes("not_image", subject, self._reads[subject]):
+            return Response(problems.page(200, "Sorry").body, media_type="image/png")
+        content = await self._content(prediction, index)
+        for fault in ("truncate", "no_length_cut"):
+            if self._plan.strikes(fault, subject, self._reads[subject]):
+                return wire.Cut(content, "image/png", declared=fault == "truncate")
+        return Response(content, media_type="image/png")
+
+    async def _content(self, prediction: Prediction, index: int) -> bytes:
+        if self._options.output_size <= _SMALL:
+            return self._paint(prediction, index)
+        # Those that wait do so here and not in the pool of threads, which a server that ends would have to empty.
+        async with self._painters:
+            return await asyncio.to_thread(self._paint, prediction, index)
+
+    def _paint(self, prediction: Prediction, index: int) -> bytes:
+        kind, _, place = prediction.image.partition(":")
+        known = {name: prediction.input.get(name, default) for name, default in schema.DEFAULTS.items()}
+        inputs = {**known, "image": None, "num_outputs": None, "seed": prediction.seed}
+        cap = self._options.output_size
+        if kind == "url":
+            return model.paint(model.draw(place, cap=cap), inputs, index=index, cap=cap)
+        with Image.open(io.BytesIO(self._blobs.get(place) or b"")) as source:
+            return model.paint(source, inputs, index=index, cap=cap)
+
+    async def input(self, request: Request) -> Response:
+        """Show the picture that came as a data URI."""
+        content = await asyncio.to_thread(self._blobs.get, request.path_params["digest"])
+        if content is None:
+            return problems.not_found("requested file not found").response()
+        return Response(content, media_type="application/octet-stream")

@@ -1,0 +1,117 @@
+"""``/v1/files``: uploaded pictures that a prediction may use as its input."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox import predictions, problems
+from sandbox.blobs import Blobs
+from sandbox.records import Records
+
+_MOST_BYTES = 100 * 2**20
+# How many times as long as an output an uploaded file lives: a day to its hour.
+_LIVES = 24
+
+
+class Files:
+    """Takes files, shows, lists, deletes and serves them."""
+
+    def __init__(self, lifetime: float, *, records: Records, blobs: Blobs) -> None:
+        self._lifetime = lifetime * _LIVES
+        self._records = records
+        self._blobs = blobs
+
+    async def create(self, request: Request, account: str) -> Response:
+        if int(request.headers.get("content-length") or 0) > _MOST_BYTES + 2**20:
+            raise problems.too_large("Files must be less than 100MB in size")
+        try:
+            async with request.form(max_files=1, max_fields=4) as form:
+                file = await self._keep(form.get("content"), form.get("metadata"), account)
+        except MultiPartException as error:
+            raise problems.Problem(400, error.message, title="Bad request") from None
+        await self._records.add_file(file)
+        return JSONResponse(self._describe(file, request), 201)
+
+    async def _keep(self, content: UploadFile | str | None, metadata: Any, account: str) -> dict[str, Any]:
+        if not isinstance(content, UploadFile):
+            raise problems.invalid([("required", "", "content is required")])
+        body = await content.read(_MOST_BYTES + 1)
+        if len(body) > _MOST_BYTES:
+            raise problems.too_large("Files must be less than 100MB in size")
+        return {
+            "id": secrets.token_hex(13),
+            "account": account,
+            "name": content.filename or "file",
+            "content_type": content.content_type or "application/octet-stream",
+            "size": len(body),
+            "etag": hashlib.md5(body, usedforsecurity=False).hexdigest(),
+            "checksums": {"sha256": await asyncio.to_thread(self._blobs.put, body)},
+            "metadata": _read_metadata(metadata),
+            "key": secrets.token_urlsafe(24),
+            "t": time.time(),
+        }
+
+    async def get(self, request: Request, account: str) -> Response:
+        return JSONResponse(self._describe(self._find(request, account), request))
+
+    async def list(self, request: Request, account: str) -> Response:
+        mine = [
+            file for file in self._records.files.values() if file["account"] == account and self._lives(file)
+        ]
+        results = [self._describe(file, request) for file in reversed(mine)]
+        return JSONResponse({"next": None, "previous": None, "results": results})
+
+    async def delete(self, request: Request, account: str) -> Response:
+        await self._records.delete_file(self._find(request, account)["id"])
+        return Response(status_code=204)
+
+    async def download(self, request: Request) -> Response:
+        """Serve the bytes to whoever has the signed URL; no token is needed, as a model has none."""
+        file = self._records.files.get(request.path_params["id"])
+        signed = request.query_params.get("signature", "")
+        if (
+            not file
+            or not self._lives(file)
+            or not hmac.compare_digest(signed.encode(), file["key"].encode())
+        ):
+            return problems.not_found("File not found").response()
+        body = await asyncio.to_thread(self._blobs.get, file["checksums"]["sha256"])
+        return Response(body, media_type=file["content_type"])
+
+    def _lives(self, file: dict[str, Any]) -> bool:
+        return time.time() < float(file["t"]) + self._lifetime
+
+    def _find(self, request: Request, account: str) -> dict[str, Any]:
+        file = self._records.files.get(request.path_params["id"])
+        if not file or file["account"] != account or not self._lives(file):
+            raise problems.not_found("File not found")
+        return file
+
+    def _describe(self, file: dict[str, Any], request: Request) -> dict[str, Any]:
+        url = f"http://{request.headers.get('host', '')}/v1/files/{file['id']}"
+        shown = {name: value for name, value in file.items() if name not in {"account", "key", "t"}}
+        return {
+            **shown,
+            "created_at": predictions.timestamp(file["t"]),
+            "expires_at": predictions.timestamp(file["t"] + self._lifetime),
+            "urls": {"get": url, "download": f"{url}/download?signature={file['key']}"},
+        }
+
+
+def _read_metadata(text: Any) -> dict[str, Any]:
+    try:
+        metadata = json.loads(text or "{}")
+    except (TypeError, ValueError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise problems.invalid([("type", "metadata", "metadata must be a JSON object")])
+    return metadata

@@ -1,0 +1,49 @@
+"""How one sandbox behaves: every option, checked before anything is bound or written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox import faults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a person may choose; ValueError with one sentence when a value makes no sense.
+
+    ``latency`` is the median run time in seconds; at 0 a prediction has ended by the next read.
+    A limit of 0 is no limit. ``lifetime`` is how many seconds inputs and outputs live after completion; uploaded
+    files live 24 times as long. ``output_size`` caps the sides of a picture, in pixels.
+    ``late`` is how many seconds after its answer a ``late_exec`` is accepted.
+    With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
+    """
+
+    state: Path
+    host: str = "127.0.0.1"
+    port: int = 8500
+    latency: float = 3.0
+    creates_per_minute: float = 600.0
+    reads_per_minute: float = 3000.0
+    faults: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    lifetime: float = 3600.0
+    late: float = 5.0
+    output_size: int = 1024
+    parent_pid: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port {self.port} is not one: use 0 (any free one) to 65535.")
+        for name in ("latency", "creates_per_minute", "reads_per_minute", "late"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} {getattr(self, name)} makes no sense: use 0 or more.")
+        if not self.lifetime > 0:
+            raise ValueError(f"lifetime {self.lifetime} makes no sense: use more than 0 seconds.")
+        if self.output_size < 64:
+            raise ValueError(f"output_size {self.output_size} is too small: use 64 or more pixels.")
+        faults.check(self.faults)
+
+    @staticmethod
+    def parse_fault(text: str) -> tuple[str, float]:
+        """Read ``NAME=SHARE`` as typed; ValueError lists the known names."""
+        return faults.parse(text)

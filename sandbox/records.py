@@ -1,0 +1,109 @@
+"""What the sandbox knows and keeps in its state folder: predictions, cancellations, attempts, files.
+
+``ledger.jsonl`` has one line per accepted create and nothing else, so that counting its lines counts purchases.
+``events.jsonl`` has what else must survive a restart: cancels, creates that a fault kept from being accepted, files.
+"""
+
+import bisect
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sandbox.journal import Journal
+from sandbox.predictions import Prediction
+
+
+class Records:
+    """Everything durable, in memory and on disk; a line is on disk before it counts in memory."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._ledger = Journal(folder / "ledger.jsonl")
+        self._events = Journal(folder / "events.jsonl")
+        self._predictions: dict[str, Prediction] = {}
+        self._by_key: dict[str, Prediction] = {}
+        self._by_account: dict[str, list[Prediction]] = {}
+        self._attempts: Counter[str] = Counter()
+        self._latest = 0.0
+        self.files: dict[str, dict[str, Any]] = {}
+        for line in self._ledger.lines():
+            self._attempts[line["identity"]] += 1
+            self._keep(Prediction(**line))
+        for line in self._events.lines():
+            self._replay(line)
+
+    def _replay(self, line: dict[str, Any]) -> None:
+        match line:
+            case {"event": "cancel", "id": prediction_id, "t": moment}:
+                self._predictions[prediction_id].canceled_at = moment
+            case {"event": "fault", "identity": identity}:
+                self._attempts[identity] += 1
+            case {"event": "file", "file": file}:
+                self.files[file["id"]] = file
+            case {"event": "file deleted", "id": file_id}:
+                self.files.pop(file_id, None)
+
+    def _keep(self, prediction: Prediction) -> None:
+        self._predictions[prediction.id] = prediction
+        self._by_key[prediction.key] = prediction
+        mine = self._by_account.setdefault(prediction.account, [])
+        bisect.insort(mine, prediction, key=_created)
+        self._latest = max(self._latest, prediction.t)
+
+    def now(self) -> float:
+        """Return a moment for a new prediction, a microsecond or more after any other: the list is paged by it."""
+        self._latest = max(round(time.time(), 6), round(self._latest + 1e-6, 6))
+        return self._latest
+
+    def next_attempt(self, identity: str) -> int:
+        """Return how many creates of this job came before, and count this one."""
+        self._attempts[identity] += 1
+        return self._attempts[identity] - 1
+
+    async def accept(self, prediction: Prediction) -> None:
+        await self._ledger.append(prediction.line())
+        self._keep(prediction)
+
+    async def not_accepted(self, identity: str, fault: str) -> None:
+        """Note a create that a fault kept out, so that its next attempt is a new draw even after a restart."""
+        await self._events.append({"event": "fault", "identity": identity, "fault": fault, "t": time.time()})
+
+    async def cancel(self, prediction: Prediction, moment: float) -> None:
+        await self._events.append({"event": "cancel", "id": prediction.id, "t": moment})
+        prediction.canceled_at = moment
+
+    async def add_file(self, file: dict[str, Any]) -> None:
+        await self._events.append({"event": "file", "file": file})
+        self.files[file["id"]] = file
+
+    async def delete_file(self, file_id: str) -> None:
+        await self._events.append({"event": "file deleted", "id": file_id})
+        self.files.pop(file_id, None)
+
+    def accepted(self) -> int:
+        return len(self._predictions)
+
+    def find(self, prediction_id: str, account: str) -> Prediction | None:
+        prediction = self._predictions.get(prediction_id)
+        return prediction if prediction and prediction.account == account else None
+
+    def find_by_key(self, key: str) -> Prediction | None:
+        return self._by_key.get(key)
+
+    def between(self, account: str, start: float, end: float) -> tuple[list[Prediction], int, int]:
+        """Return an account's predictions, oldest first, and the range of those created in [start, end)."""
+        mine = self._by_account.get(account, [])
+        return (
+            mine,
+            bisect.bisect_left(mine, start, key=_created),
+            bisect.bisect_left(mine, end, key=_created),
+        )
+
+    def close(self) -> None:
+        self._ledger.close()
+        self._events.close()
+
+
+def _created(prediction: Prediction) -> float:
+    return prediction.t

@@ -1,0 +1,91 @@
+"""Which requests the API understands. Pure; raises only ``problems.Problem``."""
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from sandbox import problems, schema
+
+_VERSION = re.compile(r"(?:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+:)?([0-9a-f]{64})", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", re.ASCII)
+_MINIMUM_DEADLINE = 5.0
+_LONGEST_WAIT = 60.0
+
+# An image may be a megabyte of base64; masked, no message repeats it.
+_CREATE = jsonschema_rs.validator_for(schema.CREATE, mask="the value")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a valid create asks for."""
+
+    version: str
+    input: dict[str, Any]
+
+
+def read_create(body: bytes) -> Asked:
+    """Read a create's body as the API does: 400 for no JSON, 422 for what does not fit."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise problems.Problem(400, "The request body is no JSON document.", title="Bad request") from None
+    if mistakes := [_describe(error) for error in _CREATE.iter_errors(document)]:
+        raise problems.invalid(mistakes)
+    if not (version := _VERSION.fullmatch(document["version"])):
+        raise problems.invalid_version()
+    return Asked(version[1], document["input"])
+
+
+def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:
+    kind = error.kind
+    description = error.message
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+        description = f"{kind.property} is required"
+    return type(kind).__name__.lower(), ".".join(str(part) for part in error.instance_path), description
+
+
+def read_data_uri(uri: str) -> bytes:
+    """Return the bytes of a base64 data URI; 422 if it is none."""
+    head, comma, payload = uri.partition(",")
+    try:
+        if comma and head.endswith(";base64"):
+            return base64.b64decode(payload, validate=True)
+    except (binascii.Error, ValueError):
+        pass
+    raise problems.invalid([("format", "input.image", "Does not match format 'uri'")])
+
+
+def read_deadline(header: str | None) -> float | None:
+    """Return the seconds of a ``Cancel-After`` header; 422 when it is malformed or too short.
+
+    >>> read_deadline("1h30m"), read_deadline("90"), read_deadline(None)
+    (5400.0, 90.0, None)
+    """
+    if header is None:
+        return None
+    match = _DURATION.fullmatch(header.strip())
+    parts = match.groups() if match else ()
+    seconds = sum(int(part or 0) * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
+    if seconds < _MINIMUM_DEADLINE:
+        raise problems.invalid(
+            [("format", "Cancel-After", "Must be a duration of at least 5 seconds, such as 90s")]
+        )
+    return float(seconds)
+
+
+def read_wait(prefer: str) -> float:
+    """Return for how many seconds a ``Prefer`` header asks to hold the answer back.
+
+    >>> read_wait("wait=5"), read_wait("wait"), read_wait("respond-async")
+    (5.0, 60.0, 0.0)
+    """
+    for preference in prefer.split(","):
+        name, _, seconds = preference.strip().partition("=")
+        if name == "wait" and (not seconds or seconds.isdecimal()):
+            return min(float(seconds or _LONGEST_WAIT), _LONGEST_WAIT)
+    return 0.0

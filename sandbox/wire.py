@@ -1,0 +1,79 @@
+"""Answers that break the wire: what no well-behaved response can do to a connection.
+
+They need the connection itself, which ``WireProtocol`` puts within reach, and so work under our own server only.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sandbox import problems
+
+
+class WireProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with each request knowing the transport it came by."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class Silence(Response):
+    """Never answers: holds the connection until the client gives up."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  nothing is sent
+        self.strike(scope["state"]["transport"])
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    def strike(self, transport: Any) -> None:
+        """Do to the connection what this answer does; silence does nothing."""
+
+
+class Drop(Silence):
+    """Closes the connection without an answer."""
+
+    def strike(self, transport: Any) -> None:
+        transport.close()
+
+
+class Reset(Silence):
+    """Resets the connection: to close with lingering on and zero seconds sends RST instead of FIN."""
+
+    def strike(self, transport: Any) -> None:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+
+class Cut(Silence):
+    """Sends the first half of a body and closes; with or without having declared the whole length.
+
+    Written past the HTTP library, which would rightly refuse to send such an answer.
+    """
+
+    def __init__(self, content: bytes, content_type: str, *, declared: bool) -> None:
+        super().__init__(media_type=content_type)
+        length = f"content-length: {len(content)}\r\n" if declared else ""
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{length}connection: close\r\n\r\n"
+        self._raw = head.encode() + content[: len(content) // 2]
+
+    def strike(self, transport: Any) -> None:
+        transport.write(self._raw)
+        transport.close()
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Return a request's body; 413 as soon as it is larger than ``most`` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise problems.too_large(f"The request body is larger than {most} bytes.")
+    return bytes(body)

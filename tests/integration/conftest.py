@@ -1,0 +1,28 @@
+"""Fixtures for tests that need the whole of something real."""
+
+import signal
+
+import pytest
+
+from tests.integration import rehearsal, typed
+
+
+@pytest.fixture
+def start_sandbox(tmp_path):
+    """Start sandboxes: `start_sandbox(latency=0, faults={"exec_and_drop": 0.05})`; they end with the test."""
+    started = []
+
+    def start(**options):
+        sandbox = rehearsal.Sandbox(tmp_path / f"sandbox-{len(started)}", **options)
+        started.append(sandbox)
+        return sandbox
+
+    yield start
+    for sandbox in started:
+        sandbox.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def desk(sqlite_database):
+    """A folder with a database and a batch, where commands can be typed."""
+    return typed.Desk(sqlite_database)

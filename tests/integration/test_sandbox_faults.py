@@ -1,0 +1,191 @@
+"""The sandbox's faults as a client meets them, and what the ledger says of each."""
+
+import io
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.integration.rehearsal import data_uri, eventually, fetch
+
+VERSION = "b2" * 32
+
+
+def create(client, seed=1, headers=None):
+    document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed}}
+    return client.post("/predictions", json=document, headers=headers)
+
+
+def made(client, seed=1):
+    """The prediction as it stands at the first read after its creation."""
+    return client.get(f"/predictions/{create(client, seed).json()['id']}").json()
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "accepted"),
+    [
+        ("refuse", httpx.RemoteProtocolError, 0),
+        ("exec_and_drop", httpx.RemoteProtocolError, 1),
+        ("exec_and_reset", httpx.ReadError, 1),
+        ("exec_and_timeout", httpx.ReadTimeout, 1),
+    ],
+)
+def test_an_answer_is_lost_on_the_wire(start_sandbox, fault, raised, accepted):
+    sandbox = start_sandbox(faults={fault: 1})
+    with sandbox.client(timeout=2) as client, pytest.raises(raised):
+        create(client)
+    assert [line["fault"] for line in sandbox.ledger()] == [fault] * accepted
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "accepted"),
+    [("502_before", 502, 0), ("502_after", 502, 1), ("html200", 200, 0)],
+)
+def test_an_answer_is_a_page(start_sandbox, fault, status, accepted):
+    sandbox = start_sandbox(faults={fault: 1})
+    with sandbox.client() as client:
+        answer = create(client)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert len(sandbox.ledger()) == accepted
+
+
+def test_a_throttle_out_of_turn_is_not_accepted(start_sandbox):
+    sandbox = start_sandbox(faults={"429": 1})
+    with sandbox.client() as client:
+        answer = create(client)
+    assert (answer.status_code, answer.headers["retry-after"], answer.json()["retry_after"]) == (429, "1", 1)
+    assert sandbox.ledger() == []
+
+
+def test_broken_json_and_an_object_without_an_id_are_accepted_all_the_same(start_sandbox):
+    sandbox = start_sandbox(faults={"bad_json": 1})
+    with sandbox.client() as client:
+        broken = create(client)
+        assert broken.status_code == 201
+        with pytest.raises(ValueError, match=r"line 1 column"):
+            broken.json()
+        sandbox.heal()
+        sandbox.faults(no_id=1)
+        assert "id" not in create(client).json()
+    assert [line["fault"] for line in sandbox.ledger()] == ["bad_json", "no_id"]
+
+
+def test_a_late_create_is_accepted_after_its_504(start_sandbox):
+    sandbox = start_sandbox(faults={"late_exec": 1}, late=0.3)
+    with sandbox.client() as client:
+        assert create(client, seed=5).status_code == 504
+        assert client.get("/predictions").json()["results"] == []
+        found = eventually(lambda: client.get("/predictions").json()["results"])
+    assert found[0]["input"]["seed"] == 5
+    assert [line["fault"] for line in sandbox.ledger()] == ["late_exec"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "words"),
+    [
+        ("fail_transient", "failed", "(code: PA)"),
+        ("nsfw", "failed", "NSFW content detected"),
+        ("oom", "failed", "CUDA out of memory"),
+        ("aborted", "aborted", None),
+    ],
+)
+def test_a_prediction_ends_badly(start_sandbox, fault, status, words):
+    sandbox = start_sandbox(faults={fault: 1})
+    with sandbox.client() as client:
+        ended = made(client)
+    assert (ended["status"], ended["output"]) == (status, None)
+    assert (words in ended["error"]) if words else ended["error"] is None
+    assert sandbox.ledger()[0]["fate"] == fault
+
+
+def test_a_stuck_prediction_never_ends_until_it_is_canceled(start_sandbox):
+    with start_sandbox(faults={"stuck": 1}).client() as client:
+        stuck = made(client)
+        assert stuck["status"] == "processing"
+        assert client.post(f"/predictions/{stuck['id']}/cancel").json()["status"] == "canceled"
+
+
+def test_a_status_that_no_client_knows_is_shown_until_the_end(start_sandbox):
+    with start_sandbox(faults={"unknown_status": 1}).client() as client:
+        created = create(client).json()
+        assert created["status"] not in {
+            "starting",
+            "processing",
+            "succeeded",
+            "failed",
+            "canceled",
+            "aborted",
+        }
+        assert client.get(f"/predictions/{created['id']}").json()["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised"), [("truncate", httpx.RemoteProtocolError), ("no_length_cut", None)]
+)
+def test_an_output_is_cut_with_or_without_a_declared_length(start_sandbox, fault, raised):
+    with start_sandbox(faults={fault: 1}).client() as client:
+        url = made(client)["output"][0]
+        if raised:
+            with pytest.raises(raised):
+                fetch(url)
+        else:
+            with pytest.raises(OSError, match="truncated"):
+                Image.open(io.BytesIO(fetch(url).content)).load()
+
+
+def test_an_output_is_no_image_or_its_url_is_dead(start_sandbox):
+    sandbox = start_sandbox(faults={"not_image": 1})
+    with sandbox.client() as client:
+        url = made(client)["output"][0]
+        answer = fetch(url)
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.content.startswith(b"<html>")
+        sandbox.heal()
+        assert fetch(url).content.startswith(b"\x89PNG")
+        sandbox.faults(expire_url=1)
+        assert fetch(url).status_code == 404
+
+
+def test_reads_falter_and_then_work_again(start_sandbox):
+    sandbox = start_sandbox(faults={"get_5xx": 0.5})
+    with sandbox.client() as client:
+        created = create(client).json()
+        statuses = {client.get(f"/predictions/{created['id']}").status_code for _ in range(40)}
+    assert statuses == {200, 503}
+
+
+def test_an_account_runs_dry_after_so_many_predictions_and_heals(start_sandbox):
+    sandbox = start_sandbox(faults={"402_after": 2})
+    with sandbox.client() as client:
+        assert [create(client, seed).status_code for seed in range(4)] == [201, 201, 402, 402]
+        assert create(client).json()["title"] == "Insufficient credit"
+        assert client.get("/predictions").status_code == 200
+        sandbox.heal()
+        assert create(client).status_code == 201
+        sandbox.faults(**{"401_after": 0})
+        assert client.get("/predictions").status_code == 401
+
+
+def test_an_unknown_fault_is_refused_by_name(start_sandbox):
+    sandbox = start_sandbox()
+    answer = httpx.post(sandbox.url.replace("/v1", "/_faults"), json={"gremlins": 1}, trust_env=False)
+    assert answer.status_code == 422
+    assert "exec_and_drop" in answer.json()["detail"]
+
+
+def test_one_seed_strikes_the_same_jobs_in_any_order(start_sandbox):
+    def struck(seeds, **options):
+        sandbox = start_sandbox(faults={"502_after": 0.3}, creates_per_minute=0, **options)
+        with sandbox.client() as client:
+            return {seed for seed in seeds if create(client, seed).status_code == 502}
+
+    forwards = struck(range(40))
+    assert forwards
+    assert struck(reversed(range(40))) == forwards
+    assert struck(range(40), seed=1) != forwards
+
+
+def test_the_next_attempt_of_a_job_is_a_new_draw(start_sandbox):
+    with start_sandbox(faults={"502_before": 0.5}).client() as client:
+        assert {create(client).status_code for _ in range(30)} == {201, 502}

@@ -1,0 +1,124 @@
+import dataclasses
+import math
+
+import pytest
+
+from sandbox import predictions
+from sandbox.predictions import Prediction
+
+BASE = "http://127.0.0.1:1"
+
+
+def prediction(**changes):
+    made = Prediction(
+        id="p1",
+        t=1000.0,
+        account="a",
+        identity="i",
+        attempt=0,
+        fault=None,
+        fate=None,
+        error=None,
+        seed=4,
+        version="d4" * 32,
+        input={"image": None, "num_outputs": 2},
+        image="blob:" + "e5" * 32,
+        key="k",
+        queue=1.0,
+        run=10.0,
+        deadline=None,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def status(made, now):
+    return predictions.stage(made, now).status
+
+
+def described(made, now, lifetime=3600.0):
+    return predictions.describe(made, now, base=BASE, lifetime=lifetime)
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (-math.inf, "starting"),
+        (1000.5, "starting"),
+        (1001, "processing"),
+        (1010, "processing"),
+        (1011, "succeeded"),
+    ],
+)
+def test_a_prediction_starts_runs_and_succeeds_by_the_clock_alone(now, expected):
+    assert status(prediction(), now) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"deadline": 1005.0}, "canceled"),
+        ({"deadline": 1000.5}, "aborted"),
+        ({"canceled_at": 1000.5}, "canceled"),
+        ({"canceled_at": 1005.0}, "canceled"),
+        ({"canceled_at": 1011.5}, "succeeded"),
+        ({"deadline": 1011.5}, "succeeded"),
+        ({"fate": "stuck"}, "processing"),
+        ({"fate": "stuck", "deadline": 1012.0}, "canceled"),
+        ({"fate": "stuck", "canceled_at": 1012.0}, "canceled"),
+        ({"fate": "aborted"}, "aborted"),
+        ({"fate": "oom"}, "failed"),
+        ({"fate": "unreadable", "error": "cannot identify image file"}, "failed"),
+        ({"fate": "unknown_status"}, "succeeded"),
+    ],
+)
+def test_how_a_prediction_ends(changes, expected):
+    assert status(prediction(**changes), 1020) == expected
+
+
+def test_what_was_aborted_never_started_and_what_was_canceled_may_have():
+    assert predictions.stage(prediction(deadline=1000.5), 1020).started_at is None
+    assert predictions.stage(prediction(canceled_at=1000.5), 1020).started_at is None
+    assert predictions.stage(prediction(canceled_at=1005.0), 1020).started_at == 1001
+
+
+def test_a_new_object_has_none_of_what_is_not_known_yet():
+    new = described(prediction(), -math.inf)
+    assert (new["status"], new["output"], new["error"], new["logs"], new["metrics"]) == (
+        "starting",
+        None,
+        None,
+        "",
+        {},
+    )
+    assert not {"started_at", "completed_at", "deadline"} & new.keys()
+    assert new["created_at"] == "1970-01-01T00:16:40.000000Z"
+    assert new["urls"]["cancel"] == f"{BASE}/v1/predictions/p1/cancel"
+
+
+def test_a_finished_object_has_its_outputs_times_and_seed():
+    done = described(prediction(deadline=1500.0), 1011)
+    assert done["output"] == [f"{BASE}/output/k/out-0.png", f"{BASE}/output/k/out-1.png"]
+    assert (done["started_at"], done["completed_at"]) == (
+        "1970-01-01T00:16:41.000000Z",
+        "1970-01-01T00:16:51.000000Z",
+    )
+    assert done["metrics"] == {"predict_time": 10.0, "total_time": 11.0}
+    assert done["deadline"] == "1970-01-01T00:25:00.000000Z"
+    assert done["logs"] == "Using seed: 4\n"
+    assert done["input"] == {"image": f"{BASE}/input/{'e5' * 32}", "num_outputs": 2}
+
+
+def test_a_lifetime_after_completion_everything_is_removed():
+    assert described(prediction(), 1011 + 99, lifetime=100)["data_removed"] is False
+    gone = described(prediction(), 1011 + 100, lifetime=100)
+    assert (gone["data_removed"], gone["output"], gone["input"], gone["status"]) == (
+        True,
+        None,
+        {},
+        "succeeded",
+    )
+
+
+def test_a_line_of_the_ledger_is_enough_to_bring_a_prediction_back():
+    made = prediction(fate="oom")
+    assert Prediction(**made.line()) == made
