@@ -1,0 +1,83 @@
+"""Is this a whole image, of which format and how large? Opens no connection and writes nothing.
+
+Thread-safe: every call has decoders of its own, and no limit of Pillow's, which are global, is touched.
+"""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+
+from jobs import errors
+
+MAX_PIXELS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an image file turned out to be; the sides in pixels, the suffix without its dot."""
+
+    media_type: str
+    suffix: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    name: str
+    magic: bytes
+    open: Callable[[BinaryIO], ImageFile.ImageFile]
+
+
+# Opened by class, not by Image.open: that tries 40 parsers, and warns of many pixels instead of refusing them.
+_FORMATS = (
+    _Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    _Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    _Format("webp", b"RIFF", WebPImagePlugin.WebPImageFile),
+    _Format("gif", b"GIF8", GifImagePlugin.GifImageFile),
+)
+_SUFFIXES = {"jpeg": "jpg"}
+
+
+def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
+    """Decode an image to its last pixel and return its facts; raises NotAnImage, or OSError for a file.
+
+    `verify` and `load` both: the one accepts a JPEG cut in half, the other a PNG without its end. What comes
+    after the image's end is tolerated, as cameras append things there; of an animation the first frame counts.
+    """
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        kind = _kind(file)
+        try:
+            return _whole(kind, file, max_pixels)
+        except errors.NotAnImage:
+            raise
+        except Exception as error:
+            # Broken files make the decoders raise nearly everything, struct.error and IndexError included.
+            raise errors.NotAnImage(f"The {kind.name.upper()} image is broken or not whole.") from error
+
+
+def _kind(file: BinaryIO) -> _Format:
+    head = file.read(16)
+    for kind in _FORMATS:
+        if head.startswith(kind.magic) and (kind.name != "webp" or head[8:12] == b"WEBP"):
+            return kind
+    raise errors.NotAnImage("This is no PNG, JPEG, WebP or GIF image." if head else "The image is empty.")
+
+
+def _whole(kind: _Format, file: BinaryIO, max_pixels: int) -> Facts:
+    file.seek(0)
+    image = kind.open(file)
+    width, height = image.size
+    # Before a pixel is decoded: a file of 200 kB may claim a gigapixel.
+    if width * height > max_pixels:
+        raise errors.NotAnImage(
+            f"The image has {width} x {height} pixels; more than {max_pixels} are refused."
+        )
+    image.verify()
+    file.seek(0)
+    kind.open(file).load()
+    return Facts(f"image/{kind.name}", _SUFFIXES.get(kind.name, kind.name), width, height)

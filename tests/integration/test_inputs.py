@@ -1,0 +1,192 @@
+import asyncio
+import base64
+import json
+import os
+from contextlib import asynccontextmanager
+
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+
+from jobs import errors
+from tests.integration import wires
+from worker import client, inputs
+
+FILE_URL = "https://api.example/v1/files/f"
+TAKES = wires.always(wires.reply(json.dumps({"urls": {"get": FILE_URL}}).encode(), "201 Created"))
+LACKS = wires.always(wires.reply(b"<html>", "404 Not Found"))
+
+
+def draw(path, size=(32, 32), kind="PNG"):
+    Image.effect_noise(size, 90).convert("RGB").save(path, kind)
+    return path.read_bytes()
+
+
+@asynccontextmanager
+async def ready(answer=LACKS):
+    async with (
+        wires.serve(answer) as served,
+        client.PredictionClient(
+            served.url, SecretStr("token"), post_deadline=5, read_deadline=5, connections=4
+        ) as api,
+    ):
+        yield served, inputs.Inputs(api)
+
+
+def run(root, image, answer=LACKS):
+    async def conversation():
+        async with ready(answer) as (served, made):
+            return served, await made.wire_form(image, root)
+
+    return asyncio.run(conversation())
+
+
+@pytest.mark.parametrize("url", ["https://images.example/fox.png", "http://images.example/a b", "HTTPS://X/"])
+def test_a_url_is_passed_on_as_it_is(tmp_path, url):
+    served, found = run(tmp_path, url)
+    assert found == url
+    assert served.connections == 0
+
+
+def test_a_small_file_travels_inside_the_request(tmp_path):
+    content = draw(tmp_path / "fox.png", kind="JPEG")
+    served, found = run(tmp_path, "fox.png")
+    # Its bytes say what it is, whatever its name says.
+    assert found == "data:image/jpeg;base64," + base64.b64encode(content).decode()
+    assert served.connections == 0
+
+
+def test_an_absolute_path_inside_the_root_is_fine(tmp_path):
+    draw(tmp_path / "fox.png")
+    assert run(tmp_path, str(tmp_path / "fox.png"))[1].startswith("data:image/png;base64,")
+
+
+def test_a_large_file_is_uploaded(tmp_path):
+    content = draw(tmp_path / "fox.png", (400, 400))
+    served, found = run(tmp_path, "fox.png", TAKES)
+    assert found == FILE_URL
+    (heard,) = served.heard
+    assert heard.target == "/files"
+    assert content in heard.body
+    assert b"fox" not in heard.body[:300]
+
+
+def test_the_same_large_image_is_uploaded_once_however_many_ask(tmp_path):
+    content = draw(tmp_path / "fox.png", (400, 400))
+    (tmp_path / "copy.png").write_bytes(content)
+
+    async def conversation():
+        async with ready(TAKES) as (served, made):
+            names = ["fox.png", "copy.png"] * 10
+            found = await asyncio.gather(*(made.wire_form(name, tmp_path) for name in names))
+        assert set(found) == {FILE_URL}
+        assert len(served.heard) == 1
+
+    asyncio.run(conversation())
+
+
+def test_an_upload_is_made_again_when_the_api_has_forgotten_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "_UPLOAD_LIVES", 0.0)
+    draw(tmp_path / "fox.png", (400, 400))
+
+    async def conversation():
+        async with ready(TAKES) as (served, made):
+            await made.wire_form("fox.png", tmp_path)
+            await made.wire_form("fox.png", tmp_path)
+        assert len(served.heard) == 2
+
+    asyncio.run(conversation())
+
+
+def test_an_upload_that_fails_is_not_remembered(tmp_path):
+    draw(tmp_path / "fox.png", (400, 400))
+    answers = iter([wires.always(wires.reply(b"", "503 Service Unavailable")), TAKES])
+
+    async def answer(*conversation):
+        await next(answers)(*conversation)
+
+    async def conversation():
+        async with ready(answer) as (_, made):
+            with pytest.raises(errors.Unanswered):
+                await made.wire_form("fox.png", tmp_path)
+            assert await made.wire_form("fox.png", tmp_path) == FILE_URL
+
+    asyncio.run(conversation())
+
+
+def test_without_uploads_a_larger_file_travels_inside_and_nobody_asks_twice(tmp_path):
+    draw(tmp_path / "fox.png", (400, 400))
+
+    async def conversation():
+        async with ready(LACKS) as (served, made):
+            for _ in range(3):
+                assert (await made.wire_form("fox.png", tmp_path)).startswith("data:image/png;base64,")
+        assert len(served.heard) == 1
+
+    asyncio.run(conversation())
+
+
+def test_without_uploads_a_huge_file_is_refused(tmp_path):
+    draw(tmp_path / "fox.png", (700, 700))
+    with pytest.raises(errors.Refused, match="takes no uploads") as caught:
+        run(tmp_path, "fox.png")
+    assert caught.value.error_class == "invalid-input"
+
+
+def test_a_file_that_changes_is_read_again(tmp_path):
+    path = tmp_path / "fox.png"
+
+    async def conversation():
+        async with ready() as (_, made):
+            draw(path)
+            first = await made.wire_form("fox.png", tmp_path)
+            assert await made.wire_form("fox.png", tmp_path) == first
+            draw(path)
+            os.utime(path, ns=(1, 1))
+            assert await made.wire_form("fox.png", tmp_path) != first
+
+    asyncio.run(conversation())
+
+
+def test_the_memory_for_encoded_images_has_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs, "_MOST_ENCODED", 20_000)
+
+    async def conversation():
+        async with ready() as (_, made):
+            for number in range(30):
+                draw(tmp_path / f"{number}.png")
+                await made.wire_form(f"{number}.png", tmp_path)
+            kept = made._encoded._uris
+            assert 0 < sum(map(len, kept.values())) <= 20_000
+            assert sum(map(len, kept.values())) == made._encoded._size
+
+    asyncio.run(conversation())
+
+
+def unusable(root):
+    """Every reference that must not be read, or cannot."""
+    images = root / "images"
+    (images / "folder").mkdir(parents=True)
+    draw(root / "outside.png")
+    (images / "link.png").symlink_to(root / "outside.png")
+    (images / "loop.png").symlink_to(images / "loop.png")
+    (images / "cut.png").write_bytes(draw(images / "fox.png")[:-40])
+    (images / "text.png").write_text("no image")
+    (images / "empty.png").touch()
+    os.mkfifo(images / "pipe.png")
+    return images
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "missing.png", "folder", "../outside.png", "link.png", "loop.png", "cut.png", "text.png", "empty.png",
+        "pipe.png",
+        "/etc/passwd", "/dev/zero", "file:///etc/passwd", "x" * 5000, "a\0b", "\ud800", "",
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_refuses_the_job(tmp_path, image):
+    with pytest.raises(errors.Refused) as caught:
+        run(unusable(tmp_path), image)
+    assert caught.value.error_class == "input-unreadable"
+    assert str(caught.value).isprintable()

@@ -1,0 +1,85 @@
+"""Where may we fetch an output from? The URL's form, and the address that is really connected to.
+
+A name is resolved once, every address is checked, and exactly these are connected to: a name that resolves
+differently a moment later changes nothing.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+
+import httpcore
+import httpx
+
+from jobs import errors
+
+_CONNECT_TIMEOUT = (
+    10.0  # seconds for each address of a name: one that is silent must not cost the whole deadline
+)
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def checked(url: str | httpx.URL, *, allow_private: bool) -> httpx.URL:
+    """Return the URL to fetch; raises Undelivered if it is not one that we fetch from.
+
+    http is for an API on this machine, where nothing can listen in.
+    """
+    try:
+        parsed = httpx.URL(url)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise errors.Undelivered("The output's URL cannot be read.") from error
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and allow_private):
+        raise errors.Undelivered("The output's URL does not begin with https://.")
+    if parsed.userinfo or not parsed.host:
+        raise errors.Undelivered("The output's URL has no host, or a user name in it.")
+    return parsed
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet, also when IPv6 only wraps an IPv4 address.
+
+    >>> is_public("8.8.8.8"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
+    (True, False, False)
+    """
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    wrapped = _wrapped(ip) if isinstance(ip, ipaddress.IPv6Address) else None
+    return ip.is_global and not ip.is_multicast and (wrapped is None or is_public(str(wrapped)))
+
+
+def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour
+
+
+class Backend(httpcore.AnyIOBackend):
+    """Connects to checked addresses only; TLS still checks the certificate against the name."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  httpcore's signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await _resolved(host, port)
+        if not self._allow_private and not all(map(is_public, addresses)):
+            raise errors.Undelivered("The output's host is not on the open internet.")
+        for address in addresses[:-1]:
+            with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+        return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+
+async def _resolved(host: str, port: int) -> list[str]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(f"the name {host!r} is not known") from error
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))

@@ -1,0 +1,87 @@
+"""What does the body of an API's reply say? JSON that cannot hurt, its words and its code.
+
+Bodies are written by strangers: nothing here raises, whatever the bytes, and every text that comes out is
+short and fit for one log line. Which error a reply amounts to is asked of `refusals`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+MESSAGE_LIMIT = 500
+
+_WORDS = ("title", "detail", "message", "msg", "error")
+_MOST_WORDS = 5  # a validation error may list every field of the model
+
+
+def parsed(body: bytes) -> Any:
+    """Return the JSON value; None when it is not readable, too deep, or has numbers of absurd length."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def fields(value: Any) -> Mapping[str, Any]:
+    """Return a JSON object's fields; whatever else it is has none."""
+    return value if isinstance(value, dict) else {}
+
+
+def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    r"""Return a text as one short line: white space folded, control characters escaped, the middle cut out.
+
+    The end is kept because a traceback names its cause there.
+
+    >>> printable("CUDA out of\n  memory \x1b[31m")
+    'CUDA out of memory \\x1b[31m'
+    """
+    if len(text) > limit:
+        tail = limit // 3
+        text = f"{text[: limit - tail - 3]} … {text[-tail:]}"
+    text = " ".join(text.split())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text[:limit]
+
+
+def storable(text: str) -> str:
+    """Return a text that every database takes: no NUL, no half of a surrogate pair."""
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    return text.replace("\0", "")
+
+
+def message(value: Any) -> str:
+    r"""Return the words that an error object has for a person; empty if there are none.
+
+    >>> message({"title": "Input validation failed", "detail": "- input: prompt is required\n"})
+    'Input validation failed: - input: prompt is required'
+    >>> message({"error": {"message": "no channel", "code": "x"}})
+    'no channel'
+    """
+    return printable(": ".join(dict.fromkeys(_said(value))))
+
+
+def code(value: Any) -> str:
+    """Return an error object's machine-readable words, in lower case, one space between them.
+
+    >>> code({"error": {"message": "…", "type": "new_api_error", "code": "insufficient_user_quota"}})
+    'insufficient_user_quota new_api_error'
+    """
+    reply = fields(value)
+    error = fields(reply.get("error"))
+    found = (reply.get("code"), error.get("code"), error.get("type"))
+    return " ".join(printable(word, 100).lower() for word in found if isinstance(word, str))
+
+
+def _said(value: Any) -> Iterator[str]:
+    reply = fields(value)
+    for name in _WORDS:
+        yield from _texts(reply.get(name))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    for item in value[:_MOST_WORDS] if isinstance(value, list) else [value]:
+        found = fields(item).get("message", fields(item).get("msg", item))
+        if isinstance(found, str) and found.strip():
+            yield found.strip()
