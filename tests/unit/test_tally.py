@@ -1,0 +1,60 @@
+import pytest
+
+from jobs import errors
+from jobs.errors import BlockReason
+from jobs.quota import Tally
+from worker import tally
+
+
+def counted(*failures, bought=0, answered=0):
+    counter = tally.Counter()
+    for _ in range(bought):
+        counter.bought()
+    for _ in range(answered):
+        counter.answered()
+    for error in failures:
+        counter.failed(error)
+    return counter
+
+
+def test_successes_are_counted():
+    assert counted(bought=2, answered=3).take() == Tally(bought=2, answered=3)
+
+
+@pytest.mark.parametrize("error", [errors.NotSent("x"), errors.Unconfirmed("x"), errors.Unanswered("x")])
+def test_what_brought_no_answer_counts_against_the_api(error):
+    assert counted(error, error).take() == Tally(failed=2, message="x")
+
+
+@pytest.mark.parametrize("error", [errors.Refused("x"), errors.Missing("x"), errors.Unsupported("x")])
+def test_an_answer_that_says_no_is_an_answer(error):
+    assert counted(error).take() == Tally(answered=1)
+
+
+def test_of_several_waits_the_longest_counts():
+    waits = [errors.Throttled("x", wait) for wait in (1.0, 5.0, 2.0)]
+    assert counted(*waits).take() == Tally(answered=3, throttled=5.0)
+
+
+def test_a_block_is_told_with_its_reason():
+    error = errors.Blocked("Insufficient credit", BlockReason.CREDIT)
+    assert counted(error).take().blocked == (BlockReason.CREDIT, "Insufficient credit")
+
+
+@pytest.mark.parametrize("error", [errors.Throttled("x", 1.0), errors.Blocked("x", BlockReason.TOKEN)])
+def test_a_slice_that_was_told_to_stop_stays_stopped_after_it_was_told_on(error):
+    counter = counted(error)
+    counter.take()
+    counter.answered()
+    assert counter.stopped
+
+
+@pytest.mark.parametrize("error", [errors.Refused("x"), errors.Unanswered("x"), errors.NotSent("x")])
+def test_one_jobs_trouble_stops_nobody_else(error):
+    assert not counted(error).stopped
+
+
+def test_what_was_taken_is_not_told_twice():
+    counter = counted(errors.Unanswered("x"), bought=1)
+    counter.take()
+    assert counter.take() == Tally()

@@ -1,0 +1,106 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from jobs import errors
+from tests.predictions import BORN, shown
+from worker import walk
+from worker.replies import Page
+
+
+class Scripted:
+    """A list with these pages; a page that is an error is raised, and the last one is shown for ever."""
+
+    def __init__(self, *pages):
+        self.pages = pages
+        self.asked = []
+
+    async def list(self, created_after=None, cursor=None):
+        self.asked.append((created_after, cursor))
+        page = self.pages[min(len(self.asked), len(self.pages)) - 1]
+        if isinstance(page, BaseException):
+            raise page
+        return page
+
+
+async def never(**_):
+    await asyncio.Event().wait()
+
+
+def page(*predictions, more=True):
+    return Page(predictions, f"cursor={predictions[-1].id if predictions else ''}" if more else None)
+
+
+def take(api, since=BORN, within=5.0):
+    return asyncio.run(walk.walk(api, since, within=within))
+
+
+def at(seconds, name=None):
+    return shown(name or f"p{seconds}", created_at=BORN + timedelta(seconds=seconds))
+
+
+def test_a_walk_ends_clean_where_the_list_ends():
+    api = Scripted(page(at(30), at(20)), page(at(10), more=False))
+    taken = take(api)
+    assert (taken.clean, taken.pages, taken.error, list(taken.seen)) == (True, 2, None, ["p30", "p20", "p10"])
+    assert api.asked == [(BORN, None), (BORN, "cursor=p20")]
+
+
+def test_a_walk_ends_clean_where_a_whole_page_is_too_old():
+    api = Scripted(page(at(30)), page(at(1), at(-1)), page(at(-2), at(-3)), page(at(-4)))
+    taken = take(api)
+    assert (taken.clean, taken.pages) == (True, 3)
+
+
+def test_one_prediction_out_of_order_does_not_end_a_walk():
+    taken = take(Scripted(page(at(-5), at(20)), page(at(10), more=False)))
+    assert (taken.clean, taken.pages) == (True, 2)
+
+
+def test_without_dates_the_list_is_followed_to_its_end():
+    undated = shown("undated", created_at=None)
+    taken = take(Scripted(page(at(-5), undated), page(undated), page(at(-9), undated, more=False)))
+    assert (taken.clean, taken.pages) == (True, 3)
+
+
+def test_an_empty_list_is_a_clean_walk():
+    taken = take(Scripted(page(more=False)))
+    assert (taken.clean, taken.pages, taken.seen) == (True, 1, {})
+
+
+def test_an_empty_page_in_between_ends_nothing():
+    taken = take(Scripted(page(at(30)), page(), page(at(20), more=False)))
+    assert (taken.clean, list(taken.seen)) == (True, ["p30", "p20"])
+
+
+@pytest.mark.parametrize(
+    "error", [errors.Unanswered("503"), errors.Throttled("429", 1.0), errors.Unsupported("404")]
+)
+def test_a_page_in_error_makes_the_walk_prove_nothing_and_keeps_what_was_seen(error):
+    taken = take(Scripted(page(at(30)), error))
+    assert (taken.clean, taken.error, list(taken.seen)) == (False, error, ["p30"])
+
+
+def test_a_list_without_end_is_left_and_proves_nothing():
+    taken = take(Scripted(page(at(30))), within=60)
+    assert (taken.clean, taken.error) == (False, None)
+    assert taken.pages < 10_000
+
+
+def test_a_list_that_is_too_slow_is_left_with_what_it_has_shown():
+    api = Scripted(page(at(30)))
+    first = api.list
+
+    async def slow(**asked):
+        return await (never() if api.asked else first(**asked))
+
+    api.list = slow
+    taken = take(api, within=0.05)
+    assert (taken.clean, list(taken.seen)) == (False, ["p30"])
+    assert isinstance(taken.error, errors.Unanswered)
+
+
+def test_a_prediction_that_a_new_one_pushed_to_the_next_page_counts_once():
+    taken = take(Scripted(page(at(30), at(20)), page(at(20), at(10), more=False)))
+    assert list(taken.seen) == ["p30", "p20", "p10"]

@@ -1,0 +1,127 @@
+"""The Celery app: `celery -A worker.app worker`. Every setting that is not Celery's default has its reason here.
+
+The database is the queue; a message is a hint, acknowledged before it is acted on. So: no results, no retries,
+no countdowns, no time limit that could end a commit half-way but the hard one of last resort.
+"""
+
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue
+
+from jobs import database, errors, logs, settings
+from jobs.lanes import Lane
+from worker import leaving, process, storing
+
+_SETTINGS: dict[str, Any] = {
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_serializer": "json",
+    "accept_content": ["json"],  # never pickle: whoever writes to the broker must not run code here
+    "task_acks_late": False,  # a lost message costs one lease; the row is due again
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,  # what a worker holds back waits in no lane's order, and is lost with it
+    "worker_enable_prefetch_count_reduction": False,  # for late acks; here it would only slow what comes back
+    "task_time_limit": 300,  # prefork only, and only for what no deadline of ours could end
+    "task_queues": [Queue(lane, routing_key=lane) for lane in Lane],
+    "task_create_missing_queues": False,
+    "imports": ["worker.tasks"],
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,  # a broker that is away at night comes back in the morning
+    # None of our messages is acknowledged late; unset, each reconnection warns of a choice that we need not make.
+    "worker_cancel_long_running_tasks_on_connection_loss": True,
+    "broker_transport_options": {
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": "overnight:",
+        "queue_order_strategy": "priority",  # lanes in the order of Lane
+        # A message that is taken is gone: what Redis would keep of it ends a worker that cannot put it back.
+        "ack_emulation": False,
+    },
+    "worker_soft_shutdown_timeout": 30,
+    "worker_max_tasks_per_child": 1000,  # a belt against slow leaks
+    "worker_max_memory_per_child": 400_000,  # kB
+    "worker_send_task_events": False,
+    "task_send_sent_event": False,
+    "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
+    "timezone": "UTC",
+}
+
+
+def create(configured: settings.Settings) -> Celery:
+    """Return an app for these settings; without a broker, one whose messages stay inside this process."""
+    made = Celery("overnight", broker=configured.broker_url or "memory://localhost//", set_as_current=False)
+    made.conf.update(_SETTINGS)
+    # A database that is away is told by the scheduler, once; here it would be a traceback for each message.
+    made.Task.throws = (errors.Unavailable,)
+    if not configured.broker_url:
+        made.conf.broker_transport_options = {"polling_interval": 0.02}  # the default asks once a second
+        made.conf.worker_enable_remote_control = False
+        made.conf.worker_disable_prefetch = False  # known to Redis only
+    return made
+
+
+_held: list[process.Process] = []
+_configured: list[settings.Settings] = []
+
+
+def configure(given: settings.Settings) -> Celery:
+    """Return the app of this program: what a command line said goes before the environment."""
+    _configured[:] = [given]
+    leaving.listen()
+    made = create(given)
+    made.set_default()  # threads of a pool resolve a fallback app without our settings otherwise
+    return made
+
+
+def hold(started: process.Process) -> None:
+    """Make this the process that the tasks run in."""
+    _held[:] = [started]
+
+
+def held() -> process.Process:
+    """Return what the tasks of this process use; a prefork child makes it at its first task, after the fork."""
+    if not _held:
+        here = _configured[0] if _configured else settings.load()
+        hold(process.start(here, database.Database(here.database_url)))
+    return _held[0]
+
+
+def __getattr__(name: str) -> Celery:
+    """Make `app` when the celery command asks for it: settings are read then, not at every import."""
+    if name != "app":
+        raise AttributeError(name)
+    globals()["app"] = configure(settings.load())
+    signals.celeryd_init.connect(_prepare)
+    return globals()["app"]  # type: ignore[no-any-return]  # set in the line above
+
+
+def prepare(configured: settings.Settings) -> None:
+    """Do once what all children of a worker need: make the account known, and remove what a dead worker left."""
+    process.enrol(configured)
+    storing.sweep(configured.output)
+
+
+def _prepare(**_said: Any) -> None:
+    try:
+        prepare(_configured[0])
+    except errors.OvernightError as error:  # Celery would log any other exception from here, and go on
+        raise SystemExit(str(error)) from error
+
+
+@signals.setup_logging.connect
+def _log(**_said: Any) -> None:
+    """Log as the rest of the program does; that somebody listens here keeps Celery from doing it in its own way."""
+    if not logs.configured():
+        logs.to_stderr(secrets=_configured[0].secrets)
+
+
+@signals.worker_process_shutdown.connect
+def _close(**_said: Any) -> None:
+    """Say goodbye to database and API when a child has done its share of tasks, or its worker ends."""
+    if _held:
+        _held[0].close()
+        _held[0].database.close()

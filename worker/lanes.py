@@ -1,0 +1,60 @@
+"""One Celery worker per lane, each in a thread of this process: no lane waits behind another.
+
+An app selects its queues once for all its workers, so each lane has an app of its own; they share the broker in
+memory. `submit` has a few threads, because a POST that hangs must not keep the next ones back.
+"""
+
+import threading
+
+import structlog
+from celery.worker import state
+
+from jobs import settings
+from jobs.lanes import Lane
+from worker import app
+
+log = structlog.get_logger(__name__)
+
+_SUBMITTERS = 4
+
+
+class Lanes:
+    """The worker threads of an embedded run."""
+
+    def __init__(self, configured: settings.Settings) -> None:
+        state.should_stop = state.should_terminate = None
+        self._settings = configured
+        self._threads = [
+            threading.Thread(target=self._serve, args=(lane,), name=f"lane-{lane}", daemon=True)
+            for lane in Lane
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def fallen(self) -> str | None:
+        """Return the name of a lane whose thread has ended, if any: the process must not go on without it."""
+        return next((thread.name for thread in self._threads if not thread.is_alive()), None)
+
+    def stop(self, within: float) -> None:
+        """Let each lane end what it is at, for some seconds at the most."""
+        state.should_stop = 0  # type: ignore[assignment]  # an exit code; the stubs know None only
+        for thread in self._threads:
+            thread.join(within)
+
+    def _serve(self, lane: Lane) -> None:
+        many = lane is Lane.SUBMIT
+        controller = app.create(self._settings).WorkController(
+            hostname=f"{lane}@embedded",
+            queues=[lane],
+            pool="threads" if many else "solo",
+            concurrency=_SUBMITTERS if many else 1,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        try:
+            controller.start()
+        except Exception:
+            log.exception("lane-fell", lane=lane)

@@ -1,0 +1,61 @@
+"""What the calls of a slice say of the account: counted as they end, told once."""
+
+import threading
+from dataclasses import dataclass, field, replace
+
+from jobs import errors, quota
+
+
+@dataclass
+class Counter:
+    """Gathers a `quota.Tally` from many calls; the event loop's thread counts, the task's thread takes.
+
+    ``stopped``: the account was told to wait or refused, so the rest of the slice stays here. It lasts: the next
+    group of the same slice must not leave either.
+    """
+
+    tally: quota.Tally = field(default_factory=quota.Tally)
+    creates: bool = False  # whether the calls are creates: an answer to a read says nothing of them
+    stopped: bool = False
+    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def bought(self) -> None:
+        with self._turn:
+            self.tally = replace(self.tally, bought=self.tally.bought + 1)
+
+    def answered(self) -> None:
+        with self._turn:
+            self.tally = _answered(self.tally, self.creates)
+
+    def failed(self, error: errors.ApiError) -> None:
+        """Count a call that raised: an answer that says no is an answer."""
+        with self._turn:
+            self.tally = _with(self.tally, error, self.creates)
+        self.stopped = self.stopped or isinstance(error, errors.Throttled | errors.Blocked)
+
+    def take(self) -> quota.Tally:
+        """Return what was counted and start afresh."""
+        with self._turn:
+            taken, self.tally = self.tally, quota.Tally()
+        return taken
+
+
+def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Tally:
+    match error:
+        case errors.Throttled():
+            wait = max(error.wait, tally.throttled or 0)
+            return replace(_answered(tally, creates), throttled=wait)
+        case errors.Blocked():
+            return replace(tally, blocked=(error.reason, str(error)))
+        case errors.Refused() | errors.Missing() | errors.Unsupported():
+            return _answered(tally, creates)
+        case _ if creates:
+            return replace(tally, lost=tally.lost + 1, message=str(error))
+        case _:
+            return replace(tally, failed=tally.failed + 1, message=str(error))
+
+
+def _answered(tally: quota.Tally, creates: bool) -> quota.Tally:
+    if creates:
+        return replace(tally, declined=tally.declined + 1)
+    return replace(tally, answered=tally.answered + 1)

@@ -1,0 +1,5 @@
+"""The five tasks. Each is short: database, HTTP, database; and each may be told the same thing twice."""
+
+from worker.tasks import cancel, collect, poll, reconcile, submit
+
+__all__ = ["cancel", "collect", "poll", "reconcile", "submit"]

@@ -1,0 +1,157 @@
+"""Fetch the images of paid predictions while they still exist. Nothing here ever buys."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+
+import structlog
+from celery import shared_task
+
+from jobs import database, errors, lifecycle, polling, worklists
+from jobs.batches import PauseReason
+from jobs.failures import FailureClass
+from jobs.lanes import Lane
+from jobs.lifecycle import Failure, Fence, Image
+from jobs.states import State
+from jobs.worklists import Collecting, Output
+from worker import app, loop, process, storing, tally
+from worker.replies import Prediction
+
+log = structlog.get_logger(__name__)
+
+_LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one visit brought: whole images, and perhaps the end of the job's hopes."""
+
+    job: Collecting
+    images: tuple[Image, ...]
+    failure: Failure | None = None
+    disk: str = ""  # why nothing can be stored here
+
+    @property
+    def whole(self) -> bool:
+        return len(self.images) == len(self.job.missing)
+
+
+@shared_task(name=Lane.COLLECT)
+def collect(ids: list[int]) -> None:
+    """Fetch what is missing of each of these jobs, what expires first first."""
+    here = app.held()
+    with here.database.read() as tx:
+        now = database.now(tx)
+        rows = worklists.collecting(tx, here.account.api, ids)
+    slice_ = _Slice(here, now, tally.Counter())
+    for group in here.loop.outcomes(slice_.fetch, rows, within=here.times.lease / 2, group=loop.WIDE):
+        settle(here, _lasting(here, group))
+        here.observe(slice_.counter.take())
+
+
+def _lasting(here: process.Process, group: Sequence[Fetched]) -> Sequence[Fetched]:
+    """Make the names of new files last before a row tells of them."""
+    try:
+        storing.sync_names(
+            here.settings.output, [image.path for fetched in group for image in fetched.images]
+        )
+    except errors.Unavailable as error:
+        return [Fetched(fetched.job, (), disk=str(error)) for fetched in group]
+    return group
+
+
+@dataclass
+class _Slice:
+    here: process.Process
+    now: datetime
+    counter: tally.Counter
+
+    async def fetch(self, job: Collecting) -> Fetched:
+        images: list[Image] = []
+        try:
+            for output in job.missing:
+                images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
+        except errors.Gone as error:
+            return Fetched(job, tuple(images), self._gone(job, error))
+        except errors.NotAnImage as error:
+            return Fetched(job, tuple(images), self._late(job, FailureClass.OUTPUT_INVALID, error))
+        except errors.Unavailable as error:
+            return Fetched(job, tuple(images), disk=str(error))
+        except errors.ApiError as error:
+            return Fetched(job, tuple(images), self._late(job, FailureClass.DOWNLOAD_FAILED, error))
+        except BaseException:
+            log.exception("collect-broke", job=job.name)
+        return Fetched(job, tuple(images))
+
+    async def _image(self, job: Collecting, output: Output) -> Image:
+        stem = PurePosixPath(job.stem)
+        fetch = self.here.downloads.fetch
+        try:
+            url = output.url or await self._asked_again(job, output)
+            kept = await fetch(url, stem, output.index)
+        except (errors.Gone, errors.Undelivered) as error:
+            if output.url is None:
+                raise
+            # A URL may be dead while the image lives on under a new one.
+            url = await self._asked_again(job, output)
+            if url == output.url and isinstance(error, errors.Undelivered):
+                raise
+            kept = await fetch(url, stem, output.index)
+        return Image(
+            job.fence,
+            output.index,
+            kept.path,
+            kept.media_type,
+            kept.bytes,
+            kept.width,
+            kept.height,
+            kept.sha256,
+        )
+
+    async def _asked_again(self, job: Collecting, output: Output) -> str:
+        try:
+            prediction: Prediction = await self.here.api.get(job.prediction_id)
+        except errors.ApiError as error:
+            self.counter.failed(error)
+            raise  # even Missing: some APIs forget a prediction for a moment, and the image is paid
+        self.counter.answered()
+        if output.index >= len(prediction.output):
+            if prediction.final:
+                raise errors.Gone("the API has deleted the outputs")
+            raise errors.Undelivered("the API shows the prediction without its outputs")
+        return prediction.output[output.index]
+
+    def _gone(self, job: Collecting, error: errors.ApiError) -> Failure:
+        return Failure(job.fence, FailureClass.EXPIRED, str(error))
+
+    def _late(self, job: Collecting, error_class: FailureClass, error: errors.ApiError) -> Failure | None:
+        """Try again while the image lives at the provider; after that the job has failed."""
+        if self.now < job.produced_at + _LIFETIME:
+            log.info("collect-again", job=job.name, reason=str(error))
+            return None
+        return Failure(job.fence, error_class, str(error))
+
+
+def settle(here: process.Process, group: Sequence[Fetched]) -> None:
+    """Write what some visits brought, in one transaction."""
+    with here.database.write() as tx:
+        now = database.now(tx)
+        images = [image for fetched in group for image in fetched.images]
+        lifecycle.settle(tx, lambda some: lifecycle.kept(tx, now, some), images)
+        lifecycle.stored(tx, now, [fetched.job.fence for fetched in group if fetched.whole])
+        lifecycle.failed(tx, now, [fetched.failure for fetched in group if fetched.failure])
+        again: dict[Fence, datetime] = {
+            fetched.job.fence: _next(here, fetched, now)
+            for fetched in group
+            if not fetched.whole and not fetched.failure
+        }
+        lifecycle.look_again(tx, State.COLLECTING, again)
+        if full := next((fetched.disk for fetched in group if fetched.disk), ""):
+            here.pause_all(tx, now, PauseReason.STORAGE, full)
+
+
+def _next(here: process.Process, fetched: Fetched, now: datetime) -> datetime:
+    age = (now - fetched.job.produced_at).total_seconds()
+    wait = polling.next_look(age, first=here.times.poll_first, most=here.times.poll_most)
+    return now + timedelta(seconds=wait)

@@ -1,0 +1,140 @@
+"""Buy predictions: intent, one POST each, and what became of it. The only place where money leaves."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+from celery import shared_task
+
+from jobs import database, errors, lifecycle, quota
+from jobs.lanes import Lane
+from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
+from worker import app, process, tally
+
+log = structlog.get_logger(__name__)
+
+Outcome = Accepted | NotBought | Lost | Failure
+
+
+@shared_task(name=Lane.SUBMIT)
+def submit(ids: list[int]) -> None:
+    """Buy a prediction for each of these jobs that is still queued."""
+    here = app.held()
+    lease = timedelta(seconds=here.times.lease)
+    begun = time.monotonic()
+    with here.database.write() as tx:
+        now = database.now(tx)
+        submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
+    if not submissions:
+        return
+    slice_ = _Slice(here, begun, now, tally.Counter(creates=True))
+    # Nothing leaves in the second half of the lease, but what left in the first has its own deadline whole: cut
+    # short, it would be in doubt by our own fault.
+    within = min(here.times.lease, here.times.lease / 2 + here.times.post_deadline)
+    for group in here.loop.outcomes(slice_.buy, submissions, within=within):
+        _settle_until_written(here, group, slice_.counter.take())
+
+
+@dataclass
+class _Slice:
+    """The jobs that one message began, and what stops them all."""
+
+    here: process.Process
+    begun: float  # monotonic, before the intent was written: the lease started no earlier
+    now: datetime  # the database's time at the intent
+    counter: tally.Counter
+
+    async def buy(self, submission: Submission) -> Outcome:
+        """Post one job's prediction; whatever happens is an outcome."""
+        left_at: datetime | None = None
+
+        def leave() -> None:
+            nonlocal left_at
+            self._may_leave()
+            left_at = (
+                self._time()
+            )  # not before: a send may have waited long for a line, and settles from now on
+
+        try:
+            image = await self._image(submission)
+            prediction = await self.here.api.create(
+                submission.version,
+                {"image": image, **submission.input},
+                self.here.times.prediction_deadline,
+                leave,
+            )
+        except errors.ApiError as error:
+            return self._came_to(submission, error, left_at or self._time())
+        except BaseException as error:
+            log.exception("submit-broke", job=submission.name)
+            return Lost(
+                submission.fence, f"{type(error).__name__} while it was sent", left_at or self._time()
+            )
+        self.counter.bought()
+        return Accepted(submission.fence, prediction.id)
+
+    def _time(self) -> datetime:
+        """The database's time, carried on by the monotonic clock: a step of the wall clock moves nothing."""
+        return self.now + timedelta(seconds=time.monotonic() - self.begun)
+
+    async def _image(self, submission: Submission) -> str:
+        try:
+            root = Path(submission.images_root or "/")
+            return await self.here.inputs.wire_form(submission.image, root)
+        except errors.Unanswered as error:
+            raise errors.NotSent(f"The image could not be uploaded: {error}") from error
+        except asyncio.CancelledError:
+            raise errors.NotSent("The image was not ready in time.") from None
+
+    def _may_leave(self) -> None:
+        """Ask once more right before the bytes leave: does the lease last, and has nobody said stop."""
+        if self.counter.stopped:
+            raise errors.NotSent("The API said stop before it was sent.")
+        if time.monotonic() - self.begun > self.here.times.lease / 2:
+            raise errors.NotSent("Its turn came too late.")
+
+    def _came_to(self, submission: Submission, error: errors.ApiError, sent_at: datetime) -> Outcome:
+        ours = self.counter.stopped or not isinstance(error.__cause__, errors.ApiError)
+        if not (isinstance(error, errors.NotSent) and ours):
+            self.counter.failed(error)
+        fence = submission.fence
+        match error:
+            case errors.Refused():
+                return Failure(fence, error.error_class, str(error))
+            case errors.NotSent() | errors.Throttled() | errors.Blocked():
+                wait = error.wait if isinstance(error, errors.Throttled) else self.here.times.poll_first
+                return NotBought(fence, str(error), self._time() + timedelta(seconds=wait))
+            case _:
+                return Lost(fence, str(error), sent_at)
+
+
+def _settle_until_written(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
+    """Commit a group, however long the database is away: its ids are paid for, and known nowhere else."""
+    while True:
+        try:
+            return settle(here, group, counted)
+        except errors.Unavailable as error:
+            log.warning("settle-waits", error=str(error), outcomes=len(group))
+            time.sleep(0.5)
+
+
+def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
+    """Write what came of some sends, and what they say of the account, in one transaction."""
+    times = here.times
+    first_look = timedelta(seconds=times.poll_first)
+    settle_after = timedelta(seconds=times.settle)
+    with here.database.write() as tx:
+        now = database.now(tx)
+        accepted = [o for o in group if isinstance(o, Accepted)]
+        lifecycle.settle(tx, lambda some: lifecycle.accepted(tx, now, some, first_look), accepted)
+        not_bought = [o for o in group if isinstance(o, NotBought)]
+        lifecycle.settle(tx, lambda some: lifecycle.not_bought(tx, now, some), not_bought)
+        lost = [o for o in group if isinstance(o, Lost)]
+        lifecycle.settle(tx, lambda some: lifecycle.lost(tx, now, some, settle_after), lost)
+        refused = [o for o in group if isinstance(o, Failure)]
+        lifecycle.settle(tx, lambda some: lifecycle.refused(tx, now, some), refused)
+        here.note(tx, now, counted)
