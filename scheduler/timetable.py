@@ -1,0 +1,117 @@
+"""A Celery beat scheduler whose timetable is the job table.
+
+    celery -A worker.app beat -S scheduler.timetable:Timetable
+
+It keeps no state: any number may run at once, and one that dies is missed by nobody.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from celery import Celery, beat
+from kombu import exceptions
+
+from jobs import accounts, database, errors, settings
+from jobs.lanes import Lane
+from scheduler import backlog, duties
+from scheduler.duties import Message, Scope
+
+log = structlog.get_logger(__name__)
+
+Duty = Callable[[database.Database, settings.Settings, Scope], Iterable[Message]]
+
+_DUTIES: tuple[tuple[Lane, Duty], ...] = (
+    (Lane.RECONCILE, duties.reconcile),
+    (Lane.COLLECT, duties.collect),
+    (Lane.POLL, duties.poll),
+    (Lane.CANCEL, duties.cancel),
+    (Lane.SUBMIT, duties.release),
+)
+_LOSSES_EVERY = 8  # ticks between two looks at the losses
+_AWAY = 1.0  # seconds until the next try when the database or the broker is away
+_BACKLOG = 3  # messages a lane may have waiting before the next tick hands out more
+
+
+class Timetable(beat.Scheduler):
+    """One pass over the job table per tick."""
+
+    def __init__(
+        self,
+        app: Celery,
+        *args: Any,
+        configured: settings.Settings | None = None,
+        db: database.Database | None = None,
+        release_only: tuple[int, ...] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._settings = configured or settings.load()
+        self._database = db or database.Database(self._settings.database_url)
+        self._release_only = release_only
+        self._backlog = backlog.Backlog(app)
+        self._may_buy = True
+        self._ticks = 0
+        self.waits_for = ""  # the database or the broker, when one of them is away
+        self.last_tick = time.monotonic()
+        super().__init__(app, *args, **kwargs)
+
+    def setup_schedule(self) -> None:
+        """Leave beat's own timetable empty: ours is a table."""
+
+    def stop_buying(self) -> None:
+        """Release nothing more; what is in flight is still polled, fetched and looked up."""
+        self._may_buy = False
+
+    def tick(self, *_args: Any, **_kwargs: Any) -> float:
+        """Hand out everything that is due; return the seconds until the next pass.
+
+        An exception that left here would end beat without a word.
+        """
+        try:
+            self._pass()
+            self._tell("")
+        except errors.Unavailable as error:
+            self._tell(str(error))
+            return max(_AWAY, self._settings.times.tick)
+        except Exception:
+            log.exception("tick-broke")
+            return max(_AWAY, self._settings.times.tick)
+        finally:
+            self.last_tick = time.monotonic()
+        return max(0.02, self._settings.times.tick)
+
+    def _tell(self, reason: str) -> None:
+        """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""
+        if reason != self.waits_for:
+            log.warning("tick-waits" if reason else "tick-goes-on", reason=reason or self.waits_for)
+        self.waits_for = reason
+
+    def _pass(self) -> None:
+        self._ticks += 1
+        duties.rescue(self._database, self._settings)
+        for scope in self._scopes():
+            for lane, duty in _DUTIES:
+                if lane is Lane.SUBMIT and not self._may_buy:
+                    continue
+                if self._backlog.of(lane) < _BACKLOG:  # asked first: without a broker nothing is handed out
+                    self._send(duty, scope)
+            if self._ticks % _LOSSES_EVERY == 0:
+                duties.limit_losses(self._database, scope)
+
+    def _scopes(self) -> list[Scope]:
+        with self._database.read() as tx:
+            return [Scope(api, self._release_only) for api in accounts.apis(tx)]
+
+    def _send(self, duty: Duty, scope: Scope) -> None:
+        """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""
+        try:
+            for message in duty(self._database, self._settings, scope):
+                self.app.send_task(message.lane, args=[message.payload], queue=message.lane)
+        except errors.Unavailable:
+            raise
+        except exceptions.OperationalError as error:
+            # What was handed out just now is due again after its lease; the next tick asks for the broker first.
+            raise errors.Unavailable(f"the broker is away: {error}") from error
+        except Exception:
+            log.exception("duty-broke", duty=duty.__name__)

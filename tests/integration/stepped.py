@@ -1,0 +1,216 @@
+"""A night worked on step by step: the real duties and tasks against a real server, and nobody else in between.
+
+Time passes by moving every moment in the database back, so that minutes of waiting take none.
+"""
+
+import asyncio
+import dataclasses
+import threading
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from jobs import database as databases
+from jobs import settings, tables
+from jobs.lanes import Lane
+from jobs.states import FINAL
+from scheduler import duties
+from tests import factory, rows
+from tests.integration import rehearsal
+from worker import app, process
+from worker.tasks.cancel import cancel
+from worker.tasks.collect import collect
+from worker.tasks.poll import poll
+from worker.tasks.reconcile import reconcile
+from worker.tasks.submit import submit
+
+TASKS = {
+    Lane.RECONCILE: reconcile,
+    Lane.COLLECT: collect,
+    Lane.POLL: poll,
+    Lane.CANCEL: cancel,
+    Lane.SUBMIT: submit,
+}
+TOKEN = "rehearsal-token"
+VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
+# In the order of one tick.
+DUTIES = (duties.reconcile, duties.collect, duties.poll, duties.cancel, duties.release)
+SETTLED = 151.0  # seconds after which a send in doubt is looked up, whichever way it came into doubt
+_AGED = (tables.jobs, tables.attempts, tables.accounts)
+
+
+class Night:
+    """One open batch at one API, and one worker process that this test is."""
+
+    def __init__(self, database, url, folder, **given):
+        self.database = database
+        self.settings = settings.Settings(
+            **{
+                "OVERNIGHT_API_URL": url,
+                "api_token": TOKEN,
+                "database_url": "sqlite:///unused.db",
+                "output": str(folder),
+                "post_deadline": "5s",
+                "_env_file": None,
+            }
+            | given
+        )
+        folder.mkdir(exist_ok=True)
+        self.here = self.start()
+        self.scope = duties.Scope(self.settings.api.identity)
+        self.batch = factory.make_batch(database, api=self.settings.api.identity)
+        self.passes(60)  # the buckets of a new account are empty
+
+    def start(self):
+        """Start a worker's process; the tasks run in it from now on."""
+        here = process.start(self.settings, self.database)
+        self.work_as(here)
+        return here
+
+    def work_as(self, here):
+        app.hold(here)
+        self.here = here
+
+    def close(self):
+        self.here.close()
+
+    def make(self, count=1, **columns):
+        """Add jobs; return their ids."""
+        more = {"version": VERSION} | columns
+        return [factory.make_job(self.database, self.batch, **more).id for _ in range(count)]
+
+    def release(self):
+        """Hand out what may be bought; return the ids."""
+        return [i for message in self.told(duties.release) for i in message.payload]
+
+    def told(self, duty):
+        """What a duty would send."""
+        duties.rescue(self.database, self.settings)
+        return list(duty(self.database, self.settings, self.scope))
+
+    def tick(self, *only):
+        """One pass of the scheduler; each message is acted on at once. Return the lanes that had something to do."""
+        lanes = []
+        for duty in only or DUTIES:
+            for message in self.told(duty):
+                lanes.append(message.lane)
+                TASKS[message.lane](message.payload)
+        return lanes
+
+    def until(self, look, seconds=60):
+        """Tick, some seconds passing between two ticks, until something is true."""
+
+        def step():
+            self.tick()
+            found = look()
+            if not found:
+                self.passes(5)
+            return found
+
+        return rehearsal.eventually(step, seconds)
+
+    def finish(self):
+        """Tick until every job is final; return how many ended in which state."""
+        self.until(lambda: all(job.state in FINAL for job in self.jobs()))
+        return self.states()
+
+    def states(self):
+        found = [job.state for job in self.jobs()]
+        return {state: found.count(state) for state in sorted(set(found))}
+
+    def jobs(self):
+        return rows.rows(self.database, tables.jobs)
+
+    def job(self, job_id):
+        return rows.job(self.database, job_id)
+
+    def attempts(self, job_id):
+        return rows.attempts(self.database, job_id)
+
+    def phases(self, job_id):
+        return [attempt.phase for attempt in self.attempts(job_id)]
+
+    @property
+    def account(self):
+        return rows.account(self.database, self.here.account.id)
+
+    @property
+    def batch_state(self):
+        batch = rows.batch(self.database, self.batch.id)
+        return batch.state, batch.pause_reason
+
+    def events(self):
+        return [event.kind for event in rows.rows(self.database, tables.events)]
+
+    def passes(self, seconds):
+        """Let time pass: whatever was a moment ago was longer ago."""
+        with self.database.write() as tx:
+            for table in _AGED:
+                moments = [column for column in table.c if isinstance(column.type, tables.Utc)]
+                for row in tx.execute(sa.select(table.c.id, *moments)).all():
+                    older = {
+                        column.name: getattr(row, column.name) - timedelta(seconds=seconds)
+                        for column in moments
+                        if getattr(row, column.name) is not None
+                    }
+                    tx.execute(sa.update(table).where(table.c.id == row.id).values(**older))
+
+    def sent_before(self, job_id, seconds):
+        """Make a job's current attempt as if it had been begun so long ago, and nothing else."""
+        with self.database.write() as tx:
+            then = databases.now(tx) - timedelta(seconds=seconds)
+        rows.change(self.database, tables.attempts, self.job(job_id).attempt_id, intended_at=then)
+
+    def settles(self):
+        """Let sends in doubt settle, and be looked up twice."""
+        for seconds in (SETTLED, 31):
+            self.passes(seconds)
+            self.tick(duties.reconcile)
+
+
+class Held:
+    """An API client whose creates wait: before they are sent, or with the answer in hand."""
+
+    def __init__(self, api, where):
+        self._api = api
+        self._where = where
+        self.arrived = threading.Event()
+        self._go_on = threading.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._api, name)
+
+    def go_on(self):
+        self._go_on.set()
+
+    async def create(self, *args):
+        if self._where == "before":
+            await self._wait()
+        made = await self._api.create(*args)
+        if self._where == "after":
+            await self._wait()
+        return made
+
+    async def _wait(self):
+        self.arrived.set()
+        await asyncio.to_thread(self._go_on.wait)
+
+
+class Stalled:
+    """A worker in a thread of its own that stands still at its create, until it is let go."""
+
+    def __init__(self, night, ids, where):
+        self._night = night
+        self.api = Held(night.here.api, where)
+        before = night.here
+        night.work_as(dataclasses.replace(before, api=self.api))
+        self._thread = threading.Thread(target=submit, args=(ids,), daemon=True)
+        self._thread.start()
+        assert self.api.arrived.wait(10)
+        night.work_as(before)
+
+    def go_on(self):
+        """Let it go on to its end."""
+        self.api.go_on()
+        self._thread.join(20)
+        assert not self._thread.is_alive()

@@ -1,0 +1,481 @@
+"""What one pass of the scheduler hands out, and that nothing ends the scheduler."""
+
+import itertools
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, lifecycle, settings, tables
+from jobs.batches import PauseReason
+from jobs.database import Database
+from jobs.lanes import SLICE, Lane
+from jobs.states import Phase, State
+from scheduler import duties, timetable
+from scheduler.duties import Scope
+from tests import factory, rows
+from worker import app
+
+SCOPE = Scope(factory.API)
+LEASE = timedelta(seconds=60)
+HOUR = timedelta(hours=1)
+
+
+def configure(**given):
+    return settings.Settings(
+        **{"OVERNIGHT_API_URL": factory.API, "api_token": "a-token-for-tests", "_env_file": None} | given
+    )
+
+
+@pytest.fixture
+def account(database):
+    """An account whose buckets are full."""
+    return factory.make_account(database, refilled_at=rows.now(database) - HOUR)
+
+
+@pytest.fixture
+def batch(database, account):  # noqa: ARG001  a batch needs an account that buys for it
+    return factory.make_batch(database)
+
+
+def make(database, batch, count, state=State.PENDING, **columns):
+    return [factory.make_job(database, batch, state=state, **columns).id for _ in range(count)]
+
+
+def handed(duty, database, scope=SCOPE, **given):
+    """What a duty hands out, all messages together."""
+    messages = list(duty(database, configure(**given), scope))
+    assert all(0 < len(message.payload) <= SLICE[message.lane] for message in messages)
+    return [item for message in messages for item in message.payload]
+
+
+# Release
+
+
+def test_no_more_is_released_than_the_quota_lets_leave(database, batch):
+    make(database, batch, 30)
+    assert len(handed(duties.release, database)) == 10  # a second's worth
+    assert len(handed(duties.release, database)) <= 1
+    assert 10 <= sum(job.state == State.QUEUED for job in rows.rows(database, tables.jobs)) <= 11
+
+
+def test_never_more_than_two_seconds_worth_is_queued(database, account, batch):
+    make(database, batch, 17, State.QUEUED, due_at=rows.now(database) + LEASE)
+    make(database, batch, 30)
+    assert len(handed(duties.release, database)) == 3
+    rows.change(database, tables.accounts, account.id, creates_tokens=10)
+    assert handed(duties.release, database) == []
+
+
+def test_no_more_is_in_flight_than_the_cap_allows(database, batch):
+    for state in (State.QUEUED, State.SUBMITTING, State.UNCONFIRMED, State.RUNNING):
+        make(database, batch, 2, state, due_at=rows.now(database) + LEASE)
+    make(database, batch, 2, State.COLLECTING)
+    make(database, batch, 20)
+    assert len(handed(duties.release, database, max_in_flight="11")) == 3
+    assert handed(duties.release, database, max_in_flight="11") == []
+
+
+def test_without_a_limit_only_the_cap_limits(database, batch):
+    make(database, batch, 90)
+    assert len(handed(duties.release, database, creates_per_minute="unlimited", max_in_flight="70")) == 70
+
+
+def test_an_account_that_was_slowed_releases_at_its_own_rate(database, account, batch):
+    rows.change(database, tables.accounts, account.id, rate=6.0, refilled_at=rows.now(database))
+    make(database, batch, 30)
+    assert len(handed(duties.release, database)) <= 1
+
+
+def test_batches_share_the_room_and_what_one_leaves_is_there_for_the_others(database, batch):
+    second, third = factory.make_batch(database), factory.make_batch(database)
+    for one in (batch, second):
+        make(database, one, 20)
+    make(database, third, 1)
+    released = handed(duties.release, database)
+    of = {
+        one.id: sum(rows.job(database, i).batch_id == one.id for i in released)
+        for one in (batch, second, third)
+    }
+    assert of == {batch.id: 4, second.id: 3, third.id: 1}
+
+
+def test_a_whole_room_for_one_is_shared_by_turns(database, batch):
+    others = [factory.make_batch(database) for _ in range(3)]
+    for one in (batch, *others):
+        make(database, one, 5)
+    assert len(handed(duties.release, database, max_in_flight="3")) == 3
+
+
+def test_a_run_releases_its_own_batch_only_and_works_for_all(database, batch):
+    other = factory.make_batch(database)
+    ours = make(database, batch, 3)
+    make(database, other, 3)
+    running = make(database, other, 2, State.RUNNING)
+    scope = Scope(factory.API, release_only=(batch.id,))
+    assert sorted(handed(duties.release, database, scope)) == ours
+    assert sorted(handed(duties.poll, database, scope)) == running
+
+
+@pytest.mark.parametrize("state", ["loading", "ready", "paused", "cancelled"])
+def test_only_open_batches_buy(database, account, state):  # noqa: ARG001  the account that would buy
+    make(database, factory.make_batch(database, state=state), 3)
+    assert handed(duties.release, database) == []
+
+
+def test_a_scheduled_job_waits_for_its_time(database, batch):
+    make(database, batch, 3, due_at=rows.now(database) + HOUR)
+    assert handed(duties.release, database) == []
+
+
+def test_where_no_worker_ever_was_nothing_is_handed_out(database):
+    batch = factory.make_batch(database, api="https://elsewhere.example/v1")
+    make(database, batch, 3)
+    assert handed(duties.release, database, Scope("https://elsewhere.example/v1")) == []
+
+
+def test_while_the_api_says_wait_nothing_leaves(database, account, batch):
+    make(database, batch, 3)
+    make(database, batch, 3, State.RUNNING, cancel_requested_at=rows.now(database))
+    rows.change(database, tables.accounts, account.id, not_before=rows.now(database) + LEASE)
+    for duty in (duties.release, duties.poll, duties.cancel):
+        assert handed(duty, database) == []
+
+
+# Canaries
+
+
+def open_breaker(database, account, state, probe_at):
+    rows.change(
+        database, tables.accounts, account.id, breaker=state, breaker_reason="for a test", probe_at=probe_at
+    )
+
+
+@pytest.mark.parametrize("state", ["outage", "blocked"])
+def test_while_the_breaker_is_open_one_wanted_job_at_a_time_tries_whether_it_is_over(
+    database, account, batch, state
+):
+    make(database, batch, 20)
+    if state == "blocked":
+        with database.write() as tx:
+            batches.pause(tx, rows.now(database), [batch.id], PauseReason.BLOCKED, "for a test")
+    open_breaker(database, account, state, rows.now(database))
+    assert len(handed(duties.release, database)) == 1
+    assert handed(duties.release, database) == []
+    assert rows.account(database, account.id).probe_at > rows.now(database) + LEASE / 3
+
+
+@pytest.mark.parametrize("state", ["outage", "blocked"])
+def test_without_an_appointment_nobody_tries(database, account, batch, state):
+    make(database, batch, 20)
+    open_breaker(database, account, state, None)
+    assert handed(duties.release, database) == []
+
+
+def test_a_persons_pause_keeps_even_a_canary_back(database, account):
+    make(database, factory.make_batch(database, state="paused"), 20)
+    open_breaker(database, account, "blocked", rows.now(database))
+    assert handed(duties.release, database) == []
+
+
+def test_in_an_outage_one_poll_is_canary_enough(database, account, batch):
+    make(database, batch, 5, State.RUNNING)
+    make(database, batch, 5)
+    open_breaker(database, account, "outage", rows.now(database))
+    assert len(handed(duties.poll, database)) == 1
+    assert handed(duties.poll, database) == handed(duties.release, database) == []
+
+
+def test_while_blocked_what_is_in_flight_is_asked_for(database, account, batch):
+    make(database, batch, 5, State.RUNNING)
+    open_breaker(database, account, "blocked", None)
+    assert len(handed(duties.poll, database)) == 5
+
+
+# Polls, downloads, looks
+
+
+def test_no_more_is_asked_than_the_reads_allow(database, batch):
+    make(database, batch, 15, State.RUNNING)
+    assert len(handed(duties.poll, database, reads_per_minute="600")) == 10
+    assert len(handed(duties.poll, database, reads_per_minute="600")) <= 1
+
+
+def test_what_is_paid_is_fetched_whatever_became_of_its_batch(database, account):  # noqa: ARG001
+    for state in ("paused", "cancelled"):
+        batch = factory.make_batch(database, state=state)
+        make(database, batch, 2, State.COLLECTING)
+        make(database, batch, 2, State.RUNNING)
+        make(database, batch, 2, State.UNCONFIRMED)
+    assert len(handed(duties.collect, database)) == 4
+    assert len(handed(duties.poll, database)) == 4
+    assert len(handed(duties.reconcile, database)) == 4
+
+
+@pytest.mark.parametrize(
+    ("duty", "state", "lane"),
+    [
+        (duties.reconcile, State.UNCONFIRMED, Lane.RECONCILE),
+        (duties.collect, State.COLLECTING, Lane.COLLECT),
+        (duties.poll, State.RUNNING, Lane.POLL),
+    ],
+)
+def test_what_was_handed_out_is_due_again_a_lease_later(database, batch, duty, state, lane):
+    [job_id] = make(database, batch, 1, state)
+    [message] = duty(database, configure(), SCOPE)
+    assert (message.lane, message.payload) == (lane, [job_id])
+    assert list(duty(database, configure(), SCOPE)) == []
+    rows.change(database, tables.jobs, job_id, due_at=rows.now(database) - timedelta(seconds=1))
+    assert len(list(duty(database, configure(), SCOPE))) == 1
+
+
+def test_one_walk_serves_every_send_in_doubt(database, batch):
+    make(database, batch, 300, State.UNCONFIRMED)
+    assert len(list(duties.reconcile(database, configure(), SCOPE))) == 1
+
+
+def test_leases_that_ended_are_taken_back(database, batch):
+    past, ahead = (rows.now(database) + sign * LEASE for sign in (-1, 1))
+    for due_at in (past, ahead):
+        for state in (State.QUEUED, State.SUBMITTING):
+            make(database, batch, 1, state, due_at=due_at)
+    duties.rescue(database, configure())
+    found = [job.state for job in rows.rows(database, tables.jobs)]
+    assert found == ["pending", "unconfirmed", "queued", "submitting"]
+
+
+def test_the_scale_of_time_shortens_a_lease(database, batch):
+    [job_id] = make(database, batch, 1, State.RUNNING)
+    handed(duties.poll, database, time_scale="0.01")
+    assert rows.job(database, job_id).due_at < rows.now(database) + timedelta(seconds=1)
+
+
+# Cancelling
+
+
+def cancelled(database):
+    return {tuple(target) for target in handed(duties.cancel, database)}
+
+
+def target(database, job_id):
+    attempt = rows.attempts(database, job_id)[-1]
+    return attempt.id, attempt.prediction_id
+
+
+def test_what_a_person_cancelled_what_is_overdue_and_what_is_surplus_is_ended(database, batch):
+    now = rows.now(database)
+    wanted, overdue, running, done = make(database, batch, 4, State.RUNNING)
+    rows.change(database, tables.jobs, wanted, cancel_requested_at=now)
+    rows.change(database, tables.attempts, rows.job(database, overdue).attempt_id, accepted_at=now - HOUR)
+    orphan = factory.make_attempt(database, rows.job(database, done), Phase.ORPHAN)
+    expected = {
+        target(database, wanted),
+        target(database, overdue),
+        (orphan.id, orphan.prediction_id),
+    }
+    assert cancelled(database) == expected
+    assert target(database, running) not in expected
+    with database.write() as tx:
+        lifecycle.cancel_sent(tx, now, [attempt for attempt, _ in expected])
+    assert cancelled(database) == set()
+    with database.write() as tx:
+        lifecycle.cancel_sent(tx, now - 2 * LEASE, [attempt for attempt, _ in expected])
+    assert cancelled(database) == {target(database, wanted)}  # a person is asked for again and again
+
+
+def test_nothing_is_cancelled_in_an_outage(database, account, batch):
+    make(database, batch, 3, State.RUNNING, cancel_requested_at=rows.now(database))
+    open_breaker(database, account, "outage", None)
+    assert cancelled(database) == set()
+
+
+def test_another_apis_orphans_are_not_asked_for_here(database, batch):  # noqa: ARG001
+    elsewhere = factory.make_batch(database, api="https://elsewhere.example/v1")
+    foreign = factory.make_account(database, api="https://elsewhere.example/v1")
+    job = factory.make_job(database, elsewhere)
+    orphan = factory.make_attempt(database, job, Phase.ORPHAN, account=foreign)
+    assert cancelled(database) == set()
+    assert handed(duties.cancel, database, Scope(foreign.api)) == [(orphan.id, orphan.prediction_id)]
+
+
+# Losses
+
+
+def losses(database, batch):
+    duties.limit_losses(database, SCOPE)
+    return rows.batch(database, batch.id).pause_reason
+
+
+def end(database, batch, state, count):
+    make(database, batch, count, state, finished_at=rows.now(database) + LEASE)
+
+
+@pytest.mark.parametrize(
+    ("failed", "succeeded", "stops"),
+    [
+        (20, 0, False),
+        (20, 5, False),
+        (21, 0, True),
+        (21, 4, True),
+        (49, 51, False),
+        (50, 200, False),
+        (51, 200, True),
+    ],
+)
+def test_a_batch_of_whose_jobs_too_many_fail_stops(database, batch, failed, succeeded, stops):
+    end(database, batch, State.FAILED, failed)
+    end(database, batch, State.SUCCEEDED, succeeded)
+    queued = make(database, batch, 2, State.QUEUED)
+    assert losses(database, batch) == ("stop-loss" if stops else None)
+    assert rows.job(database, queued[0]).state == ("pending" if stops else "queued")
+
+
+def test_failures_of_before_it_was_opened_again_count_no_more(database, batch):
+    end(database, batch, State.FAILED, 25)
+    rows.change(database, tables.batches, batch.id, opened_at=rows.now(database) + HOUR)
+    assert losses(database, batch) is None
+
+
+def test_what_may_have_been_paid_twice_stops_the_batch(database, batch):
+    ids = make(database, batch, 10)
+    phases = itertools.cycle([{"phase": Phase.ORPHAN}, {"phase": Phase.ABSENT, "possibly_paid": True}])
+    for job_id in ids:
+        factory.make_attempt(database, rows.job(database, job_id), **next(phases))
+    assert losses(database, batch) is None
+    factory.make_attempt(database, rows.job(database, ids[0]), Phase.ORPHAN)
+    assert losses(database, batch) == "fuse"
+
+
+# The ticks
+
+
+@pytest.fixture
+def make_timetable():
+    made = []
+
+    def make(database):
+        given = configure()
+        celery = app.create(given)
+        made.append(timetable.Timetable(celery, configured=given, db=database, lazy=True))
+        with celery.connection_for_write() as connection:  # one broker in memory serves the whole process
+            for lane in Lane:
+                connection.default_channel.queue_declare(lane)
+                connection.default_channel.queue_purge(lane)
+        return made[-1]
+
+    return make
+
+
+def test_a_tick_hands_everything_out(database, batch, make_timetable):
+    states = (State.PENDING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
+    ids = [i for state in states for i in make(database, batch, 1, state)]
+    assert make_timetable(database).tick() < 1
+    now = rows.now(database)
+    assert all(rows.job(database, i).due_at > now for i in ids)
+    assert rows.job(database, ids[0]).state == State.QUEUED
+
+
+def test_after_stop_buying_a_tick_releases_nothing_and_still_polls(database, batch, make_timetable):
+    [pending] = make(database, batch, 1)
+    [running] = make(database, batch, 1, State.RUNNING)
+    ticking = make_timetable(database)
+    ticking.stop_buying()
+    ticking.tick()
+    assert rows.job(database, pending).state == State.PENDING
+    assert rows.job(database, running).due_at > rows.now(database)
+
+
+def test_a_tick_survives_whatever_breaks_in_it(database, batch, make_timetable, monkeypatch):
+    [running] = make(database, batch, 1, State.RUNNING)
+    ticking = make_timetable(database)
+
+    def break_down(*_):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(duties, "rescue", break_down)
+        before = ticking.last_tick
+        assert ticking.tick() >= 1
+        assert ticking.last_tick > before
+    ticking.tick()
+    assert rows.job(database, running).due_at > rows.now(database)
+
+
+def test_a_tick_survives_a_database_that_is_away(make_timetable):
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    assert make_timetable(away).tick() >= 1
+    away.close()
+
+
+def test_a_tick_goes_on_when_the_database_is_back(sqlite_database, make_timetable, tmp_path):
+    account = factory.make_account(sqlite_database)
+    [running] = make(sqlite_database, factory.make_batch(sqlite_database, api=account.api), 1, State.RUNNING)
+    path = sqlite_database.path
+    ticking = make_timetable(sqlite_database)
+    sqlite_database.engine.dispose()
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    assert ticking.tick() >= 1
+    path.rmdir()
+    (tmp_path / "away").rename(path)
+    assert ticking.tick() < 1
+    assert rows.job(sqlite_database, running).due_at > rows.now(sqlite_database)
+
+
+# What a pass costs
+
+
+@pytest.fixture
+def many(database, batch):
+    """Enough rows that a plan without an index would be a slow one."""
+    now = rows.now(database)
+    like = dict(factory.make_job(database, batch)._mapping)
+    numbers = itertools.count(10)
+    spread = {State.PENDING: 3000, State.SUCCEEDED: 6000}
+    spread |= dict.fromkeys((State.RUNNING, State.UNCONFIRMED, State.COLLECTING), 60)
+    with database.write() as tx:
+        for state, count in spread.items():
+            over = state is State.SUCCEEDED
+            same = {
+                "state": state,
+                "due_at": None if over else now,
+                "finished_at": now if over else None,
+                "attempt_id": 1,
+            }
+            tx.execute(
+                sa.insert(tables.jobs),
+                [
+                    like | same | {"id": n, "key": f"k{n}", "stem": f"k{n}"}
+                    for n in itertools.islice(numbers, count)
+                ],
+            )
+    with database.write() as tx:
+        tx.exec_driver_sql("ANALYZE")
+    return database
+
+
+def plans(database, duty):
+    """How the database goes about each SELECT of a duty."""
+    seen = []
+
+    def note(_connection, _cursor, statement, parameters, *_):
+        if statement.startswith("SELECT"):
+            seen.append((statement, parameters))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    list(duty(database, configure(), SCOPE))
+    sa.event.remove(database.engine, "before_cursor_execute", note)
+    explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+    with database.write() as tx:
+        return "\n".join(
+            str(line) for statement, given in seen for line in tx.exec_driver_sql(explain + statement, given)
+        )
+
+
+def test_release_reads_the_index_made_for_it(many):
+    assert "jobs_to_release" in plans(many, duties.release)
+
+
+@pytest.mark.parametrize("duty", [duties.poll, duties.collect, duties.reconcile])
+def test_what_is_due_is_found_by_the_index_made_for_it(many, duty):
+    assert "jobs_due" in plans(many, duty)

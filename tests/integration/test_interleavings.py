@@ -1,0 +1,868 @@
+"""Who does what in which order: everything that must not buy twice, lose a job or lose a result."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+
+import pytest
+
+from jobs import accounts, errors, lifecycle, tables
+from jobs import database as databases
+from jobs.lanes import Lane
+from jobs.states import Phase, State
+from scheduler import duties
+from tests import factory, rows
+from tests.integration import rehearsal, stepped
+from worker.replies import Page
+from worker.tasks.cancel import cancel
+from worker.tasks.collect import collect
+from worker.tasks.poll import poll
+from worker.tasks.reconcile import reconcile
+from worker.tasks.submit import submit
+
+
+@pytest.fixture
+def begin_night(database, tmp_path):
+    """Begin a night at a sandbox."""
+    nights = []
+
+    def begin(sandbox, **given):
+        nights.append(stepped.Night(database, sandbox.url, tmp_path / f"outputs-{len(nights)}", **given))
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
+
+
+@pytest.fixture
+def sandbox(start_sandbox):
+    return start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+
+
+@pytest.fixture
+def night(begin_night, sandbox):
+    return begin_night(sandbox)
+
+
+def sold(sandbox):
+    """How many predictions the sandbox sold."""
+    return len(sandbox.ledger())
+
+
+def client(sandbox):
+    """An HTTP client for the account that the nights have."""
+    made = sandbox.client()
+    made.headers["authorization"] = f"Bearer {stepped.TOKEN}"
+    return made
+
+
+def buy_elsewhere(sandbox, sent):
+    """Buy with the same account, but not through us."""
+    body = {"version": stepped.VERSION, "input": {"image": "https://images.example/x.png"} | sent}
+    with client(sandbox) as elsewhere:
+        elsewhere.post("/predictions", json=body).raise_for_status()
+
+
+def status_of(sandbox, attempt):
+    """What the API says of an attempt's prediction."""
+    with client(sandbox) as anybody:
+        return anybody.get(f"/predictions/{attempt.prediction_id}").json()["status"]
+
+
+class Listing:
+    """An API client with another list."""
+
+    def __init__(self, api, show):
+        self._api = api
+        self._show = show
+
+    def __getattr__(self, name):
+        return getattr(self._api, name)
+
+    async def list(self, created_after=None, cursor=None):
+        return await self._show(self._api.list, created_after, cursor)
+
+
+def list_as(night, show):
+    night.work_as(dataclasses.replace(night.here, api=Listing(night.here.api, show)))
+
+
+async def show_nothing(*_):
+    return Page((), None)
+
+
+async def know_no_list(*_):
+    raise errors.Unsupported("404")
+
+
+async def break_off(ask, created_after, _):
+    """Show the first page as the beginning of more, which cannot be had."""
+    if break_off.pages:
+        raise errors.Unanswered("503")
+    break_off.pages += 1
+    return Page((await ask(created_after)).predictions, "cursor=more")
+
+
+# Nothing goes wrong
+
+
+def test_every_job_is_bought_once_and_becomes_an_image(night, sandbox):
+    night.make(5)
+    assert night.finish() == {"succeeded": 5}
+    assert sold(sandbox) == 5
+    files = rows.rows(night.database, tables.outputs)
+    assert all((night.settings.output / file.path).stat().st_size == file.bytes for file in files)
+
+
+# Sends in doubt
+
+
+@pytest.mark.parametrize("fault", ["exec_and_drop", "exec_and_reset", "502_after", "bad_json", "no_id"])
+def test_a_send_whose_answer_was_lost_is_found_and_not_bought_again(night, sandbox, fault):
+    sandbox.faults(**{fault: 1})
+    ids = night.make(3)
+    night.tick(duties.release)
+    sandbox.heal()
+    assert night.states() == {"unconfirmed": 3}
+    assert night.finish() == {"succeeded": 3}
+    assert sold(sandbox) == 3
+    assert [night.phases(i) for i in ids] == [["succeeded"]] * 3
+
+
+@pytest.mark.parametrize("fault", ["502_before", "refuse", "html200"])
+def test_a_send_that_never_arrived_is_bought_after_two_looks(night, sandbox, fault):
+    sandbox.faults(**{fault: 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(stepped.SETTLED)
+    assert night.tick(duties.reconcile) == [Lane.RECONCILE]
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.passes(31)
+    night.tick(duties.reconcile)
+    assert night.phases(job_id) == ["absent"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_nothing_is_concluded_before_a_send_has_settled(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.passes(119)
+    for _ in range(3):
+        reconcile([job_id])
+    assert night.attempts(job_id)[0].absent_at is None
+
+
+def test_a_send_settles_from_the_moment_it_left_and_not_from_when_it_queued_for_a_line(begin_night, sandbox):
+    night = begin_night(sandbox, post_deadline="1s", creates_per_minute="unlimited")
+    sandbox.faults(exec_and_timeout=1)
+    ids = night.make(21)
+    submit(night.release())
+    sent = sorted(night.attempts(i)[0].sent_at for i in ids)
+    assert sent[-1] - sent[0] > timedelta(seconds=0.9)
+
+
+def test_a_reconcile_message_that_comes_twice_is_one_look(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.passes(stepped.SETTLED)
+    [message] = night.told(duties.reconcile)
+    threads = [threading.Thread(target=reconcile, args=(message.payload,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    reconcile(message.payload)
+    assert night.phases(job_id) == ["unconfirmed"]
+
+
+def test_a_list_that_breaks_off_proves_no_absence_but_what_it_showed_is_adopted(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    [shown] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    sandbox.faults(**{"502_before": 1})
+    [hidden] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    for _ in range(3):
+        break_off.pages = 0
+        list_as(night, break_off)
+        night.settles()
+    assert (night.phases(shown), night.phases(hidden)) == (["running"], ["unconfirmed"])
+    assert night.attempts(hidden)[0].absent_at is None
+
+
+def test_a_list_that_lacks_what_we_know_it_must_have_proves_no_absence(night, sandbox):
+    """So it looks when our clock is fast: the list begins after the send."""
+    night.make()
+    night.finish()
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    honest = night.here
+    list_as(night, show_nothing)
+    night.settles()
+    night.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.work_as(honest)
+    assert night.finish() == {"succeeded": 2}
+    assert sold(sandbox) == 2
+
+
+def test_a_list_without_inputs_proves_no_absence(begin_night, start_sandbox):
+    sandbox = start_sandbox(lifetime=0.001)
+    night = begin_night(sandbox)
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.settles()
+    night.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.sent_before(job_id, 3001)
+    night.settles()
+    job = night.job(job_id)
+    assert (job.state, job.error_class) == ("failed", "unconfirmed")
+    assert sold(sandbox) == 1
+
+
+def test_after_fifty_minutes_a_list_with_nothing_strange_still_proves_an_absence(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(7200)
+    assert night.finish() == {"succeeded": 1}
+    assert night.phases(job_id) == ["absent", "succeeded"]
+    assert sold(sandbox) == 1
+
+
+def test_after_fifty_minutes_a_prediction_that_nobody_knows_may_be_ours(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    buy_elsewhere(sandbox, {"prompt": "by hand, on the web page", "seed": 1})
+    night.sent_before(job_id, 3001)
+    night.settles()
+    job = night.job(job_id)
+    assert (job.state, job.error_class) == ("failed", "unconfirmed")
+    rows.write(night.database, lifecycle.retry, [job_id])
+    assert night.finish() == {"succeeded": 1}
+
+
+def test_another_accounts_list_proves_no_absence(begin_night, sandbox):
+    night = begin_night(sandbox)
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    later = begin_night(sandbox, api_token="another-token")
+    later.settles()
+    later.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.sent_before(job_id, 3001)
+    later.settles()
+    assert night.job(job_id).error_class == "unconfirmed"
+    assert sold(sandbox) == 1
+
+
+def test_a_second_prediction_of_one_send_is_an_orphan_and_is_cancelled(begin_night, start_sandbox):
+    sandbox = start_sandbox(latency=600, creates_per_minute=0)
+    night = begin_night(sandbox)
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    [line] = sandbox.ledger()
+    buy_elsewhere(sandbox, line["input"])  # as a gateway does that posts twice
+    night.passes(stepped.SETTLED)
+    night.tick(duties.reconcile)
+    assert sorted(night.phases(job_id)) == ["orphan", "running"]
+    ours, orphan = sorted(night.attempts(job_id), key=lambda one: one.phase, reverse=True)
+    assert ours.prediction_id == line["id"]
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    assert night.told(duties.cancel) == []
+    assert status_of(sandbox, orphan) == "canceled"
+    assert status_of(sandbox, ours) in {"starting", "processing"}
+    assert "orphaned" in night.events()
+
+
+def test_another_clients_prediction_is_left_alone(night, sandbox):
+    buy_elsewhere(sandbox, {"prompt": "a fox", "seed": 7})
+    night.make(input={"prompt": "a fox", "seed": 7}, own_seed=False)
+    night.finish()
+    sandbox.faults(**{"502_before": 1})
+    night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.settles()
+    assert Phase.ORPHAN not in [one.phase for one in rows.rows(night.database, tables.attempts)]
+    assert night.told(duties.cancel) == []
+
+
+# Stale workers and late ids
+
+
+def test_a_worker_that_slept_before_its_send_sends_nothing_any_more(begin_night, sandbox):
+    night = begin_night(sandbox, lease="2s", post_deadline="1s")
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "before")
+    rehearsal.eventually(lambda: night.told(duties.reconcile) or night.job(job_id).state == "unconfirmed")
+    stale.go_on()
+    assert sold(sandbox) == 0
+    night.settles()
+    assert night.phases(job_id) == ["absent"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_a_stale_workers_id_is_taken_although_its_lease_has_ended(night, sandbox):
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "after")
+    night.passes(61)
+    night.tick(duties.reconcile)
+    assert night.job(job_id).state == State.UNCONFIRMED
+    stale.go_on()
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_a_stale_workers_id_is_no_news_when_the_list_told_it_first(night, sandbox):
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "after")
+    night.passes(61)
+    night.tick(duties.reconcile)
+    night.settles()
+    assert night.phases(job_id) == ["running"]
+    stale.go_on()
+    assert night.phases(job_id) == ["running"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def given_back(night, job_id):
+    """Buy with a worker that stalls with the id in hand, until its send is taken for absent."""
+    stale = stepped.Stalled(night, night.release(), "after")
+    honest = night.here
+    list_as(night, show_nothing)
+    night.passes(61)
+    night.tick(duties.reconcile)
+    night.settles()
+    night.work_as(honest)
+    assert night.phases(job_id) == ["absent"]
+    return stale
+
+
+def test_an_id_that_comes_when_the_job_is_wanted_again_saves_the_second_purchase(night, sandbox):
+    [job_id] = night.make()
+    stale = given_back(night, job_id)
+    queued = night.release()
+    stale.go_on()
+    submit(queued)
+    assert night.phases(job_id) == ["running"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_an_id_that_comes_after_the_second_purchase_is_an_orphan_and_is_cancelled(begin_night, start_sandbox):
+    sandbox = start_sandbox(latency=600, creates_per_minute=0)
+    night = begin_night(sandbox)
+    [job_id] = night.make()
+    stale = given_back(night, job_id)
+    night.tick(duties.release)
+    stale.go_on()
+    assert night.phases(job_id) == ["orphan", "running"]
+    orphan, _ = night.attempts(job_id)
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    assert status_of(sandbox, orphan) == "canceled"
+
+
+def test_an_id_that_comes_after_the_job_was_cancelled_is_an_orphan(night, sandbox):
+    [job_id] = night.make()
+    stale = given_back(night, job_id)
+    rows.write(night.database, lifecycle.cancel, [job_id])
+    stale.go_on()
+    assert night.phases(job_id) == ["orphan"]
+    assert night.states() == {"cancelled": 1}
+    assert sold(sandbox) == 1
+
+
+@pytest.mark.parametrize("first", ["429", "fail_transient"])
+def test_a_walk_takes_no_prediction_from_a_send_whose_answer_is_still_on_its_way(night, sandbox, first):
+    """An earlier attempt of the job explains it as well, but whoever sent it will tell its id in a moment."""
+    sandbox.faults(**{"502_before": 1})
+    [doubtful] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    sandbox.faults(**{first: 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.passes(2)
+    night.tick(duties.poll)
+    assert night.states() == {"pending": 1, "unconfirmed": 1}
+    sandbox.heal()
+    night.passes(stepped.SETTLED)
+    stale = stepped.Stalled(night, night.release(), "after")
+    reconcile([doubtful])
+    stale.go_on()
+    assert [one.phase for one in night.attempts(job_id)][1:] == ["running"]
+    assert night.finish() == {"succeeded": 2}
+    assert Phase.ORPHAN not in [one.phase for one in rows.rows(night.database, tables.attempts)]
+    assert sold(sandbox) == (3 if first == "fail_transient" else 2)
+
+
+def test_a_send_in_doubt_takes_no_prediction_of_a_send_that_said_more(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [less] = night.make(input={"prompt": "a fox", "seed": 7}, own_seed=False)
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(stepped.SETTLED)
+    [more] = night.make(input={"prompt": "a fox", "seed": 7, "guidance_scale": 9}, own_seed=False)
+    stale = stepped.Stalled(night, night.release(), "after")
+    reconcile([less])
+    stale.go_on()
+    assert (night.phases(less), night.phases(more)) == (["unconfirmed"], ["running"])
+
+
+def test_a_failed_attempt_before_a_lost_one_is_not_taken_for_it(night, sandbox):
+    sandbox.faults(fail_transient=1)
+    [job_id] = night.make()
+    night.until(lambda: night.phases(job_id) == ["failed"])
+    sandbox.heal()
+    sandbox.faults(exec_and_drop=1)
+    night.until(lambda: night.job(job_id).state == State.UNCONFIRMED)
+    sandbox.heal()
+    assert night.finish() == {"succeeded": 1}
+    first, second = sandbox.ledger()
+    assert [one.prediction_id for one in night.attempts(job_id)] == [first["id"], second["id"]]
+    assert night.phases(job_id) == ["failed", "succeeded"]
+
+
+def test_twins_are_in_doubt_one_after_the_other_and_each_has_its_own(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    twins = night.make(2, input={"prompt": "a fox", "seed": 7}, own_seed=False)
+    night.tick(duties.release)
+    night.tick(duties.release)
+    assert night.states() == {"pending": 1, "unconfirmed": 1}
+    assert sold(sandbox) == 1
+    assert night.finish() == {"succeeded": 2}
+    assert sold(sandbox) == 2
+    assert len({one.prediction_id for i in twins for one in night.attempts(i)}) == 2
+
+
+CHILD = """
+import sys
+from jobs import database, settings
+from worker import app, process
+from worker.tasks.submit import submit
+
+given = settings.load()
+app.hold(process.start(given, database.Database(given.database_url)))
+submit([int(sys.argv[1])])
+"""
+
+
+def test_a_worker_process_that_was_stopped_and_continued_finds_itself_fenced_out(
+    night, sandbox, database_url
+):
+    sandbox.faults(exec_and_timeout=1)
+    [job_id] = night.make()
+    night.release()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "OVERNIGHT_API_URL": sandbox.url,
+        "OVERNIGHT_API_TOKEN": stepped.TOKEN,
+        "OVERNIGHT_DATABASE_URL": database_url,
+        "OVERNIGHT_POST_DEADLINE": "4s",
+    }
+    command = [sys.executable, "-c", CHILD, str(job_id)]
+    with subprocess.Popen(command, cwd=rehearsal.ROOT, env=environment) as child:
+        try:
+            rehearsal.eventually(lambda: sold(sandbox))
+            child.send_signal(signal.SIGSTOP)
+            sandbox.heal()
+            night.passes(61)
+            night.settles()
+            assert night.finish() == {"succeeded": 1}
+            before = rows.everything(night.database)
+            child.send_signal(signal.SIGCONT)
+            assert child.wait(30) == 0
+        finally:
+            child.kill()
+    assert rows.everything(night.database) == before
+    assert sold(sandbox) == 1
+
+
+# Messages
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_messages_that_come_twice_do_everything_once(night, sandbox, at_once):
+    ids = night.make(8)
+
+    def twice(task, payload):
+        if not at_once:
+            task(payload)
+            task(payload)
+            return
+        threads = [threading.Thread(target=task, args=(payload,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    twice(submit, night.release())
+    assert sold(sandbox) == 8
+    night.passes(2)
+    twice(poll, ids)
+    assert night.states() == {"collecting": 8}
+    twice(collect, ids)
+    assert night.states() == {"succeeded": 8}
+    files = [path for path in night.settings.output.rglob("*") if path.is_file()]
+    assert len(files) == len(rows.rows(night.database, tables.outputs)) == 8
+    before = rows.everything(night.database)
+    for task in (submit, poll, collect, reconcile):
+        task(ids)
+    assert rows.everything(night.database) == before
+    assert sold(sandbox) == 8
+
+
+def test_a_message_of_yesterday_about_a_batch_that_was_paused_buys_nothing(night, sandbox):
+    night.make(3)
+    queued = night.release()
+    rows.change(night.database, tables.batches, night.batch.id, state="paused", pause_reason="person")
+    submit(queued)
+    assert sold(sandbox) == 0
+    night.passes(61)
+    assert night.release() == []
+    assert night.states() == {"pending": 3}
+
+
+def test_predictions_of_another_api_are_not_this_workers(begin_night, start_sandbox):
+    sandboxes = [start_sandbox(), start_sandbox()]
+    night = begin_night(sandboxes[0])
+    [running] = night.make()
+    night.tick(duties.release)
+    [collecting] = night.make()
+    night.tick(duties.release)
+    night.passes(2)
+    poll([collecting])
+    elsewhere = begin_night(sandboxes[1], api_token="another-token")
+    elsewhere.passes(7200)
+    before = rows.everything(night.database)
+    poll([running, collecting])
+    collect([running, collecting])
+    cancel([(one.id, one.prediction_id) for one in night.attempts(running)])
+    assert rows.everything(night.database) == before
+
+
+def test_predictions_of_another_account_are_not_taken_for_gone_while_they_may_be_there(begin_night, sandbox):
+    night = begin_night(sandbox)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    other = begin_night(sandbox, api_token="another-token")
+    other.passes(1900)
+    poll([job_id])
+    assert night.states() == {"running": 1}
+    other.passes(3600)
+    poll([job_id])
+    assert night.job(job_id).error_class == "expired"
+
+
+# Stops
+
+
+def test_at_the_first_429_the_rest_of_the_slice_stays_here_and_costs_no_attempt(begin_night, start_sandbox):
+    sandbox = start_sandbox(creates_per_minute=60)
+    night = begin_night(sandbox, creates_per_minute="unlimited")
+    ids = night.make(45)
+    submit(night.release())
+    bought = sold(sandbox)
+    assert 0 < bought < 30
+    assert sandbox.stats()["requests"]["create"] < 45
+    assert night.states() == {"pending": 45 - bought, "running": bought}
+    assert {night.job(i).attempts for i in ids} == {0, 1}
+    assert night.account.not_before > night.account.throttled_at
+    night.passes(5)
+    assert len(night.release()) == 45 - bought
+
+
+def test_a_slower_quota_after_a_429_still_buys_everything_once(begin_night, start_sandbox):
+    sandbox = start_sandbox(creates_per_minute=300)
+    night = begin_night(sandbox, creates_per_minute="6000")
+    night.make(45)
+    assert night.finish() == {"succeeded": 45}
+    assert sold(sandbox) == 45
+    assert sandbox.stats()["throttled"] > 0
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("401_after", "token"), ("402_after", "credit")])
+def test_a_blocked_account_pauses_the_batch_and_a_probe_brings_it_back(night, sandbox, fault, reason):
+    ids = night.make(5)
+    submit(night.release()[:2])
+    sandbox.faults(**{fault: 2})
+    submit(ids)
+    assert night.batch_state == ("paused", "blocked")
+    assert night.account.breaker_reason.startswith(f"{reason}: ")
+    assert night.states() == {"pending": 3, "running": 2}
+    assert night.release() == []
+    if reason == "credit":
+        night.until(lambda: night.states() == {"pending": 3, "succeeded": 2})
+        night.passes(31)
+        assert len(night.release()) == 1  # the canary
+        assert night.release() == []
+    sandbox.heal()
+    with night.database.write() as tx:
+        accounts.probe_now(tx, databases.now(tx), night.settings.api.identity)
+    night.passes(61)
+    assert night.finish() == {"succeeded": 5}
+    assert night.batch_state == ("open", None)
+    assert night.events() == ["paused", "recovered"]
+    assert sold(sandbox) == 5
+
+
+def test_while_the_account_is_blocked_only_a_canary_is_sent(night, sandbox):
+    sandbox.faults(**{"402_after": 0})
+    night.make(40)
+    night.tick(duties.release)
+    sent = sandbox.stats()["requests"]["create"]
+    for _ in range(10):
+        night.passes(31)
+        night.tick()
+    assert sent < sandbox.stats()["requests"]["create"] <= sent + 11
+    assert night.states() == {"pending": 40}
+
+
+def test_in_an_outage_nothing_fails_and_one_canary_at_a_time_looks_out(night, sandbox):
+    sandbox.options["port"] = int(sandbox.url.rsplit(":", 1)[1].split("/")[0])
+    night.make(40)
+    submit(night.release()[:4])
+    sandbox.stop(signal.SIGKILL)
+    night.until(lambda: night.account.breaker == "outage")
+    assert night.batch_state == ("open", None)
+    assert night.states() == {"pending": 36, "running": 4}
+    assert night.told(duties.poll) == night.release() == []
+    for _ in range(3):
+        night.passes(31)
+        handed = [(m.lane, len(m.payload)) for duty in stepped.DUTIES for m in night.told(duty)]
+        assert handed == [(Lane.POLL, 1)]
+        night.passes(61)
+    assert set(night.states()) == {"pending", "running"}
+    assert all(job.attempts <= 1 for job in night.jobs())
+    sandbox.start()
+    assert night.finish() == {"succeeded": 40}
+    assert night.events() == ["outage", "recovered"]
+    assert sold(sandbox) == 40
+
+
+def test_a_canary_is_a_wanted_job_when_nothing_is_in_flight(night, sandbox):
+    night.make(40)
+    night.release()
+    sandbox.stop(signal.SIGKILL)
+    night.passes(61)
+    night.until(lambda: night.account.breaker == "outage")
+    night.passes(31)
+    assert len(night.release()) == 1
+    assert night.release() == []
+    assert all(job.attempts == job.absences == 0 for job in night.jobs())
+
+
+# Results
+
+
+def test_a_dead_url_is_asked_for_again(night, sandbox):
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.passes(2)
+    night.tick(duties.poll)
+    [output] = rows.rows(night.database, tables.outputs)
+    dead = output.url.rsplit("/", 2)[0] + "/moved/out-0.png"
+    rows.change(night.database, tables.outputs, output.id, url=dead)
+    collect([job_id])
+    assert night.states() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
+    sandbox.faults(expire_url=1)
+    [job_id] = night.make()
+    assert night.finish() == {"failed": 1}
+    assert night.job(job_id).error_class == "expired"
+    assert sold(sandbox) == 1
+    sandbox.heal()
+    rows.write(night.database, lifecycle.retry, [job_id])
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 2
+
+
+@pytest.mark.parametrize("fault", ["truncate", "no_length_cut"])
+def test_a_download_that_breaks_off_is_tried_again_without_a_purchase(night, sandbox, fault):
+    sandbox.faults(**{fault: 1})
+    [job_id] = night.make()
+    night.until(lambda: night.job(job_id).state == State.COLLECTING)
+    for _ in range(3):
+        night.passes(16)
+        night.tick(duties.collect)
+    assert night.states() == {"collecting": 1}
+    assert not [path for path in night.settings.output.rglob("*") if path.is_file()]
+    sandbox.heal()
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_an_image_that_an_earlier_attempt_left_behind_is_in_nobodys_way(night):
+    """The same input makes the same bytes: their file is there already, and belongs to the attempt that failed."""
+    [job_id] = night.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})
+    night.until(lambda: night.job(job_id).state == State.COLLECTING)
+    _, second = rows.rows(night.database, tables.outputs)
+    rows.change(night.database, tables.outputs, second.id, url="http://127.0.0.1:9/out-1.png")
+    list_as(night, show_nothing)
+    night.here.api.get = forget
+    collect([job_id])
+    rows.write(
+        night.database, lifecycle.failed, [lifecycle.Failure(rows.fence(night.job(job_id)), "expired", "")]
+    )
+    night.work_as(dataclasses.replace(night.here, api=night.here.api._api))
+    rows.write(night.database, lifecycle.retry, [job_id])
+    assert night.finish() == {"succeeded": 1}
+    paths = [output.path for output in rows.rows(night.database, tables.outputs) if output.path]
+    assert len(set(paths)) == len(paths) == 3
+
+
+async def forget(_):
+    raise errors.Missing("404")
+
+
+# Cancelling
+
+
+def test_a_job_cancelled_while_the_api_said_wait_is_over_and_never_bought(begin_night, start_sandbox):
+    sandbox = start_sandbox(faults={"429": 1})
+    night = begin_night(sandbox)
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "before")
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+    stale.go_on()
+    night.passes(61)
+    night.tick()
+    assert night.states() == {"cancelled": 1}
+    assert sold(sandbox) == 0
+
+
+def test_a_running_job_that_a_person_cancels_is_cancelled_at_the_api_first(begin_night, start_sandbox):
+    sandbox = start_sandbox(latency=600)
+    night = begin_night(sandbox)
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "after")
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+    assert night.told(duties.cancel) == []  # it has no id yet
+    stale.go_on()
+    assert night.finish() == {"cancelled": 1}
+    assert night.phases(job_id) == ["cancelled"]
+
+
+def test_what_succeeded_before_it_could_be_cancelled_is_kept(night, sandbox):
+    [job_id] = night.make()
+    night.tick(duties.release)
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+# An API without a list
+
+
+def learn_that_there_is_no_list(night):
+    list_as(night, know_no_list)
+    for _ in range(2):
+        night.passes(stepped.SETTLED)
+        night.tick(duties.reconcile)
+
+
+def test_without_a_list_a_send_in_doubt_is_bought_once_more_and_then_held(night, sandbox):
+    night.make()
+    night.finish()
+    sandbox.faults(**{"502_after": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    learn_that_there_is_no_list(night)
+    assert night.account.can_list is False
+    night.passes(61)
+    night.tick(duties.reconcile)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.phase, attempt.possibly_paid) == ("absent", True)
+    night.tick(duties.release)
+    night.passes(stepped.SETTLED)
+    night.tick(duties.reconcile)
+    job = night.job(job_id)
+    assert (job.state, job.error_class) == ("failed", "unconfirmed")
+    assert sold(sandbox) == 3
+
+
+def test_without_a_list_who_prefers_to_hold_buys_nothing_twice(begin_night, sandbox):
+    night = begin_night(sandbox, when_unconfirmed="hold")
+    night.make()
+    night.finish()
+    sandbox.faults(**{"502_after": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    learn_that_there_is_no_list(night)
+    night.passes(61)
+    night.tick(duties.reconcile)
+    assert night.job(job_id).error_class == "unconfirmed"
+    assert sold(sandbox) == 2
+
+
+def test_two_missing_lists_in_quick_succession_prove_nothing(night, sandbox):
+    night.make()
+    night.finish()
+    sandbox.faults(**{"502_after": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    list_as(night, know_no_list)
+    night.passes(stepped.SETTLED)
+    for _ in range(3):
+        reconcile([job_id])
+    assert night.account.can_list is None
+    assert night.phases(job_id) == ["unconfirmed"]
+
+
+def test_a_missing_list_proves_nothing_while_predictions_cannot_be_asked_for_either(night, sandbox):
+    night.make()
+    night.finish()
+    sandbox.faults(**{"502_after": 1, "get_5xx": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    learn_that_there_is_no_list(night)
+    assert night.account.can_list is None
+    assert night.phases(job_id) == ["unconfirmed"]
+
+
+def test_a_list_that_was_seen_once_is_not_taken_for_missing(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.passes(stepped.SETTLED)
+    night.tick(duties.reconcile)
+    learn_that_there_is_no_list(night)
+    assert night.account.can_list is True
+    assert night.phases(job_id) == ["unconfirmed"]
+
+
+def test_jobs_of_two_batches_share_an_account_and_get_in_each_others_way_in_nothing(night, sandbox):
+    second = factory.make_batch(night.database, api=night.settings.api.identity)
+    night.make(10)
+    for _ in range(10):
+        factory.make_job(night.database, second, version=stepped.VERSION)
+    assert night.finish() == {"succeeded": 20}
+    assert sold(sandbox) == 20
