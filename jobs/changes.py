@@ -1,0 +1,108 @@
+"""Another input for jobs that are to run again: what `--set` says, checked as a cell is, and a new seed. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs import errors, marker
+from jobs.manifest import columns, problems, rows, schema
+
+_SEED = "seed"
+_NEEDED = frozenset({"prompt"})  # without one the model paints its own default, at full price
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is different at the next try. ``warnings`` are about values that the API may yet refuse."""
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    removed: frozenset[str] = frozenset()
+    new_seed: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.given or self.removed or self.new_seed)
+
+    def owns_seed(self, before: bool) -> bool:
+        """Whether the seed is of our own making afterwards."""
+        return self.new_seed or (before and _SEED not in self.given)
+
+    def applied(
+        self, sent: Mapping[str, Any], batch_uuid: str, key: str, tries: int, earlier: Collection[Any]
+    ) -> dict[str, Any]:
+        """Return the input after the change; ``earlier`` are the seeds of all the job's inputs so far."""
+        kept = {name: value for name, value in sent.items() if name not in self.removed}
+        changed = {**kept, **self.given}
+        if self.new_seed:
+            changed[_SEED] = fresh_seed(batch_uuid, key, tries, earlier)
+        return changed
+
+
+def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) -> int:
+    """Return a seed of our own making that the job never had.
+
+    >>> first = fresh_seed("b6b1", "cat", 1, [])
+    >>> fresh_seed("b6b1", "cat", 1, [first]) == first
+    False
+    """
+    generation = max(tries, 1)
+    while (found := marker.seed(batch_uuid, key, generation)) in earlier:
+        generation += 1
+    return found
+
+
+def read(written: Iterable[tuple[str, str]], *, new_seed: bool) -> Change:
+    """Read ``--set`` values, or raise every mistake at once; an empty value means "not given", as in a manifest."""
+    model = schema.load()
+    known = columns.Columns(model, rows.Adaptation())
+    given: dict[str, Any] = {}
+    removed: set[str] = set()
+    wrong: list[str] = []
+    for name, text in written:
+        try:
+            column = _column(known, name, new_seed=new_seed)
+            if text:
+                given[name] = column.read(text)
+            else:
+                removed.add(_removable(name))
+        except problems.Rejected as rejected:
+            detail = f": {rejected.detail}" if rejected.detail else ""
+            wrong.append(f"--set {name}={problems.printable(text)}: {rejected.message}{detail}")
+    refused, warnings = _judged(model, given)
+    if wrong or refused:
+        raise errors.Mistakes([*wrong, *refused])
+    return Change(given, frozenset(removed - set(given)), new_seed, tuple(warnings))
+
+
+def _column(known: columns.Columns, name: str, *, new_seed: bool) -> columns.Column:
+    inputs = [column for column in known.of(name) if column.place is columns.Place.INPUT]
+    if not inputs:
+        near = known.nearest(name)
+        if name in known.known:
+            advice = "export --manifest, edit and run --update change it"
+        else:
+            advice = f"did you mean {near}?" if near else f"the model knows {', '.join(known.known)}"
+        raise problems.Rejected("is no input that can be set", advice)
+    if name == _SEED and new_seed:
+        raise problems.Rejected("and --new-seed do not go together")
+    return inputs[0]
+
+
+def _removable(name: str) -> str:
+    if name == _SEED:
+        raise problems.Rejected("has no value", "--new-seed chooses one")
+    if name in _NEEDED:
+        raise problems.Rejected("has no value, and the model would paint a fantasy landscape")
+    return name
+
+
+def _judged(model: schema.Schema, given: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return what the model's schema says against the values: mistakes, and mere warnings."""
+    refused: list[str] = []
+    warnings: list[str] = []
+    for complaint in model.complaints({"image": "", **given}):
+        if complaint.name in given:
+            value = problems.shown(str(given[complaint.name]))
+            line = f"--set {complaint.name}: {value} {complaint.message}"
+            (warnings if complaint.advisory else refused).append(line)
+    return refused, warnings

@@ -1,0 +1,130 @@
+"""Everything that is known of one job: its row, its attempts, its files. Reads only; what it waits for is `waits`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import batches, database
+from jobs.batches import Batch
+from jobs.states import Phase, State
+from jobs.tables import accounts, attempts, jobs, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job, as its row stands."""
+
+    id: int
+    key: str
+    row: int | None
+    image: str
+    input: Mapping[str, Any]
+    version: str
+    own_seed: bool
+    labels: Mapping[str, str]
+    priority: int
+    state: State
+    due_at: datetime | None
+    attempt_id: int | None
+    attempts: int
+    absences: int
+    cancel_requested_at: datetime | None
+    error_class: str | None
+    error_message: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to buy the job's prediction."""
+
+    id: int
+    number: int
+    account: str
+    phase: Phase
+    input: Mapping[str, Any]
+    prediction_id: str | None
+    intended_at: datetime
+    sent_at: datetime | None
+    accepted_at: datetime | None
+    produced_at: datetime | None
+    absent_at: datetime | None
+    finished_at: datetime | None
+    cancel_sent_at: datetime | None
+    predict_time: float | None  # seconds
+    cost: float | None
+    possibly_paid: bool
+    error_class: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One image that an attempt made; ``path`` is relative to OUTPUT and None until it is fetched."""
+
+    attempt_id: int
+    index: int
+    path: str | None
+    media_type: str | None
+    bytes: int | None
+    width: int | None
+    height: int | None
+    sha256: str | None
+    collected_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """One job with its history, at one moment."""
+
+    batch: Batch
+    job: Job
+    attempts: Sequence[Attempt]
+    files: Sequence[File]
+    at: datetime
+
+    @property
+    def name(self) -> str:
+        return f"{self.batch.name}/{self.job.key}"
+
+    @property
+    def current(self) -> Attempt | None:
+        """The attempt that the job's fence names."""
+        return next((one for one in self.attempts if one.id == self.job.attempt_id), None)
+
+
+def read(tx: sa.Connection, job_id: int) -> Dossier:
+    """Collect what is known of a job."""
+    of_job: sa.Select[Any] = sa.select(*_columns(Job, jobs), jobs.c.batch_id).where(jobs.c.id == job_id)
+    tries: sa.Select[Any] = (
+        sa.select(*_columns(Attempt, attempts), accounts.c.name.label("account"))
+        .join(accounts, accounts.c.id == attempts.c.account_id)
+        .where(attempts.c.job_id == job_id)
+        .order_by(attempts.c.number)
+    )
+    files: sa.Select[Any] = (
+        sa.select(*_columns(File, outputs))
+        .where(outputs.c.job_id == job_id)
+        .order_by(outputs.c.attempt_id, outputs.c["index"])
+    )
+    values = _values(tx.execute(of_job).one())
+    return Dossier(
+        batch=batches.get(tx, values.pop("batch_id")),
+        job=Job(**values | {"state": State(values["state"])}),
+        attempts=[Attempt(**_values(row) | {"phase": Phase(row.phase)}) for row in tx.execute(tries)],
+        files=[File(**_values(row)) for row in tx.execute(files)],
+        at=database.now(tx),
+    )
+
+
+def _columns(record: type, table: sa.Table) -> list[sa.Column[Any]]:
+    """Return the columns that have a field in a record."""
+    return [column for column in table.c if column.name in record.__annotations__]
+
+
+def _values(row: sa.Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping

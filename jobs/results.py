@@ -1,0 +1,238 @@
+"""How far batches are: counts, failures, what is waited for, what came of them. Only reads, and locks nothing.
+
+What limits a batch just now is `limits`' question.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import batches, database, quota
+from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
+from jobs.tables import accounts, attempts, events, jobs, outputs
+from jobs.tables import batches as batch_rows
+
+_EVENTS = 5
+
+# A partial index is only used when the query says its condition in so many words, not by a parameter.
+_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs of a batch are in each state; a state without a job may be missing."""
+
+    by_state: Mapping[State, int]
+
+    def of(self, *states: State) -> int:
+        return sum(self.by_state.get(state, 0) for state in states)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def ended(self) -> int:
+        return self.of(*FINAL)
+
+    @property
+    def unfinished(self) -> int:
+        return self.total - self.ended
+
+    @property
+    def in_flight(self) -> int:
+        return self.of(*IN_FLIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the account may do now, by its row, and how much it has in flight over all batches."""
+
+    name: str
+    rate: float | None  # creates per minute; None: as configured
+    not_before: datetime | None
+    breaker: quota.Breaker
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth remembering that happened to a batch, or to all."""
+
+    id: int
+    at: datetime
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One batch among many."""
+
+    batch: batches.Batch
+    counts: Counts
+
+    @property
+    def finished(self) -> bool:
+        """Whether no job is left to do; derived, never stored."""
+        return self.batch.state is not BatchState.LOADING and not self.counts.unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Overview):
+    """One batch at one moment, as much of it as can be asked for again and again."""
+
+    at: datetime  # by the clock that leases are measured by
+    failures: Mapping[str, int]  # by class, the most frequent first
+    look_ups_end: datetime | None  # when the last send in doubt is due to be looked up
+    next_due: datetime | None  # when the next pending job may be bought; not after `at`: now
+    untouched_since: datetime | None  # the earliest `due_at` of the jobs under way
+    account: Standing | None  # None: no worker was ever there
+    events: tuple[Event, ...]  # the latest ones, the oldest of them first
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a batch came to. Reads every attempt and output of it: for a summary, not for a live view."""
+
+    images: int
+    bytes: int
+    predictions: int
+    cost: float | None  # None: the API told none
+    orphans: int
+    possibly_paid: int  # bought again without proof that the first send was not
+    began_at: datetime | None
+    ended_at: datetime | None
+
+
+def overview(tx: sa.Connection) -> list[Overview]:
+    """Return all batches with their counts, the oldest first."""
+    counted: dict[int, dict[State, int]] = {}
+    query = sa.select(jobs.c.batch_id, jobs.c.state, sa.func.count()).group_by(jobs.c.batch_id, jobs.c.state)
+    for batch_id, state, n in tx.execute(query):
+        counted.setdefault(batch_id, {})[State(state)] = n
+    return [Overview(batch, Counts(counted.get(batch.id, {}))) for batch in batches.every(tx)]
+
+
+def progress(tx: sa.Connection, batch_id: int) -> Progress:
+    """Return how far a batch is: one pass over its part of the index `jobs_counted`, and a few single rows."""
+    batch = batches.get(tx, batch_id)
+    now = database.now(tx)
+    counts, failures = _counted(tx, batch_id)
+    return Progress(
+        batch=batch,
+        counts=counts,
+        at=now,
+        failures=failures,
+        look_ups_end=_look_ups_end(tx, batch_id) if counts.of(State.UNCONFIRMED) else None,
+        next_due=_next_due(tx, batch_id, now) if counts.of(State.PENDING) else None,
+        untouched_since=_untouched_since(tx, batch_id),
+        account=_standing(tx, batch.api),
+        events=_events(tx, batch_id),
+    )
+
+
+def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
+    """Add up what a batch came to: its files, its purchases and what they cost."""
+    of_batch = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id)
+    files = tx.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(outputs.c.bytes), 0)).where(
+            outputs.c.job_id.in_(of_batch), outputs.c.path.is_not(None)
+        )
+    ).one()
+    orphaned = attempts.c.phase == Phase.ORPHAN
+    presumed_absent = attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)
+    bought = tx.execute(
+        sa.select(
+            sa.func.count(attempts.c.prediction_id),
+            sa.func.sum(attempts.c.cost),
+            sa.func.count().filter(orphaned),
+            sa.func.count().filter(presumed_absent),
+            sa.func.min(attempts.c.intended_at),
+            sa.func.max(attempts.c.finished_at),
+        ).where(attempts.c.job_id.in_(of_batch))
+    ).one()
+    return Harvest(files[0], int(files[1]), *bought)
+
+
+def any_image(tx: sa.Connection) -> bool:
+    """Whether some image of any batch is, or was, on disk."""
+    return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())
+
+
+def _counted(tx: sa.Connection, batch_id: int) -> tuple[Counts, dict[str, int]]:
+    rows = tx.execute(
+        sa.select(jobs.c.state, jobs.c.error_class, sa.func.count())
+        .where(jobs.c.batch_id == batch_id)
+        .group_by(jobs.c.state, jobs.c.error_class)
+    ).all()
+    by_state: dict[State, int] = {}
+    for state, _, n in rows:
+        by_state[State(state)] = by_state.get(State(state), 0) + n
+    failed = {error_class: n for _, error_class, n in rows if error_class is not None}
+    return Counts(by_state), dict(sorted(failed.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _look_ups_end(tx: sa.Connection, batch_id: int) -> datetime | None:
+    in_doubt = (jobs.c.batch_id == batch_id, jobs.c.state == State.UNCONFIRMED)
+    last: datetime | None = tx.execute(sa.select(sa.func.max(jobs.c.due_at)).where(*in_doubt)).scalar_one()
+    return last
+
+
+def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | None:
+    """Return when the next pending job is due.
+
+    Mostly some job is, and is found at once among a million; only if none is are they all looked through.
+    """
+    pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
+    due: datetime | None = tx.execute(pending.where(jobs.c.due_at <= now).limit(1)).scalar_one_or_none()
+    return due or tx.execute(sa.select(sa.func.min(pending.subquery().c.due_at))).scalar_one()
+
+
+def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
+    under_way = [state for state in State if state not in FINAL and state is not State.PENDING]
+    query = sa.select(sa.func.min(jobs.c.due_at)).where(
+        jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)
+    )
+    earliest: datetime | None = tx.execute(query).scalar_one()
+    return earliest
+
+
+def _standing(tx: sa.Connection, api: str) -> Standing | None:
+    """Return the account that buys at an API, the one seen last; `accounts.current` would lock its row."""
+    row = tx.execute(
+        sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc()).limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    breaker = quota.Breaker(
+        row.breaker,
+        row.breaker_reason,
+        row.breaker_at,
+        row.probe_at,
+        row.failures,
+        row.failing_since,
+        row.failing,
+    )
+    return Standing(row.name, row.rate, row.not_before, breaker, _in_flight(tx, api))
+
+
+def _in_flight(tx: sa.Connection, api: str) -> int:
+    of_api = sa.select(batch_rows.c.id).where(batch_rows.c.api == api)
+    query = sa.select(sa.func.count()).where(jobs.c.batch_id.in_(of_api), jobs.c.state.in_(IN_FLIGHT))
+    return tx.execute(query).scalar_one()
+
+
+def _events(tx: sa.Connection, batch_id: int) -> tuple[Event, ...]:
+    rows: list[Any] = list(
+        tx.execute(
+            sa.select(events.c.id, events.c.at, events.c.kind, events.c.detail)
+            .where((events.c.batch_id == batch_id) | events.c.batch_id.is_(None))
+            .order_by(events.c.id.desc())
+            .limit(_EVENTS)
+        )
+    )
+    return tuple(Event(row.id, row.at, row.kind, row.detail or "") for row in reversed(rows))

@@ -1,0 +1,57 @@
+"""Values as cells of a CSV file that a spreadsheet may open. Pure.
+
+RFC 4180: commas, CRLF, quotes where they are needed. A text that a spreadsheet would run as a formula is
+disarmed by an apostrophe, unless the file is for programs.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Protocol
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A negative number, or a phone number, runs nothing: it stays what it is.
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+
+class Writable(Protocol):
+    """What takes text."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+def write(out: Writable, rows: Iterable[Iterable[Any]], *, raw: bool) -> int:
+    """Write rows of values, the first of them being the header; return how many."""
+    writer = csv.writer(out, lineterminator="\r\n")
+    count = 0
+    for row in rows:
+        writer.writerow([cell(value, raw=raw) for value in row])
+        count += 1
+    return count
+
+
+def cell(value: Any, *, raw: bool) -> str:
+    """Return one value as text; nothing is an empty cell.
+
+    >>> cell("=1+1", raw=False), cell("-5", raw=False), cell(-0.5, raw=False), cell(True, raw=False)
+    ("'=1+1", '-5', '-0.5', 'true')
+    """
+    match value:
+        case None:
+            return ""
+        case str():
+            return value if raw else _disarmed(value)
+        case datetime():
+            return value.isoformat()
+        case _:
+            return json.dumps(
+                value
+            )  # numbers and truth values as manifests write them; lists and objects too
+
+
+def _disarmed(text: str) -> str:
+    if not text.startswith(_FORMULA) or _NUMBER.fullmatch(text):
+        return text
+    return f"'{text}"

@@ -1,0 +1,75 @@
+"""A batch at one moment, made up: `progress(running=3)` and whatever else a test cares about."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from jobs import quota
+from jobs.batches import Batch, PauseReason
+from jobs.results import Counts, Event, Harvest, Progress, Standing
+from jobs.states import BatchState, State
+
+NOW = datetime(2026, 11, 1, 22, 10, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def batch(**columns: Any) -> Batch:
+    state = columns.get("state", BatchState.OPEN)
+    made: dict[str, Any] = {
+        "id": 1,
+        "uuid": "00000000-0000-4000-8000-000000000001",
+        "name": "cats",
+        "folder": "cats",
+        "api": "https://api.example/v1",
+        "state": state,
+        "pause_reason": PauseReason.PERSON if state is BatchState.PAUSED else None,
+        "pause_detail": None,
+        "options": {},
+        "manifest_path": "/home/me/cats.csv",
+        "manifest_sha256": "0" * 64,
+        "created_at": NOW,
+        "opened_at": NOW,
+        "finished_at": None,
+    }
+    return Batch(**made | columns)
+
+
+def standing(*, breaker: quota.Breaker | None = None, **more: Any) -> Standing:
+    made: dict[str, Any] = {"name": "api.example-00000000", "rate": None, "not_before": None, "in_flight": 0}
+    return Standing(breaker=breaker or quota.Breaker(), **made | more)
+
+
+def progress(**more: Any) -> Progress:
+    """Return a moment; a state's name gives its number of jobs, any other name a field of `Progress`."""
+    counts = {state: more.pop(state) for state in State if state in more}
+    made: dict[str, Any] = {
+        "batch": batch(),
+        "at": NOW,
+        "failures": {"model-error": counts[State.FAILED]} if State.FAILED in counts else {},
+        "look_ups_end": None,
+        "next_due": NOW if counts.get(State.PENDING) else None,
+        "untouched_since": None,
+        "account": standing(),
+        "events": (),
+    }
+    return Progress(counts=Counts(counts), **made | more)
+
+
+def event(number: int, kind: str, detail: str = "") -> Event:
+    return Event(number, NOW, kind, detail)
+
+
+def harvest(**more: Any) -> Harvest:
+    made: dict[str, Any] = {
+        "images": 4,
+        "bytes": 1_234_567,
+        "predictions": 3,
+        "cost": None,
+        "orphans": 0,
+        "possibly_paid": 0,
+        "began_at": NOW,
+        "ended_at": after(3725),
+    }
+    return Harvest(**made | more)
