@@ -1,0 +1,5 @@
+"""Start the command: `python -m overnight`."""
+
+from overnight import cli
+
+cli.main()

@@ -1,0 +1,93 @@
+"""The command `overnight`: which verbs there are, and what becomes of an error. Each verb is in `commands`.
+
+Nothing heavy is imported here: `overnight --help` answers at once.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from jobs import errors
+from overnight import exits, lazy, words
+
+SECTIONS = {
+    "Prepare": {
+        "check": "validate a manifest; say plan and price; write nothing",
+        "load": "put a manifest's jobs into the database; buy nothing",
+        "example": "print a manifest to start from",
+    },
+    "Run": {
+        "run": "load a manifest, buy its jobs, fetch the images; again: go on",
+    },
+    "Look": {
+        "status": "how far each batch is, and what it waits for",
+        "jobs": "list jobs, filtered",
+        "show": "all about one job, prediction or picture",
+        "export": "write results, or a new manifest, as CSV or JSON lines",
+    },
+    "Mend": {
+        "retry": "run failed jobs again",
+        "pause": "stop buying; what is in flight is still fetched",
+        "resume": "go on buying",
+        "cancel": "give up jobs, or a whole batch",
+    },
+    "Serve": {
+        "worker": "do the work; any number, on any number of hosts",
+        "scheduler": "decide what is due and hand it to the workers",
+        "sandbox": "serve a made-up API to rehearse against",
+        "db": "upgrade or check the database",
+    },
+}
+
+
+@click.group(
+    cls=lazy.LazyGroup,
+    sections=SECTIONS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="In the evening: overnight run manifest.csv",
+)
+@click.version_option(package_name="overnight", message="%(prog)s %(version)s")
+def group() -> None:
+    """Run img2img predictions by the hundred thousand, unattended."""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code."""
+    sys.exit(_exit_code(args))
+
+
+def _exit_code(args: Sequence[str] | None) -> int:
+    """Run one command; every error becomes a sentence and a code here, and nowhere else."""
+    try:
+        code = group.main(args, prog_name="overnight", standalone_mode=False) or exits.Exit.NONE_FAILED
+    except errors.OvernightError as error:
+        words.complain(str(error))
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return exits.Exit.MISTAKE
+    except (click.Abort, KeyboardInterrupt):
+        words.complain("interrupted")
+        return exits.Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001  the last net: a traceback is for the log, not for the terminal
+        return _bug(error)
+    return int(code)
+
+
+def _bug(error: Exception) -> int:
+    """Put the traceback into the log and say where that is; show it only when it cannot be kept."""
+    import structlog
+
+    from jobs import logs
+
+    if not logs.configured():
+        logs.to_file(Path.cwd() / "overnight.log")
+    structlog.get_logger("overnight").error("bug", exc_info=error)
+    if logs.broken():
+        traceback.print_exception(error)
+    first_line = f"{type(error).__name__}: {error}".splitlines()[0]
+    words.complain(f"a bug: {first_line} (traceback: {logs.destination() or 'above'})")
+    return exits.Exit.BUG

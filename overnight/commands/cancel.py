@@ -1,0 +1,73 @@
+"""`overnight cancel`: give up a whole batch, or some of its jobs."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from jobs.batches import Batch
+    from jobs.giving_up import Cancelled
+    from jobs.results import Counts
+
+
+@click.command()
+@click.argument("batch")
+@options.filters
+@options.yes
+@options.with_settings
+def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
+    """Cancel BATCH: what is not bought never is, what is in flight is cancelled at the API.
+
+    What is paid already is still fetched, and failed jobs stay failed. With filters only the chosen jobs are
+    cancelled, failed ones among them included, and the batch goes on.
+
+    \b
+    overnight cancel cats
+    overnight cancel cats --key 'dogs/*'
+    overnight cancel cats --state failed       no longer wanted
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import giving_up, lookup, results, selection
+    from overnight import consent, opened
+
+    typed = selection.Selection(**filters)
+    chosen, whole = giving_up.wanted(typed), giving_up.is_whole(typed)
+    with opened.database(settings) as db:
+        with db.read() as tx:
+            found = lookup.batch(tx, batch)
+            ids = selection.ids(tx, chosen, found.id)
+        what = (
+            f"the whole batch {found.name}, {len(ids):,} jobs not finished" if whole else f"{len(ids):,} jobs"
+        )
+        if whole or ids:
+            consent.ask(f"Cancel {what}?", yes=yes)
+        if whole:
+            giving_up.cancel_batch(db, found)
+            with db.read() as tx:  # once more: while a person thought, others were loaded
+                ids = selection.ids(tx, chosen, found.id)
+        done = giving_up.cancel_jobs(db, found, chosen, ids)
+        with db.read() as tx:
+            counts = results.progress(tx, found.id).counts
+    words.say("\n".join(_told(settings, found, done, counts, whole=whole)))
+
+
+def _told(
+    settings: Settings, batch: "Batch", done: "Cancelled", counts: "Counts", *, whole: bool
+) -> list[str]:
+    from jobs.states import State
+    from overnight import doers, flags
+
+    lines = [f"batch {batch.name} is cancelled"] if whole else []
+    lines.append(f"{batch.name}: {done.at_once + done.given_up:,} jobs cancelled")
+    in_flight = counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING) if whole else done.requested
+    if in_flight:
+        lines.append(f"{in_flight:,} in flight: {doers.of_cancelling(settings)}")
+    if whole and (paid := counts.of(State.COLLECTING)):
+        lines.append(f"{paid:,} paid already: still fetched")
+    if whole and (failed := counts.of(State.FAILED)):
+        command_line = f"overnight cancel {shlex.quote(batch.name)} --state failed {flags.typed(settings)}"
+        lines.append(f"{failed:,} failed stay failed; to give them up: {command_line.rstrip()}")
+    return lines

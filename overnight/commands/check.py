@@ -1,0 +1,54 @@
+"""`overnight check`: is a manifest in order, and what would it cost. Writes nothing."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import manifests, options, reading, words
+
+if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
+    from jobs.manifest.validated import Validated
+    from jobs.plan import Plan
+
+
+@click.command()
+@click.argument("manifest")
+@manifests.manifest_options
+@options.as_json
+@options.when_unconfirmed
+@options.with_settings
+def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -> None:
+    """Validate MANIFEST, and say what a run of it would buy: how many, how long, how much. Writes nothing.
+
+    \b
+    overnight check tonight.csv                       every mistake at once, or the plan
+    overnight check photos.csv --column prompt=text   a file with names of its own
+    some-program | overnight check - --batch tonight  from standard input
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import difference
+    from overnight import planning
+
+    with (
+        manifests.found_database(settings) as db,
+        reading.reading(settings, db, manifest, reading.Asked(**given)) as (read, target),
+    ):
+        if as_json and read.problems:
+            _print_json(read, None)
+        found = difference.compare(db, read, target)
+        plan = planning.before(settings, read, target, found)
+        if as_json:
+            _print_json(read, plan)
+        else:
+            click.echo(words.printable("\n".join(plan.lines())))
+
+
+def _print_json(read: "Validated", plan: "Plan | None") -> None:
+    """Print every kind of mistake, or the plan; mistakes are told on the error stream as well, at most twenty."""
+    data = {
+        "plan": plan and plan.as_json(),
+        "mistakes": read.problems.as_json(),
+        "warnings": read.warnings.as_json(),
+    }
+    click.echo(json.dumps(data, indent=2))

@@ -1,0 +1,152 @@
+"""`overnight export`: results for other programs, or a manifest to edit and run again."""
+
+import itertools
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from jobs import errors
+from jobs.settings import Settings
+from overnight import options, words
+
+if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
+    from jobs.batches import Batch
+    from jobs.database import Database
+    from jobs.selection import Selection
+
+
+@click.command()
+@click.argument("batch", required=False)
+@options.filters
+@click.option(
+    "--per",
+    type=click.Choice(["job", "image"]),
+    help="One line per job, or one per image on disk.  [default: job]",
+)
+@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="[default: csv]")
+@click.option("--manifest", is_flag=True, help="Write a CSV manifest of these jobs instead; implies --raw.")
+@click.option(
+    "-o",
+    "target",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write to FILE, whole or not at all.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--raw", is_flag=True, help="Leave cells as they are, even those that a spreadsheet would run.")
+@options.with_settings
+def command(
+    settings: Settings,
+    batch: str | None,
+    per: str | None,
+    form: str | None,
+    manifest: bool,
+    target: Path | None,
+    force: bool,
+    raw: bool,
+    **filters: Any,
+) -> None:
+    """Write the results of BATCH, or of all batches, to stdout or FILE.
+
+    CSV has the model's inputs in columns input.NAME and labels in label.NAME; cells that begin like a formula
+    get an apostrophe. JSON lines are nested. Paths of images are relative to the output folder.
+
+    With --manifest the rows can be edited and loaded again. Pictures are named as in the batch's own manifest:
+    relative to its folder of pictures, which --images names when FILE lies elsewhere.
+    """
+    from jobs import lookup, selection
+    from overnight import data, newfile, opened
+
+    if manifest:
+        _refuse_with_manifest(batch, per, form)
+    chosen = selection.Selection(**filters)
+    with opened.database(settings) as db:
+        with db.read() as tx:
+            found = lookup.batch(tx, batch) if batch else None
+        file = newfile.written(target, replace=force) if target else nullcontext(data.stream())
+        with file as out:
+            if manifest and found:
+                count = _write_manifest(db, chosen, found, out)
+            else:
+                count = _write_results(db, chosen, found, _guarded(out), per or "job", form or "csv", raw)
+    if target:
+        words.say(f"{target}: {count:,} {'jobs' if manifest or per != 'image' else 'images'}")
+    if target and found and manifest:
+        words.say(f"Type next, when you have edited it: {_reload(settings, target, found)}")
+
+
+def _refuse_with_manifest(batch: str | None, per: str | None, form: str | None) -> None:
+    if not batch:
+        raise errors.Mistake("a manifest is of one batch; write overnight export BATCH --manifest")
+    if per == "image" or form == "jsonl":
+        raise errors.Mistake("a manifest is CSV with a row per job; leave --per and --format away")
+
+
+def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: TextIO) -> int:
+    from jobs import exports, spreadsheet
+
+    names = exports.names(db, chosen, batch.id)
+    rows = exports.manifest_rows(db, chosen, batch.id, names)
+    return spreadsheet.write(out, itertools.chain([exports.manifest_header(names)], rows), raw=True) - 1
+
+
+def _write_results(
+    db: "Database",
+    chosen: "Selection",
+    batch: "Batch | None",
+    out: "TextIO | _Terminal",
+    per: str,
+    form: str,
+    raw: bool,
+) -> int:
+    from jobs import exports, spreadsheet
+
+    each = exports.Per(per)
+    batch_id = batch.id if batch else None
+    records = exports.records(db, chosen, batch_id, per=each)
+    if form == "jsonl":
+        return _write_lines(out, records)
+    names = exports.names(db, chosen, batch_id)
+    rows: Iterator[list[Any]] = (exports.flat(record, names, per=each) for record in records)
+    return spreadsheet.write(out, itertools.chain([exports.header(names, per=each)], rows), raw=raw) - 1
+
+
+def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -> int:
+    written = 0
+    for record in records:
+        out.write(json.dumps(record, default=_moment) + "\n")
+        written += 1
+    return written
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value)}")
+
+
+class _Terminal:
+    """Standard output while a person looks at it: what could move the cursor is escaped, which a file never is."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(words.printable(text.replace("\r\n", "\n")))
+
+
+def _guarded(out: TextIO) -> "TextIO | _Terminal":
+    return _Terminal() if out.isatty() else out
+
+
+def _reload(settings: Settings, target: Path, batch: "Batch") -> str:
+    from overnight import flags
+
+    root = batch.options["images_root"]
+    images = [] if Path(root) == target.resolve().parent else ["--images", root]
+    words_typed = ["overnight", "run", str(target), "--batch", batch.name, "--update", *images]
+    return f"{shlex.join(words_typed)} {flags.typed(settings)}".rstrip()

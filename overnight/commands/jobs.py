@@ -1,0 +1,65 @@
+"""`overnight jobs`: which jobs there are."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+
+@click.command()
+@click.argument("batch", required=False)
+@options.filters
+@options.as_json
+@options.with_settings
+def command(settings: Settings, batch: str | None, as_json: bool, **filters: Any) -> None:
+    """List the jobs of BATCH, or of all batches, in the order in which they were loaded.
+
+    In a terminal the list has a header and shortens errors to fit; in a pipe it has no header, a tab between
+    columns, and errors whole.
+    """
+    from jobs import listing, lookup, selection
+    from overnight import data, opened
+
+    chosen = selection.Selection(**filters)
+    with opened.database(settings) as db:
+        with db.read() as tx:
+            of_batch = lookup.batch(tx, batch).id if batch else None
+        lines = listing.lines(db, chosen, of_batch)
+        out = data.stream()
+        empty = True
+        for line in _as_json(lines) if as_json else _as_text(lines):
+            out.write(f"{line}\n")
+            empty = False
+    if empty:
+        words.say("no job fits")
+
+
+def _as_json(pages: Iterable[list[Any]]) -> Iterator[str]:
+    for page in pages:
+        for line in page:
+            yield json.dumps(
+                {
+                    "batch": line.batch,
+                    "key": line.key,
+                    "state": line.state,
+                    "attempts": line.attempts,
+                    "error_class": line.error_class,
+                    "error_message": line.error_message,
+                    "due_at": line.due_at and line.due_at.isoformat(),
+                    "finished_at": line.finished_at and line.finished_at.isoformat(),
+                }
+            )
+
+
+def _as_text(pages: Iterable[list[Any]]) -> Iterator[str]:
+    from overnight import listing
+
+    if sys.stdout.isatty():
+        return listing.aligned(pages, shutil.get_terminal_size().columns)
+    return listing.piped(pages)

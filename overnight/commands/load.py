@@ -1,0 +1,58 @@
+"""`overnight load`: a manifest's rows become jobs. It buys nothing; loading again is a diff."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import manifests, options, reading, words
+
+if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
+    from jobs.loading import Loaded
+    from jobs.manifest.validated import Validated
+
+
+@click.command()
+@click.argument("manifest")
+@manifests.manifest_options
+@options.as_json
+@options.when_unconfirmed
+@options.with_settings
+def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -> None:
+    """Put the rows of MANIFEST into the database as jobs of a batch; buy nothing.
+
+    Again, it adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows that
+    are no longer listed keep theirs.
+    """
+    from overnight import doers, planning
+
+    loaded = manifests.loaded(settings, manifest, reading.Asked(**given), _warn)
+    if as_json:
+        click.echo(json.dumps(_as_json(loaded), indent=2))
+    else:
+        first, *others = planning.after(settings, loaded)
+        click.echo(words.printable(first))
+        for line in others:
+            words.say(line)
+        words.say(doers.of_purchases(settings, loaded.batch))
+
+
+def _warn(_db: object, read: "Validated", _target: object, _found: object) -> None:
+    for warning in read.warnings.lines():
+        words.say(f"warning: {warning}")
+
+
+def _as_json(loaded: "Loaded") -> dict[str, Any]:
+    found = loaded.difference
+    return {
+        "batch": loaded.batch.name,
+        "state": loaded.batch.state,
+        "new": found.new,
+        "there": found.there,
+        "changed": found.changed,
+        "no_longer_listed": found.gone,
+        "failed": found.broken,
+        "updated": loaded.updated,
+        "left_as_bought": loaded.kept,
+    }

@@ -1,0 +1,27 @@
+"""`overnight pause`: stop buying; what is in flight is still fetched."""
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+
+@click.command()
+@click.argument("batch", required=False)
+@click.option("--all", "every", is_flag=True, help="Every batch that was begun and is not finished.")
+@options.with_settings
+def command(settings: Settings, batch: str | None, every: bool) -> None:
+    """Pause BATCH until `overnight resume`: nothing more of it is bought."""
+    from jobs import by_hand, limits, lookup
+    from overnight import flags, opened
+
+    if bool(batch) == every:
+        raise click.UsageError("Name a BATCH, or say --all.")
+    with opened.database(settings) as db, db.write() as tx:
+        chosen = by_hand.working(tx) if every else [lookup.batch(tx, batch or "")]
+        paused = [(one, by_hand.pause(tx, one)) for one in chosen]
+    if not paused:
+        words.say("no batch is being worked on")
+    for one, changed in paused:
+        how = "paused; what is in flight is still fetched" if changed else "paused already"
+        words.say(f"{one.name}: {how}. To go on: {limits.command('resume', one.name, flags.typed(settings))}")

@@ -1,0 +1,29 @@
+"""`overnight resume`: go on buying after a pause."""
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+
+@click.command()
+@click.argument("batch", required=False)
+@click.option("--all", "every", is_flag=True, help="Every paused batch.")
+@options.with_settings
+def command(settings: Settings, batch: str | None, every: bool) -> None:
+    """Open BATCH again, whoever or whatever paused it; a blocked account is tried at once."""
+    from jobs import batches, by_hand, lookup
+    from jobs.states import BatchState
+    from overnight import doers, opened
+
+    if bool(batch) == every:
+        raise click.UsageError("Name a BATCH, or say --all.")
+    with opened.database(settings) as db, db.write() as tx:
+        paused = [one for one in batches.every(tx) if one.state is BatchState.PAUSED]
+        chosen = paused if every else [lookup.batch(tx, batch or "")]
+        resumed = [(by_hand.resume(tx, one), batches.get(tx, one.id)) for one in chosen]
+    if not resumed:
+        words.say("no batch is paused")
+    for changed, one in resumed:
+        how = "open again" if changed else "not paused"
+        words.say(f"{one.name}: {how}. {doers.of_purchases(settings, one)}")

@@ -1,0 +1,85 @@
+"""`overnight retry`: run jobs again. It only says so; it never buys."""
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from jobs.batches import Batch
+
+_MANY = 1000
+
+
+@click.command()
+@click.argument("batch")
+@options.filters
+@click.option(
+    "--set", "given", multiple=True, type=options.Pair(), help="Another value for an input of the model."
+)
+@click.option("--new-seed", is_flag=True, help="Another seed for each job.")
+@click.option("--dry-run", is_flag=True, help="Say how many jobs that is and what they cost; change nothing.")
+@options.yes
+@options.with_settings
+def command(
+    settings: Settings,
+    batch: str,
+    given: tuple[tuple[str, str], ...],
+    new_seed: bool,
+    dry_run: bool,
+    yes: bool,
+    **filters: Any,
+) -> None:
+    """Run failed jobs of BATCH again; `overnight run` then buys them.
+
+    \b
+    overnight retry cats                           failures that may pass; lists the others
+    overnight retry cats --class nsfw --new-seed   exactly these
+    overnight retry cats --key tom-0123456789      this job, even if it succeeded
+    overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import again, changes, lookup, selection
+    from overnight import consent, doers, opened
+
+    typed = selection.Selection(**filters)
+    chosen = again.wanted(typed)
+    change = changes.read(given, new_seed=new_seed)
+    for warning in change.warnings:
+        words.say(f"warning: {warning}")
+    with opened.database(settings) as db:
+        with db.read() as tx:
+            found = lookup.batch(tx, batch)
+            again.refuse_cancelled(found)
+            ids = selection.ids(tx, chosen, found.id)
+            others = again.left_out(tx, found) if typed.chooses_all else []
+        if not ids:
+            words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
+        elif dry_run:
+            words.say(f"{found.name}: {_priced(len(ids), settings)} would run again; nothing was changed")
+        else:
+            if len(ids) > _MANY:
+                consent.ask(f"Run {_priced(len(ids), settings)} of {found.name} again?", yes=yes)
+            count = again.retry(db, found, chosen, ids, change)
+            words.say(f"{found.name}: {_priced(count, settings)} to run again")
+            words.say(doers.of_purchases(settings, found))
+    _tell_left_out(settings, found, others)
+
+
+def _priced(count: int, settings: Settings) -> str:
+    jobs = "1 job" if count == 1 else f"{count:,} jobs"
+    if settings.price is None:
+        return f"{jobs} (set OVERNIGHT_PRICE to see the cost)"
+    return f"{jobs} (about {count * settings.price:,} at {settings.price} each)"
+
+
+def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, int]]) -> None:
+    from jobs import failures
+    from overnight import flags
+
+    for error_class, count in others:
+        typed = failures.command(shlex.quote(batch.name), error_class)
+        meaning = failures.advice(error_class).meaning
+        words.say(f"left out: {count:,} {error_class} ({meaning}): {typed} {flags.typed(settings)}".rstrip())

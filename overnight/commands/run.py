@@ -1,0 +1,31 @@
+"""`overnight run`: from a manifest, or a batch that was loaded, to images. Again: go on."""
+
+from typing import Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import manifests, options
+from overnight.exits import Exit
+
+
+@click.command()
+@click.argument("what", metavar="MANIFEST|BATCH")
+@manifests.manifest_options
+@options.yes
+@options.quiet
+@options.when_unconfirmed
+@options.with_settings
+def command(settings: Settings, what: str, *, yes: bool, quiet: bool, **given: Any) -> Exit:
+    """Load a manifest, buy its jobs, fetch the images. The same again goes on where it was.
+
+    \b
+    overnight run tonight.csv                  load, buy, fetch, until all is done
+    overnight run tonight.csv --api sandbox    the same without paying
+    overnight run tonight                      go on with a batch that is loaded
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from overnight import night
+    from overnight.signals import Signals
+
+    with Signals() as signals:
+        return night.Night(settings, signals, quiet=quiet, yes=yes).run(what, given)

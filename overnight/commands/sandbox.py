@@ -1,0 +1,67 @@
+"""`overnight sandbox`: a made-up API, as a program that one can start, abuse and kill."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs import errors
+from sandbox import faults
+from sandbox.options import Options
+
+
+def _faults(_context: click.Context, _option: click.Parameter, written: tuple[str, ...]) -> dict[str, float]:
+    try:
+        return dict(Options.parse_fault(text) for text in written)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+_EPILOG = "\b\nFaults:\n" + "\n".join(f"{name:18}{meaning}" for name, meaning in faults.MEANINGS.items())
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--host", default=Options.host, show_default=True, help="Address to listen on.")
+@click.option("--port", default=Options.port, show_default=True, help="0: any free one.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="sandbox-state",
+    show_default=True,
+    help="Folder of the ledger and the pictures; a restart goes on with it.",
+)
+@click.option("--latency", default=Options.latency, show_default=True, help="Median run time in seconds.")
+@click.option(
+    "--creates-per-minute", default=Options.creates_per_minute, show_default=True, help="0: no limit."
+)
+@click.option("--reads-per-minute", default=Options.reads_per_minute, show_default=True, help="0: no limit.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME=SHARE",
+    callback=_faults,
+    help="As exec_and_drop=0.05; may be repeated.",
+)
+@click.option("--seed", default=Options.seed, show_default=True, help="Of the faults: one seed, one plan.")
+@click.option(
+    "--lifetime",
+    default=Options.lifetime,
+    show_default=True,
+    help="Seconds until inputs and outputs are wiped.",
+)
+@click.option(
+    "--late", default=Options.late, show_default=True, help="Seconds until a late_exec is accepted."
+)
+@click.option("--output-size", default=Options.output_size, show_default=True, help="Longest side in pixels.")
+def command(**given: Any) -> None:
+    """Serve a made-up API to rehearse against; nothing is bought, any token will do."""
+    from sandbox import server
+
+    try:
+        server.serve(Options(**given))
+    except ValueError as error:
+        raise errors.Mistake(f"sandbox: {error}") from None
+    except OSError as error:
+        place = error.filename or f"{given['host']}:{given['port']}"
+        raise errors.Unavailable(f"sandbox: {place}: {error.strerror}") from None

@@ -1,0 +1,55 @@
+"""`overnight scheduler`: decide what is due and hand it to the workers. One is enough; more do no harm."""
+
+import click
+
+from jobs.settings import Settings
+from overnight import options
+from overnight.exits import Exit
+
+_PATIENCE = 1.5  # seconds that a tick may take to its end after SIGTERM
+
+
+@click.command()
+@options.probe
+@options.with_settings
+def command(settings: Settings, *, probe: bool) -> Exit:
+    """Pass over the job table, tick by tick, until SIGTERM."""
+    from jobs import logs
+    from overnight import services
+
+    services.require(settings, "scheduler")
+    if probe:
+        return services.probe(settings)
+    logs.to_stderr(secrets=settings.secrets)
+    _schedule(settings)
+    return Exit.NONE_FAILED
+
+
+def _schedule(settings: Settings) -> None:
+    import signal
+    import threading
+
+    from scheduler.timetable import Timetable
+    from worker import app
+
+    timetable = Timetable(app.configure(settings), configured=settings, lazy=True)
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        _leave_later()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    while not stop.is_set():
+        stop.wait(timetable.tick())
+
+
+def _leave_later() -> None:
+    """Do not wait for a tick that hangs on a dead server: what it handed out is due again after its lease."""
+    import os
+    import threading
+
+    timer = threading.Timer(_PATIENCE, os._exit, [Exit.NONE_FAILED])
+    timer.daemon = True
+    timer.start()

@@ -1,0 +1,67 @@
+"""`overnight show`: all about one job."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import options
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from jobs.dossier import Dossier
+    from jobs.limits import Limit
+
+
+@click.command()
+@click.argument("what")
+@options.as_json
+@options.with_settings
+def command(settings: Settings, what: str, as_json: bool) -> None:
+    """Show what a job waits for, its input, its attempts, its files, and what to type next.
+
+    WHAT is BATCH/KEY, a prediction's id, or the path of a picture. Times are UTC.
+
+    \b
+    overnight show cats/tom-0123456789
+    overnight show outputs/cats/tom-0123456789-0.png
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import dossier, limits, lookup, results
+    from overnight import data, flags, opened, portrait
+
+    typed = flags.typed(settings)
+    with opened.database(settings) as db, db.read() as tx:
+        found = dossier.read(tx, lookup.job(tx, what, settings.output))
+        progress = results.progress(tx, found.batch.id)
+    limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+    out = data.stream()
+    if as_json:
+        out.write(
+            json.dumps(_as_json(found, limit, settings.output, typed), indent=2, default=_moment) + "\n"
+        )
+    else:
+        out.write("\n".join(portrait.lines(found, limit, settings.output, typed)) + "\n")
+
+
+def _as_json(found: "Dossier", limit: "Limit", output: Path, typed: str) -> dict[str, Any]:
+    from jobs import waits
+    from overnight import portrait
+
+    return {
+        "batch": found.batch.name,
+        **asdict(found.job),
+        "since": waits.since(found),
+        "waits_for": waits.of(found, limit),
+        "history": [asdict(attempt) for attempt in found.attempts],
+        "files": [asdict(file) | {"file": file.path and str(output / file.path)} for file in found.files],
+        "next": portrait.next_commands(found, typed),
+    }
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value)}")

@@ -1,0 +1,155 @@
+"""`overnight status`: how far each batch is, or all about one: counts, failures, what limits it, where things are."""
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.settings import Settings
+from overnight import options
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from jobs.database import Database
+    from jobs.limits import Limit
+    from jobs.results import Harvest, Overview, Progress
+
+
+@click.command()
+@click.argument("name", metavar="[BATCH]", required=False)
+@click.option("-w", "--watch", is_flag=True, help="Show it until the batch is finished.")
+@options.as_json
+@options.with_settings
+def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool) -> int | None:
+    """Say how far every batch is, or all about one.
+
+    \b
+    overnight status            every batch, a line each
+    overnight status cats       one batch: failures, what it waits for, where its images are
+    overnight status cats -w    the same, as it goes on; Ctrl-C ends the look and nothing else
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs.database import Database
+    from migrations import schema
+
+    if watch and as_json:
+        raise click.UsageError("--watch and --json do not go together.")
+    with contextlib.closing(Database(settings.database_url)) as database:
+        schema.require(database)
+        if watch:
+            return _watch(database, settings, name)
+        if name is None:
+            _show_all(database, settings, as_json=as_json)
+        else:
+            _show(database, settings, name, as_json=as_json)
+    return None
+
+
+def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> None:
+    from jobs import places, results
+    from overnight import plain, summary, words
+
+    with database.read() as tx:
+        rows = results.overview(tx)
+    if as_json:
+        _print_json([plain.overview(row) for row in rows])
+    elif rows:
+        head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending")
+        click.echo("\n".join(summary.aligned([head, *map(_row, rows)])))
+    else:
+        words.say(f"{places.shown(settings.database_url)} holds no batch yet; type: overnight run MANIFEST")
+
+
+def _row(row: "Overview") -> tuple[str, ...]:
+    from jobs.states import State
+
+    counts = row.counts
+    under_way = counts.in_flight + counts.of(State.COLLECTING)
+    numbers = (
+        counts.total, counts.of(State.SUCCEEDED), counts.of(State.FAILED), under_way, counts.of(State.PENDING)
+    )  # fmt: skip
+    return (row.batch.name, "finished" if row.finished else row.batch.state, *map(str, numbers))
+
+
+def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
+    from jobs import limits, lookup, results
+    from overnight import flags, plain, words
+
+    with database.read() as tx:
+        batch = lookup.batch(tx, name)
+        progress = results.progress(tx, batch.id)
+        harvest = results.harvest(tx, batch.id)
+    typed = flags.typed(settings)
+    limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+    if as_json:
+        _print_json(plain.detail(progress, harvest, limit, settings, typed))
+    else:
+        click.echo(words.printable("\n".join(_detail(progress, harvest, limit, settings, typed))))
+
+
+def _detail(
+    progress: "Progress", harvest: "Harvest", limit: "Limit", settings: Settings, typed: str
+) -> list[str]:
+    from jobs import limits, places
+    from overnight import summary
+
+    batch = progress.batch
+    in_doubt = limits.look_ups(progress)
+    return [
+        *summary.headline(progress),
+        f"now      {limit}"
+        + (f"; {in_doubt}" if in_doubt and limit.kind is not limits.Kind.LOOK_UPS else ""),
+        *summary.failure_table(progress, typed),
+        *summary.harvested(progress, harvest, settings),
+        f"api      {batch.api}",
+        f"manifest {batch.manifest_path or 'stdin'}",
+        f"database {places.shown(settings.database_url)}",
+        *(
+            f"{summary.moment(event.at)}  {event.kind}: {event.detail}".rstrip(": ")
+            for event in progress.events
+        ),
+    ]
+
+
+def _watch(database: "Database", settings: Settings, name: str | None) -> int:
+    """Show one batch as it goes on, then its summary; return the exit code that says how it ended."""
+    import sys
+    import time
+
+    from jobs import limits, results
+    from overnight import display, flags, summary
+
+    batch_id = _watched(database, name)
+    typed = flags.typed(settings)
+    with display.choose(sys.stderr.isatty(), False, settings.creates_per_minute) as shown:
+        while True:
+            began = time.monotonic()
+            with database.read() as tx:
+                progress = results.progress(tx, batch_id)
+            limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+            shown.update(progress, limit, began)
+            if progress.finished:
+                break
+            time.sleep(display.rest(time.monotonic() - began))
+    with database.read() as tx:
+        harvest = results.harvest(tx, batch_id)
+    summary.tell(progress, harvest, settings, flags=typed)
+    return summary.exit_code(progress)
+
+
+def _watched(database: "Database", name: str | None) -> int:
+    """Return the batch to watch: the one that is named, or the only one that is not finished."""
+    from jobs import errors, lookup, results
+
+    with database.read() as tx:
+        if name is not None:
+            return lookup.batch(tx, name).id
+        unfinished = [row.batch for row in results.overview(tx) if not row.finished]
+    if len(unfinished) != 1:
+        listed = ", ".join(batch.name for batch in unfinished) or "none"
+        raise errors.Mistake(f"name the batch to watch; not finished: {listed}")
+    return unfinished[0].id
+
+
+def _print_json(data: object) -> None:
+    import json
+
+    click.echo(json.dumps(data, indent=2))

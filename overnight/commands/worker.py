@@ -1,0 +1,53 @@
+"""`overnight worker`: do the work of a distributed installation. Any number, on any number of hosts."""
+
+import click
+
+from jobs.settings import Settings
+from overnight import options
+from overnight.exits import Exit
+
+
+@click.command()
+@click.option(
+    "--concurrency", type=click.IntRange(1, 16), default=4, show_default=True, help="Child processes."
+)
+@options.probe
+@options.with_settings
+def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
+    """Submit, poll, fetch and look up what the scheduler hands out, until SIGTERM.
+
+    A second SIGTERM, or SIGQUIT, ends it at once; nothing is lost by it.
+    """
+    from jobs import logs
+    from overnight import services
+
+    services.require(settings, "worker")
+    if probe:
+        return services.probe(settings)
+    settings.require_token()
+    logs.to_stderr(secrets=settings.secrets)
+    return _work(settings, concurrency)
+
+
+def _work(settings: Settings, concurrency: int) -> Exit:
+    import os
+    import socket
+
+    from overnight import services
+    from worker import app, leaving
+
+    app.prepare(settings)
+    services.pass_on(settings)
+    worker = app.configure(settings).Worker(
+        hostname=f"{os.getpid()}@{socket.gethostname()}",  # two on one host must differ
+        concurrency=concurrency,
+        pool="prefork",
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+    if not worker.exitcode:
+        return Exit.NONE_FAILED
+    return Exit.INTERRUPTED if leaving.asked() else Exit.BUG

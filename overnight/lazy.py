@@ -1,0 +1,63 @@
+"""A click group whose commands are imported when they are called: help and completion stay fast."""
+
+import importlib
+import os
+import select
+import sys
+from collections.abc import Mapping
+
+import click
+
+from jobs import errors
+
+
+class LazyGroup(click.Group):
+    """Find each command as `command` in `overnight.commands.NAME`; what it is for stands in the table."""
+
+    def __init__(self, *, sections: Mapping[str, Mapping[str, str]], **more: object) -> None:
+        super().__init__(**more)  # type: ignore[arg-type]  # click's own keywords, passed on untouched
+        self.sections = sections
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's own signature
+        return [name for section in self.sections.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"overnight.commands.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in self.list_commands(ctx):
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=self.list_commands(ctx), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click itself would end a broken pipe with 1, our "some failed"."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            if not _reader_left():
+                raise errors.Unavailable("a connection broke off; run the same again") from error
+            return 0
+        return result
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.list_commands(ctx)))
+        for title, section in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, line in section.items()])
+
+
+def _reader_left() -> bool:
+    """Whether it is our stdout that nobody reads any more, as after `| head`; if so, close it for good."""
+    watch = select.poll()
+    watch.register(sys.stdout, 0)  # nothing asked for: only an end or an error is reported
+    if not watch.poll(0):
+        return False
+    # Python flushes once more at exit, and would complain there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

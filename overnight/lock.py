@@ -1,0 +1,53 @@
+"""Who works on a SQLite database: one process at a time, known by a lock that dies with it."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobs import errors
+
+_LONGEST = 300  # bytes of what the holder has written down
+
+
+class Lock:
+    """An OS lock beside the database: whoever gets it knows that no other lives."""
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".lock")
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise errors.Unavailable(f"{path} cannot be made: {error.strerror}") from error
+        self.held = False
+
+    def take(self, batch: str) -> bool:
+        """Try to take the lock; write down who has it, and for which batch."""
+        if self.held:
+            return True
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        self.held = True
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()} {batch}".encode()[:_LONGEST], 0)
+        return True
+
+    def holder(self) -> tuple[str, str]:
+        """Return the process id and the batch of whoever has it, as far as they can be read."""
+        text = os.pread(self._descriptor, _LONGEST, 0).decode(errors="replace")
+        process, _, batch = text.partition(" ")
+        return process or "unknown", batch
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,160 @@
+"""From a manifest on the command line to a batch: the options and the steps that check, load and run share."""
+
+import csv
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs import errors
+from jobs.settings import Settings
+from overnight import options, reading
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
+    from jobs.batches import Batch
+    from jobs.database import Database
+    from jobs.difference import Difference, Target
+    from jobs.loading import Loaded
+    from jobs.manifest.validated import Validated
+
+
+def _listed(_context: click.Context, _option: click.Parameter, written: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the headers in `A,B`; one that holds a comma is quoted, as in the file itself."""
+    return tuple(header.strip() for row in csv.reader(written) for header in row if header.strip())
+
+
+def _once(
+    _context: click.Context, _option: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise click.BadParameter(f"{next(n for n in names if names.count(n) > 1)} is given twice")
+    return given
+
+
+_OPTIONS = (
+    click.option(
+        "--batch", metavar="NAME", help="Name of the batch; {date} is today.  [default: the file's]"
+    ),
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        type=options.Pair(),
+        metavar="INPUT=HEADER",
+        callback=_once,
+        help="Read an input of the model from the column with this header.",
+    ),
+    click.option(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="A,B|*",
+        callback=_listed,
+        help="Carry these columns through to the results; * for all that are nothing else.",
+    ),
+    click.option(
+        "--default",
+        "defaults",
+        multiple=True,
+        type=options.Pair(),
+        callback=_once,
+        help="Value for the rows that give none.",
+    ),
+    click.option(
+        "--images",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Where the pictures are.  [default: the manifest's folder]",
+    ),
+    click.option(
+        "--limit",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Only the first N rows; without it, the next time adds the rest.",
+    ),
+    click.option(
+        "--keep-going", is_flag=True, help="A bad row becomes a failed job instead of stopping everything."
+    ),
+    click.option("--update", is_flag=True, help="Change jobs whose rows were edited, unless bought already."),
+)
+
+
+def manifest_options(command: options.Decorated) -> options.Decorated:
+    """Add the options that say how a manifest is read; `reading.Asked` takes them as they come."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+
+
+def open_database(settings: Settings) -> "Database":
+    """Open the database, made if there is none; one that is older or newer than this program is refused."""
+    from jobs.database import Database
+    from migrations import schema
+
+    opened = Database(settings.database_url)
+    if _is_there(opened):
+        schema.require(opened)
+    else:
+        schema.upgrade(opened)
+    return opened
+
+
+@contextmanager
+def found_database(settings: Settings) -> Iterator["Database | None"]:
+    """Open the database if it is there; nothing is created."""
+    from jobs.database import Database
+    from migrations import schema
+
+    opened = Database(settings.database_url)
+    try:
+        if _is_there(opened):
+            schema.require(opened)
+            yield opened
+        else:
+            yield None
+    finally:
+        opened.close()
+
+
+def _is_there(db: "Database") -> bool:
+    from migrations import schema
+
+    # The file is looked for first: SQLite would make an empty one of any path that is asked.
+    return (db.path is None or db.path.exists()) and schema.current(db) is not None
+
+
+def named(db: "Database", name: str, settings: Settings) -> "Batch":
+    """Return a batch that is loaded, for the API of the settings."""
+    from jobs import lookup
+
+    with db.read() as tx:
+        batch = lookup.batch(tx, name)
+    if batch.api != settings.api.identity:
+        raise errors.Mistake(
+            f"batch {batch.name} buys from {batch.api}, and stays with it; add --api {batch.api}, "
+            f"or load its manifest for {settings.api.identity} under another name with --batch NAME"
+        )
+    return batch
+
+
+Agree = Callable[["Database | None", "Validated", "Target", "Difference"], None]
+
+
+def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree) -> "Loaded":
+    """Load a manifest, unless ``agree`` raises when it is told what will change.
+
+    A database is made only now: a faulty manifest, or a person who thinks better of it, leaves nothing behind.
+    """
+    from jobs import difference, loading
+
+    with ExitStack() as stack:
+        db = stack.enter_context(found_database(settings))
+        read, target = stack.enter_context(reading.reading(settings, db, manifest, asked))
+        found = difference.compare(db, read, target)
+        agree(db, read, target, found)
+        if db is None:
+            db = stack.enter_context(closing(open_database(settings)))
+        return loading.load(db, read, target, found)

@@ -1,0 +1,50 @@
+"""A file that is there whole or not at all: a temporary name, fsync, rename."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from jobs import errors
+
+
+@contextmanager
+def written(path: Path, *, replace: bool) -> Iterator[TextIO]:
+    """Open a text file to be written; it gets its name at the end of the block, and an error leaves no trace.
+
+    An existing file is refused unless ``replace``: a manifest that somebody has edited is an afternoon's work.
+    """
+    target = Path(os.path.realpath(path))
+    _refuse(path, target, replace=replace)
+    unfinished = target.with_name(f".overnight-{secrets.token_hex(8)}.part")
+    try:
+        with unfinished.open("x", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(target)
+        _sync(target.parent)
+    except OSError as error:
+        raise errors.Unavailable(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _refuse(path: Path, target: Path, *, replace: bool) -> None:
+    if not target.parent.is_dir():
+        raise errors.Mistake(f"{path}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise errors.Mistake(f"{path} is no regular file; leave -o away and redirect the output")
+    if target.exists() and not replace:
+        raise errors.Mistake(f"{path} is there already; add --force to replace it, or name another file")
+
+
+def _sync(folder: Path) -> None:
+    """Make the new name outlast a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,81 @@
+"""What a distributed installation needs before a worker or a scheduler starts, each missing thing in one line."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from jobs import database, errors
+from jobs.settings import Settings
+from overnight.exits import Exit
+
+_PATIENCE = 4.0  # seconds in which the broker must answer
+
+
+def require(settings: Settings, who: str) -> None:
+    """Check broker, database, schema and output folder at the start, when somebody is looking."""
+    from migrations import schema
+
+    if not settings.broker_url:
+        raise errors.Mistake(
+            f"a {who} needs a broker: set OVERNIGHT_BROKER_URL=redis://… and OVERNIGHT_DATABASE_URL=postgresql://… "
+            "(without them `overnight run` does all the work itself)"
+        )
+    reach_broker(settings)
+    db = database.Database(settings.database_url)
+    schema.require(db)
+    db.close()
+    if who == "worker":
+        require_folder(settings.output)
+
+
+def reach_broker(settings: Settings) -> None:
+    """Say in one line that the broker is away; Celery alone would try for ever."""
+    import kombu
+    from kombu import exceptions
+
+    from jobs import places
+
+    url = settings.broker_url or ""
+    waits = {"socket_connect_timeout": _PATIENCE, "socket_timeout": _PATIENCE}
+    try:
+        with kombu.Connection(url, transport_options=waits) as connection:
+            connection.ensure_connection(max_retries=0)
+    except (exceptions.KombuError, OSError, ValueError) as error:
+        raise errors.Unavailable(
+            f"broker {places.shown(url)}: {error}; start it, or mend OVERNIGHT_BROKER_URL"
+        ) from error
+
+
+def require_folder(output: Path) -> None:
+    """Images must have a place before anything is bought. Tried, since rights alone say nothing of a read-only disk."""
+    if not output.is_dir():
+        raise errors.Unavailable(f"output folder {output} does not exist; make it, or set OVERNIGHT_OUTPUT")
+    try:
+        tempfile.TemporaryFile(dir=output).close()
+    except OSError as error:
+        raise errors.Unavailable(
+            f"output folder {output} cannot be written to: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
+        ) from error
+
+
+def probe(settings: Settings) -> Exit:
+    """Say whether the work of every open batch goes on: by its rows, since a process may be there and idle."""
+    from jobs import limits, results
+
+    db = database.Database(settings.database_url)
+    try:
+        with db.read() as tx:
+            unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
+            for batch_id in unfinished:
+                if still := limits.deserted(results.progress(tx, batch_id), settings):
+                    raise errors.Unavailable(str(still))
+    finally:
+        db.close()
+    return Exit.NONE_FAILED
+
+
+def pass_on(settings: Settings) -> None:
+    """Let child processes that are spawned rather than forked read the same settings."""
+    os.environ["OVERNIGHT_DATABASE_URL"] = settings.database_url
+    os.environ["OVERNIGHT_OUTPUT"] = str(settings.output)
+    os.environ["OVERNIGHT_API_URL"] = settings.api_url

@@ -1,0 +1,75 @@
+"""What a run needs of the world before it buys: a place for the images, and an API or a broker that answers.
+
+Each missing thing is one line, while somebody is looking. What a worker or a scheduler needs is in `services`.
+"""
+
+import shutil
+
+from jobs import errors, results
+from jobs.database import Database
+from jobs.settings import Settings
+from overnight import services
+
+
+class Surroundings:
+    """Looks once; a run that has something to load and something to go on with asks twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found = False
+
+    def require_token(self) -> None:
+        """Raise a missing token; where workers buy, they have one."""
+        if not self._settings.broker_url:
+            self._settings.require_token()
+
+    def require(self, db: Database | None) -> None:
+        """Raise what is missing; ``db`` is None as long as there is none."""
+        if self._found:
+            return
+        if self._settings.broker_url:
+            services.reach_broker(self._settings)
+        else:
+            self._require_all_of_it(db)
+        self._found = True
+
+    def _require_all_of_it(self, db: Database | None) -> None:
+        """Without workers, this process is the one that stores and buys."""
+        if self._settings.database_path is None:
+            raise errors.Mistake(
+                "a database on a server needs workers: set OVERNIGHT_BROKER_URL=redis://…, "
+                "or keep all in one process with --database sqlite:///overnight.db"
+            )
+        self._settings.require_token()
+        self._require_output(db)
+        if not self._settings.api.is_sandbox:  # that one is started when the work begins
+            from worker import greeting
+
+            greeting.greet(self._settings)
+
+    def _require_output(self, db: Database | None) -> None:
+        output = self._settings.output
+        if not output.exists():
+            if db is not None and _has_images(db):
+                raise errors.Unavailable(
+                    f"output folder {output} is not there, and images were stored in it before; "
+                    "mount its disk, or make the folder"
+                )
+            _make(self._settings)
+        services.require_folder(output)
+        if not shutil.disk_usage(output).free:
+            raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
+
+
+def _has_images(db: Database) -> bool:
+    with db.read() as tx:
+        return results.any_image(tx)
+
+
+def _make(settings: Settings) -> None:
+    try:
+        settings.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.Unavailable(
+            f"output folder {settings.output} cannot be made: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
+        ) from error

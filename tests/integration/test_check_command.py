@@ -1,0 +1,122 @@
+"""`overnight check` as a person types it: the plan, or every mistake, and nothing written."""
+
+import json
+
+from tests.integration.loads import listing, overnight, table
+from tests.manifests import WEB, write
+
+
+def plan_of(done):
+    """Return the plan's lines by their names."""
+    assert done.returncode == 0, done.stderr
+    return {line[:10].strip(): line[10:] for line in done.stdout.splitlines()}
+
+
+def test_the_plan_is_printed_and_nothing_is_written(tmp_path):
+    write(tmp_path, table("a", "b"))
+    before = listing(tmp_path)
+    done = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_API_TOKEN="t", OVERNIGHT_PRICE="0.5")
+    plan = plan_of(done)
+    assert done.stderr == ""
+    assert plan["batch"] == "cats: 2 new"
+    assert plan["api"] == "quickrouter https://api.quickrouter.ai/replicate/v1 (the default)"
+    assert plan["database"] == f"{tmp_path / 'overnight.db'}, to be made"
+    assert plan["output"] == str(tmp_path / "outputs")
+    assert plan["jobs"] == "2 to buy, 2 images"
+    assert plan["pictures"] == "2 by URL"
+    assert plan["time"].startswith("about 7s at 600 purchases a minute")
+    assert plan["disk"].startswith("about 3.0 MB at 1.5 MB an image; ")
+    assert plan["cost"] == "about 1.0 at 0.5 a job"
+    assert plan["in doubt"].startswith("an answer lost at an API without a list: bought once more")
+    assert "warning" not in plan
+    assert listing(tmp_path) == before
+
+
+def test_a_missing_token_is_told_and_is_no_mistake(tmp_path):
+    write(tmp_path, table("a"))
+    assert plan_of(overnight(tmp_path, "check", "cats.csv"))["warning"].startswith(
+        "no token for api.quickrouter"
+    )
+    assert "warning" not in plan_of(overnight(tmp_path, "check", "cats.csv", "--api", "sandbox"))
+
+
+def test_the_plan_says_why_it_is_this_api(tmp_path):
+    write(tmp_path, table("a"))
+    replicate = "replicate https://api.replicate.com/v1"
+    by_option = overnight(tmp_path, "check", "cats.csv", "--api", "replicate")
+    by_setting = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_API_URL="replicate")
+    assert plan_of(by_option)["api"] == f"{replicate} (--api)"
+    assert plan_of(by_setting)["api"] == f"{replicate} (OVERNIGHT_API_URL)"
+
+
+def test_what_is_done_about_lost_answers_can_be_chosen(tmp_path):
+    write(tmp_path, table("a"))
+    done = overnight(tmp_path, "check", "cats.csv", "--when-unconfirmed", "hold")
+    assert plan_of(done)["in doubt"].endswith("failed, class unconfirmed, for a person to decide")
+
+
+def test_every_mistake_ends_with_2_on_the_error_stream(tmp_path):
+    write(tmp_path, f"image,prompt,num_outputs\n{WEB},a,9\n{WEB},b,9\nnone.png,,1\n")
+    before = listing(tmp_path)
+    done = overnight(tmp_path, "check", "cats.csv")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0] == (
+        "overnight: cats.csv:2: num_outputs: 9 is more than 8 (lines 2-3, 2 times)"
+    )
+    assert len(done.stderr.splitlines()) == 3
+    assert listing(tmp_path) == before
+
+
+def test_json_lists_every_kind_of_mistake_with_its_lines(tmp_path):
+    columns = [f"unknown_{n}" for n in range(30)]
+    write(tmp_path, f"image,prompt,{','.join(columns)}\n{WEB},a{',' * 30}\n")
+    done = overnight(tmp_path, "check", "cats.csv", "--json")
+    data = json.loads(done.stdout)
+    assert done.returncode == 2
+    assert data["plan"] is None
+    assert [kind["column"] for kind in data["mistakes"]] == columns
+    assert {(kind["file"], kind["line"], kind["count"]) for kind in data["mistakes"]} == {("cats.csv", 1, 1)}
+    assert "10 more kinds" in done.stderr
+
+
+def test_json_has_the_plan(tmp_path):
+    write(tmp_path, table("a", "b"))
+    data = json.loads(overnight(tmp_path, "check", "cats.csv", "--json", "--limit", "1").stdout)
+    assert data["mistakes"] == []
+    assert (data["plan"]["jobs"], data["plan"]["images"], data["plan"]["cost"]) == (1, 1, None)
+
+
+def test_a_manifest_that_is_loaded_is_compared_and_nothing_changes(tmp_path):
+    write(tmp_path, table("a", "b"))
+    overnight(tmp_path, "load", "cats.csv", "--default", "num_outputs=2")
+    write(tmp_path, table("b", "c"))
+    before = listing(tmp_path)
+    plan = plan_of(overnight(tmp_path, "check", "cats.csv"))
+    assert plan["batch"] == "cats: 1 new, 1 there, 1 no longer listed"
+    assert plan["jobs"] == "2 to buy, 4 images"
+    assert plan["database"] == str(tmp_path / "overnight.db")
+    assert listing(tmp_path) == before
+
+
+def test_what_a_run_would_refuse_is_refused(tmp_path):
+    write(tmp_path, table("a"))
+    overnight(tmp_path, "load", "cats.csv")
+    write(tmp_path, table("a", prompt="edited"))
+    done = overnight(tmp_path, "check", "cats.csv")
+    assert done.returncode == 2
+    assert "--update" in done.stderr
+    assert plan_of(overnight(tmp_path, "check", "cats.csv", "--update"))["batch"] == "cats: 0 new, 1 changed"
+
+
+def test_bad_rows_are_counted_apart_when_they_may_fail(tmp_path):
+    write(tmp_path, f"image,prompt,seed\n{WEB},a,no\n{WEB},b,1\n")
+    plan = plan_of(overnight(tmp_path, "check", "cats.csv", "--keep-going", "--api", "sandbox"))
+    assert plan["jobs"] == "1 to buy, 1 images; 1 with a mistake: failed from the start"
+    assert plan["warning"] == "cats.csv:2: seed: no is not a whole number"
+
+
+def test_an_empty_database_on_a_server_stays_empty(tmp_path, empty_postgres_url):
+    write(tmp_path, table("a"))
+    done = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_DATABASE_URL=empty_postgres_url)
+    assert plan_of(done)["batch"] == "cats: 1 new"
+    assert overnight(tmp_path, "db", "check", OVERNIGHT_DATABASE_URL=empty_postgres_url).returncode == 69

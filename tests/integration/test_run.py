@@ -1,0 +1,388 @@
+"""`overnight run`: new, again, added to, edited, finished, cancelled, paused; interrupted, killed, and run twice."""
+
+import signal
+
+import pytest
+
+from tests.integration import evening, rehearsal
+from tests.integration.evening import Evening, ended, interrupt, one_line
+
+SLOW = {"creates_per_minute": 120}  # two purchases a second: nothing is over before a test has looked
+
+
+@pytest.fixture
+def night(tmp_path, start_sandbox):
+    """Three jobs, and a sandbox that answers at once."""
+    return Evening(tmp_path, start_sandbox())
+
+
+@pytest.fixture
+def long_night(tmp_path, start_sandbox):
+    """More jobs than any test waits for, at two a second."""
+    return Evening(tmp_path, start_sandbox(), jobs=500, **SLOW)
+
+
+def add_row(night, prompt="a lake in spring", key="added"):
+    with night.manifest.open("a") as manifest:
+        manifest.write(f"https://example.com/sketch.png,{prompt},{key}\n")
+
+
+# What becomes of a manifest
+
+
+def test_a_night_begins_with_its_plan_and_ends_with_the_images(night):
+    process = night.run_again()
+    assert process.returncode == 0, process.stderr
+    assert "jobs      3 to buy, 3 images" in process.stderr
+    assert process.stdout.startswith("night: 3 jobs: 3 succeeded\n")
+    assert night.check().clean
+
+
+def test_quiet_means_no_word_at_all(night):
+    process = night.type("run", "night.csv", "-q")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+
+
+def test_a_manifest_with_a_mistake_leaves_nothing_behind(night):
+    night.manifest.write_text("image,prompt,steps\nhttps://example.com/a.png,a lake,20\n")
+    process = night.run_again()
+    assert process.returncode == 2
+    assert "did you mean num_inference_steps?" in process.stderr
+    assert [path.name for path in night.folder.iterdir() if path.is_file()] == ["night.csv"]
+    assert night.bought() == 0
+
+
+@pytest.mark.parametrize("name", ["nigth.csv", "night"])
+def test_a_name_that_is_neither_file_nor_batch_makes_no_database(night, name):
+    process = night.type("run", name)
+    assert process.returncode == 2
+    assert one_line(process.stderr, f'"{name}" is no file here', "there is no database at")
+    assert not night.has_database
+
+
+def test_a_mistyped_batch_names_the_one_that_is_near(night):
+    night.type("load", "night.csv")
+    process = night.type("run", "nigth")
+    assert process.returncode == 2
+    assert one_line(process.stderr, '"nigth" is no file here', "did you mean night?")
+
+
+def test_what_only_a_manifest_can_take_is_refused_for_a_batch(night):
+    night.type("load", "night.csv")
+    process = night.type("run", "night", "--limit", "1")
+    assert process.returncode == 2
+    assert "--limit goes with a manifest" in process.stderr
+    assert night.bought() == 0
+
+
+def test_a_folder_beside_us_may_be_called_as_the_batch_is(night):
+    night.type("load", "night.csv")
+    (night.folder / "night").mkdir()
+    assert night.type("run", "night").returncode == 0
+    assert night.bought() == 3
+
+
+def test_rows_that_were_added_are_bought_and_no_other(night):
+    night.run_again()
+    add_row(night)
+    process = night.run_again()
+    assert process.returncode == 0
+    assert "night: 1 new, 3 there" in process.stderr
+    assert night.bought() == 4
+    assert night.check().clean
+
+
+def test_a_row_that_was_edited_stops_the_run(night):
+    night.run_again()
+    night.manifest.write_text(night.manifest.read_text().replace("winter 1", "autumn"))
+    process = night.run_again()
+    assert process.returncode == 2
+    assert "--update" in process.stderr
+    assert night.bought() == 3
+
+
+# What is finished, cancelled or paused
+
+
+def test_a_finished_batch_is_summed_up_without_api_and_token(night):
+    first = night.run_again()
+    night.sandbox.stop()
+    again = night.run_again(OVERNIGHT_API_TOKEN=None)
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert again.stderr == "night: 0 new, 3 there\n"
+
+
+def test_failed_jobs_stay_failed_and_the_summary_names_a_command_that_works(night):
+    night.sandbox.faults(nsfw=1)
+    assert night.run_again().returncode == 1
+    night.sandbox.heal()
+    again = night.run_again()
+    assert (again.returncode, night.bought()) == (1, 3)
+    typed = again.stdout[again.stdout.index("overnight retry") :].splitlines()[0]
+    assert typed == "overnight retry night --class nsfw --new-seed"
+    assert night.type(*typed.split()[1:]).returncode == 0
+    assert night.run_again().returncode == 0
+    assert night.states() == {"succeeded": 3}
+
+
+def test_a_cancelled_batch_is_refused(night):
+    night.type("load", "night.csv")
+    night.type("cancel", "night")
+    for what in ("night", "night.csv"):
+        process = night.type("run", what)
+        assert process.returncode == 2
+        assert one_line(process.stderr, "batch night is cancelled", "--batch NAME")
+    assert night.bought() == 0
+
+
+def test_what_a_cancelled_batch_has_in_flight_is_seen_to_before_it_is_refused(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(latency=5))
+    killed_in_flight(night)
+    night.type("cancel", "night")
+    process = night.type("run", "night")
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith("overnight: batch night is cancelled")
+    assert set(night.states()) <= {"cancelled", "succeeded"}
+    assert night.bought() == 3
+
+
+def test_a_batch_that_a_person_paused_waits_for_its_resume(night):
+    night.type("load", "night.csv")
+    night.type("pause", "night")
+    process = night.run_again()
+    assert process.returncode == 75
+    assert process.stderr.splitlines()[-1] == (
+        "overnight: batch night was paused by hand; type: overnight resume night"
+    )
+    night.type("resume", "night")
+    assert night.run_again().returncode == 0
+
+
+def test_what_a_paused_batch_has_in_flight_is_fetched_and_nothing_bought(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(latency=1), jobs=500, **SLOW)
+    killed_in_flight(night)
+    night.type("pause", "night")
+    bought = night.bought()
+    process = night.type("run", "night")
+    assert process.returncode == 75
+    assert "paused, person: by hand; to go on, type: overnight resume night" in process.stdout
+    assert night.bought() == bought
+    assert set(night.states()) == {"pending", "succeeded"}
+
+
+def killed_in_flight(night):
+    """Let a run buy three jobs or more, and end it as a power cut would."""
+    with night.running() as child:
+        night.until_bought(3)
+        child.kill()
+
+
+# Signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_asked_once_it_buys_no_more_and_fetches_what_it_bought(long_night, number):
+    with long_night.running() as child:
+        long_night.until_bought(3)
+        interrupt(child, number)
+        code, out, words = ended(child)
+    assert code == 130, words
+    assert "stopping: nothing more is bought" in words
+    assert "not finished; to go on, type: overnight run night" in out
+    assert set(long_night.states()) == {"pending", "succeeded"}
+    assert long_night.states()["succeeded"] == long_night.bought() < 500
+
+
+def test_after_an_interruption_the_same_command_goes_on(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(), jobs=30, creates_per_minute=300)
+    with night.running() as child:
+        night.until_bought(3)
+        interrupt(child)
+        assert ended(child)[0] == 130
+    assert night.run_again().returncode == 0
+    assert night.check().clean
+    assert night.bought() == 30
+
+
+def test_asked_twice_it_leaves_at_once_and_loses_nothing(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(latency=60), jobs=3)
+    with night.running() as child:
+        night.until_bought(3)
+        interrupt(child)
+        rehearsal.eventually(lambda: "stopping" in child.stderr.readline())
+        interrupt(child)
+        assert ended(child, 20)[0] == 130
+    assert night.bought() == sum(night.states().values()) == 3
+
+
+def test_interrupted_before_anything_is_bought_it_just_ends(long_night):
+    rows = "".join(f"https://example.com/a.png,a lake {n},m{n}\n" for n in range(100_000))
+    with long_night.manifest.open("a") as manifest:
+        manifest.write(rows)
+    with long_night.running("run", "night.csv", "--yes") as child:
+        rehearsal.eventually((long_night.folder / "night.db").exists)
+        interrupt(child, signal.SIGTERM)
+        code, _, words = ended(child)
+    assert (code, words.splitlines()[-1]) == (130, "overnight: interrupted")
+
+
+@pytest.mark.parametrize("login", [True, False], ids=["and says so", "without a word"])
+def test_a_terminal_that_hangs_up_does_not_end_the_night(tmp_path, start_sandbox, login):
+    night = Evening(tmp_path, start_sandbox(), jobs=20, creates_per_minute=300)
+    with night.in_a_terminal("run", "night.csv", login=login) as (child, terminal):
+        terminal.shows("20 to buy")
+        night.until_bought(1)
+        terminal.close()
+        assert child.wait(timeout=90) == 0
+    assert night.states() == {"succeeded": 20}
+
+
+def test_words_that_go_to_a_file_go_on_after_a_hangup(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(), jobs=20, creates_per_minute=300)
+    with night.running() as child:
+        night.until_bought(1)
+        child.send_signal(signal.SIGHUP)
+        code, out, words = ended(child)
+    assert code == 0
+    assert "20 of 20 ended" in words.splitlines()[-1]
+    assert out.startswith("night: 20 jobs: 20 succeeded")
+
+
+def test_a_bar_is_drawn_in_a_terminal(night):
+    with night.in_a_terminal("run", "night.csv") as (child, terminal):
+        shown = terminal.shows("night: 3 jobs: 3 succeeded")
+        assert child.wait(timeout=60) == 0
+    assert "now: finished" in shown
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", None)])
+def test_more_than_a_thousand_new_jobs_are_asked_for_in_a_terminal(tmp_path, start_sandbox, answer, code):
+    night = Evening(tmp_path, start_sandbox(), jobs=1001, **SLOW)
+    with night.in_a_terminal("run", "night.csv") as (child, terminal):
+        terminal.shows("Buy 1,001 predictions? [y/N]")
+        assert not night.has_database
+        terminal.types(f"{answer}\n")
+        if code is None:
+            night.until_bought(1)
+        else:
+            assert child.wait(timeout=60) == code
+    assert night.has_database is (code is None)
+
+
+# Killed, and run twice
+
+
+def test_killed_and_run_again_it_goes_on_and_pays_nothing_twice(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(latency=0.3), jobs=30, creates_per_minute=600)
+    killed_in_flight(night)
+    process = night.run_again()
+    assert process.returncode == 0, process.stderr
+    assert night.check().clean
+    assert night.bought() == 30
+
+
+def test_a_second_run_of_the_batch_watches_and_ends_with_it(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(), jobs=30, creates_per_minute=300)
+    with night.running() as first:
+        night.until_bought(1)
+        second = night.type("run", "night")
+        assert ended(first)[0] == 0
+    assert second.returncode == 0
+    assert f"another overnight, process {first.pid}, works on" in second.stderr
+    assert second.stdout.startswith("night: 30 jobs: 30 succeeded")
+    assert night.check().clean
+
+
+def test_a_second_run_takes_over_when_the_first_is_killed(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(), jobs=60, creates_per_minute=600)
+    with night.running() as first:
+        night.until_bought(1)
+        with night.running() as second:
+            rehearsal.eventually(lambda: "watching" in second.stderr.readline())
+            first.kill()
+            code, out, words = ended(second)
+    assert code == 0, words
+    assert "it has ended: going on here" in words
+    assert out.startswith("night: 60 jobs: 60 succeeded")
+    assert night.check().clean
+
+
+def test_leaving_a_watch_leaves_the_work_to_the_other(long_night):
+    with long_night.running() as first:
+        long_night.until_bought(1)
+        with long_night.running() as second:
+            rehearsal.eventually(lambda: "watching" in second.stderr.readline())
+            interrupt(second)
+            code, _, words = ended(second)
+        assert code == 130
+        assert f"no longer watching; process {first.pid} goes on" in words
+        assert first.poll() is None
+
+
+def test_a_run_of_another_batch_waits_for_its_turn(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(), jobs=40, creates_per_minute=300)
+    (tmp_path / "later.csv").write_text("image,prompt\nhttps://example.com/sketch.png,a lake at night\n")
+    with night.running() as first:
+        night.until_bought(1)
+        with night.running("run", "later.csv") as second:
+            code, _, words = ended(second)
+        assert first.wait(timeout=60) == 0
+    assert code == 0, words
+    assert f"its turn comes after batch night, on which process {first.pid} works" in words
+    assert night.states() == {"succeeded": 41}
+
+
+# The sandbox that comes and goes with the run
+
+
+@pytest.fixture
+def rehearsed(tmp_path):
+    """A night whose sandbox is the run's own child."""
+    night = Evening(tmp_path, jobs=6)
+    night.environment |= {
+        "OVERNIGHT_DATABASE_URL": f"sqlite:///{tmp_path}/overnight-sandbox.db",
+        "OVERNIGHT_API_TOKEN": "",
+    }
+    return night
+
+
+REHEARSE = ("run", "night.csv", "--api", "sandbox")
+
+
+def test_a_sandbox_of_its_own_is_gone_when_the_run_is_over(rehearsed):
+    process = rehearsed.type(*REHEARSE)
+    assert process.returncode == 0, process.stderr
+    assert rehearsed.states() == {"succeeded": 6}
+    assert not sandboxes(rehearsed)
+
+
+def test_its_own_sandbox_outlives_a_ctrl_c_until_all_is_fetched(rehearsed):
+    with rehearsed.running(*REHEARSE) as child:
+        until_accepted(rehearsed)
+        interrupt(child)
+        code, _, words = ended(child)
+    assert code == 130, words
+    assert set(rehearsed.states()) <= {"pending", "succeeded"}
+    assert rehearsed.states()["succeeded"] >= 1
+
+
+def test_killed_the_run_takes_its_own_sandbox_along_and_the_next_one_starts_another(rehearsed):
+    with rehearsed.running(*REHEARSE) as child:
+        until_accepted(rehearsed)
+        child.kill()
+        process = rehearsed.type(*REHEARSE)
+    assert process.returncode == 0, process.stderr
+    ledger = (rehearsed.folder / "sandbox-state" / "ledger.jsonl").read_text().splitlines()
+    assert len(ledger) == 6
+    rehearsal.eventually(lambda: not sandboxes(rehearsed))
+
+
+def until_accepted(night):
+    ledger = night.folder / "sandbox-state" / "ledger.jsonl"
+    rehearsal.eventually(lambda: ledger.exists() and ledger.read_text().count("\n") >= 1, 60)
+
+
+def sandboxes(night):
+    """Return the processes that serve this folder's sandbox."""
+    state = f"--state={night.folder / 'sandbox-state'}".encode()
+    return [path for path in evening.processes() if state in path]

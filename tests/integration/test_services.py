@@ -1,0 +1,355 @@
+"""`overnight worker`, `overnight scheduler` and a distributed `run`: how they start, refuse to start, and end."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from jobs import tables
+from jobs.database import Database
+from jobs.lanes import Lane
+from jobs.states import State
+from tests.integration import rehearsal
+from worker import app
+
+BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
+PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}
+NOBODY = "redis://127.0.0.1:1/0"  # nothing listens at port 1
+IMAGE = "https://example.com/sketch.png"
+
+
+class Place:
+    """A folder with the settings of an installation, where commands are typed and left running."""
+
+    def __init__(self, folder, **settings):
+        self.folder = folder
+        self.words = folder / "words.txt"
+        self.output = folder / "outputs"
+        self.output.mkdir()
+        self.settings = {
+            "OVERNIGHT_OUTPUT": str(self.output),
+            "OVERNIGHT_API_TOKEN": rehearsal.Sandbox.token,
+            "OVERNIGHT_API_URL": "http://127.0.0.1:1/v1",
+            "OVERNIGHT_TIME_SCALE": "0.05",
+        } | settings
+        self.started = []
+
+    def overnight(self, *typed, **settings):
+        """Run a command to its end; a setting that is None is unset."""
+        return subprocess.run(
+            [sys.executable, "-m", "overnight", *typed],
+            cwd=self.folder,
+            env=self.environment(settings),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, *command, **settings):
+        """Start a program in a process group of its own; what it says goes to a file."""
+        with self.words.open("ab") as words:
+            self.started.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", *command],
+                    cwd=self.folder,
+                    env=self.environment(settings),
+                    stdin=subprocess.DEVNULL,
+                    stdout=words,
+                    stderr=words,
+                    start_new_session=True,
+                )
+            )
+        return self.started[-1]
+
+    def environment(self, settings):
+        chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
+        return BARE | PATHS | {name: text for name, text in chosen.items() if text is not None}
+
+    def manifest(self, jobs):
+        path = self.folder / "night.csv"
+        rows = "".join(f"{IMAGE},a lake {n},k{n}\n" for n in range(jobs))
+        path.write_text(f"image,prompt,key\n{rows}")
+        return str(path)
+
+    def says(self, text):
+        """Wait until a program has said this."""
+        rehearsal.eventually(lambda: text in self.words.read_text())
+
+    def close(self):
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@pytest.fixture
+def place(tmp_path, postgres_url, redis_url):
+    made = Place(tmp_path, OVERNIGHT_DATABASE_URL=postgres_url, OVERNIGHT_BROKER_URL=redis_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hanging_api():
+    """An API that takes connections and never answers; the connections that were made."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+
+
+def states(place):
+    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
+        counted = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
+        return {State(state): n for state, n in tx.execute(counted)}
+
+
+def enrolled(place):
+    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
+        return tx.execute(sa.select(tables.accounts.c.name)).scalars().all()
+
+
+def refused(ended, code, *said):
+    """Check that a command ended with one line and a code."""
+    assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+    for words in said:
+        assert words in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+class TestStart:
+    def test_needs_a_broker(self, command, place):
+        refused(place.overnight(command, broker_url=None), 2, "OVERNIGHT_BROKER_URL=redis://")
+
+    def test_needs_postgresql(self, command, place):
+        refused(place.overnight(command, database_url="sqlite:///night.db"), 2, "need PostgreSQL")
+
+    def test_says_in_one_line_that_the_broker_is_away(self, command, place):
+        refused(place.overnight(command, broker_url=NOBODY), 69, "broker redis://127.0.0.1:1/0", "refused")
+
+    def test_says_in_one_line_that_the_broker_does_not_answer(self, command, place, hanging_api):
+        silent = hanging_api.replace("http", "redis").replace("/v1", "/0")
+        refused(place.overnight(command, broker_url=silent), 69, f"broker {silent}")
+
+    def test_says_in_one_line_that_the_database_is_away(self, command, place):
+        url = "postgresql://me:secret@127.0.0.1:1/night"
+        ended = place.overnight(command, database_url=url)
+        refused(ended, 69, "database postgresql+psycopg://me:***@127.0.0.1:1/night", "refused")
+
+    def test_needs_the_schema(self, command, place, empty_postgres_url):
+        refused(place.overnight(command, database_url=empty_postgres_url), 69, "overnight db upgrade")
+
+
+def test_a_worker_needs_a_token(place):
+    refused(place.overnight("worker", api_token=None), 2, "no token for 127.0.0.1")
+
+
+def test_a_worker_needs_its_output_folder(place):
+    refused(place.overnight("worker", output=str(place.folder / "elsewhere")), 69, "elsewhere does not exist")
+
+
+def test_a_worker_needs_an_output_folder_that_takes_files(place):
+    # Whoever is root may write anywhere but here.
+    refused(place.overnight("worker", output="/proc"), 69, "output folder /proc cannot be written to")
+
+
+def test_a_run_says_that_the_broker_is_away_before_it_loads_anything(place):
+    ended = place.overnight("run", place.manifest(1), broker_url=NOBODY)
+    assert ended.returncode == 69
+    assert ended.stderr.splitlines()[-1].startswith(f"overnight: broker {NOBODY}: ")
+    assert states(place) == {}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("overnight", "worker", "--concurrency=1"), ("celery", "-A", "worker.app", "worker", "--concurrency=1")],
+)
+def test_a_worker_makes_its_account_known_before_there_is_any_work(command, place):
+    worker = place.start(*command)
+    rehearsal.eventually(lambda: enrolled(place))
+    assert worker.poll() is None
+
+
+def test_a_celery_worker_without_a_token_ends_with_that_sentence(place):
+    worker = place.start("celery", "-A", "worker.app", "worker", api_token=None)
+    assert worker.wait(timeout=30) != 0
+    place.says("no token for 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    [
+        ("overnight", "scheduler"),
+        ("celery", "-A", "worker.app", "beat", "-S", "scheduler.timetable:Timetable", "--pidfile="),
+    ],
+)
+@pytest.mark.parametrize(
+    "worker",
+    [("overnight", "worker", "--concurrency=2"), ("celery", "-A", "worker.app", "worker", "--concurrency=2")],
+)
+def test_a_batch_is_worked_off_by_our_commands_and_by_celerys(worker, scheduler, place, start_sandbox):
+    sandbox = start_sandbox(output_size=64)
+    place.settings["OVERNIGHT_API_URL"] = sandbox.url
+    place.start(*worker)
+    place.start(*scheduler)
+
+    ended = place.overnight("run", place.manifest(10))
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(sandbox.ledger()) == 10
+    assert sandbox.token not in place.words.read_text()
+
+
+def test_a_message_is_json_under_our_prefix_in_the_queue_of_its_lane(place, start_sandbox):
+    place.settings["OVERNIGHT_API_URL"] = start_sandbox().url
+    worker = place.start("overnight", "worker", "--concurrency=1")
+    rehearsal.eventually(lambda: enrolled(place))
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+    place.start("overnight", "scheduler")
+    place.start("overnight", "run", place.manifest(3))
+
+    with redis.Redis.from_url(place.settings["OVERNIGHT_BROKER_URL"]) as client:
+        waiting = rehearsal.eventually(lambda: client.lrange(f"overnight:{Lane.SUBMIT}", 0, -1))
+        keys = {key.decode() for key in client.scan_iter()}
+    message = json.loads(waiting[0])
+    assert message["content-type"] == "application/json"
+    assert message["headers"]["task"] == Lane.SUBMIT
+    assert all(key.startswith("overnight:") for key in keys)
+
+
+def test_lanes_are_served_in_their_order_whatever_came_first(place, start_sandbox):
+    place.settings["OVERNIGHT_API_URL"] = start_sandbox().url
+    with pytest.MonkeyPatch.context() as patch:
+        for name, text in place.settings.items():
+            patch.setenv(name, text)
+        from jobs import settings
+
+        sender = app.create(settings.load())
+    for lane in reversed(Lane):
+        for _ in range(3):
+            sender.send_task(f"unknown-{lane}", queue=lane)
+    place.start("overnight", "worker", "--concurrency=1")
+
+    def refused_by_celery():
+        return re.findall(r"unregistered task of type 'unknown-(\w+)'", place.words.read_text())
+
+    rehearsal.eventually(lambda: len(refused_by_celery()) == 3 * len(Lane))
+    assert refused_by_celery() == [lane for lane in Lane for _ in range(3)]
+
+
+def test_a_worker_that_is_asked_to_end_leaves_nothing_to_rescue(place, start_sandbox):
+    sandbox = start_sandbox(latency=0.2, output_size=64, creates_per_minute=0, reads_per_minute=0)
+    place.settings |= {"OVERNIGHT_API_URL": sandbox.url, "OVERNIGHT_TIME_SCALE": "1"}  # leases last a minute
+    worker = place.start("overnight", "worker", "--concurrency=2")
+    rehearsal.eventually(lambda: enrolled(place))
+    scheduler = place.start("overnight", "scheduler")
+    place.start("overnight", "run", place.manifest(300))
+    rehearsal.eventually(lambda: states(place).get(State.SUCCEEDED, 0) > 10)
+
+    scheduler.terminate()
+    assert scheduler.wait(timeout=10) == 0
+    with redis.Redis.from_url(place.settings["OVERNIGHT_BROKER_URL"]) as client:
+        rehearsal.eventually(lambda: not any(client.llen(f"overnight:{lane}") for lane in Lane))
+    worker.terminate()
+    assert worker.wait(timeout=30) == 0
+
+    assert not states(place).keys() & {State.QUEUED, State.SUBMITTING}, "nothing half-done"
+
+
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGQUIT], [signal.SIGINT, signal.SIGINT]]
+)
+def test_a_worker_that_is_asked_twice_ends_at_once_with_its_children(numbers, place, hanging_api):
+    place.settings |= {"OVERNIGHT_API_URL": hanging_api, "OVERNIGHT_TIME_SCALE": "1"}  # posts hang for 20 s
+    worker = place.start("overnight", "worker", "--concurrency=1")
+    rehearsal.eventually(lambda: enrolled(place))
+    place.start("overnight", "scheduler")
+    place.start("overnight", "run", place.manifest(5))
+    rehearsal.eventually(lambda: states(place).get(State.SUBMITTING))
+
+    for number in numbers[:-1]:
+        worker.send_signal(number)
+        place.says("Warm shutdown")
+    worker.send_signal(numbers[-1])
+
+    assert worker.wait(timeout=60) == 130, "a worker that ended in peace would say 0"
+    rehearsal.eventually(lambda: not group_lives(worker.pid))
+
+
+def test_the_children_of_a_killed_worker_do_not_outlive_it(place):
+    worker = place.start("overnight", "worker", "--concurrency=2")
+    rehearsal.eventually(lambda: enrolled(place))
+    worker.kill()
+    worker.wait()
+    rehearsal.eventually(lambda: not group_lives(worker.pid))
+
+
+def group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_scheduler_ends_when_it_is_asked(number, place):
+    scheduler = place.start("overnight", "scheduler")
+    rehearsal.eventually(lambda: catches(scheduler.pid, signal.SIGTERM))
+    scheduler.send_signal(number)
+    assert scheduler.wait(timeout=10) == 0
+
+
+def catches(pid, number):
+    """Whether a process has a handler for a signal by now."""
+    with Path(f"/proc/{pid}/status").open(encoding="ascii") as status:
+        mask = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+    return int(mask, 16) >> (number - 1) & 1
+
+
+def test_ctrl_c_leaves_a_distributed_run_and_says_that_the_work_goes_on(place, start_sandbox):
+    sandbox = start_sandbox(output_size=64)
+    place.settings["OVERNIGHT_API_URL"] = sandbox.url
+    run = place.start("overnight", "run", place.manifest(20))
+    rehearsal.eventually(lambda: states(place))
+    place.says("0 of 20 ended")
+
+    run.send_signal(signal.SIGINT)
+
+    assert run.wait(timeout=10) == 130
+    place.says("the scheduler and the workers go on; to watch again: overnight run night")
+    place.start("overnight", "worker")
+    place.start("overnight", "scheduler")
+    rehearsal.eventually(lambda: states(place) == {State.SUCCEEDED: 20})
+
+
+def test_a_run_that_nobody_works_for_says_so_within_15_seconds(place):
+    place.start("overnight", "run", place.manifest(5))
+    place.says("no worker was ever there; start `overnight worker` and `overnight scheduler`")
+
+
+def test_a_probe_says_whether_the_work_goes_on(place):
+    for command in ("worker", "scheduler"):
+        assert place.overnight(command, "--probe").returncode == 0, "nothing is due"
+
+    place.start("overnight", "run", place.manifest(5))
+    worker = place.start("overnight", "worker")
+    rehearsal.eventually(lambda: enrolled(place) and states(place))
+    os.killpg(worker.pid, signal.SIGKILL)
+
+    ended = rehearsal.eventually(lambda: still(place.overnight("worker", "--probe")))
+    refused(ended, 69, "nobody has worked on it since", "start `overnight scheduler` and `overnight worker`")
+
+
+def still(ended):
+    return ended if ended.returncode else None

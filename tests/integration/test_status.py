@@ -1,0 +1,283 @@
+"""`overnight status` as a person types it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import batches, tables
+from jobs.states import BatchState, State
+from tests import factory
+
+BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
+PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+COMMAND = [sys.executable, "-m", "overnight"]
+
+
+@pytest.fixture
+def status(tmp_path):
+    """Run the command in a folder of its own, with no setting but those on its line, and no token."""
+
+    def run(*typed, **variables):
+        return subprocess.run(
+            [*COMMAND, "status", *typed],
+            cwd=tmp_path,
+            env=BARE | PATHS | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def watching(tmp_path):
+    """Start `status -w` with its error stream going to a file or a terminal of the test's."""
+    started = []
+
+    def start(*typed, stderr):
+        child = subprocess.Popen(
+            [*COMMAND, "status", "-w", *typed],
+            cwd=tmp_path,
+            env=BARE | PATHS | {"TERM": "xterm", "COLUMNS": "100"},
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate()
+
+
+def read_until(terminal, text):
+    """Return what comes out of a terminal up to some text, or to its end when that is None."""
+    seen = b""
+    while text is None or text not in seen:
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:  # how Linux says that nobody has the other end open any more
+            assert text is None, seen
+            return seen
+    return seen
+
+
+def eventually(condition, within=30.0):
+    give_up = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come true"
+        time.sleep(0.05)
+
+
+def finish(database):
+    """End every job, as if its prediction had succeeded long ago."""
+    with database.write() as tx:
+        tx.execute(
+            sa.update(tables.jobs)
+            .where(tables.jobs.c.state == State.PENDING)
+            .values(state=State.SUCCEEDED, due_at=None, finished_at=datetime.now(UTC))
+        )
+
+
+def test_a_database_that_does_not_exist_ends_with_2_and_its_absolute_path(status, tmp_path):
+    ended = status()
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert str(tmp_path / "overnight.db") in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("sqlite_url")
+def test_a_database_without_a_batch_says_what_to_type(status):
+    ended = status()
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "overnight run MANIFEST" in ended.stderr
+    assert json.loads(status("--json").stdout) == []
+
+
+def test_every_batch_has_a_line(status, sqlite_database):
+    cats = factory.make_batch(sqlite_database, name="cats")
+    dogs = factory.make_batch(sqlite_database, name="dogs", state=BatchState.PAUSED)
+    for state in (State.PENDING, State.RUNNING, State.COLLECTING, State.FAILED):
+        factory.make_job(sqlite_database, cats, state=state)
+    factory.make_job(sqlite_database, dogs, state=State.SUCCEEDED)
+    ended = status()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [line.split() for line in ended.stdout.splitlines()[1:]] == [
+        ["cats", "open", "4", "0", "1", "2", "1"],
+        ["dogs", "finished", "1", "1", "0", "0", "0"],
+    ]
+
+
+def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
+    batch = factory.make_batch(sqlite_database, name="cats", folder="cats", manifest_path="/home/me/cats.csv")
+    factory.make_account(sqlite_database)
+    for state in (State.PENDING, State.SUCCEEDED, State.FAILED):
+        factory.make_job(sqlite_database, batch, state=state)
+    with sqlite_database.write() as tx:
+        batches.record(tx, datetime.now(UTC), batch.id, batches.EventKind.STARTED, "by\x1b[2J hand")
+    ended = status("cats")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    told = ended.stdout.splitlines()
+    assert told[:2] == ["cats: 3 jobs: 1 pending, 1 succeeded, 1 failed", "now      quota 600/min"]
+    assert any(line.endswith("overnight jobs cats --class model-error") for line in told)
+    assert f"images   {tmp_path / 'outputs' / 'cats'} (1 file, 0.0 MB)" in told
+    assert "manifest /home/me/cats.csv" in told
+    assert f"database {sqlite_database.path}" in told
+    assert told[-1].endswith("  started: by\\x1b[2J hand")
+
+
+def test_it_works_on_both_databases(status, database, database_url):
+    batch = factory.make_batch(database, name="cats")
+    factory.make_job(database, batch, state=State.SUCCEEDED)
+    assert status("cats", OVERNIGHT_DATABASE_URL=database_url).returncode == 0
+    rows = json.loads(status("--json", OVERNIGHT_DATABASE_URL=database_url).stdout)
+    assert [(row["batch"], row["finished"], row["counts"]["succeeded"]) for row in rows] == [
+        ("cats", True, 1)
+    ]
+
+
+def test_json_has_all_about_one_batch(status, sqlite_database):
+    batch = factory.make_batch(sqlite_database, name="cats", folder="cats")
+    account = factory.make_account(sqlite_database)
+    factory.make_job(sqlite_database, batch, state=State.FAILED, error_class="nsfw")
+    factory.make_job(sqlite_database, batch)
+    ended = status("cats", "--json", "--output", "elsewhere")
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (found["batch"], found["state"], found["total"], found["ended"]) == ("cats", "open", 2, 1)
+    assert found["limit"] == {"kind": "quota", "text": "quota 600/min"}
+    assert found["account"]["name"] == account.name
+    assert found["folder"].endswith("/elsewhere/cats")
+    assert found["failures"] == [
+        {
+            "class": "nsfw",
+            "count": 1,
+            "command": "overnight retry cats --class nsfw --new-seed --output elsewhere",
+        }
+    ]
+
+
+def test_a_command_that_is_printed_carries_what_was_typed(status, sqlite_database, tmp_path):
+    moved = tmp_path / "my cats.db"
+    factory.make_batch(sqlite_database, name="cats", state=BatchState.PAUSED)
+    factory.make_job(
+        sqlite_database, factory.make_batch(sqlite_database, name="dogs", state=BatchState.READY)
+    )
+    sqlite_database.close()
+    sqlite_database.path.rename(moved)
+    told = status("dogs", "--database", "sqlite:///my cats.db").stdout
+    assert "overnight run dogs --database 'sqlite:///my cats.db'\n" in told
+
+
+def test_an_open_batch_that_nobody_works_on_says_who_would(status, sqlite_database):
+    batch = factory.make_batch(sqlite_database, name="cats")
+    factory.make_job(
+        sqlite_database, batch, state=State.RUNNING, due_at=datetime.now(UTC) - timedelta(hours=9)
+    )
+    assert ": overnight run cats\n" in status("cats").stdout
+
+
+def test_an_unknown_batch_ends_with_2_and_names_the_nearest(status, sqlite_database):
+    factory.make_batch(sqlite_database, name="cats")
+    ended = status("cast")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "cats" in ended.stderr
+
+
+@pytest.mark.usefixtures("sqlite_url")
+def test_watch_and_json_do_not_go_together(status):
+    assert status("--watch", "--json").returncode == 2
+
+
+def test_it_answers_while_somebody_writes(status, sqlite_database):
+    batch = factory.make_batch(sqlite_database, name="cats", state=BatchState.LOADING)
+    factory.make_job(sqlite_database, batch)
+    with sqlite_database.write() as tx:
+        tx.execute(sa.update(tables.jobs).values(priority=1))
+        ended = status("cats")
+    assert ended.returncode == 0
+    assert "being loaded, 1 job so far" in ended.stdout
+
+
+@pytest.mark.parametrize(("state", "code"), [(State.SUCCEEDED, 0), (State.FAILED, 1)])
+def test_watching_a_finished_batch_ends_with_its_summary_and_its_code(status, sqlite_database, state, code):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"), state=state)
+    ended = status("-w", "cats")
+    assert ended.returncode == code
+    assert ended.stdout.startswith(f"cats: 1 job: 1 {state}\n")
+    assert ended.stderr.endswith("; finished\n")
+
+
+def test_watching_without_a_name_needs_one_batch_that_is_not_finished(status, sqlite_database):
+    for name in ("cats", "dogs"):
+        factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name=name))
+    ended = status("-w")
+    assert ended.returncode == 2
+    assert "not finished: cats, dogs" in ended.stderr
+
+
+def test_watching_goes_on_until_the_last_job_has_ended(watching, sqlite_database, tmp_path):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    seen = tmp_path / "seen.txt"
+    with seen.open("w") as stderr:
+        child = watching(stderr=stderr)
+        eventually(lambda: "0 of 1 ended" in seen.read_text())
+        assert child.poll() is None
+        finish(sqlite_database)
+        out, _ = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert out.startswith("cats: 1 job: 1 succeeded\n")
+    assert seen.read_text().endswith("; finished\n")
+
+
+def test_ctrl_c_ends_the_look_with_130_and_nothing_else(watching, sqlite_database, tmp_path):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    seen = tmp_path / "seen.txt"
+    with seen.open("w") as stderr:
+        child = watching("cats", stderr=stderr)
+        eventually(lambda: "0 of 1 ended" in seen.read_text())
+        child.send_signal(signal.SIGINT)
+        out, _ = child.communicate(timeout=30)
+    assert (child.returncode, out) == (130, "")
+    assert seen.read_text().endswith("overnight: interrupted\n")
+
+
+def test_in_a_terminal_a_bar_is_drawn_on_the_error_stream(watching, sqlite_database):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    terminal, theirs = pty.openpty()
+    child = watching("cats", stderr=theirs)
+    os.close(theirs)
+    read_until(terminal, b"now: waiting for a worker")
+    finish(sqlite_database)
+    drawn = read_until(terminal, None)
+    os.close(terminal)
+    out, _ = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert out.startswith("cats: 1 job: 1 succeeded\n")
+    assert b"100%" in drawn
+    assert drawn.endswith(b"\x1b[?25h")  # the cursor is back
+
+
+def test_a_terminal_that_is_gone_does_not_end_the_look(watching, sqlite_database):
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    terminal, theirs = pty.openpty()
+    child = watching("cats", stderr=theirs)
+    os.close(theirs)
+    read_until(terminal, b"now: ")
+    os.close(terminal)
+    finish(sqlite_database)
+    out, _ = child.communicate(timeout=30)
+    assert child.returncode == 0
+    assert out.startswith("cats: 1 job: 1 succeeded\n")

@@ -1,0 +1,49 @@
+"""The wheel is the product: built from the tree, installed elsewhere, it runs the example."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with the wheel's packages, and nothing of the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run([sys.executable, *build], check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    site = folder / "site"
+    install = ["-m", "pip", "install", "-qq", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run([sys.executable, *install], check=True, capture_output=True)
+    return site
+
+
+def run(site, folder, *command):
+    environment = {n: v for n, v in os.environ.items() if not n.startswith(("OVERNIGHT_", "REPLICATE_"))}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(site)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_an_installed_wheel_runs_the_example_to_images(installed, tmp_path):
+    where = run(installed, tmp_path, "-c", "import overnight, jobs, worker; print(overnight.__file__)")
+    assert where.stdout.startswith(str(installed)), "the checkout is not what is tested"
+
+    assert run(installed, tmp_path, "-m", "overnight", "example", ".").returncode == 0
+    night = run(installed, tmp_path, "-m", "overnight", "run", "sketch-mountains.csv", "--api", "sandbox")
+
+    assert night.returncode == 0, night.stderr
+    assert "8 succeeded" in night.stdout
+    assert len(list(tmp_path.glob("outputs-sandbox/sketch-mountains/**/*.png"))) == 9

@@ -1,0 +1,86 @@
+"""Commands typed as a person would, beside a database that a test has filled."""
+
+import os
+import pty
+import shlex
+import subprocess
+import sys
+
+from jobs.database import Database
+from tests import factory
+
+BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
+
+
+class Desk:
+    """A folder with `overnight.db` in it, and the batch `cats` in that."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        assert database.path
+        self.folder = database.path.parent
+        self.batch = factory.make_batch(
+            database,
+            name="cats",
+            folder="cats",
+            options={"images_root": str(self.folder)},
+            manifest_path=str(self.folder / "cats.csv"),
+        )
+
+    def job(self, state="failed", **columns):
+        return factory.make_job(self.database, self.batch, state=state, **columns)
+
+    def type(self, *words, **environment):
+        """Type `overnight …`; return the process that ended."""
+        return subprocess.run(
+            [sys.executable, "-m", "overnight", *words],
+            cwd=self.folder,
+            env=_surroundings() | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def type_in_a_terminal(self, *words, answer=""):
+        """Type `overnight …` in a terminal of eighty columns; return the exit code and all that is shown."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            [sys.executable, "-m", "overnight", *words],
+            cwd=self.folder,
+            env=_surroundings() | {"COLUMNS": "80"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        ) as child:
+            os.close(theirs)
+            os.write(ours, answer.encode())
+            shown = b""
+            while piece := _read(ours):
+                shown += piece
+        os.close(ours)
+        return child.returncode, shown.decode().replace("\r\n", "\n")
+
+    def type_line(self, line):
+        """Type a line as it was printed."""
+        name, *words = shlex.split(line)
+        assert name == "overnight"
+        return self.type(*words)
+
+    def states(self):
+        """Return each job's state by its key."""
+        listed = self.type("jobs").stdout.splitlines()
+        return {
+            name.removeprefix("cats/"): state for name, state, *_ in (line.split("\t") for line in listed)
+        }
+
+
+def _surroundings():
+    return BARE | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _read(descriptor):
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # how Linux says that the other side of a terminal is closed
+        return b""

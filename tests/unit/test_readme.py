@@ -1,0 +1,77 @@
+"""README's tables say what the code says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from jobs import failures, settings, states
+from overnight import cli, exits
+
+LINES = (Path(__file__).parents[2] / "README.md").read_text("utf-8").splitlines()
+
+
+def table(first_heading):
+    """Return the rows of the table whose first column has this heading, as lists of cells without backticks."""
+    start = next(n for n, line in enumerate(LINES) if line.startswith(f"| {first_heading} |"))
+    rows = []
+    for line in LINES[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return rows
+
+
+def test_every_command_is_described_as_in_its_help_and_in_the_same_order():
+    listed = {
+        f"overnight {name}": line for section in cli.SECTIONS.values() for name, line in section.items()
+    }
+    assert table("command") == [[name, line] for name, line in listed.items()]
+
+
+def test_every_exit_code_has_the_meaning_it_has_in_the_code():
+    assert table("exit code") == [[str(int(code)), meaning] for code, meaning in exits.MEANINGS.items()]
+
+
+def test_every_setting_is_described_and_no_other():
+    assert {row[0] for row in table("setting")} == set(settings.variables())
+
+
+@pytest.mark.parametrize("row", table("setting"), ids=lambda row: row[0])
+def test_a_default_is_the_one_that_holds_when_nothing_is_set(row, tmp_path, monkeypatch):
+    for name in settings.variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    untouched = settings.load()
+    name, default, _ = row
+    if default != "unset":
+        monkeypatch.setenv(name, default)
+    field = settings.variables()[name]
+    assert getattr(settings.load(), field) == getattr(untouched, field)
+    assert (getattr(untouched, field) is None) == (default == "unset")
+
+
+def test_every_state_is_described_in_the_order_of_life():
+    assert [row[0] for row in table("state")] == [str(state) for state in states.State]
+
+
+def test_every_failure_class_has_the_meaning_and_the_remedy_it_has_in_the_code():
+    known = [(str(name), failures.advice(name)) for name in failures.FailureClass]
+    assert table("class") == [[name, advice.meaning, str(advice.remedy)] for name, advice in known]
+
+
+def test_the_six_classes_named_first_are_those_that_plain_retry_takes():
+    plain = [row[0] for row in table("class") if failures.advice(row[0]).remedy in failures.RETRIED_PLAINLY]
+    assert plain == [row[0] for row in table("class")][: len(plain)]
+    assert len(plain) == 6
+
+
+def test_the_first_25_lines_show_how_to_run_it():
+    top = "\n".join(LINES[:25])
+    for typed in ("make demo", "make test", "uv tool install .", "pipx install .", "overnight run "):
+        assert typed in top
+
+
+def test_every_command_that_readme_tells_one_to_type_exists():
+    typed = set(re.findall(r"(?:^\$ |`)overnight ([a-z]+)", "\n".join(LINES), flags=re.MULTILINE))
+    assert typed <= {name for section in cli.SECTIONS.values() for name in section}

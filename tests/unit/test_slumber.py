@@ -1,0 +1,45 @@
+"""A machine that slept: its wall clock went on, its monotonic one did not."""
+
+import pytest
+
+from overnight.slumber import Clocks
+
+
+class Hands:
+    """Two clocks that a test sets."""
+
+    def __init__(self):
+        self.wall, self.ticks = 1_800_000_000.0, 50.0
+
+    def pass_by(self, seconds, asleep=0.0):
+        self.wall += seconds + asleep
+        self.ticks += seconds
+
+
+@pytest.fixture
+def hands():
+    return Hands()
+
+
+@pytest.fixture
+def clocks(hands):
+    return Clocks(lambda: hands.wall, lambda: hands.ticks)
+
+
+def test_a_long_look_is_no_sleep(hands, clocks):
+    hands.pass_by(3600)
+    assert clocks.slept() == 0
+
+
+def test_a_sleep_is_told_once_and_for_how_long(hands, clocks):
+    hands.pass_by(2, asleep=7200)
+    assert clocks.slept() == pytest.approx(7200)
+    hands.pass_by(2)
+    assert clocks.slept() == 0
+
+
+def test_a_clock_that_is_set_right_is_no_sleep(hands, clocks):
+    hands.pass_by(1, asleep=20)
+    assert clocks.slept() == 0
+    hands.pass_by(1, asleep=-5000)
+    assert clocks.slept() == 0

@@ -1,0 +1,75 @@
+"""When a watcher may say that nobody works, and whom it misses."""
+
+import pytest
+
+from jobs import limits, quota, settings
+from jobs.states import BatchState
+from overnight.stillness import Stillness
+from tests import snapshots
+from tests.snapshots import NOW, after, progress, standing
+
+AWAY = quota.Breaker("outage", "connection refused", since=NOW, probe_at=after(12))
+DUE = progress(pending=3)
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    """A distributed installation; no setting of the developer's own."""
+    for name in settings.variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://db/overnight")
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://broker/0")
+    return settings.load()
+
+
+def judged(configured, *looks):
+    """Return what is said at the last of some looks, each a moment of the batch and its second."""
+    stillness = Stillness(configured)
+    for moment, second in looks:
+        said = stillness.judge(moment, limits.current(moment, configured), second)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("moment", "missing"),
+    [
+        (progress(pending=3, account=None), "no worker was ever there"),
+        (progress(pending=3, queued=2), "start `overnight worker`"),
+        (DUE, "`overnight scheduler` and `overnight worker`"),
+        (progress(running=3, untouched_since=after(-6)), "`overnight scheduler` and `overnight worker`"),
+    ],
+)
+def test_due_work_that_stands_still_is_told_within_15_seconds_with_who_is_missing(
+    moment, missing, configured
+):
+    assert judged(configured, (moment, 100.0), (moment, 111.0)) is None
+    assert missing in judged(configured, (moment, 100.0), (moment, 114.0)).text
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        progress(running=3, untouched_since=after(30)),
+        progress(pending=3, next_due=after(30)),
+        progress(pending=3, account=standing(in_flight=200)),
+        progress(pending=3, account=standing(breaker=AWAY)),
+        progress(pending=3, account=standing(not_before=after(60))),
+        progress(running=1, untouched_since=after(-60), account=standing(not_before=after(60))),
+        progress(pending=3, batch=snapshots.batch(state=BatchState.PAUSED)),
+    ],
+)
+def test_work_that_waits_for_a_reason_is_waited_for(moment, configured):
+    assert judged(configured, (moment, 100.0), (moment, 1000.0)) is None
+
+
+def test_a_change_begins_the_wait_anew(configured):
+    later = progress(pending=2, succeeded=1)
+    assert judged(configured, (DUE, 100.0), (later, 111.0), (later, 122.0)) is None
+    assert judged(configured, (DUE, 100.0), (later, 111.0), (later, 124.0)) is not None
+
+
+def test_at_one_purchase_a_minute_two_minutes_may_pass(configured):
+    slow = progress(pending=3, account=standing(rate=1.0))
+    assert judged(configured, (slow, 100.0), (slow, 219.0)) is None
+    assert judged(configured, (slow, 100.0), (slow, 221.0)) is not None

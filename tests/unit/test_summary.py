@@ -1,0 +1,115 @@
+"""What is said in the morning, and the exit code that goes with it."""
+
+from decimal import Decimal
+
+import pytest
+
+from jobs import failures, settings
+from jobs.batches import PauseReason
+from jobs.states import BatchState
+from overnight import summary
+from overnight.exits import Exit
+from tests.snapshots import NOW, after, batch, harvest, progress
+
+
+@pytest.fixture
+def configured(tmp_path, monkeypatch):
+    for name in settings.variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return settings.load()
+
+
+def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
+    began, ended = (f"{moment.astimezone():%Y-%m-%d %H:%M}" for moment in (NOW, after(3725)))
+    assert summary.lines(progress(succeeded=3), harvest(cost=0.0279), configured) == [
+        "cats: 3 jobs: 3 succeeded",
+        f"images   {tmp_path / 'outputs' / 'cats'} (4 files, 1.2 MB)",
+        f"took     1h2m5s, from {began} to {ended}",
+        "cost     0.0279, as the API told",
+    ]
+
+
+def test_each_failure_class_has_its_command_with_the_options_that_were_typed(configured):
+    moment = progress(succeeded=1, failed=12, failures={"nsfw": 10, "interrupted": 2})
+    table = summary.lines(moment, harvest(), configured, "--api sandbox")[2:5]
+    assert [line.split()[:2] for line in table] == [["failed", "class"], ["10", "nsfw"], ["2", "interrupted"]]
+    column = table[0].index("type next")
+    assert [line[column:] for line in table[1:]] == [
+        "overnight retry cats --class nsfw --new-seed --api sandbox",
+        "overnight retry cats --api sandbox",
+    ]
+
+
+@pytest.mark.parametrize("error_class", [*failures.FailureClass, "from-a-newer-version"])
+def test_every_failure_class_has_a_line_and_a_command(error_class):
+    table = summary.failure_table(progress(failed=1, failures={error_class: 1}))
+    assert error_class in table[2]
+    assert "overnight " in table[2]
+
+
+def test_what_the_price_comes_to_is_said_when_the_api_tells_no_cost(configured):
+    priced = configured.model_copy(update={"price": Decimal("0.0093")})
+    told = summary.lines(progress(succeeded=3), harvest(), priced)
+    assert told[-1] == "cost     about 0.0279 (3 predictions at 0.0093)"
+    assert not any("cost" in line for line in summary.lines(progress(), harvest(), configured))
+
+
+def test_what_may_have_been_paid_twice_is_said(configured):
+    told = summary.lines(progress(succeeded=3), harvest(orphans=1, possibly_paid=2), configured)
+    assert told[1].startswith("possibly paid twice: 2 ")
+    assert told[2].startswith("orphans: 1 ")
+
+
+def test_a_batch_that_never_bought_says_no_time(configured):
+    told = summary.lines(progress(cancelled=3), harvest(began_at=None, ended_at=None), configured)
+    assert not any(line.startswith("took") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        ({}, "not finished; to go on, type: overnight run cats --api sandbox"),
+        (
+            {"state": BatchState.PAUSED, "pause_reason": PauseReason.PERSON, "pause_detail": "by hand"},
+            "paused, person: by hand; to go on, type: overnight resume cats --api sandbox",
+        ),
+        (
+            {"state": BatchState.PAUSED, "pause_reason": PauseReason.FUSE, "pause_detail": "a\nb"},
+            "paused, fuse: a b; to go on, type: overnight run cats --api sandbox",
+        ),
+        ({"state": BatchState.CANCELLED}, "cancelled; what is in flight has not ended yet"),
+    ],
+)
+def test_an_unfinished_batch_says_why_and_what_makes_it_go_on(columns, line, configured):
+    moment = progress(pending=1, batch=batch(**columns))
+    assert summary.lines(moment, harvest(), configured, "--api sandbox")[1] == line
+
+
+def test_quiet_prints_nothing(configured, capsys):
+    summary.tell(progress(failed=1), harvest(), configured, quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_nothing_from_the_database_can_steer_the_terminal(configured, capsys):
+    hostile = progress(failed=1, failures={"\x1b[2J\n": 1}, batch=batch(name="\x1b]0;x\x07", folder="\x07"))
+    summary.tell(hostile, harvest(), configured)
+    out, err = capsys.readouterr()
+    assert all(c.isprintable() or c == "\n" for c in out)
+    assert (err, len(out.splitlines())) == ("", 7)
+
+
+@pytest.mark.parametrize(
+    ("moment", "code"),
+    [
+        (progress(succeeded=3), Exit.NONE_FAILED),
+        (progress(succeeded=3, cancelled=2), Exit.NONE_FAILED),
+        (progress(succeeded=3, failed=1), Exit.SOME_FAILED),
+        (progress(failed=25, batch=batch(state=BatchState.PAUSED)), Exit.SOME_FAILED),
+        (progress(failed=1, pending=1), Exit.HALTED),
+        (progress(collecting=1), Exit.HALTED),
+        (progress(batch=batch(state=BatchState.LOADING)), Exit.HALTED),
+    ],
+)
+def test_the_exit_code_says_how_the_batch_stands(moment, code):
+    assert summary.exit_code(moment) is code
