@@ -1,0 +1,52 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.faults import installation, servers
+from tests.integration import rehearsal
+
+
+@pytest.fixture
+def start_sandbox(tmp_path):
+    """Return a function that starts a sandbox of its own; each is ended with the test."""
+    started = []
+
+    def start(**options):
+        started.append(rehearsal.Sandbox(tmp_path / f"sandbox-{len(started)}", **options))
+        return started[-1]
+
+    yield start
+    for sandbox in started:
+        sandbox.stop()
+
+
+@pytest.fixture
+def install(tmp_path):
+    """Return a function that makes an installation; all its processes are ended with the test."""
+    made = []
+
+    def make(sandbox, jobs, **settings):
+        made.append(installation.Installation(tmp_path, sandbox, jobs, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def broker():
+    """A broker of the test's own."""
+    started = servers.Broker()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def postgres(postgres_server):  # noqa: ARG001  the library must have been imported in its way
+    """A database server of the test's own."""
+    with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
+        started = servers.Postgres(Path(folder))
+        yield started
+        started.close()
