@@ -16,7 +16,6 @@ help:
 	@echo "make demo    rehearse a small batch against the sandbox; nothing is bought"
 	@echo "make test    set up, lint, type-check, run all tests"
 	@echo "make lint    everything of it but the tests"
-	@echo "make bench   measure throughput and loading; figures, no verdict"
 	@echo "make bench   how fast it is and what it costs this machine; takes some minutes"
 	@echo "make lock    choose new versions of the dependencies (needs uv)"
 	@echo "make clean   remove what make made; databases and images stay"
@@ -35,11 +34,6 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/vulture --min-confidence 80 $(PACKAGES)
-
-bench: $(VENV)/.installed-dev
-	$(BIN)/python -m benchmarks.throughput
-	$(BIN)/python -m benchmarks.load --rows 100000 --database sqlite
-	$(BIN)/python -m benchmarks.load --rows 100000 --database postgresql
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.throughput
