@@ -83,3 +83,8 @@ def test_a_picture_is_drawn_from_a_text_the_same_each_time_and_another_for_anoth
     one, again, two = (model.draw(text, cap=1024) for text in ("one", "one", "two"))
     assert one.tobytes() == again.tobytes()
     assert difference(one, two) > 2
+
+
+def test_a_picture_is_drawn_no_larger_than_what_is_painted_from_it():
+    assert model.draw("one", cap=64).size == (64, 64)
+    assert max(model.draw("one", cap=4096).size) == 512

@@ -1,0 +1,45 @@
+"""Images on their way to the disk, where the disk has its own will."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from jobs import tables
+from jobs.batches import PauseReason
+from jobs.states import BatchState, State
+from tests import rows
+from tests.integration import stepped
+from worker.tasks.collect import collect
+
+
+@pytest.fixture
+def night(database, tmp_path, start_sandbox):
+    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+    made = stepped.Night(database, sandbox.url, tmp_path / "outputs")
+    yield made
+    made.close()
+
+
+def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
+    sync = os.fsync
+
+    def no_folders(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(opened)
+
+    first, second = night.make(2)
+    night.until(lambda: night.states() == {State.COLLECTING: 2})
+    collect([first])  # from now on the folder is there
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", no_folders)
+        collect([second])
+    assert [night.job(job).state for job in (first, second)] == [State.SUCCEEDED, State.COLLECTING]
+    assert night.batch_state == (BatchState.PAUSED, PauseReason.STORAGE)
+    collect([second])
+    assert night.states() == {State.SUCCEEDED: 2}
+    told = {output.path for output in rows.rows(night.database, tables.outputs)}
+    there = [path for path in night.settings.output.rglob("*") if path.is_file()]
+    assert {path.relative_to(night.settings.output).as_posix() for path in there} == told
