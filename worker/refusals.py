@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from jobs import errors
-from worker import bodies, diagnosis
+from worker import bodies, dates, diagnosis
 
 LONGEST_WAIT = 900.0
 SHORTEST_WAIT = 0.1
@@ -112,16 +111,8 @@ def _seconds(header: str | None, date: str | None, now: datetime) -> float | Non
         return None
     if (seconds := _number(header)) is not None:
         return seconds
-    until = _http_date(header)
-    return None if until is None else (until - (_http_date(date or "") or now)).total_seconds()
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+    until = dates.http(header)
+    return None if until is None else (until - (dates.http(date) or now)).total_seconds()
 
 
 def _number(value: Any) -> float | None:

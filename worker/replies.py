@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from jobs import errors
-from worker import bodies, refusals
+from worker import bodies, dates, refusals
 
 _CREATED = frozenset({200, 201, 202})
 _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
@@ -47,10 +47,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the list, newest first, and the query that asks for the next one."""
+    """One page of the list, newest first, and the query that asks for the next one.
+
+    ``date`` is the API's own time at its answer, in whole seconds; None where it does not tell.
+    """
 
     predictions: tuple[Prediction, ...]
     cursor: str | None
+    date: datetime | None = None
 
 
 def created(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
@@ -89,7 +93,7 @@ def page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
     predictions = tuple(found for found in map(_prediction, results) if found)
     if len(predictions) < len(results):
         raise errors.Unanswered("The API's list has an entry without a readable id.")
-    return Page(predictions, _cursor(reply.get("next")))
+    return Page(predictions, _cursor(reply.get("next")), dates.http(headers.get("date")))
 
 
 def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
@@ -127,8 +131,8 @@ def _prediction(value: Any) -> Prediction | None:
         error=_error(reply.get("error")),
         input=_without_data_uris(bodies.fields(reply.get("input"))),
         version=_text(reply.get("version")),
-        created_at=_time(reply.get("created_at")),
-        completed_at=_time(reply.get("completed_at")),
+        created_at=dates.iso(reply.get("created_at")),
+        completed_at=dates.iso(reply.get("completed_at")),
         predict_time=_seconds(bodies.fields(reply.get("metrics")).get("predict_time")),
         data_removed=reply.get("data_removed") is True,
     )
@@ -161,15 +165,6 @@ def _without_data_uris(sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str | None:
     return bodies.printable(value) if isinstance(value, str) else None
-
-
-def _time(value: Any) -> datetime | None:
-    """Return a time in UTC; one without a zone is UTC already, one that cannot be read is none."""
-    try:
-        found = datetime.fromisoformat(value)
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _seconds(value: Any) -> float | None:

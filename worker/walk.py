@@ -1,56 +1,83 @@
-"""One walk through the API's list: every prediction since a moment, or an honest word that it was not whole."""
+"""One walk through the API's list: what it shows, how far back, and on whose clock."""
 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from jobs import errors
 from worker.client import PredictionClient
-from worker.replies import Prediction
+from worker.replies import Page, Prediction
 
 _MOST_PAGES = 1000  # a list that never ends must not keep a worker
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_NOW = datetime.max.replace(tzinfo=UTC)
+# A date in a header has whole seconds, and the answer took its time; what is more is a clock that is wrong.
+_CLOCKS_AGREE = timedelta(seconds=5)
 
 
 @dataclass
 class Walk:
-    """What a walk has seen. It proves an absence only if it is ``clean``: every page read, none in error."""
+    """What a walk has seen. ``ahead`` is by how much our clock is ahead of the API's, as far as that is known."""
 
     seen: dict[str, Prediction] = field(default_factory=dict)
     pages: int = 0
-    clean: bool = False
     error: errors.ApiError | None = None
+    ahead: timedelta = timedelta()
+    _back_to: datetime = _NOW
 
-    def add(self, predictions: Iterable[Prediction]) -> None:
+    def add(self, page: Page) -> None:
         """Keep what a page shows; pages shift while one walks, so an id may come twice."""
-        for prediction in predictions:
+        self.pages += 1
+        for prediction in page.predictions:
             self.seen.setdefault(prediction.id, prediction)
+        self._back_to = min(self._back_to, _BEGINNING if page.cursor is None else _youngest(page.predictions))
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether all that was made since a moment of our clock is seen: read to there, and no page in error."""
+        return self.error is None and self.read_to(moment)
+
+    def read_to(self, moment: datetime) -> bool:
+        """Whether the pages so far go back beyond a moment of our clock."""
+        return self._back_to < moment - self.ahead
 
 
-async def walk(api: PredictionClient, since: datetime, within: float) -> Walk:
-    """Read the list, newest first, back to ``since``; what ``within`` seconds have shown counts, but is not whole.
+async def walk(api: PredictionClient, since: datetime, *, now: datetime, within: float) -> Walk:
+    """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
-    Not every API knows `created_after`, so the end is also seen by the dates on a page. A page without dates is
-    followed to the list's end.
+    ``now`` is our time at the beginning. Not every API knows `created_after`, so the end is also seen by the
+    dates on a page. A page without dates is followed to the list's end.
     """
     taken = Walk()
-    cursor: str | None = None
     try:
         async with asyncio.timeout(within):
-            while not taken.clean and taken.pages < _MOST_PAGES:
-                page = await api.list(created_after=since, cursor=cursor)
-                taken.pages += 1
-                taken.add(page.predictions)
-                cursor = page.cursor
-                taken.clean = cursor is None or _older(page.predictions, since)
+            first = await api.list(created_after=since)
+            taken.ahead = _ahead(now, first)
+            if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
+                first = await api.list(created_after=since - taken.ahead)
+            await _follow(api, first, taken, since)
     except TimeoutError:
-        taken.error = errors.Unanswered(f"The list was not read whole within {within:g} s.")
+        if not taken.pages:
+            taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
     except errors.ApiError as error:
         taken.error = error
     return taken
 
 
-def _older(predictions: Iterable[Prediction], since: datetime) -> bool:
-    """Whether a page has gone past ``since`` altogether; a page in disorder is no proof of it."""
+async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetime) -> None:
+    taken.add(page)
+    while not taken.read_to(since) and taken.pages < _MOST_PAGES:
+        page = await api.list(created_after=since - taken.ahead, cursor=page.cursor)
+        taken.add(page)
+
+
+def _ahead(now: datetime, page: Page) -> timedelta:
+    if page.date is None or abs(now - page.date) <= _CLOCKS_AGREE:
+        return timedelta()
+    return now - page.date
+
+
+def _youngest(predictions: Iterable[Prediction]) -> datetime:
+    """Return a moment back to which a page surely goes: its youngest date, so that disorder proves nothing."""
     dates = [p.created_at for p in predictions]
-    return bool(dates) and all(d is not None and d.astimezone(UTC) < since for d in dates)
+    return max((d for d in dates if d), default=_NOW) if all(dates) else _NOW

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -17,6 +17,7 @@ from jobs.states import Phase, State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
+from tests.predictions import shown
 from worker.replies import Page
 from worker.tasks.cancel import cancel
 from worker.tasks.collect import collect
@@ -106,6 +107,22 @@ async def break_off(ask, created_after, _):
         raise errors.Unanswered("503")
     break_off.pages += 1
     return Page((await ask(created_after)).predictions, "cursor=more")
+
+
+async def show_an_hour_behind(ask, created_after, cursor):
+    """Show the list of an API that goes by a clock an hour behind ours."""
+    hour = timedelta(hours=1)
+    page = await ask(created_after + hour, cursor)
+    older = [dataclasses.replace(p, created_at=p.created_at - hour) for p in page.predictions]
+    return Page(tuple(older), page.cursor, page.date - hour)
+
+
+async def show_without_end(ask, created_after, cursor):
+    """Show what there is, and then for ever what somebody else bought a quarter of an hour ago."""
+    if cursor is None:
+        return dataclasses.replace(await ask(created_after), cursor="cursor=more")
+    then = datetime.now(UTC) - timedelta(minutes=15)
+    return Page((shown("another's", {"seed": 1}, created_at=then),), "cursor=more")
 
 
 # Nothing goes wrong
@@ -217,6 +234,33 @@ def test_a_list_that_lacks_what_we_know_it_must_have_proves_no_absence(night, sa
     night.work_as(honest)
     assert night.finish() == {"succeeded": 2}
     assert sold(sandbox) == 2
+
+
+def test_a_clock_of_ours_that_is_fast_proves_no_absence_even_when_nothing_is_known_yet(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    list_as(night, show_an_hour_behind)
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_a_case_that_the_list_does_not_go_back_to_holds_up_no_other(night, sandbox):
+    sandbox.faults(**{"502_before": 1})
+    [old] = night.make()
+    night.tick(duties.release)
+    night.passes(2000)
+    [new] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    list_as(night, show_without_end)
+    night.settles()
+    assert (night.phases(old), night.phases(new)) == (["unconfirmed"], ["absent"])
+    night.passes(1000)
+    night.settles()
+    job = night.job(old)
+    assert (job.state, job.error_class) == ("failed", "unconfirmed")
 
 
 def test_a_list_without_inputs_proves_no_absence(begin_night, start_sandbox):

@@ -28,12 +28,12 @@ async def never(**_):
     await asyncio.Event().wait()
 
 
-def page(*predictions, more=True):
-    return Page(predictions, f"cursor={predictions[-1].id if predictions else ''}" if more else None)
+def page(*predictions, more=True, date=None):
+    return Page(predictions, f"cursor={predictions[-1].id if predictions else ''}" if more else None, date)
 
 
-def take(api, since=BORN, within=5.0):
-    return asyncio.run(walk.walk(api, since, within=within))
+def take(api, since=BORN, now=BORN, within=5.0):
+    return asyncio.run(walk.walk(api, since, now=now, within=within))
 
 
 def at(seconds, name=None):
@@ -43,35 +43,40 @@ def at(seconds, name=None):
 def test_a_walk_ends_clean_where_the_list_ends():
     api = Scripted(page(at(30), at(20)), page(at(10), more=False))
     taken = take(api)
-    assert (taken.clean, taken.pages, taken.error, list(taken.seen)) == (True, 2, None, ["p30", "p20", "p10"])
+    assert (taken.covers(BORN), taken.pages, taken.error, list(taken.seen)) == (
+        True,
+        2,
+        None,
+        ["p30", "p20", "p10"],
+    )
     assert api.asked == [(BORN, None), (BORN, "cursor=p20")]
 
 
 def test_a_walk_ends_clean_where_a_whole_page_is_too_old():
     api = Scripted(page(at(30)), page(at(1), at(-1)), page(at(-2), at(-3)), page(at(-4)))
     taken = take(api)
-    assert (taken.clean, taken.pages) == (True, 3)
+    assert (taken.covers(BORN), taken.pages) == (True, 3)
 
 
 def test_one_prediction_out_of_order_does_not_end_a_walk():
     taken = take(Scripted(page(at(-5), at(20)), page(at(10), more=False)))
-    assert (taken.clean, taken.pages) == (True, 2)
+    assert (taken.covers(BORN), taken.pages) == (True, 2)
 
 
 def test_without_dates_the_list_is_followed_to_its_end():
     undated = shown("undated", created_at=None)
     taken = take(Scripted(page(at(-5), undated), page(undated), page(at(-9), undated, more=False)))
-    assert (taken.clean, taken.pages) == (True, 3)
+    assert (taken.covers(BORN), taken.pages) == (True, 3)
 
 
 def test_an_empty_list_is_a_clean_walk():
     taken = take(Scripted(page(more=False)))
-    assert (taken.clean, taken.pages, taken.seen) == (True, 1, {})
+    assert (taken.covers(BORN), taken.pages, taken.seen) == (True, 1, {})
 
 
 def test_an_empty_page_in_between_ends_nothing():
     taken = take(Scripted(page(at(30)), page(), page(at(20), more=False)))
-    assert (taken.clean, list(taken.seen)) == (True, ["p30", "p20"])
+    assert (taken.covers(BORN), list(taken.seen)) == (True, ["p30", "p20"])
 
 
 @pytest.mark.parametrize(
@@ -79,12 +84,12 @@ def test_an_empty_page_in_between_ends_nothing():
 )
 def test_a_page_in_error_makes_the_walk_prove_nothing_and_keeps_what_was_seen(error):
     taken = take(Scripted(page(at(30)), error))
-    assert (taken.clean, taken.error, list(taken.seen)) == (False, error, ["p30"])
+    assert (taken.covers(BORN), taken.error, list(taken.seen)) == (False, error, ["p30"])
 
 
 def test_a_list_without_end_is_left_and_proves_nothing():
     taken = take(Scripted(page(at(30))), within=60)
-    assert (taken.clean, taken.error) == (False, None)
+    assert (taken.covers(BORN), taken.error) == (False, None)
     assert taken.pages < 10_000
 
 
@@ -97,8 +102,35 @@ def test_a_list_that_is_too_slow_is_left_with_what_it_has_shown():
 
     api.list = slow
     taken = take(api, within=0.05)
-    assert (taken.clean, list(taken.seen)) == (False, ["p30"])
-    assert isinstance(taken.error, errors.Unanswered)
+    assert (taken.covers(BORN), list(taken.seen)) == (False, ["p30"])
+    assert taken.error is None, "the list answered, only not in time"
+
+
+def test_a_list_that_shows_nothing_in_time_is_an_error():
+    api = Scripted()
+    api.list = never
+    assert isinstance(take(api, within=0.05).error, errors.Unanswered)
+
+
+def test_a_walk_that_came_half_way_proves_what_it_has_passed():
+    taken = take(Scripted(page(at(90), at(80)), page(at(60), at(40)), page(at(39))), within=60)
+    assert (taken.covers(BORN + timedelta(seconds=50)), taken.covers(BORN)) == (True, False)
+
+
+@pytest.mark.parametrize("wrong", [timedelta(minutes=40), timedelta(minutes=-40)])
+def test_a_clock_of_ours_that_is_wrong_moves_neither_the_walks_beginning_nor_its_end(wrong):
+    """All moments here are told by the API's clock; ours shows ``wrong`` more."""
+    api = Scripted(page(at(30), date=BORN), page(at(30), at(20)), page(at(-1)))
+    taken = take(api, since=BORN + wrong, now=BORN + wrong)
+    assert taken.ahead == wrong
+    assert (taken.covers(BORN + wrong), list(taken.seen)[-1]) == (True, "p-1")
+    assert api.asked[-1][0] == BORN
+
+
+def test_clocks_that_differ_by_no_more_than_an_answer_takes_agree():
+    api = Scripted(page(at(30), at(20)), page(at(10), more=False, date=BORN))
+    assert take(api, now=BORN + timedelta(seconds=4)).ahead == timedelta()
+    assert len(api.asked) == 2
 
 
 def test_a_prediction_that_a_new_one_pushed_to_the_next_page_counts_once():

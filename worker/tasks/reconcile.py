@@ -37,7 +37,9 @@ def reconcile(_ids: list[int]) -> None:
     since = cases[0].intended_at - timedelta(seconds=here.times.list_margin)
     counter = tally.Counter()
     lease = here.times.lease
-    taken = here.loop.call(walk.walk(here.api, since, within=lease), within=lease + 1)
+    taken = here.loop.call(walk.walk(here.api, since, now=started, within=lease), within=lease + 1)
+    if taken.ahead:
+        log.warning("clocks-differ", ahead_seconds=taken.ahead.total_seconds(), api=here.account.api)
     _count(here, taken, counter)
     _settle(here, cases, taken, started)
 
@@ -80,7 +82,7 @@ def _doubt_list(here: process.Process) -> None:
 
 
 def _settle(here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> None:
-    """Write what the walk showed. Adoptions hold whatever the walk's end; an absence needs it whole."""
+    """Write what the walk showed. Adoptions hold whatever the walk's end; an absence needs it to go far enough."""
     times = here.times
     first_look = timedelta(seconds=times.poll_first)
     with here.database.write() as tx:
@@ -94,28 +96,46 @@ def _settle(here: process.Process, cases: Sequence[Case], taken: walk.Walk, star
         lifecycle.settle(tx, lambda some: lifecycle.adopted(tx, now, some, first_look), adopted)
         for item in adopted:
             log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
+        margin = timedelta(seconds=times.list_margin)
+        seen_from = next((c.intended_at for c in cases if taken.covers(c.intended_at - margin)), None)
+        if seen_from is not None and not _shows_ours(here, tx, taken, seen_from):
+            seen_from = None
         settled = timedelta(seconds=times.settle)
         ripe = [case for case in matched.missing if case.sent_at + settled <= started]
-        if _is_whole(here, tx, taken, cases[0].intended_at):
-            _conclude(here, tx, now, ripe, matched.strange, started)
-            _claim(here, tx, now, matched.strange, cases[0].intended_at)
-        else:
-            _wait(here, tx, now, ripe)
+        shown = [case for case in ripe if seen_from is not None and case.intended_at >= seen_from]
+        _conclude(here, tx, now, shown, matched.strange, taken, started)
+        _leave_open(here, tx, now, [case for case in ripe if case not in shown], taken, started)
+        if seen_from is not None:
+            _claim(here, tx, now, matched.strange, seen_from)
 
 
-def _is_whole(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
-    """Whether an absence from this walk means anything: every page was read, and what must be there is.
-
-    A clock of ours that is fast asks for what came after the send, and is shown a short list without any error.
-    """
-    if not taken.clean:
-        return False
+def _shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
+    """Whether an absence from this walk means anything: what must be in the list is there."""
     tolerated = timedelta(seconds=here.times.list_margin / 2)
     expected = worklists.first_known(tx, here.account.id, since - tolerated)
     if not expected or not taken.seen.keys().isdisjoint(expected):
         return True
     log.warning("list-lacks-ours", expected=expected[0], pages=taken.pages)
     return False
+
+
+def _leave_open(
+    here: process.Process,
+    tx: sa.Connection,
+    now: datetime,
+    cases: Sequence[Case],
+    taken: walk.Walk,
+    started: datetime,
+) -> None:
+    """Wait for a walk that goes far enough; but once inputs are wiped, a list that stays too long ends the wait."""
+    late = [case for case in cases if taken.error is None and not _is_fresh(here, case, started)]
+    message = "the API's list does not go back to it, so nobody can tell whether it was bought"
+    lifecycle.unprovable(tx, now, [case.fence for case in late], message)
+    _wait(here, tx, now, [case for case in cases if case not in late])
+
+
+def _is_fresh(here: process.Process, case: Case, started: datetime) -> bool:
+    return started < case.intended_at + timedelta(seconds=here.times.proof_window)
 
 
 def _wait(here: process.Process, tx: sa.Connection, now: datetime, cases: Sequence[Case]) -> None:
@@ -129,20 +149,21 @@ def _conclude(
     now: datetime,
     ripe: Sequence[Case],
     strange: Sequence[Prediction],
+    taken: walk.Walk,
     started: datetime,
 ) -> None:
     """Take ripe cases for absent while the list still shows inputs; later only if it shows nothing strange.
 
     A prediction without an input may be any of ours; and another account's list says nothing of what ours lacks.
     """
-    window = timedelta(seconds=here.times.proof_window)
     hidden = [prediction for prediction in strange if not prediction.input]
     proven: list[Fence] = []
     lapsed: list[Fence] = []
     waiting: list[Case] = []
     for case in ripe:
-        fresh = started < case.intended_at + window
-        if case.account_id == here.account.id and not _could_be(case, hidden if fresh else strange, here):
+        fresh = _is_fresh(here, case, started)
+        suspects = hidden if fresh else strange
+        if case.account_id == here.account.id and not _could_be(case, suspects, taken.ahead, here):
             proven.append(case.fence)
         elif fresh:
             waiting.append(case)
@@ -156,11 +177,11 @@ def _conclude(
     _wait(here, tx, now, waiting)
 
 
-def _could_be(case: Case, strange: Sequence[Prediction], here: process.Process) -> bool:
+def _could_be(case: Case, strange: Sequence[Prediction], ahead: timedelta, here: process.Process) -> bool:
     """Whether some prediction that nobody knows was made around the time of this send."""
     margin = timedelta(seconds=here.times.list_margin)
     first, last = case.intended_at - margin, case.sent_at + margin
-    return any(p.created_at is None or first <= p.created_at <= last for p in strange)
+    return any(p.created_at is None or first <= p.created_at + ahead <= last for p in strange)
 
 
 def _claim(

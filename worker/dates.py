@@ -1,0 +1,33 @@
+"""Which moment does a text of the API's name? Pure; in UTC, and None for what cannot be read."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+
+def iso(value: Any) -> datetime | None:
+    """Read a date of a body, ISO 8601; one without a zone is UTC already.
+
+    >>> iso("2026-11-23T03:00:00.5Z"), iso("tomorrow")
+    (datetime.datetime(2026, 11, 23, 3, 0, 0, 500000, tzinfo=datetime.timezone.utc), None)
+    """
+    try:
+        return _utc(datetime.fromisoformat(value))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def http(text: str | None) -> datetime | None:
+    """Read a date of a header, RFC 9110; whole seconds.
+
+    >>> http("Mon, 23 Nov 2026 03:00:00 GMT"), http(None)
+    (datetime.datetime(2026, 11, 23, 3, 0, tzinfo=datetime.timezone.utc), None)
+    """
+    try:
+        return _utc(parsedate_to_datetime(text or ""))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
