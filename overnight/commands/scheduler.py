@@ -27,29 +27,29 @@ def command(settings: Settings, *, probe: bool) -> Exit:
 
 def _schedule(settings: Settings) -> None:
     import signal
-    import threading
+    import time
 
     from scheduler.timetable import Timetable
     from worker import app
 
     timetable = Timetable(app.configure(settings), configured=settings, lazy=True)
-    stop = threading.Event()
+    asked: list[int] = []
 
-    def end(*_: object) -> None:
-        stop.set()
+    def end(number: int, _frame: object) -> None:
+        # Nothing here may take a lock: the main thread, in which this runs, may be holding it.
+        asked.append(number)
         _leave_later()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    while not stop.is_set():
-        stop.wait(timetable.tick())
+    while not asked:
+        time.sleep(timetable.tick())
 
 
 def _leave_later() -> None:
     """Do not wait for a tick that hangs on a dead server: what it handed out is due again after its lease."""
     import os
-    import threading
+    import signal
 
-    timer = threading.Timer(_PATIENCE, os._exit, [Exit.NONE_FAILED])
-    timer.daemon = True
-    timer.start()
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(Exit.NONE_FAILED))
+    signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
