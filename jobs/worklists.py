@@ -80,6 +80,12 @@ def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
     ]  # fmt: skip
 
 
+def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
+    """Return which of these jobs a person has cancelled."""
+    query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.cancel_requested_at.is_not(None))
+    return set(tx.execute(query).scalars()) if ids else set()
+
+
 def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collecting]:
     """Return the jobs among ``ids`` with images to fetch, what expires first first; not those of another API."""
     # An earlier attempt's images may be fewer than it promised; they are kept all the same.

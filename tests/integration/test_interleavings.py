@@ -1,5 +1,6 @@
 """Who does what in which order: everything that must not buy twice, lose a job or lose a result."""
 
+import asyncio
 import dataclasses
 import os
 import signal
@@ -813,6 +814,25 @@ def test_a_running_job_that_a_person_cancels_is_cancelled_at_the_api_first(begin
     stale.go_on()
     assert night.finish() == {"cancelled": 1}
     assert night.phases(job_id) == ["cancelled"]
+
+
+def test_a_job_cancelled_while_its_poll_was_on_the_way_is_cancelled_and_no_failure(
+    begin_night, start_sandbox, monkeypatch
+):
+    sandbox = start_sandbox(latency=600)
+    night = begin_night(sandbox)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    ask = night.here.api.get
+
+    async def cancel_meanwhile(prediction_id):
+        await asyncio.to_thread(rows.write, night.database, lifecycle.ask_to_cancel, [job_id])
+        await night.here.api.cancel(prediction_id)
+        return await ask(prediction_id)
+
+    monkeypatch.setattr(night.here.api, "get", cancel_meanwhile)
+    poll([job_id])
+    assert night.states() == {"cancelled": 1}
 
 
 def test_what_succeeded_before_it_could_be_cancelled_is_kept(night, sandbox):

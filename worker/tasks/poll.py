@@ -11,7 +11,7 @@ from celery import shared_task
 from jobs import database, errors, lifecycle, polling, retry, worklists
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
-from jobs.lifecycle import Failure, Fence, Interrupted, Produced
+from jobs.lifecycle import Failure, Interrupted, Produced
 from jobs.states import State
 from jobs.worklists import Running
 from worker import app, diagnosis, loop, process, tally
@@ -30,13 +30,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """The API's object says that it was canceled, as we had asked."""
+class Canceled:
+    """The API's object says that it was canceled: as a person asked, or at its deadline."""
 
-    fence: Fence
+    failure: Failure
 
 
-Outcome = Waiting | Produced | Failure | Interrupted | Cancelled
+Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 
 @shared_task(name=Lane.POLL)
@@ -95,10 +95,9 @@ def ended(here: process.Process, row: Running, prediction: Prediction, now: date
             return _succeeded(here, row, prediction, now)
         case "failed":
             return _failed(here, row, prediction, now)
-        case "canceled" if row.cancel_requested:
-            return Cancelled(row.fence)
         case "canceled":
-            return _failure(here, row, prediction, FailureClass.DEADLINE, "it was canceled at its deadline")
+            message = "it was canceled at its deadline"
+            return Canceled(_failure(here, row, prediction, FailureClass.DEADLINE, message))
         case "aborted":
             again = now + timedelta(seconds=here.times.poll_first)
             message = "its deadline passed before it started"
@@ -149,11 +148,15 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         now = database.now(tx)
         produced = [o for o in group if isinstance(o, Produced)]
         lifecycle.settle(tx, lambda some: lifecycle.produced(tx, now, some), produced)
+        ended = [o.failure for o in group if isinstance(o, Canceled)]
+        # Asked now: a person may have cancelled while the answer was on its way.
+        wished = worklists.cancel_requested(tx, [item.fence.job for item in ended])
+        lifecycle.cancelled(tx, now, [item.fence for item in ended if item.fence.job in wished])
         failed = [o for o in group if isinstance(o, Failure)]
+        failed += [item for item in ended if item.fence.job not in wished]
         lifecycle.settle(tx, lambda some: lifecycle.failed(tx, now, some), failed)
         interrupted = [o for o in group if isinstance(o, Interrupted)]
         lifecycle.settle(tx, lambda some: lifecycle.interrupted(tx, now, some), interrupted)
-        lifecycle.cancelled(tx, now, [o.fence for o in group if isinstance(o, Cancelled)])
         waiting = [o.running for o in group if isinstance(o, Waiting)]
         lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, row, now) for row in waiting})
 
