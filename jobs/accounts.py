@@ -35,14 +35,14 @@ class Account:
     throttled_at: datetime | None
     breaker: quota.Breaker
 
-    def may_create(self, now: datetime) -> bool:
-        """Whether a create may leave at all: breaker closed and no wait told by the API."""
-        return self.breaker.state == "closed" and (self.not_before is None or self.not_before <= now)
 
+def name(host: str, api: str, token: str) -> str:
+    """Return the account's name: the API's host, and 8 hex digits of API and token that reveal neither.
 
-def name(host: str, token: str) -> str:
-    """Return the account's name: the API's host and 8 hex digits that tell tokens apart and reveal none."""
-    return f"{host}-{hmac.new(b'overnight account', token.encode(), hashlib.sha256).hexdigest()[:8]}"
+    One host may serve two APIs, and one token both: what is absent from one list says nothing of the other.
+    """
+    secret = f"{api}\n{token}".encode()
+    return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
 
 
 def register(tx: sa.Connection, account_name: str, api: str) -> int:
@@ -54,7 +54,7 @@ def register(tx: sa.Connection, account_name: str, api: str) -> int:
         breaker="closed", failures=0, seen_at=now,
     )  # fmt: skip
     # In one statement: two workers that start at the same moment find no row, either of them.
-    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"seen_at": now, "api": api})
+    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"seen_at": now})
     return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
 
 

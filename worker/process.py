@@ -63,8 +63,8 @@ class Process:
 def enrol(configured: settings.Settings, db: database.Database | None = None) -> accounts.Account:
     """Register the account of the token: the scheduler hands out nothing for an API where nobody has one."""
     token = configured.require_token()
-    api_host = configured.api.name if configured.api.is_sandbox else configured.api.host
-    name = accounts.name(api_host, token.get_secret_value())
+    host = configured.api.name if configured.api.is_sandbox else configured.api.host
+    name = accounts.name(host, configured.api.identity, token.get_secret_value())
     opened = db or database.Database(configured.database_url)
     try:
         with opened.write() as tx:
