@@ -15,6 +15,7 @@ from worker import bodies, dates, refusals
 
 _CREATED = frozenset({200, 201, 202})
 _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_NO_SUCH_CALL = frozenset({404, 405, 501})
 _FILE_REFUSED = frozenset({400, 413, 415, 422})
 _LONGEST_ID = 200
 _LONGEST_CURSOR = 4000
@@ -111,11 +112,19 @@ def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
 
 
 def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
-    if status in {404, 405}:
+    if status in _NO_SUCH_CALL:
         raise errors.Unsupported(f"This API has no such call: it answered {status}.")
     reply = bodies.parsed(body)
     if status not in _CREATED:
-        raise refusals.of_read(status, headers, reply, datetime.now(UTC))
+        refusal = refusals.of_read(status, headers, reply, datetime.now(UTC))
+        # A gateway forbids what it does not offer; a token that is good for nothing is refused at creates, too.
+        if (
+            status == 403
+            and isinstance(refusal, errors.Blocked)
+            and refusal.reason is errors.BlockReason.TOKEN
+        ):
+            raise errors.Unsupported("This API forbids the call to this token.") from refusal
+        raise refusal
     return bodies.fields(reply)
 
 

@@ -163,8 +163,6 @@ def test_a_url_that_is_no_predictions_api_blocks(status):
         (403, {"error": {"message": "quota is used up", "code": "x"}}, "quota"),
         (403, {"error": {"message": "用户额度不足", "code": "insufficient_user_quota"}}, "quota"),
         (403, {"detail": "Your credit balance is too low."}, "credit"),
-        (403, None, "token"),
-        (403, {"detail": "You do not have permission to perform this action."}, "token"),
         (400, {"error": {"message": "no", "code": "invalid_api_key"}}, "token"),
         (400, {"error": {"message": "no", "code": "insufficient_credit"}}, "credit"),
         (
@@ -180,6 +178,24 @@ def test_the_account_is_blocked_by_status_and_by_code(reader, status, reply, rea
     with pytest.raises(errors.Blocked) as caught:
         reader(status, {}, body(reply))
     assert caught.value.reason == reason
+
+
+FORBIDDEN = [None, {"detail": "You do not have permission to perform this action."}]
+
+
+@pytest.mark.parametrize("reply", FORBIDDEN)
+@pytest.mark.parametrize("reader", [replies.created, replies.read])
+def test_a_call_that_must_be_allowed_and_is_forbidden_blocks(reader, reply):
+    with pytest.raises(errors.Blocked) as caught:
+        reader(403, {}, body(reply))
+    assert caught.value.reason == "token"
+
+
+@pytest.mark.parametrize("reply", FORBIDDEN)
+@pytest.mark.parametrize("reader", [replies.page, replies.uploaded])
+def test_a_call_that_is_forbidden_and_can_be_done_without_is_unsupported(reader, reply):
+    with pytest.raises(errors.Unsupported):
+        reader(403, {}, body(reply))
 
 
 def test_a_403_about_the_input_refuses_the_job_alone():
@@ -277,7 +293,7 @@ def test_a_page_that_cannot_be_read_whole_does_not_count(results):
 
 
 @pytest.mark.parametrize("reader", [replies.page, replies.uploaded])
-@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize("status", [404, 405, 501])
 def test_a_call_that_the_api_lacks_is_unsupported(reader, status):
     with pytest.raises(errors.Unsupported):
         reader(status, {}, b"")
