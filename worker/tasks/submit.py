@@ -17,7 +17,14 @@ from worker import app, process, tally
 
 log = structlog.get_logger(__name__)
 
+# Goes on while the machine sleeps, as the lease does; macOS has it under the other name.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 Outcome = Accepted | NotBought | Lost | Failure
+
+
+def _ticks() -> float:
+    return time.clock_gettime(_CLOCK)
 
 
 @shared_task(name=Lane.SUBMIT)
@@ -25,7 +32,7 @@ def submit(ids: list[int]) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
     here = app.held()
     lease = timedelta(seconds=here.times.lease)
-    begun = time.monotonic()
+    begun = _ticks()
     with here.database.write() as tx:
         now = database.now(tx)
         submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
@@ -44,7 +51,7 @@ class _Slice:
     """The jobs that one message began, and what stops them all."""
 
     here: process.Process
-    begun: float  # monotonic, before the intent was written: the lease started no earlier
+    begun: float  # in _ticks, before the intent was written: the lease started no earlier
     now: datetime  # the database's time at the intent
     counter: tally.Counter
 
@@ -78,8 +85,8 @@ class _Slice:
         return Accepted(submission.fence, prediction.id)
 
     def _time(self) -> datetime:
-        """The database's time, carried on by the monotonic clock: a step of the wall clock moves nothing."""
-        return self.now + timedelta(seconds=time.monotonic() - self.begun)
+        """The database's time, carried on by a clock that nobody sets: a step of the wall clock moves nothing."""
+        return self.now + timedelta(seconds=_ticks() - self.begun)
 
     async def _image(self, submission: Submission) -> str:
         try:
@@ -94,7 +101,7 @@ class _Slice:
         """Ask once more right before the bytes leave: does the lease last, and has nobody said stop."""
         if self.counter.stopped:
             raise errors.NotSent("The API said stop before it was sent.")
-        if time.monotonic() - self.begun > self.here.times.lease / 2:
+        if _ticks() - self.begun > self.here.times.lease / 2:
             raise errors.NotSent("Its turn came too late.")
 
     def _came_to(self, submission: Submission, error: errors.ApiError, sent_at: datetime) -> Outcome:
@@ -114,12 +121,19 @@ class _Slice:
 
 def _settle_until_written(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
     """Commit a group, however long the database is away: its ids are paid for, and known nowhere else."""
+    waits = False
     while True:
         try:
-            return settle(here, group, counted)
+            settle(here, group, counted)
         except errors.Unavailable as error:
-            log.warning("settle-waits", error=str(error), outcomes=len(group))
+            if not waits:
+                log.warning("settle-waits", error=str(error), outcomes=len(group))
+            waits = True
             time.sleep(0.5)
+        else:
+            if waits:
+                log.warning("settle-goes-on", outcomes=len(group))
+            return
 
 
 def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
