@@ -5,6 +5,7 @@ list of jobs is one job at a time in memory. All scalars stay the text that was 
 decides their type.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ _DEEPEST = 20
 _MERGE = "<<"
 # A plain scalar that YAML reads as nothing; the same word in quotes is text.
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
+# How JSON writes what is beyond 16 bits, such as an emoji; YAML takes neither half.
+_PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Document:
                 "is larger than 64 MB: put the rows into a CSV file and write jobs: FILE.csv"
             )
         self._check_text()
+        if self._data.lstrip().startswith(b"{"):
+            self._data = _PAIR.sub(_joined, self._data)
 
     def _check_text(self) -> None:
         try:
@@ -160,6 +165,10 @@ class _Walk:
         if getattr(event, "tag", None) not in {None, "!"}:
             raise self._manifest.problem("uses a tag (!…): write the plain value", _line(event))
         return event
+
+
+def _joined(pair: re.Match[bytes]) -> bytes:
+    return pair[1] + bytes.fromhex((pair[2] + pair[3]).decode()).decode("utf-16-be").encode()
 
 
 def _line(event: yaml.Event) -> int:

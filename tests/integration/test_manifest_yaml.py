@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import textwrap
@@ -227,3 +228,12 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path, text):
 
     assert ended.stdout.startswith("bomb.yaml:")
     assert ended.stdout.count("\n") == 1
+
+
+def test_json_that_writes_an_emoji_as_two_halves_reads_as_it_was_meant(tmp_path):
+    prompt = "a \U0001f600\U0001f984 and \\ud83d\\ude00 as text"
+    path = tmp_path / "night.json"
+    path.write_text(json.dumps({"jobs": [{"image": "https://example.com/a.png", "prompt": prompt}]}))
+    with reading(path) as read:
+        (((only,),)) = read.rows()
+    assert only.input["prompt"] == prompt
