@@ -72,12 +72,17 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _place_database(cls, text: str, info: ValidationInfo) -> str:
-        return places.database(text or f"sqlite:///overnight{_suffix(info)}.db", Path.cwd())
+        own = f"sqlite:///overnight{_suffix(info)}.db"
+        url = places.database(text or own, Path.cwd())
+        if _rehearses(info) and not places.sqlite_path(url):
+            raise ValueError(f"the sandbox serves one process, which works on SQLite; add --database {own}")
+        return url
 
     @field_validator("broker_url")
     @classmethod
     def _place_broker(cls, text: str | None, info: ValidationInfo) -> str | None:
-        return text and places.broker(text, info.data.get("database_url"))
+        # What a rehearsal asks for is done by its own process, wherever the real work is done.
+        return None if _rehearses(info) else text and places.broker(text, info.data.get("database_url"))
 
     @field_validator("output", mode="before")
     @classmethod
@@ -255,4 +260,8 @@ def _misspelt() -> list[str]:
 
 def _suffix(info: ValidationInfo) -> str:
     """Keep a rehearsal's files apart from the real ones."""
-    return "-sandbox" if "api" in info.data and info.data["api"].is_sandbox else ""
+    return "-sandbox" if _rehearses(info) else ""
+
+
+def _rehearses(info: ValidationInfo) -> bool:
+    return "api" in info.data and info.data["api"].is_sandbox

@@ -185,6 +185,15 @@ def test_a_broker_needs_a_database_that_several_hosts_can_write(monkeypatch):
     assert "PostgreSQL" in line
 
 
+def test_a_rehearsal_has_no_broker_and_no_server(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://broker:6379/0")
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://db/a")
+    [line] = mistakes(api="sandbox")
+    assert line.startswith("OVERNIGHT_DATABASE_URL: ")
+    assert line.endswith("add --database sqlite:///overnight-sandbox.db")
+    assert settings.load(api="sandbox", database="sqlite:///overnight-sandbox.db").broker_url is None
+
+
 def test_another_broker_than_redis_is_a_mistake(monkeypatch):
     monkeypatch.setenv("OVERNIGHT_BROKER_URL", "amqp://me:hunter2@broker")
     [line] = mistakes(database="postgresql://db/a")
