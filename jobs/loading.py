@@ -12,8 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, difference, lifecycle, marker, names, tables
+from jobs import batches, crashpoints, difference, lifecycle, marker, names, tables
 from jobs.batches import Batch, EventKind
+from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.difference import Difference, Target
 from jobs.manifest import rows, schema, validated
@@ -45,6 +46,7 @@ def load(database: Database, read: validated.Validated, target: Target, found: D
     if found.new or found.changed:
         for chunk in read.rows(_MOST_ROWS):
             writing.write(chunk)
+    crashpoints.reach(Place.BEFORE_BATCH_READY)
     batch = _finish(database, batch, read, target, found)
     return Loaded(batch, found, writing.updated, writing.kept, writing.kept_key)
 
@@ -102,6 +104,7 @@ class _Writing:
         while wanted:
             with self._database.write() as tx:
                 done = self._write_some(tx, wanted)
+            crashpoints.reach(Place.AFTER_CHUNK_COMMIT)
             del wanted[:done]
 
     def _wanted(self, row: rows.Row) -> lifecycle.Wanted:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from alembic import context
 
-from jobs import errors
+from jobs import crashpoints, errors
 from jobs.database import Database
 
 _UPGRADE_LOCK = 20_261_123  # advisory locks are per database; any number that means only this
@@ -71,6 +71,7 @@ def _upgrade(database: Database) -> None:
         _run(connection)
         if database.is_sqlite:
             _check_foreign_keys(connection)
+        crashpoints.reach(crashpoints.Place.DURING_MIGRATION)
 
 
 _upgrade(context.config.attributes["database"])

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from jobs import database, errors, lifecycle
+from jobs import crashpoints, database, errors, lifecycle
 from jobs.settings import Settings
 from scheduler.timetable import Timetable
 from worker import app, lanes, process, storing
@@ -41,6 +41,7 @@ class Embedded:
         with self._database.write() as tx:
             settle_after = timedelta(seconds=times.post_deadline + times.settle)
             doubtful = lifecycle.take_over(tx, database.now(tx), settle_after)
+        crashpoints.reach(crashpoints.Place.AFTER_TAKEOVER)
         self._lanes.start()
         self._clock.start()
         # Beside the work: a folder may hold a million files.

@@ -13,7 +13,8 @@ import structlog
 from celery import Celery, beat
 from kombu import exceptions
 
-from jobs import accounts, database, errors, settings
+from jobs import accounts, crashpoints, database, errors, settings
+from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from scheduler import backlog, duties
 from scheduler.duties import Message, Scope
@@ -90,6 +91,7 @@ class Timetable(beat.Scheduler):
     def _pass(self) -> None:
         self._ticks += 1
         duties.rescue(self._database, self._settings)
+        crashpoints.reach(Place.AFTER_RESCUE)
         for scope in self._scopes():
             for lane, duty in _DUTIES:
                 if lane is Lane.SUBMIT and not self._may_buy:
@@ -107,7 +109,9 @@ class Timetable(beat.Scheduler):
         """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""
         try:
             for message in duty(self._database, self._settings, scope):
+                crashpoints.reach(Place.BEFORE_MESSAGE)
                 self.app.send_task(message.lane, args=[message.payload], queue=message.lane)
+                crashpoints.reach(Place.AFTER_MESSAGE)
         except errors.Unavailable:
             raise
         except exceptions.OperationalError as error:

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 import httpcore
 import httpx
 
-from jobs import errors, images
+from jobs import crashpoints, errors, images
 from worker import addresses, storing, wire
 
 _T = TypeVar("_T")
@@ -148,6 +148,7 @@ class _Body:
             self._size += len(chunk)
             self._count(self._size)
             self._held += chunk
+            crashpoints.reach(crashpoints.Place.DURING_DOWNLOAD)
             if len(self._held) > _IN_MEMORY:
                 await self._threaded(self._part.append, self.rest())
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from jobs import errors, failures, images
+from jobs import crashpoints, errors, failures, images
 from jobs.manifest import pictures, problems
 from worker import client
 
@@ -93,6 +93,7 @@ class Inputs:
                 return url
             name = f"{digest[:16]}.{file.facts.suffix}"
             url = await self._api.upload(file.content, name, file.facts.media_type)
+            crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
             self._uploads[digest] = url, time.monotonic() + _UPLOAD_LIVES
             self._uploads.move_to_end(digest)
             if len(self._uploads) > _MOST_UPLOADS:

@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from jobs import errors, images
+from jobs import crashpoints, errors, images
+from jobs.crashpoints import Place
 
 _PREFIX, _SUFFIX = ".overnight-", ".part"
 _LEFT_OVER_AFTER = 3600.0  # seconds; no download lasts that long
@@ -67,7 +68,10 @@ class Part:
             self.append(content, last=True)
             with _disk(self._root):
                 facts = images.inspect(whole, max_pixels=max_pixels)
-                return self._named(index, facts)
+                crashpoints.reach(Place.BEFORE_RENAME)
+                kept = self._named(index, facts)
+                crashpoints.reach(Place.AFTER_RENAME)
+                return kept
         finally:
             self.discard()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from jobs import errors
+from jobs import crashpoints, errors
 from worker.client import PredictionClient
 from worker.replies import Page, Prediction
 
@@ -65,10 +65,12 @@ async def walk(api: PredictionClient, since: datetime, *, now: datetime, within:
 
 
 async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetime) -> None:
-    taken.add(page)
-    while not taken.read_to(since) and taken.pages < _MOST_PAGES:
-        page = await api.list(created_after=since - taken.ahead, cursor=page.cursor)
+    while True:
         taken.add(page)
+        crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
+        if taken.read_to(since) or taken.pages >= _MOST_PAGES:
+            return
+        page = await api.list(created_after=since - taken.ahead, cursor=page.cursor)
 
 
 def _ahead(now: datetime, page: Page) -> timedelta:

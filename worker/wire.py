@@ -16,7 +16,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from jobs import errors
+from jobs import crashpoints, errors
 from worker import bodies
 
 # Servers close idle connections after 5 to 75 s; a POST on one that has just been closed ends unconfirmed.
@@ -97,6 +97,8 @@ class Sending:
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:
         """Listen to httpcore; connecting and the TLS handshake come before this event."""
         self.begun = self.begun or event == "http11.send_request_headers.started"
+        if event == "http11.send_request_body.complete":
+            crashpoints.reach(crashpoints.Place.DURING_POST)
 
 
 async def exchange(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import structlog
 from celery import shared_task
 
-from jobs import database, errors, lifecycle, worklists
+from jobs import crashpoints, database, errors, lifecycle, worklists
 from jobs.lanes import Lane
 from worker import app, process, tally
 
@@ -44,6 +44,7 @@ class _Slice:
         """Return the attempt if the API has answered for it, None if it must be asked again."""
         try:
             await self.here.api.cancel(target.prediction_id)
+            crashpoints.reach(crashpoints.Place.AFTER_CANCEL_ANSWER)
         except (errors.Missing, errors.Unsupported) as error:
             log.warning("cancel-impossible", prediction=target.prediction_id, reason=str(error))
             self.counter.failed(error)

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 import structlog
 from celery import shared_task
 
-from jobs import database, errors, lifecycle, polling, worklists
+from jobs import crashpoints, database, errors, lifecycle, polling, worklists
 from jobs.batches import PauseReason
+from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
 from jobs.lifecycle import Failure, Fence, Image
@@ -149,6 +150,8 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
         lifecycle.look_again(tx, State.COLLECTING, again)
         if full := next((fetched.disk for fetched in group if fetched.disk), ""):
             here.pause_all(tx, now, PauseReason.STORAGE, full)
+        crashpoints.reach(Place.BEFORE_STORED_COMMIT)
+    crashpoints.reach(Place.AFTER_STORED_COMMIT)
 
 
 def _next(here: process.Process, fetched: Fetched, now: datetime) -> datetime:

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import structlog
 from celery import shared_task
 
-from jobs import database, errors, lifecycle, polling, retry, worklists
+from jobs import crashpoints, database, errors, lifecycle, polling, retry, worklists
+from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
 from jobs.lifecycle import Failure, Interrupted, Produced
@@ -63,6 +64,7 @@ class _Slice:
             return Waiting(row)
         try:
             prediction = await self.here.api.get(row.prediction_id)
+            crashpoints.reach(Place.AFTER_POLL_RESPONSE)
         except errors.Missing as error:
             self.counter.failed(error)
             return self._unknown(row)
@@ -159,6 +161,8 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         lifecycle.settle(tx, lambda some: lifecycle.interrupted(tx, now, some), interrupted)
         waiting = [o.running for o in group if isinstance(o, Waiting)]
         lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, row, now) for row in waiting})
+        crashpoints.reach(Place.BEFORE_ENDS_COMMIT)
+    crashpoints.reach(Place.AFTER_ENDS_COMMIT)
 
 
 def _next(here: process.Process, row: Running, now: datetime) -> datetime:

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, batches, database, errors, lifecycle, marker, worklists
+from jobs import accounts, batches, crashpoints, database, errors, lifecycle, marker, worklists
+from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Fence
 from jobs.states import State
@@ -107,6 +108,8 @@ def _settle(here: process.Process, cases: Sequence[Case], taken: walk.Walk, star
         _leave_open(here, tx, now, [case for case in ripe if case not in shown], taken, started)
         if seen_from is not None:
             _claim(here, tx, now, matched.strange, seen_from)
+        crashpoints.reach(Place.BEFORE_WALK_COMMIT)
+    crashpoints.reach(Place.AFTER_WALK_COMMIT)
 
 
 def _shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 import structlog
 from celery import shared_task
 
-from jobs import database, errors, lifecycle, quota
+from jobs import crashpoints, database, errors, lifecycle, quota
+from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
 from worker import app, process, tally
@@ -36,6 +37,8 @@ def submit(ids: list[int]) -> None:
     with here.database.write() as tx:
         now = database.now(tx)
         submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
+        crashpoints.reach(Place.BEFORE_INTENT_COMMIT)
+    crashpoints.reach(Place.AFTER_INTENT_COMMIT)
     if not submissions:
         return
     slice_ = _Slice(here, begun, now, tally.Counter(creates=True))
@@ -62,6 +65,7 @@ class _Slice:
         def leave() -> None:
             nonlocal left_at
             self._may_leave()
+            crashpoints.reach(Place.BEFORE_POST)
             left_at = (
                 self._time()
             )  # not before: a send may have waited long for a line, and settles from now on
@@ -74,6 +78,7 @@ class _Slice:
                 self.here.times.prediction_deadline,
                 leave,
             )
+            crashpoints.reach(Place.AFTER_POST_RESPONSE)
         except errors.ApiError as error:
             return self._came_to(submission, error, left_at or self._time())
         except BaseException as error:
@@ -152,3 +157,5 @@ def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally
         refused = [o for o in group if isinstance(o, Failure)]
         lifecycle.settle(tx, lambda some: lifecycle.refused(tx, now, some), refused)
         here.note(tx, now, counted)
+        crashpoints.reach(Place.BEFORE_IDS_COMMIT)
+    crashpoints.reach(Place.AFTER_IDS_COMMIT)
