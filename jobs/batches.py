@@ -207,11 +207,6 @@ def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind
     record(tx, now, batch_id, kind, f"job {job_id}: {detail}")
 
 
-def finish(tx: sa.Connection, now: datetime, batch_id: int) -> None:
-    """Note when the last job ended, for the record; whether a batch is finished is always counted afresh."""
-    tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(finished_at=now))
-
-
 @dataclass(frozen=True, slots=True)
 class Losses:
     """How the jobs that ended since the batch was opened have ended."""
@@ -271,5 +266,6 @@ def losses(tx: sa.Connection, batch: Batch) -> Losses:
 
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     """Whether any job of the batch is not final."""
-    query = sa.select(sa.exists().where(jobs.c.batch_id == batch_id, jobs.c.state.not_in(FINAL)))
+    under_way = set(State) - FINAL  # said so, and not as what they are not, for the index
+    query = sa.select(sa.exists().where(jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)))
     return bool(tx.execute(query).scalar_one())

@@ -4,6 +4,8 @@ A row that is due is due, whoever died. Handing it out moves `due_at` one lease 
 may be lost, and then the row is due again.
 """
 
+import math
+import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,10 +141,9 @@ def release(db: database.Database, configured: settings.Settings, scope: Scope) 
         if account is None:
             return
         open_batches = batches.releasable(tx, account.api, scope.release_only)
-        count = _room(tx, now, account, configured)
         if account.breaker.state != "closed":
             open_batches += batches.blocked(tx, account.api, scope.release_only)
-        ids = [i for batch_id, n in _shares(open_batches, count) for i in _some(tx, now, batch_id, n, lease)]
+        ids = _dealt(tx, now, open_batches, _room(tx, now, account, configured), lease)
         if not ids:
             return
         accounts.spend(tx, account, creates=len(ids), reads=0)
@@ -151,8 +152,26 @@ def release(db: database.Database, configured: settings.Settings, scope: Scope) 
     yield from _sliced(Lane.SUBMIT, ids)
 
 
-def _some(tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta) -> list[int]:
-    return lifecycle.release(tx, now, batch_id, count, lease)
+def _dealt(
+    tx: sa.Connection, now: datetime, batch_ids: Sequence[int], room: int, lease: timedelta
+) -> list[int]:
+    """Release for each batch that wants something its even share of the room, and what others leave of theirs.
+
+    Who comes first is drawn anew each time: a room of one would always be the same batch's otherwise.
+    """
+    turn = lifecycle.wanting(tx, now, batch_ids)
+    random.shuffle(turn)
+    ids: list[int] = []
+    while turn and len(ids) < room:
+        want_more = []
+        for place, batch_id in enumerate(turn):
+            share = math.ceil((room - len(ids)) / (len(turn) - place))
+            released = lifecycle.release(tx, now, batch_id, share, lease)
+            ids += released
+            if len(released) == share:
+                want_more.append(batch_id)
+        turn = want_more
+    return ids
 
 
 def _room(tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings) -> int:
@@ -179,14 +198,6 @@ def _in_flight(tx: sa.Connection, api: str) -> dict[State, int]:
     return {State(state): n for state, n in rows}
 
 
-def _shares(batch_ids: Sequence[int], count: int) -> Iterator[tuple[int, int]]:
-    """Divide the room evenly; what one batch cannot use is there for all at the next tick."""
-    for place, batch_id in enumerate(batch_ids):
-        share = (count + len(batch_ids) - 1 - place) // len(batch_ids)
-        if share:
-            yield batch_id, share
-
-
 def _refilled(
     tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope
 ) -> accounts.Account | None:
@@ -199,7 +210,8 @@ def _refilled(
 def limit_losses(db: database.Database, scope: Scope) -> None:
     """Pause batches of whose jobs too many fail. Counting reads; only a stop takes the writers' turn."""
     with db.read() as tx:
-        judged = [batches.get(tx, batch_id) for batch_id in batches.releasable(tx, scope.api)]
+        open_batches = batches.releasable(tx, scope.api)
+        judged = [batches.get(tx, one) for one in open_batches if batches.unfinished(tx, one)]
         stopping = [batch for batch in judged if batches.losses(tx, batch).stopping]
     for batch in stopping:
         with db.write() as tx:

@@ -14,6 +14,7 @@ from jobs.lifecycle.buying import (
     refused,
     release,
     rescue,
+    wanting,
 )
 from jobs.lifecycle.confirming import (
     absent,
@@ -86,4 +87,5 @@ __all__ = [
     "surplus",
     "take_over",
     "unprovable",
+    "wanting",
 ]

@@ -22,6 +22,12 @@ def at_api(api: str) -> sa.ColumnElement[bool]:
     return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
 
 
+def wanting(tx: sa.Connection, now: datetime, batch_ids: Collection[int]) -> list[int]:
+    """Return which of these batches have a job that may be released now."""
+    due = sa.exists().where(jobs.c.batch_id == batches.c.id, jobs.c.state == _PENDING, jobs.c.due_at <= now)
+    return list(tx.execute(sa.select(batches.c.id).where(batches.c.id.in_(batch_ids), due)).scalars())
+
+
 def release(tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta) -> list[int]:
     """pending → queued: the batch's next jobs by priority, then in the manifest's order."""
     wanted = (
