@@ -140,11 +140,11 @@ def observe(
         }  # fmt: skip
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
-        if account.not_before is None or account.not_before <= now:
+        if tally.throttled_creates and (account.not_before is None or account.not_before <= now):
             change["rate"] = quota.slowed(account.rate, creates)
-            change["throttled_at"] = now
+        change["throttled_at"] = now
         change["not_before"] = max(until, account.not_before or until)
-        change["creates_tokens"] = 0.0
+        change["creates_tokens" if tally.throttled_creates else "reads_tokens"] = 0.0
     if change:
         _write(tx, account_id, change)
     return account.breaker, after

@@ -94,6 +94,7 @@ class Tally:
     failed: int = 0  # reads: timed out, 5xx, unreadable
     message: str = ""  # of the last failure
     throttled: float | None = None  # seconds that a 429 asked for
+    throttled_creates: bool = False  # whether one of them was a create's: reads have a rate of their own
     blocked: tuple[BlockReason, str] | None = None
 
 
@@ -128,7 +129,8 @@ def _after_reads(breaker: Breaker, tally: Tally, now: datetime, times: Times) ->
 def _block(breaker: Breaker, reason: BlockReason, message: str, now: datetime, times: Times) -> Breaker:
     since = breaker.since if breaker.state == "blocked" and breaker.since else now
     # A credit is topped up while one sleeps; a wrong token is not.
-    patient = reason is BlockReason.CREDIT and now < since + timedelta(seconds=times.credit_patience)
+    patience = times.credit_patience if reason is BlockReason.CREDIT else times.block_patience
+    patient = now < since + timedelta(seconds=patience)
     return Breaker(
         state="blocked",
         reason=f"{reason}: {message}",

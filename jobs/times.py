@@ -23,6 +23,7 @@ class Times:
     list_margin: float = 600  # a walk starts this long before the intent: clocks differ
     proof_window: float = 3000  # inputs are wiped after an hour; later an absence proves nothing
     list_doubt: float = 60  # between the two 404s after which an API counts as one without a list
+    sweep: float = 300  # between two walks that look for predictions of ours that nobody knows of
 
     # Pace.
     tick: float = 0.25
@@ -30,10 +31,14 @@ class Times:
     poll_most: float = 15
 
     # Stops.
+    deaf: float = 60  # that a worker may be idle beside messages that wait before it starts anew
+    schema: float = 60  # between two looks whether the database has become a newer program's
     throttle_most: float = 900  # the longest wait that a 429 may ask for
     outage_after: float = 10  # without any success
     canary: float = 30
     credit_patience: float = 7200  # how long `run` goes on probing a 402
+    block_patience: float = 180  # the same for any other refusal: it may be one gateway's bad moment
+    gone_patience: float = 120  # how long an image that the API still lists may be missing at its URL
 
     def scaled(self, factor: float) -> Self:
         """Return the same times, each multiplied."""

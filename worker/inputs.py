@@ -46,9 +46,13 @@ _Version = tuple[str, int, int]  # path, mtime and size: another version of a fi
 class Inputs:
     """Turns image references into their wire form; belongs to one event loop."""
 
-    def __init__(self, api: client.PredictionClient, *, max_pixels: int = images.MAX_PIXELS) -> None:
+    def __init__(
+        self, api: client.PredictionClient, *, doubt: float = 60.0, max_pixels: int = images.MAX_PIXELS
+    ) -> None:
         self._api = api
         self._max_pixels = max_pixels
+        self._doubt = doubt  # seconds between two refusals after which an API counts as one without uploads
+        self._refused_at: float | None = None
         self._can_upload = True
         self._encoded = _Encoded()
         self._uploads: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -74,14 +78,22 @@ class Inputs:
         if self._can_upload:
             try:
                 return await self._uploaded(file)
-            except errors.Unsupported:
-                self._can_upload = False
+            except errors.Unsupported as error:
+                self._doubt_uploads()
+                if self._can_upload and file.data_uri_length > _LONGEST_DATA_URI:
+                    raise errors.Unanswered(str(error)) from error
         if file.data_uri_length > _LONGEST_DATA_URI:
             raise errors.Refused(
                 f"{image!r} has {len(file.content)} bytes, and this API takes no uploads; "
                 f"make it smaller than {_LONGEST_DATA_URI * 3 // 4} bytes, or give its URL"
             )
         return file.data_uri
+
+    def _doubt_uploads(self) -> None:
+        """One refusal may be a gateway's bad moment; jobs fail by it only when it lasts."""
+        now = time.monotonic()
+        self._refused_at = now if self._refused_at is None else self._refused_at
+        self._can_upload = now < self._refused_at + self._doubt
 
     async def _uploaded(self, file: _File) -> str:
         """Return the URL of a file, uploaded once however many jobs ask for it at the same time."""
@@ -94,6 +106,7 @@ class Inputs:
             name = f"{digest[:16]}.{file.facts.suffix}"
             url = await self._api.upload(file.content, name, file.facts.media_type)
             crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
+            self._refused_at = None
             self._uploads[digest] = url, time.monotonic() + _UPLOAD_LIVES
             self._uploads.move_to_end(digest)
             if len(self._uploads) > _MOST_UPLOADS:

@@ -92,6 +92,6 @@ def start(configured: settings.Settings, db: database.Database) -> Process:
         fetch = downloads.Downloads(
             configured.output, allow_private=configured.api.is_local, deadline=times.lease / 2
         )
-        return api, inputs.Inputs(api), fetch
+        return api, inputs.Inputs(api, doubt=times.list_doubt), fetch
 
     return Process(configured, db, account, thread, *thread.call(clients(), within=30))

@@ -44,7 +44,11 @@ def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Ta
     match error:
         case errors.Throttled():
             wait = max(error.wait, tally.throttled or 0)
-            return replace(_answered(tally, creates), throttled=wait)
+            return replace(
+                _answered(tally, creates),
+                throttled=wait,
+                throttled_creates=creates or tally.throttled_creates,
+            )
         case errors.Blocked():
             return replace(tally, blocked=(error.reason, str(error)))
         case errors.Refused() | errors.Missing() | errors.Unsupported():

@@ -23,14 +23,14 @@ def draw(path, size=(32, 32), kind="PNG"):
 
 
 @asynccontextmanager
-async def ready(answer=LACKS):
+async def ready(answer=LACKS, doubt=0):
     async with (
         wires.serve(answer) as served,
         client.PredictionClient(
             served.url, SecretStr("token"), post_deadline=5, read_deadline=5, connections=4
         ) as api,
     ):
-        yield served, inputs.Inputs(api)
+        yield served, inputs.Inputs(api, doubt=doubt)
 
 
 def run(root, image, answer=LACKS):
@@ -131,6 +131,19 @@ def test_without_uploads_a_huge_file_is_refused(tmp_path):
     with pytest.raises(errors.Refused, match="takes no uploads") as caught:
         run(tmp_path, "fox.png")
     assert caught.value.error_class == "invalid-input"
+
+
+def test_one_refused_upload_fails_no_job_and_is_tried_again(tmp_path):
+    draw(tmp_path / "fox.png", (700, 700))
+
+    async def conversation():
+        async with ready(LACKS, doubt=60) as (served, made):
+            for _ in range(2):
+                with pytest.raises(errors.Unanswered):
+                    await made.wire_form("fox.png", tmp_path)
+        assert len(served.heard) == 2
+
+    asyncio.run(conversation())
 
 
 def test_a_file_that_changes_is_read_again(tmp_path):

@@ -177,8 +177,11 @@ def test_a_credit_is_asked_for_again_for_two_hours_and_then_no_more():
 
 
 @pytest.mark.parametrize("reason", sorted(set(BlockReason) - {BlockReason.CREDIT}))
-def test_what_does_not_mend_by_itself_is_not_asked_again(reason):
-    assert quota.judge(Breaker(), Tally(blocked=(reason, "No.")), NOW, TIMES).probe_at is None
+def test_any_other_refusal_may_be_a_gateways_bad_moment_and_is_asked_for_minutes(reason):
+    refusal = Tally(blocked=(reason, "No."))
+    blocked = quota.judge(Breaker(), refusal, NOW, TIMES)
+    assert blocked.probe_at == later(TIMES.canary)
+    assert quota.judge(blocked, refusal, later(180), TIMES).probe_at is None
 
 
 @pytest.mark.parametrize("reason", [TOKEN, CREDIT])

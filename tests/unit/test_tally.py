@@ -36,6 +36,12 @@ def test_of_several_waits_the_longest_counts():
     assert counted(*waits).take() == Tally(answered=3, throttled=5.0)
 
 
+def test_a_429_says_whether_it_was_of_a_create():
+    creates = tally.Counter(creates=True)
+    creates.failed(errors.Throttled("x", 1.0))
+    assert creates.take() == Tally(declined=1, throttled=1.0, throttled_creates=True)
+
+
 def test_a_block_is_told_with_its_reason():
     error = errors.Blocked("Insufficient credit", BlockReason.CREDIT)
     assert counted(error).take().blocked == (BlockReason.CREDIT, "Insufficient credit")

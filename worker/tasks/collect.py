@@ -24,6 +24,10 @@ log = structlog.get_logger(__name__)
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
 
 
+class _NotThere(errors.Undelivered):
+    """The API lists an output, and its URL answers that there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """What one visit brought: whole images, and perhaps the end of the job's hopes."""
@@ -73,8 +77,11 @@ class _Slice:
         try:
             for output in job.missing:
                 images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
+        except _NotThere as error:
+            patience = timedelta(seconds=self.here.times.gone_patience)
+            return Fetched(job, tuple(images), self._late(job, FailureClass.EXPIRED, error, patience))
         except errors.Gone as error:
-            return Fetched(job, tuple(images), self._gone(job, error))
+            return Fetched(job, tuple(images), Failure(job.fence, FailureClass.EXPIRED, str(error)))
         except errors.NotAnImage as error:
             return Fetched(job, tuple(images), self._late(job, FailureClass.OUTPUT_INVALID, error))
         except errors.Unavailable as error:
@@ -98,7 +105,7 @@ class _Slice:
             url = await self._asked_again(job, output)
             if url == output.url and isinstance(error, errors.Undelivered):
                 raise
-            kept = await fetch(url, stem, output.index)
+            kept = await self._fetched_as_listed(url, stem, output.index)
         return Image(
             job.fence,
             output.index,
@@ -109,6 +116,13 @@ class _Slice:
             kept.height,
             kept.sha256,
         )
+
+    async def _fetched_as_listed(self, url: str, stem: PurePosixPath, index: int) -> storing.Stored:
+        """Fetch what the API lists at this moment: missing at its URL, it may not have arrived there yet."""
+        try:
+            return await self.here.downloads.fetch(url, stem, index)
+        except errors.Gone as error:
+            raise _NotThere(str(error)) from error
 
     async def _asked_again(self, job: Collecting, output: Output) -> str:
         try:
@@ -123,12 +137,15 @@ class _Slice:
             raise errors.Undelivered("the API shows the prediction without its outputs")
         return prediction.output[output.index]
 
-    def _gone(self, job: Collecting, error: errors.ApiError) -> Failure:
-        return Failure(job.fence, FailureClass.EXPIRED, str(error))
-
-    def _late(self, job: Collecting, error_class: FailureClass, error: errors.ApiError) -> Failure | None:
+    def _late(
+        self,
+        job: Collecting,
+        error_class: FailureClass,
+        error: errors.ApiError,
+        patience: timedelta = _LIFETIME,
+    ) -> Failure | None:
         """Try again while the image lives at the provider; after that the job has failed."""
-        if self.now < job.produced_at + _LIFETIME:
+        if self.now < job.produced_at + min(patience, _LIFETIME):
             log.info("collect-again", job=job.name, reason=str(error))
             return None
         return Failure(job.fence, error_class, str(error))

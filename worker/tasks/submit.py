@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 # Goes on while the machine sleeps, as the lease does; macOS has it under the other name.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
+_A_DAY = 86_400  # seconds
+
 Outcome = Accepted | NotBought | Lost | Failure
 
 
@@ -28,7 +30,8 @@ def _ticks() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-@shared_task(name=Lane.SUBMIT)
+# Celery's own limit would end a child that holds ids while the database is away, and they are paid for.
+@shared_task(name=Lane.SUBMIT, time_limit=_A_DAY)
 def submit(ids: list[int]) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
     here = app.held()
