@@ -10,6 +10,7 @@ from worker.client import PredictionClient
 from worker.replies import Page, Prediction
 
 _MOST_PAGES = 1000  # a list that never ends must not keep a worker
+_WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A date in a header has whole seconds, and the answer took its time; what is more is a clock that is wrong.
@@ -51,10 +52,10 @@ async def walk(api: PredictionClient, since: datetime, *, now: datetime, within:
     taken = Walk()
     try:
         async with asyncio.timeout(within):
-            first = await api.list(created_after=since)
+            first = await _page(api, since)
             taken.ahead = _ahead(now, first)
             if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
-                first = await api.list(created_after=since - taken.ahead)
+                first = await _page(api, since - taken.ahead)
             await _follow(api, first, taken, since)
     except TimeoutError:
         if not taken.pages:
@@ -70,7 +71,17 @@ async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetim
         crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
         if taken.read_to(since) or taken.pages >= _MOST_PAGES:
             return
-        page = await api.list(created_after=since - taken.ahead, cursor=page.cursor)
+        page = await _page(api, since - taken.ahead, page.cursor)
+
+
+async def _page(api: PredictionClient, since: datetime, cursor: str | None = None) -> Page:
+    """Ask for one page, a few times: a long walk meets every fault that one call in a hundred has."""
+    for wait in _WAITS:
+        try:
+            return await api.list(created_after=since, cursor=cursor)
+        except errors.Unanswered:
+            await asyncio.sleep(wait)
+    return await api.list(created_after=since, cursor=cursor)
 
 
 def _ahead(now: datetime, page: Page) -> timedelta:

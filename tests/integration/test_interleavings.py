@@ -264,6 +264,41 @@ def test_a_case_that_the_list_does_not_go_back_to_holds_up_no_other(night, sandb
     assert (job.state, job.error_class) == ("failed", "unconfirmed")
 
 
+async def refuse(*_, **__):
+    raise errors.Unanswered("503")
+
+
+def doubtful_since(night, sandbox, seconds):
+    """Make a send that never arrived doubtful for so long."""
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(seconds)
+    return job_id
+
+
+def test_a_list_that_only_ever_fails_ends_the_wait_when_the_api_answers_otherwise(night, sandbox):
+    job_id = doubtful_since(night, sandbox, 3001)
+    list_as(night, refuse)
+    night.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.passes(6000)
+    night.settles()
+    assert night.job(job_id).error_class == "unconfirmed"
+
+
+def test_an_api_that_is_away_is_waited_for_however_long(night, sandbox, monkeypatch):
+    job_id = doubtful_since(night, sandbox, 9001)
+    with monkeypatch.context() as away:
+        for call in ("list", "get"):
+            away.setattr(night.here.api, call, refuse)
+        night.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
 def test_a_list_without_inputs_proves_no_absence(begin_night, start_sandbox):
     sandbox = start_sandbox(lifetime=0.001)
     night = begin_night(sandbox)
@@ -593,6 +628,16 @@ def test_a_message_of_yesterday_about_a_batch_that_was_paused_buys_nothing(night
     assert night.states() == {"pending": 3}
 
 
+def test_a_poll_that_is_throttled_waits_and_slows_no_purchase(begin_night, start_sandbox):
+    sandbox = start_sandbox(reads_per_minute=60, latency=600)
+    night = begin_night(sandbox, creates_per_minute="unlimited")
+    ids = night.make(40)
+    submit(night.release())
+    poll(ids)
+    assert night.account.not_before > night.account.throttled_at
+    assert (night.account.rate, night.account.reads_tokens) == (None, 0.0)
+
+
 def test_predictions_of_another_api_are_not_this_workers(begin_night, start_sandbox):
     sandboxes = [start_sandbox(), start_sandbox()]
     night = begin_night(sandboxes[0])
@@ -738,6 +783,17 @@ def test_a_dead_url_is_asked_for_again(night, sandbox):
     assert sold(sandbox) == 1
 
 
+def test_an_image_that_the_api_lists_before_it_has_arrived_is_waited_for(night, sandbox, monkeypatch):
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    with monkeypatch.context() as early:
+        early.setattr(night.here.downloads, "fetch", not_there)
+        collect([job_id])
+    assert night.states() == {"collecting": 1}
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
 def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
     sandbox.faults(expire_url=1)
     [job_id] = night.make()
@@ -782,6 +838,10 @@ def test_an_image_that_an_earlier_attempt_left_behind_is_in_nobodys_way(night):
     assert night.finish() == {"succeeded": 1}
     paths = [output.path for output in rows.rows(night.database, tables.outputs) if output.path]
     assert len(set(paths)) == len(paths) == 3
+
+
+async def not_there(*_):
+    raise errors.Gone("404")
 
 
 async def forget(_):

@@ -9,6 +9,11 @@ from worker import walk
 from worker.replies import Page
 
 
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(walk, "_WAITS", (0.0, 0.0))
+
+
 class Scripted:
     """A list with these pages; a page that is an error is raised, and the last one is shown for ever."""
 
@@ -77,6 +82,12 @@ def test_an_empty_list_is_a_clean_walk():
 def test_an_empty_page_in_between_ends_nothing():
     taken = take(Scripted(page(at(30)), page(), page(at(20), more=False)))
     assert (taken.covers(BORN), list(taken.seen)) == (True, ["p30", "p20"])
+
+
+def test_a_page_that_fails_now_and_then_is_asked_for_again():
+    busy = errors.Unanswered("503")
+    taken = take(Scripted(busy, page(at(30)), busy, busy, page(at(20), more=False)))
+    assert (taken.covers(BORN), taken.pages, list(taken.seen)) == (True, 2, ["p30", "p20"])
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Find out what became of sends in doubt. Nothing here posts; it adopts, waits, or gives back."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -17,6 +18,8 @@ from worker import app, matching, process, tally, walk
 from worker.replies import Prediction
 
 log = structlog.get_logger(__name__)
+
+_MOST_WINDOWS = 3  # for which a list that fails is asked
 
 
 @shared_task(name=Lane.RECONCILE)
@@ -42,7 +45,30 @@ def reconcile(_ids: list[int]) -> None:
     if taken.ahead:
         log.warning("clocks-differ", ahead_seconds=taken.ahead.total_seconds(), api=here.account.api)
     _count(here, taken, counter)
-    _settle(here, cases, taken, started)
+    _settle(here, cases, taken, started, _windows(here, cases, taken, started))
+
+
+def _windows(here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> float:
+    """Return for how many times the life of an input a case out of the walk's reach stays open.
+
+    A list that goes on failing while the API answers otherwise ends the wait; an API that is away is waited for.
+    """
+    if taken.error is None:
+        return 1
+    old = not _is_fresh(here, cases[0], started, _MOST_WINDOWS)
+    return _MOST_WINDOWS if old and _answers_otherwise(here) else math.inf
+
+
+def _answers_otherwise(here: process.Process) -> bool:
+    with here.database.read() as tx:
+        witness = worklists.witness(tx, here.account.id)
+    try:
+        here.loop.call(here.api.get(witness or "overnight"), within=here.times.lease / 2)
+    except errors.Missing:
+        return True
+    except (errors.ApiError, TimeoutError):
+        return False
+    return True
 
 
 def _can_list(here: process.Process) -> bool | None:
@@ -82,7 +108,9 @@ def _doubt_list(here: process.Process) -> None:
             log.warning("no-list", api=here.account.api)
 
 
-def _settle(here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> None:
+def _settle(
+    here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
+) -> None:
     """Write what the walk showed. Adoptions hold whatever the walk's end; an absence needs it to go far enough."""
     times = here.times
     first_look = timedelta(seconds=times.poll_first)
@@ -105,7 +133,11 @@ def _settle(here: process.Process, cases: Sequence[Case], taken: walk.Walk, star
         ripe = [case for case in matched.missing if case.sent_at + settled <= started]
         shown = [case for case in ripe if seen_from is not None and case.intended_at >= seen_from]
         _conclude(here, tx, now, shown, matched.strange, taken, started)
-        _leave_open(here, tx, now, [case for case in ripe if case not in shown], taken, started)
+        rest = [case for case in ripe if case not in shown]
+        late = [case for case in rest if not _is_fresh(here, case, started, windows)]
+        message = "the API's list does not go back to it, so nobody can tell whether it was bought"
+        lifecycle.unprovable(tx, now, [case.fence for case in late], message)
+        _wait(here, tx, now, [case for case in rest if case not in late])
         if seen_from is not None:
             _claim(here, tx, now, matched.strange, seen_from)
         crashpoints.reach(Place.BEFORE_WALK_COMMIT)
@@ -122,23 +154,9 @@ def _shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, sinc
     return False
 
 
-def _leave_open(
-    here: process.Process,
-    tx: sa.Connection,
-    now: datetime,
-    cases: Sequence[Case],
-    taken: walk.Walk,
-    started: datetime,
-) -> None:
-    """Wait for a walk that goes far enough; but once inputs are wiped, a list that stays too long ends the wait."""
-    late = [case for case in cases if taken.error is None and not _is_fresh(here, case, started)]
-    message = "the API's list does not go back to it, so nobody can tell whether it was bought"
-    lifecycle.unprovable(tx, now, [case.fence for case in late], message)
-    _wait(here, tx, now, [case for case in cases if case not in late])
-
-
-def _is_fresh(here: process.Process, case: Case, started: datetime) -> bool:
-    return started < case.intended_at + timedelta(seconds=here.times.proof_window)
+def _is_fresh(here: process.Process, case: Case, started: datetime, windows: float = 1) -> bool:
+    """Whether a send is no longer ago than so many windows, each as long as inputs are kept."""
+    return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
 
 
 def _wait(here: process.Process, tx: sa.Connection, now: datetime, cases: Sequence[Case]) -> None:
