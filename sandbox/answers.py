@@ -1,26 +1,68 @@
-"""What a create's answer looks like when a fault has struck it."""
+"""What an API call's answer looks like when a fault has struck it."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from sandbox import problems, wire
 
+_ABSURD = 86400
 
-def refusal(fault: str) -> Response:
-    """Return the answer to a create that was not accepted; ``fault`` is one of ``faults.BEFORE``."""
+
+def refusal(fault: str, kind: str | None, wait: float) -> Response:
+    """Return the answer to a create that was not accepted; ``fault`` is one of ``faults.BEFORE``.
+
+    ``wait`` is for how many seconds a throttled client is to wait.
+    """
     match fault:
         case "refuse":
             return wire.Drop()
         case "429":
-            return problems.throttled(1.0, {}).response()
+            return problems.throttled(wait, {}, unit=wait).response()
+        case "429_odd":
+            return _throttled_oddly(kind or "none", wait)
         case "html200":
             return problems.page(200, "Welcome")
         case "late_exec":
             return problems.page(504, "Gateway time-out")
         case _:
             return problems.page(502, "Bad gateway")
+
+
+def _throttled_oddly(kind: str, wait: float) -> Response:
+    """Return a 429 that says in one place only, badly or not at all for how long to wait."""
+    seconds = problems.shortest(wait)
+    header: str | None = None
+    body: dict[str, Any] = {"detail": "Request was throttled.", "status": 429}
+    match kind:
+        case "seconds":
+            header = str(seconds)
+        case "date":  # whole seconds, so that the next but one is at least one away
+            until = datetime.now(UTC) + timedelta(seconds=wait + 1)
+            header = format_datetime(until, usegmt=True)
+        case "field":
+            body["retry_after"] = seconds
+        case "text":
+            body["detail"] = f"Request was throttled. Expected available in {seconds} seconds."
+        case "absurd":
+            header = str(_ABSURD)
+        case "negative":
+            header = f"-{seconds}"
+    return JSONResponse(body, 429, headers={"retry-after": header} if header else None)
+
+
+def away(kind: str) -> Response:
+    """Return the answer to any call during an outage."""
+    match kind:
+        case "refuse":
+            return wire.Drop()
+        case "hang":
+            return wire.Silence()
+        case _:
+            return problems.page(503, "Service unavailable")
 
 
 def spoilt(fault: str, described: dict[str, Any]) -> Response:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from sandbox import faults, problems, schema
+from sandbox import plan, problems, schema
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.control import Control
@@ -12,35 +12,33 @@ from sandbox.creation import Creation
 from sandbox.delivery import Delivery
 from sandbox.files import Files
 from sandbox.guard import Guard
+from sandbox.listing import Listing
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.reading import Reading
 from sandbox.records import Records
+from sandbox.views import Views
 
 
 def create_app(options: Options, records: Records) -> Router:
     """Return the ASGI application; a bare router, since middleware would cost a third of each request."""
-    plan = faults.Plan(options.seed, options.faults)
+    drawn = plan.Plan(options.seed, options.shares, options.heal_after)
     census = Census()
     blobs = Blobs(options.state / "blobs")
-    guard = Guard(
-        creates_per_minute=options.creates_per_minute,
-        reads_per_minute=options.reads_per_minute,
-        plan=plan,
-        census=census,
-        accepted=records.accepted,
-    )
+    guard = Guard(options, drawn=drawn, records=records, census=census)
     pictures = Pictures(blobs, records.files)
-    creation = Creation(options, plan=plan, records=records, pictures=pictures, census=census)
-    reading = Reading(options.lifetime, plan=plan, records=records, census=census)
+    views = Views(options.lifetime, drawn=drawn, profile=options.manners)
+    creation = Creation(options, drawn=drawn, records=records, pictures=pictures, views=views, census=census)
+    reading = Reading(options.lag, drawn=drawn, records=records, views=views, census=census)
+    listing = Listing(options.lag, drawn=drawn, records=records, views=views)
     files = Files(options.lifetime, records=records, blobs=blobs)
-    delivery = Delivery(options, plan=plan, records=records, blobs=blobs, census=census)
-    control = Control(plan=plan, records=records, census=census)
+    delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)
+    control = Control(drawn=drawn, records=records, census=census)
     return Router(
         [
             Route("/v1/predictions/{id}", guard.over("get", reading.get)),
             Route("/v1/predictions", guard.over("create", creation.create), methods=["POST"]),
-            Route("/v1/predictions", guard.over("list", reading.list)),
+            Route("/v1/predictions", guard.over("list", listing.list)),
             Route("/output/{key}/{name}", delivery.output),
             Route("/v1/predictions/{id}/cancel", guard.over("cancel", reading.cancel), methods=["POST"]),
             Route("/v1/files", guard.over("file", files.create), methods=["POST"]),

@@ -5,7 +5,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import faults
+from sandbox import plan
 from sandbox.census import Census
 from sandbox.records import Records
 
@@ -13,8 +13,8 @@ from sandbox.records import Records
 class Control:
     """Switches faults while the sandbox runs, and tells what has passed through it."""
 
-    def __init__(self, *, plan: faults.Plan, records: Records, census: Census) -> None:
-        self._plan = plan
+    def __init__(self, *, drawn: plan.Plan, records: Records, census: Census) -> None:
+        self._plan = drawn
         self._records = records
         self._census = census
 

@@ -12,12 +12,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import answers, faults, predictions, schema, validation, wire
+from sandbox import answers, faults, plan, predictions, schema, validation, wire
 from sandbox.census import Census
 from sandbox.options import Options
 from sandbox.pictures import Pictures
 from sandbox.predictions import Prediction
 from sandbox.records import Records
+from sandbox.views import Views
 
 _MOST_BODY = 2 * 2**20
 # A tenth of its time a prediction waits before it starts; the run time is lognormal around the median.
@@ -43,12 +44,20 @@ class Creation:
     """Accepts predictions; webhooks are taken but never called."""
 
     def __init__(
-        self, options: Options, *, plan: faults.Plan, records: Records, pictures: Pictures, census: Census
+        self,
+        options: Options,
+        *,
+        drawn: plan.Plan,
+        records: Records,
+        pictures: Pictures,
+        views: Views,
+        census: Census,
     ) -> None:
         self._options = options
-        self._plan = plan
+        self._plan = drawn
         self._records = records
         self._pictures = pictures
+        self._views = views
         self._census = census
         self._late: set[asyncio.Task[None]] = set()
 
@@ -56,12 +65,15 @@ class Creation:
         order = await self._read(request, account)
         if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
             await self._keep_out(order, before)
-            return answers.refusal(before)
+            kind = self._plan.kind(before, order.identity, order.attempt)
+            return answers.refusal(before, kind, self._options.wait)
         after = self._plan.first(faults.AFTER, order.identity, order.attempt)
         prediction = await self._accept(order, after)
         if after:
-            return answers.spoilt(after, self._describe(prediction, _AT_CREATION, order.host))
-        return await self._answer(prediction, request.headers.get("prefer", ""), order.host)
+            return answers.spoilt(after, self._views.show(prediction, _AT_CREATION, order.host))
+        answer = await self._answer(prediction, request.headers.get("prefer", ""), order.host)
+        dripping = self._plan.kind("drip", order.identity, order.attempt)
+        return wire.Drip(answer, whole=dripping == "head") if dripping else answer
 
     async def _read(self, request: Request, account: str) -> _Order:
         asked = validation.read_create(await wire.read_body(request, _MOST_BODY))
@@ -122,14 +134,11 @@ class Creation:
         wait = validation.read_wait(prefer)
         if not wait:
             status = 202 if "respond-async" in prefer else 201
-            return JSONResponse(self._describe(prediction, _AT_CREATION, host), status)
+            return JSONResponse(self._views.show(prediction, _AT_CREATION, host), status)
         await asyncio.sleep(max(0.0, min(wait, predictions.ends_at(prediction) - time.time())))
         now = time.time()
         finished = predictions.stage(prediction, now).completed_at is not None
-        return JSONResponse(self._describe(prediction, now, host), 201 if finished else 202)
-
-    def _describe(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
-        return predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._options.lifetime)
+        return JSONResponse(self._views.show(prediction, now, host), 201 if finished else 202)
 
 
 def _identity(asked: dict[str, Any], place: str) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import faults, model, predictions, problems, schema, wire
+from sandbox import damage, faults, model, plan, predictions, problems, schema
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.options import Options
@@ -27,10 +27,10 @@ class Delivery:
     """Serves pictures; an output is painted when it is asked for, and again when it is asked for again."""
 
     def __init__(
-        self, options: Options, *, plan: faults.Plan, records: Records, blobs: Blobs, census: Census
+        self, options: Options, *, drawn: plan.Plan, records: Records, blobs: Blobs, census: Census
     ) -> None:
         self._options = options
-        self._plan = plan
+        self._plan = drawn
         self._records = records
         self._blobs = blobs
         self._census = census
@@ -45,7 +45,7 @@ class Delivery:
             return problems.not_found("requested file not found").response()
         if self._plan.strikes("expire_url", prediction.subject):
             return problems.not_found("requested file not found").response()
-        return await self._picture(prediction, int(name[1]))
+        return await self._picture(request, prediction, int(name[1]))
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
         now = time.time()
@@ -53,15 +53,15 @@ class Delivery:
         expired = predictions.removed(reached, now, self._options.lifetime)
         return reached.status == "succeeded" and not expired and index < predictions.count(prediction)
 
-    async def _picture(self, prediction: Prediction, index: int) -> Response:
+    async def _picture(self, request: Request, prediction: Prediction, index: int) -> Response:
+        content = await self._content(prediction, index)
         subject = f"{prediction.subject}/{index}"
         self._reads[subject] += 1
-        if self._plan.strikes("not_image", subject, self._reads[subject]):
-            return Response(problems.page(200, "Sorry").body, media_type="image/png")
-        content = await self._content(prediction, index)
-        for fault in ("truncate", "no_length_cut"):
-            if self._plan.strikes(fault, subject, self._reads[subject]):
-                return wire.Cut(content, "image/png", declared=fault == "truncate")
+        moved = damage.MOVED in request.query_params
+        possible = (name for name in faults.OUTPUT if not (moved and name == "redirect"))
+        if fault := self._plan.first(possible, subject, self._reads[subject]):
+            kind = self._plan.kind(fault, subject, self._reads[subject])
+            return damage.spoilt(fault, kind, content, request.url)
         return Response(content, media_type="image/png")
 
     async def _content(self, prediction: Prediction, index: int) -> bytes:

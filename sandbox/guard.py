@@ -10,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sandbox import faults, limits, problems
+from sandbox import answers, limits, plan, problems, profiles
 from sandbox.census import Census
+from sandbox.options import Options
+from sandbox.outage import Outage
+from sandbox.records import Records
 
 # A route's work proper: the request, and the account it is for.
 Work = Callable[[Request, str], Awaitable[Response]]
@@ -23,18 +26,18 @@ class Guard:
 
     def __init__(
         self,
+        options: Options,
         *,
-        creates_per_minute: float,
-        reads_per_minute: float,
-        plan: faults.Plan,
+        drawn: plan.Plan,
+        records: Records,
         census: Census,
-        accepted: Callable[[], int],
     ) -> None:
-        self._rates = {"create": creates_per_minute}
-        self._reads = reads_per_minute
-        self._plan = plan
+        self._options = options
+        self._profile: profiles.Profile = options.manners
+        self._plan = drawn
+        self._outage = Outage(drawn, options.outage, records.reached_at)
         self._census = census
-        self._accepted = accepted
+        self._accepted = records.accepted
         self._buckets: dict[tuple[str, str], limits.Bucket] = {}
 
     def over(self, kind: str, work: Work) -> Endpoint:
@@ -42,17 +45,26 @@ class Guard:
 
         async def endpoint(request: Request) -> Response:
             self._census.requests[kind] += 1
-            try:
-                account = self._account(request)
-                headers = self._admit(kind, account)
-                response = await work(request, account)
-                response.headers.update(headers)
-            except problems.Problem as problem:
-                response = problem.response()
+            if away := self._outage.kind():
+                response = answers.away(away)
+            else:
+                response = await self._respond(kind, work, request)
             self._census.statuses[response.status_code] += 1
             return response
 
         return endpoint
+
+    async def _respond(self, kind: str, work: Work, request: Request) -> Response:
+        try:
+            if kind in self._profile.lacks:
+                raise problems.not_found(f"Invalid URL ({request.method} {request.url.path})")
+            account = self._account(request)
+            headers = self._admit(kind, account)
+            response = await work(request, account)
+        except problems.Problem as problem:
+            return problem.one_api_response() if self._profile.one_api_errors else problem.response()
+        response.headers.update(headers)
+        return response
 
     def _account(self, request: Request) -> str:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -65,14 +77,16 @@ class Guard:
             raise problems.unauthenticated()
         if kind == "create" and self._plan.reached("402_after", self._accepted()):
             raise problems.insufficient_credit()
-        if not (per_minute := self._rates.get(kind, self._reads)):
+        lane = "create" if kind == "create" else "read"
+        options = self._options
+        per_minute = options.creates_per_minute if lane == "create" else options.reads_per_minute
+        if not per_minute:
             return {}
         now = time.monotonic()
-        lane = "create" if kind in self._rates else "read"
         bucket = self._buckets.get((account, lane))
         if bucket is None:
             bucket = self._buckets[account, lane] = limits.Bucket(per_minute, now)
         wait = bucket.take(now)
         if wait > 0:
-            raise problems.throttled(wait, bucket.headers())
+            raise problems.throttled(wait, bucket.headers(), unit=options.wait)
         return bucket.headers()

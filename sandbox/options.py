@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import faults
+from sandbox import faults, profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,10 @@ class Options:
     ``latency`` is the median run time in seconds; at 0 a prediction has ended by the next read.
     A limit of 0 is no limit. ``lifetime`` is how many seconds inputs and outputs live after completion; uploaded
     files live 24 times as long. ``output_size`` caps the sides of a picture, in pixels.
-    ``late`` is how many seconds after its answer a ``late_exec`` is accepted.
+    ``late`` is how many seconds after its answer a ``late_exec`` is accepted, ``lag`` for how many a prediction
+    is unknown or misplaced by the faults that do so, ``outage`` how many an outage lasts (0: until healed),
+    ``wait`` how many a 429 asks for at the least. After ``heal_after`` seconds (0: never) every fault is off.
+    ``faults`` go before those of the profile.
     With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
     """
 
@@ -27,21 +30,48 @@ class Options:
     faults: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
     lifetime: float = 3600.0
+    profile: str = "replicate"
+    heal_after: float = 0.0
     late: float = 5.0
+    lag: float = 5.0
+    outage: float = 0.0
+    wait: float = 1.0
     output_size: int = 1024
     parent_pid: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port {self.port} is not one: use 0 (any free one) to 65535.")
-        for name in ("latency", "creates_per_minute", "reads_per_minute", "late"):
+        for name in (
+            "latency",
+            "creates_per_minute",
+            "reads_per_minute",
+            "heal_after",
+            "late",
+            "lag",
+            "outage",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} {getattr(self, name)} makes no sense: use 0 or more.")
-        if not self.lifetime > 0:
-            raise ValueError(f"lifetime {self.lifetime} makes no sense: use more than 0 seconds.")
+        for name in ("lifetime", "wait"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} {getattr(self, name)} makes no sense: use more than 0 seconds.")
         if self.output_size < 64:
             raise ValueError(f"output_size {self.output_size} is too small: use 64 or more pixels.")
+        if self.profile not in profiles.PROFILES:
+            known = ", ".join(profiles.PROFILES)
+            raise ValueError(f"profile {self.profile!r} is not known; the profiles are {known}.")
         faults.check(self.faults)
+
+    @property
+    def manners(self) -> profiles.Profile:
+        """The profile itself."""
+        return profiles.PROFILES[self.profile]
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The profile's faults and those that were asked for."""
+        return {**self.manners.faults, **self.faults}
 
     @staticmethod
     def parse_fault(text: str) -> tuple[str, float]:

@@ -6,6 +6,13 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse
 
+# Status and code of what such a gateway refuses by itself, without asking the model's host.
+_ONE_API = {
+    401: (401, "invalid_api_key"),
+    402: (403, "insufficient_user_quota"),
+    429: (429, "rate_limit_exceeded"),
+}
+
 
 class Problem(Exception):
     """A request that is refused: raised anywhere under a route, answered by its guard."""
@@ -23,6 +30,17 @@ class Problem(Exception):
             self.body, self.status, media_type="application/problem+json", headers=self.headers
         )
 
+    def one_api_response(self) -> JSONResponse:
+        """Word it as gateways of the one-api family do: no header, and who cannot pay is forbidden to."""
+        status, code = _ONE_API.get(self.status, (self.status, None))
+        error = {
+            "message": str(self),
+            "type": "new_api_error" if code else "invalid_request_error",
+            "param": "",
+            "code": code,
+        }
+        return JSONResponse({"error": error}, status)
+
 
 def unauthenticated() -> Problem:
     """Refuse a token."""
@@ -34,14 +52,26 @@ def insufficient_credit() -> Problem:
     return Problem(402, "This account has no credit left to run this model.", title="Insufficient credit")
 
 
-def throttled(wait: float, headers: Mapping[str, str]) -> Problem:
-    """Say for how long to wait in all three places where clients look: header, field and text."""
-    seconds = max(1, math.ceil(wait))
+def throttled(wait: float, headers: Mapping[str, str], *, unit: float = 1.0) -> Problem:
+    """Say for how long to wait in all three places where clients look: header, field and text.
+
+    It is a whole number of seconds, or of other units where time passes faster.
+    """
+    seconds = shortest(unit * max(1, math.ceil(wait / unit)))
     problem = Problem(
         429, f"Request was throttled. Your rate limit resets in ~{seconds}s.", retry_after=seconds
     )
     problem.headers = {**headers, "retry-after": str(seconds)}
     return problem
+
+
+def shortest(seconds: float) -> float:
+    """Return a number that is written without a fraction if it has none.
+
+    >>> shortest(5.0), shortest(0.25)
+    (5, 0.25)
+    """
+    return int(seconds) if float(seconds).is_integer() else round(seconds, 3)
 
 
 def not_found(what: str = "The requested resource could not be found.") -> Problem:

@@ -26,6 +26,8 @@ class Records:
         self._by_account: dict[str, list[Prediction]] = {}
         self._attempts: Counter[str] = Counter()
         self._latest = 0.0
+        # When the first was accepted, the second, and so on; before all of them, when we began to look.
+        self._moments = [time.time()]
         self.files: dict[str, dict[str, Any]] = {}
         for line in self._ledger.lines():
             self._attempts[line["identity"]] += 1
@@ -50,6 +52,7 @@ class Records:
         mine = self._by_account.setdefault(prediction.account, [])
         bisect.insort(mine, prediction, key=_created)
         self._latest = max(self._latest, prediction.t)
+        self._moments.append(prediction.t)
 
     def now(self) -> float:
         """Return a moment for a new prediction, a microsecond or more after any other: the list is paged by it."""
@@ -84,6 +87,10 @@ class Records:
     def accepted(self) -> int:
         return len(self._predictions)
 
+    def reached_at(self, count: int) -> float | None:
+        """Return when so many predictions were accepted; None as long as they are fewer."""
+        return self._moments[count] if count < len(self._moments) else None
+
     def find(self, prediction_id: str, account: str) -> Prediction | None:
         prediction = self._predictions.get(prediction_id)
         return prediction if prediction and prediction.account == account else None
@@ -91,14 +98,12 @@ class Records:
     def find_by_key(self, key: str) -> Prediction | None:
         return self._by_key.get(key)
 
-    def between(self, account: str, start: float, end: float) -> tuple[list[Prediction], int, int]:
-        """Return an account's predictions, oldest first, and the range of those created in [start, end)."""
+    def between(self, account: str, start: float, end: float) -> list[Prediction]:
+        """Return an account's predictions that were created in [start, end), oldest first."""
         mine = self._by_account.get(account, [])
-        return (
-            mine,
-            bisect.bisect_left(mine, start, key=_created),
-            bisect.bisect_left(mine, end, key=_created),
-        )
+        return mine[
+            bisect.bisect_left(mine, start, key=_created) : bisect.bisect_left(mine, end, key=_created)
+        ]
 
     def close(self) -> None:
         self._ledger.close()

@@ -15,6 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox import problems
 
+_DRIP_SECONDS = 0.5
+
 
 class WireProtocol(H11Protocol):
     """uvicorn's HTTP/1.1, with each request knowing the transport it came by."""
@@ -67,6 +69,37 @@ class Cut(Silence):
     def strike(self, transport: Any) -> None:
         transport.write(self._raw)
         transport.close()
+
+
+class Drip(Silence):
+    """Sends a whole and right answer byte by byte, for longer than any client should wait.
+
+    With ``whole`` the status line and the headers drip, too; otherwise only the body does.
+    """
+
+    def __init__(self, answer: Response, *, whole: bool) -> None:
+        super().__init__(status_code=answer.status_code)
+        self.raw_headers = answer.raw_headers
+        self._content = bytes(answer.body)
+        self._whole = whole
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = scope["state"]["transport"]
+        head = self._head()
+        if not self._whole:
+            transport.write(head)
+            head = b""
+        for byte in head + self._content:
+            if transport.is_closing():
+                break
+            transport.write(bytes([byte]))
+            await asyncio.sleep(_DRIP_SECONDS)
+        transport.close()
+        await super().__call__(scope, receive, send)
+
+    def _head(self) -> bytes:
+        lines = [b"%s: %s" % pair for pair in self.raw_headers]
+        return b"\r\n".join([b"HTTP/1.1 %d " % self.status_code, *lines, b"connection: close", b"", b""])
 
 
 async def read_body(request: Request, most: int) -> bytes:

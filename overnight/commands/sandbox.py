@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from jobs import errors
-from sandbox import faults
+from sandbox import faults, profiles
 from sandbox.options import Options
 
 
@@ -18,6 +18,7 @@ def _faults(_context: click.Context, _option: click.Parameter, written: tuple[st
 
 
 _EPILOG = "\b\nFaults:\n" + "\n".join(f"{name:18}{meaning}" for name, meaning in faults.MEANINGS.items())
+_PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANINGS.items())
 
 
 @click.command(epilog=_EPILOG)
@@ -36,14 +37,27 @@ _EPILOG = "\b\nFaults:\n" + "\n".join(f"{name:18}{meaning}" for name, meaning in
 )
 @click.option("--reads-per-minute", default=Options.reads_per_minute, show_default=True, help="0: no limit.")
 @click.option(
+    "--profile",
+    type=click.Choice(list(profiles.PROFILES)),
+    default=Options.profile,
+    show_default=True,
+    help=f"{_PROFILES}.",
+)
+@click.option(
     "--fault",
     "faults",
     multiple=True,
     metavar="NAME=SHARE",
     callback=_faults,
-    help="As exec_and_drop=0.05; may be repeated.",
+    help="As exec_and_drop=0.05, or redirect:loop=0.05; may be repeated, and goes before the profile's.",
 )
 @click.option("--seed", default=Options.seed, show_default=True, help="Of the faults: one seed, one plan.")
+@click.option(
+    "--heal-after",
+    default=Options.heal_after,
+    show_default=True,
+    help="Seconds until every fault is off; 0: never.",
+)
 @click.option(
     "--lifetime",
     default=Options.lifetime,
@@ -52,6 +66,15 @@ _EPILOG = "\b\nFaults:\n" + "\n".join(f"{name:18}{meaning}" for name, meaning in
 )
 @click.option(
     "--late", default=Options.late, show_default=True, help="Seconds until a late_exec is accepted."
+)
+@click.option(
+    "--lag", default=Options.lag, show_default=True, help="Seconds for which vanish and list_… last."
+)
+@click.option(
+    "--outage", default=Options.outage, show_default=True, help="Seconds of an outage; 0: until healed."
+)
+@click.option(
+    "--wait", default=Options.wait, show_default=True, help="Seconds that a 429 asks for at the least."
 )
 @click.option("--output-size", default=Options.output_size, show_default=True, help="Longest side in pixels.")
 def command(**given: Any) -> None:

@@ -1,0 +1,111 @@
+"""``GET /v1/predictions``: which predictions are on which page of the list, and in which order."""
+
+import base64
+import binascii
+import bisect
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import count
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from sandbox import plan, problems
+from sandbox.predictions import Prediction
+from sandbox.records import Records
+from sandbox.views import Views
+
+_PAGE = 100
+# Where a prediction stands in the list: by this moment, and by its id among those of one moment.
+Place = tuple[float, str]
+
+
+class Listing:
+    """Lists an account's predictions, newest first; ``lag`` is by how many seconds faults misplace them."""
+
+    def __init__(self, lag: float, *, drawn: plan.Plan, records: Records, views: Views) -> None:
+        self._lag = lag
+        self._plan = drawn
+        self._records = records
+        self._views = views
+        self._reads = count(1)
+
+    async def list(self, request: Request, account: str) -> Response:
+        start = _moment(request, "created_after", 0.0)
+        end = _moment(request, "created_before", float("inf"))
+        if self._plan.strikes("get_5xx", "list", next(self._reads)):
+            return problems.page(503, "Service unavailable")
+        before, after = _read_cursor(request.query_params.get("cursor"))
+        shelf = self._shelf(account, start, end)
+        first, last = self._page(shelf, before, after)
+        page = shelf[first:last]
+        now, host = time.time(), request.headers.get("host", "")
+        return JSONResponse(
+            {
+                "next": _link(request, "before", self._place(page[0])) if page and first else None,
+                "previous": (
+                    _link(request, "after", self._place(shelf[last])) if page and last < len(shelf) else None
+                ),
+                "results": [
+                    self._views.show(prediction, now, host)
+                    for prediction in reversed(page)
+                    if not self._lags(prediction, now)
+                ],
+            }
+        )
+
+    def _shelf(self, account: str, start: float, end: float) -> Sequence[Prediction]:
+        """Return what was created in [start, end) in the order of the list, its last entry first."""
+        found = self._records.between(account, start, end)
+        return sorted(found, key=self._place) if self._plan.may_strike("list_shuffle") else found
+
+    def _page(
+        self, shelf: Sequence[Prediction], before: Place | None, after: Place | None
+    ) -> tuple[int, int]:
+        if after is not None:
+            first = bisect.bisect_left(shelf, after, key=self._place)
+            return first, min(first + _PAGE, len(shelf))
+        last = len(shelf) if before is None else bisect.bisect_left(shelf, before, key=self._place)
+        return max(0, last - _PAGE), last
+
+    def _place(self, prediction: Prediction) -> Place:
+        """Return where it stands: always the same, so that who reads page after page sees each one once."""
+        if not self._plan.strikes("list_shuffle", prediction.subject):
+            return prediction.t, prediction.id
+        return prediction.t + self._lag * self._plan.number("place", prediction.subject), prediction.id
+
+    def _lags(self, prediction: Prediction, now: float) -> bool:
+        return now < prediction.t + self._lag and self._plan.strikes("list_lag", prediction.subject)
+
+
+def _moment(request: Request, name: str, default: float) -> float:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise problems.invalid([("format", name, "Must be a date-time in ISO 8601 format")]) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _link(request: Request, direction: str, place: Place) -> str:
+    """Return the URL of a neighbouring page, with the filters of this one."""
+    cursor = base64.urlsafe_b64encode(f"{direction} {place[0]!r} {place[1]}".encode()).decode()
+    kept = {name: text for name, text in request.query_params.items() if name != "cursor"}
+    host = request.headers.get("host", "")
+    return f"http://{host}/v1/predictions?{urlencode({**kept, 'cursor': cursor})}"
+
+
+def _read_cursor(cursor: str | None) -> tuple[Place | None, Place | None]:
+    """Return (before which place, at or after which place), of which a cursor sets one."""
+    if cursor is None:
+        return None, None
+    try:
+        direction, moment, prediction_id = base64.urlsafe_b64decode(cursor).decode().split()
+        place = float(moment), prediction_id
+    except (binascii.Error, ValueError):
+        raise problems.not_found("Invalid cursor") from None
+    return (place, None) if direction == "before" else (None, place)

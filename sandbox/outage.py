@@ -1,0 +1,29 @@
+"""Is the API away just now? From so many accepted predictions on, for some seconds or until it is healed."""
+
+import time
+from collections.abc import Callable
+
+from sandbox import plan
+
+
+class Outage:
+    """``reached_at`` tells when so many predictions were accepted, or None; ``seconds`` of 0 means until healed.
+
+    The beginning is read from the ledger, so that a restart does not begin an outage anew that is over.
+    """
+
+    def __init__(self, drawn: plan.Plan, seconds: float, reached_at: Callable[[int], float | None]) -> None:
+        self._plan = drawn
+        self._seconds = seconds
+        self._reached_at = reached_at
+
+    def kind(self) -> str | None:
+        """Return in which way nothing is answered now; None while all is."""
+        if (found := self._plan.count("outage")) is None:
+            return None
+        count, kind = found
+        reached = self._reached_at(count)
+        if reached is None:
+            return None
+        began = max(reached, self._plan.switched_at)
+        return kind if not self._seconds or time.time() < began + self._seconds else None

@@ -1,0 +1,71 @@
+"""Whose manners the sandbox has: what an API of this kind lacks or words otherwise, and which faults are its own.
+
+Faults can be healed; what an API lacks stays.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How an API of one kind differs from Replicate's.
+
+    ``lacks`` are kinds of calls, as the guard counts them, that answer 404. ``elsewhere`` is the base of the URLs
+    at which it says that a prediction can be read and canceled: its own when it is None.
+    """
+
+    lacks: frozenset[str] = frozenset()
+    one_api_errors: bool = False
+    elsewhere: str | None = None
+    faults: Mapping[str, float] = field(default_factory=dict)
+
+
+# What every prediction meets there, and then a few of each kind: about one POST in seven goes wrong.
+_HOSTILE = {
+    "list_lag": 1.0,
+    "list_shuffle": 1.0,
+    "rewritten": 1.0,
+    "late_exec": 0.02,
+    "refuse": 0.02,
+    "502_before": 0.02,
+    "429": 0.002,
+    "429_odd:text": 0.001,
+    "html200": 0.005,
+    "exec_and_timeout": 0.01,
+    "exec_and_drop": 0.02,
+    "exec_and_reset": 0.01,
+    "502_after": 0.02,
+    "bad_json": 0.005,
+    "no_id": 0.005,
+    "fail_transient": 0.03,
+    "nsfw": 0.01,
+    "oom": 0.005,
+    "aborted": 0.01,
+    "stuck": 0.002,
+    "unknown_status": 0.02,
+    "get_5xx": 0.05,
+    "vanish:while": 0.02,
+    "redirect:once": 0.02,
+    "not_image": 0.01,
+    "bomb": 0.002,
+    "truncate": 0.02,
+    "no_length_cut": 0.01,
+    "drip": 0.002,
+    "expire_url": 0.002,
+}
+
+PROFILES: Mapping[str, Profile] = {
+    "replicate": Profile(),
+    "gateway": Profile(
+        lacks=frozenset({"list", "cancel", "file"}),
+        one_api_errors=True,
+        elsewhere="https://predictions.invalid",
+    ),
+    "hostile": Profile(faults=_HOSTILE),
+}
+MEANINGS: Mapping[str, str] = {
+    "replicate": "the API as its makers describe it",
+    "gateway": "no list, no cancel, no files; errors as one-api words them; urls on another host",
+    "hostile": "late lists, pages out of order, rewritten inputs, late accepts, and some of every fault",
+}

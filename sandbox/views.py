@@ -1,0 +1,46 @@
+"""What a client is shown of a prediction: the API's object, as the profile and the faults change it."""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import plan, predictions, profiles, schema
+from sandbox.predictions import Prediction
+
+_FLOATS = frozenset(name for name, field in schema.INPUT["properties"].items() if field["type"] == "number")
+_ADDED = {"safety_tolerance": 2}
+
+
+class Views:
+    """Shows predictions; ``lifetime`` is how many seconds after completion their contents are wiped."""
+
+    def __init__(self, lifetime: float, *, drawn: plan.Plan, profile: profiles.Profile) -> None:
+        self._lifetime = lifetime
+        self._plan = drawn
+        self._elsewhere = profile.elsewhere
+
+    def show(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
+        """Return the object for a client that called this host."""
+        shown = predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._lifetime)
+        if shown["input"] and self._plan.strikes("rewritten", prediction.subject):
+            shown["input"] = rewritten(shown["input"])
+        if self._elsewhere:
+            url = f"{self._elsewhere}/v1/predictions/{prediction.id}"
+            shown["urls"] = {"get": url, "cancel": f"{url}/cancel"}
+        return shown
+
+
+def rewritten(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an input as a server may have stored it: the same to a model, not the same to a comparison.
+
+    >>> rewritten({"prompt_strength": 0.6, "seed": 7})["prompt_strength"]
+    0.6000000238418579
+    """
+    defaults = {name: value for name, value in schema.DEFAULTS.items() if value is not None}
+    stored = {name: _single(value) if name in _FLOATS else value for name, value in sent.items()}
+    return {**defaults, **stored, **_ADDED}
+
+
+def _single(value: float) -> float:
+    """Round a number to single precision."""
+    return float(struct.unpack("f", struct.pack("f", value))[0])

@@ -1,0 +1,98 @@
+"""The sandbox when it is away or throttles, and when it comes to itself."""
+
+import httpx
+import pytest
+
+from tests.integration.rehearsal import data_uri, eventually
+
+VERSION = "b2" * 32
+
+
+def create(client, seed=1):
+    document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed}}
+    return client.post("/predictions", json=document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "field", "words"),
+    [
+        ("seconds", "1", None, ""),
+        ("field", None, 1, ""),
+        ("text", None, None, " Expected available in 1 seconds."),
+        ("none", None, None, ""),
+        ("absurd", "86400", None, ""),
+        ("negative", "-1", None, ""),
+    ],
+)
+def test_a_throttle_says_in_one_place_only_how_long_to_wait(start_sandbox, kind, header, field, words):
+    sandbox = start_sandbox(faults={f"429_odd:{kind}": 1})
+    with sandbox.client() as client:
+        answer = create(client)
+    assert answer.status_code == 429
+    assert answer.headers.get("retry-after") == header
+    assert answer.json().get("retry_after") == field
+    assert answer.json()["detail"] == f"Request was throttled.{words}"
+    assert sandbox.ledger() == []
+
+
+def test_a_throttle_may_give_a_date(start_sandbox):
+    with start_sandbox(faults={"429_odd:date": 1}).client() as client:
+        assert create(client).headers["retry-after"].endswith(" GMT")
+
+
+def test_a_throttle_asks_for_fractions_where_time_passes_faster(start_sandbox):
+    with start_sandbox(faults={"429": 1}, wait=0.25).client() as client:
+        assert create(client).json()["retry_after"] == 0.25
+
+
+def test_an_outage_begins_at_its_count_ends_after_its_time_and_spares_nothing(start_sandbox):
+    sandbox = start_sandbox(faults={"outage:5xx": 2}, outage=1)
+    with sandbox.client() as client:
+        assert [create(client, job).status_code for job in range(4)] == [201, 201, 503, 503]
+        assert client.get("/predictions").status_code == 503
+        assert client.get("/account").status_code == 503
+        eventually(lambda: create(client, 5).status_code == 201)
+        assert client.get("/predictions").status_code == 200
+    assert len(sandbox.ledger()) == 3
+
+
+def test_an_outage_that_is_over_does_not_come_back_with_a_restart(start_sandbox):
+    sandbox = start_sandbox(faults={"outage:5xx": 1}, outage=0.5)
+    with sandbox.client() as client:
+        assert [create(client, job).status_code for job in range(2)] == [201, 503]
+        eventually(lambda: create(client, 1).status_code == 201)
+    sandbox.restart()
+    with sandbox.client() as client:
+        assert create(client, 2).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("kind", "raised"), [("refuse", httpx.RemoteProtocolError), ("hang", httpx.ReadTimeout)]
+)
+def test_an_outage_lasts_until_it_is_healed(start_sandbox, kind, raised):
+    sandbox = start_sandbox()
+    with sandbox.client(timeout=2) as client:
+        assert create(client).status_code == 201
+        sandbox.faults(**{f"outage:{kind}": 0})
+        with pytest.raises(raised):
+            create(client)
+        sandbox.heal()
+        assert create(client).status_code == 201
+    assert len(sandbox.ledger()) == 2
+
+
+def test_an_outage_that_is_switched_on_lasts_its_time_from_then_on(start_sandbox):
+    sandbox = start_sandbox(outage=1)
+    with sandbox.client() as client:
+        assert create(client).status_code == 201
+        sandbox.faults(**{"outage:5xx": 0})
+        assert create(client).status_code == 503
+        eventually(lambda: create(client).status_code == 201)
+
+
+def test_after_its_time_every_fault_is_off_and_the_profile_stays(start_sandbox):
+    sandbox = start_sandbox(profile="gateway", faults={"502_before": 1}, heal_after=1)
+    with sandbox.client() as client:
+        assert create(client).status_code == 502
+        eventually(lambda: create(client).status_code == 201)
+        assert client.get("/predictions").status_code == 404

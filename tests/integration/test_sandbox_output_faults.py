@@ -1,0 +1,131 @@
+"""Outputs that redirect, swell or drip, as a client without any care meets them, and as our own worker does."""
+
+import asyncio
+import io
+import itertools
+from pathlib import PurePosixPath
+
+import httpx
+import pytest
+from PIL import Image
+
+from jobs import errors
+from tests.integration.rehearsal import data_uri, fetch
+from worker import downloads
+
+VERSION = "b2" * 32
+
+
+def output(sandbox, seed=1):
+    """The URL of a finished prediction's picture."""
+    document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed}}
+    with sandbox.client() as client:
+        made = client.post("/predictions", json=document).json()["id"]
+        (url,) = client.get(f"/predictions/{made}").json()["output"]
+        return url
+
+
+def collect(url, folder, **options):
+    """Fetch an output as the worker does."""
+
+    async def fetch_once():
+        async with downloads.Downloads(folder, allow_private=True, **options) as fetching:
+            return await fetching.fetch(url, PurePosixPath("picture"), 0)
+
+    return asyncio.run(fetch_once())
+
+
+def location(sandbox):
+    answer = fetch(output(sandbox))
+    assert answer.status_code == 302
+    return httpx.URL(answer.headers["location"])
+
+
+def test_a_redirect_leads_to_the_output_and_not_on(start_sandbox, tmp_path):
+    sandbox = start_sandbox(faults={"redirect:once": 1})
+    there = location(sandbox)
+    assert fetch(there).content.startswith(b"\x89PNG")
+    assert collect(output(sandbox), tmp_path).width == 96
+
+
+def test_a_redirect_leads_round_in_circles(start_sandbox, tmp_path):
+    sandbox = start_sandbox(faults={"redirect:loop": 1})
+    url = output(sandbox)
+    assert fetch(url).headers["location"] == url
+    with pytest.raises(errors.Undelivered, match="more than 3 times"):
+        collect(url, tmp_path)
+
+
+def test_a_redirect_leads_to_another_host_over_http(start_sandbox, tmp_path):
+    sandbox = start_sandbox(faults={"redirect:http": 1})
+    there = location(sandbox)
+    assert (there.scheme, there.host) == ("http", "127.0.0.2")
+    with pytest.raises(errors.Undelivered):
+        collect(output(sandbox), tmp_path)
+
+
+def test_a_redirect_leads_to_where_clouds_keep_their_secrets(start_sandbox):
+    assert location(start_sandbox(faults={"redirect:metadata": 1})).host == "169.254.169.254"
+
+
+def test_a_redirect_without_a_kind_is_drawn_the_same_for_one_seed(start_sandbox):
+    def drawn(seed):
+        sandbox = start_sandbox(faults={"redirect": 1}, seed=seed, creates_per_minute=0)
+        return [httpx.URL(fetch(output(sandbox, job)).headers["location"]).host for job in range(8)]
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_a_pixel_bomb_is_a_whole_picture_that_no_one_should_look_at(start_sandbox, tmp_path):
+    url = output(start_sandbox(faults={"bomb:pixels": 1}))
+    content = fetch(url).content
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(content))
+    with pytest.raises(errors.NotAnImage):
+        collect(url, tmp_path)
+
+
+def test_an_endless_body_begins_as_a_picture_and_does_not_end(start_sandbox, tmp_path):
+    url = output(start_sandbox(faults={"bomb:endless": 1}))
+    with httpx.stream("GET", url, trust_env=False) as answer:
+        assert "content-length" not in answer.headers
+        pieces = list(itertools.islice(answer.iter_bytes(65536), 100))
+    assert pieces[0].startswith(b"\x89PNG")
+    assert sum(map(len, pieces)) > 5_000_000
+    with pytest.raises(errors.NotAnImage, match="larger than 2000000 bytes"):
+        collect(url, tmp_path, max_bytes=2_000_000)
+
+
+@pytest.mark.parametrize(("kind", "begun"), [("head", False), ("body", True)])
+def test_an_output_drips_from_its_head_or_from_its_body_on(start_sandbox, tmp_path, kind, begun):
+    sandbox = start_sandbox()
+    url = output(sandbox)
+    sandbox.faults(**{f"drip:{kind}": 1})
+    assert has_head(url) is begun
+    with pytest.raises(errors.Undelivered):
+        collect(url, tmp_path, deadline=1)
+
+
+def has_head(url):
+    """Whether status and headers come before the patience of a client that has little of it ends."""
+    try:
+        with httpx.stream("GET", url, trust_env=False, timeout=0.2) as answer:
+            assert int(answer.headers["content-length"]) > 100
+            with pytest.raises(httpx.ReadTimeout):
+                answer.read()
+            return True
+    except httpx.ReadTimeout:
+        return False
+
+
+def test_an_answer_drips_and_what_it_is_about_was_accepted(start_sandbox):
+    sandbox = start_sandbox(faults={"drip": 1})
+    document = {"version": VERSION, "input": {"image": data_uri()}}
+    with sandbox.client(timeout=0.2) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/predictions", json=document)
+        (bought,) = sandbox.ledger()
+        with pytest.raises(httpx.ReadTimeout):
+            client.get(f"/predictions/{bought['id']}")
+        sandbox.heal()
+        assert client.get(f"/predictions/{bought['id']}").json()["status"] == "succeeded"
