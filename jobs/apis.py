@@ -39,7 +39,7 @@ class Api:
     @property
     def is_local(self) -> bool:
         """Whether what is sent stays on this machine."""
-        return self.is_sandbox or _is_loopback(self.host)
+        return self.is_sandbox or is_loopback(self.host)
 
 
 def parse(text: str) -> Api:
@@ -80,12 +80,13 @@ def _mistake(parts: SplitResult) -> str | None:
         return "no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN"
     if parts.query or parts.fragment:
         return 'the URL ends before any "?" or "#"'
-    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         return "write https://; a token is sent unencrypted to this machine only"
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -47,9 +47,14 @@ def may_go_to(api: apis.Api, token: SecretStr) -> bool:
 
 
 def exposure(path: Path) -> str | None:
-    """Say that every user can read a file of this user's; None if they cannot."""
+    """Say that every user can read a token's file; None if they cannot."""
+    return (
+        f"every user of this machine can read the token; type: chmod 600 {path}" if is_exposed(path) else None
+    )
+
+
+def is_exposed(path: Path) -> bool:
+    """Whether every user can read a file of this user's."""
     found = path.stat()
     # A secret mounted into a container is often readable by all in there, and not ours to change.
-    if found.st_uid == os.getuid() and found.st_mode & stat.S_IROTH:
-        return f"every user of this machine can read the token; type: chmod 600 {path}"
-    return None
+    return found.st_uid == os.getuid() and bool(found.st_mode & stat.S_IROTH)

@@ -15,7 +15,7 @@ class Lock:
     """An OS lock beside the database: whoever gets it knows that no other lives."""
 
     def __init__(self, database: Path) -> None:
-        path = database.with_name(database.name + ".lock")
+        path = _beside(database)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -37,9 +37,7 @@ class Lock:
 
     def holder(self) -> tuple[str, str]:
         """Return the process id and the batch of whoever has it, as far as they can be read."""
-        text = os.pread(self._descriptor, _LONGEST, 0).decode(errors="replace")
-        process, _, batch = text.partition(" ")
-        return process or "unknown", batch
+        return _written(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -51,3 +49,28 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def holder(database: Path) -> tuple[str, str] | None:
+    """Return the process id and the batch of whoever works on a database; for a look that changes nothing."""
+    try:
+        descriptor = os.open(_beside(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # nobody ever did, or another user does
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _written(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _beside(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
+def _written(descriptor: int) -> tuple[str, str]:
+    text = os.pread(descriptor, _LONGEST, 0).decode(errors="replace")
+    process, _, batch = text.partition(" ")
+    return process or "unknown", batch

@@ -1,6 +1,7 @@
 """Is the API there, and does it know the token? Asked before a run, while somebody is looking; buys nothing."""
 
 import asyncio
+from datetime import datetime
 
 from jobs import errors
 from jobs.settings import Settings
@@ -9,12 +10,15 @@ from worker import client
 _TRIES = 3  # an API that fails one call in twenty is no reason to call a night off
 
 
-def greet(configured: Settings) -> None:
-    """Ask the API for its list; raises Unavailable or Mistake when there is nothing to buy from."""
-    asyncio.run(_greet(configured))
+def greet(configured: Settings) -> datetime | None:
+    """Ask the API for its list; raises Unavailable or Mistake when there is nothing to buy from.
+
+    Returns the API's own time at its last answer, in whole seconds; None where it does not tell.
+    """
+    return asyncio.run(_greet(configured))
 
 
-async def _greet(configured: Settings) -> None:
+async def _greet(configured: Settings) -> datetime | None:
     deadline = configured.times.post_deadline
     async with client.PredictionClient(
         configured.api_url,
@@ -25,9 +29,11 @@ async def _greet(configured: Settings) -> None:
     ) as api:
         for _ in range(_TRIES - 1):
             try:
-                return await _ask(api, configured)
+                await _ask(api, configured)
             except errors.Unanswered:
                 await asyncio.sleep(configured.times.poll_first)
+            else:
+                return api.date
         try:
             await _ask(api, configured)
         except errors.Unanswered as error:
@@ -35,6 +41,7 @@ async def _greet(configured: Settings) -> None:
                 f"{configured.api_url} is not to be had: {_clause(error)}; "
                 "try again later, or mend OVERNIGHT_API_URL"
             ) from error
+        return api.date
 
 
 async def _ask(api: client.PredictionClient, configured: Settings) -> None:

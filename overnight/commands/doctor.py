@@ -1,0 +1,52 @@
+"""`overnight doctor`: what is wrong with an installation, and what to do about it. Changes nothing."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from overnight import options, words
+from overnight.exits import Exit
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from overnight.doctor.findings import Finding
+
+
+@click.command()
+@options.as_json
+@options.database
+@options.output
+@options.api
+def command(database: str | None, output: str | None, api: str | None, *, as_json: bool) -> Exit:
+    """Look at settings, token, API, clock, database, broker, disks and rights; a line for each.
+
+    Asks the API one question and buys nothing; makes no database and no folder. Ends with 2 if a person must
+    change something, with 69 if something is away, with 0 if nothing is wrong.
+    """
+    from overnight.doctor import findings
+
+    found = []
+    for finding in _found(database, output, api):
+        found.append(finding)
+        if not as_json:
+            click.echo(words.printable(finding.line().replace("\n", " ")))
+    if as_json:
+        click.echo(json.dumps([finding.as_json() for finding in found], indent=2))
+    words.say(findings.summary(found))
+    return findings.exit_code(found)
+
+
+def _found(database: str | None, output: str | None, api: str | None) -> Iterator["Finding"]:
+    """Yield the findings as they come; without settings that can be read there is nowhere to look further."""
+    from jobs import errors, logs, settings
+    from overnight.doctor import examination, findings
+
+    yield examination.versions()
+    try:
+        chosen = settings.load(database, output, api)
+    except errors.Mistake as mistake:
+        yield from findings.wrong("settings", mistake)
+        return
+    logs.to_file(chosen.log_path, chosen.secrets)
+    yield from examination.examine(chosen)

@@ -1,0 +1,51 @@
+"""Is there a token for the API, does it answer as one, and do the two clocks agree? By one harmless question."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from jobs import errors
+from jobs.settings import Settings
+from overnight.doctor import findings
+from overnight.doctor.findings import Finding
+
+_CLOCKS_APART = 5.0  # seconds; a date in a header is up to one behind
+
+
+def look_at_token(settings: Settings) -> Iterator[Finding]:
+    """Say whether there is a token that may go to the API; never which."""
+    if settings.broker_url and not settings.secrets:
+        yield findings.warning("token", "there is none here; each worker needs one: OVERNIGHT_API_TOKEN")
+        return
+    settings.require_token()
+    yield findings.ok("token", f"there is one for {settings.api.host}")
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Ask the API as `run` does before it buys."""
+    from worker import greeting
+
+    if settings.api.is_sandbox:
+        yield findings.ok("api", "the sandbox, which each run starts for itself")
+        return
+    if settings.token is None:
+        yield findings.warning("api", f"{settings.api_url} was not asked: there is no token for it")
+        return
+    try:
+        date = greeting.greet(settings)
+    except errors.OvernightError as error:
+        yield from findings.wrong("api", error)
+        return
+    yield findings.ok("api", f"{settings.api_url} answers as a predictions API")
+    if date is not None:
+        yield clock(datetime.now(UTC), date, "the API's")
+
+
+def clock(ours: datetime, theirs: datetime, whose: str) -> Finding:
+    """Compare this machine's clock with another."""
+    ahead = (ours - theirs).total_seconds()
+    if abs(ahead) <= _CLOCKS_APART:
+        return findings.ok("clock", f"agrees with {whose}")
+    how = "ahead of" if ahead > 0 else "behind"
+    return findings.warning(
+        "clock", f"{abs(ahead):.0f} s {how} {whose}; have this machine set its clock by the network (NTP)"
+    )

@@ -1,0 +1,60 @@
+"""Is the broker there, does it keep its messages, and who else may write to it? Sends no message."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from jobs import apis, places
+from jobs.settings import Settings
+from overnight import services, surroundings
+from overnight.doctor import findings
+from overnight.doctor.findings import Finding
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Look at the broker if there is one; an installation of one process has none."""
+    surroundings.require_workers(settings)
+    if settings.broker_url is None:
+        return
+    services.reach_broker(settings)
+    yield from _told(settings.broker_url)
+    yield from exposure(settings.broker_url)
+
+
+def exposure(url: str) -> Iterator[Finding]:
+    """Warn of a broker on another machine that takes anybody, or whose password anybody can overhear."""
+    parts = urlsplit(url)
+    if parts.scheme == "redis+socket" or apis.is_loopback(parts.hostname or "localhost"):
+        return
+    if not parts.password:
+        yield findings.warning(
+            "broker",
+            f"{parts.hostname} is asked without a password: whoever reaches it can stop the work; "
+            "give it one, and write rediss://:PASSWORD@HOST:6379/0",
+        )
+    elif parts.scheme == "redis":
+        yield findings.warning(
+            "broker",
+            f"its password travels to {parts.hostname} unencrypted; write rediss:// if it speaks TLS",
+        )
+
+
+def _told(url: str) -> Iterator[Finding]:
+    """Say what the server tells of itself; a hosted one may tell nothing."""
+    import kombu
+
+    with kombu.Connection(url, transport_options=services.PATIENT) as connection:
+        client = cast("Any", connection.default_channel).client
+        try:
+            version = client.info("server").get("redis_version", "of an unknown version")
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+        except connection.connection_errors + connection.channel_errors:
+            yield findings.ok("broker", f"{places.shown(url)} answers, and tells nothing of itself")
+            return
+    yield findings.ok("broker", f"{places.shown(url)} answers: Redis {version}")
+    if policy != "noeviction":
+        yield findings.warning(
+            "broker",
+            f"it throws messages away when its memory is full (maxmemory-policy {policy}), and their jobs wait for a "
+            "lease to end; set maxmemory-policy noeviction",
+        )

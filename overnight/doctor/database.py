@@ -1,0 +1,111 @@
+"""Is the database there, of our revision, whole, on a disk that suits it, and worked on? Makes none."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs import errors, places
+from jobs.settings import Settings
+from overnight.doctor import api, findings, mounts
+from overnight.doctor.findings import Finding
+
+if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
+    from jobs.database import Database
+
+_MOUNTS = Path("/proc/self/mounts")
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Look at the database that is there; none is made."""
+    from migrations import schema
+    from overnight import opened
+
+    path = settings.database_path
+    if path is not None:
+        _refuse_network_disk(path)
+        if not path.exists():
+            yield _to_be_made(path)
+            return
+    with opened.database(settings) as db:
+        yield findings.ok("database", f"{places.shown(settings.database_url)} is at revision {schema.HEAD}")
+        yield _whole(db, path) if path else _clock(db)
+
+
+def look_at_work(settings: Settings) -> Iterator[Finding]:
+    """Say whether somebody works on what is under way; silent while there is no database to ask."""
+    from overnight import lock, opened, services
+
+    try:
+        with opened.database(settings) as db:
+            left = _left_behind(db, settings)
+    except errors.OvernightError:  # told by `look`
+        return
+    path = settings.database_path
+    if path is None:
+        services.probe(settings)
+        yield findings.ok("work", "nothing that is due stands still")
+    elif holder := lock.holder(path):
+        yield findings.ok("work", f"process {holder[0]} works on batch {holder[1]}")
+    elif left:
+        yield from left
+    else:
+        yield findings.ok("work", "nothing is under way")
+
+
+def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
+    """Return what the next run of each batch would take over if nobody works on the file."""
+    from jobs import limits, results
+    from jobs.states import State
+    from overnight import flags
+
+    with db.read() as tx:
+        rows = results.overview(tx)
+    return [
+        findings.warning(
+            "work",
+            f"a run that has ended left {limits.counted(count, 'job')} of {row.batch.name} under way; to take over: "
+            + limits.command("run", row.batch.name, flags.typed(settings)),
+        )
+        for row in rows
+        if (count := row.counts.in_flight + row.counts.of(State.COLLECTING))
+    ]
+
+
+def _to_be_made(path: Path) -> Finding:
+    if not path.parent.is_dir():
+        raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
+    return findings.ok("database", f"there is none at {path} yet; `overnight run MANIFEST` makes it")
+
+
+def _refuse_network_disk(path: Path) -> None:
+    """Refuse a disk of another machine: SQLite's locks and its shared memory end at this one."""
+    try:
+        table = _MOUNTS.read_text("utf-8", "replace")
+    except OSError:  # not Linux
+        return
+    if (kind := mounts.kind(path, table)) in mounts.NETWORK:
+        raise errors.Mistake(
+            f"{path} is on a network disk ({kind}), where SQLite can lose what it wrote; "
+            "name a file on a disk of this machine, or use postgresql://…"
+        )
+
+
+def _whole(db: "Database", path: Path) -> Finding:
+    with db.read() as tx:
+        said = str(tx.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+    if said != "ok":
+        raise errors.Unavailable(
+            f"{path} is damaged ({' '.join(said.split())}); put a copy of it in its place, "
+            "with its -wal file if that was copied too"
+        )
+    return findings.ok("integrity", "SQLite finds no damage")
+
+
+def _clock(db: "Database") -> Finding:
+    """Leases are measured by the server's clock, and deadlines of the API's dates by ours."""
+    from jobs import database
+
+    with db.read() as tx:
+        theirs = database.now(tx)
+    return api.clock(datetime.now(UTC), theirs, "the database's")

@@ -1,0 +1,56 @@
+"""Can images be stored, and is there room for them and for the database? Makes no folder."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs import errors, plan
+from jobs.settings import Settings
+from overnight import opened, services, surroundings
+from overnight.doctor import findings
+from overnight.doctor.findings import Finding
+
+_LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel, or an hour's
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Look at the output folder and at the disks; nothing is made."""
+    yield from _output(settings)
+    yield from _room(settings)
+
+
+def _output(settings: Settings) -> Iterator[Finding]:
+    try:
+        if settings.output.exists() or settings.broker_url:
+            services.require_folder(settings.output)
+            yield findings.ok("output", f"{settings.output} takes files")
+            return
+        with opened.found(settings) as db:
+            surroundings.require_mounted(settings.output, db)
+    except errors.OvernightError as error:
+        yield from findings.wrong("output", error)
+        return
+    yield findings.ok("output", f"{settings.output} is made by the first run")
+
+
+def _room(settings: Settings) -> Iterator[Finding]:
+    places = {"output": settings.output}
+    if settings.database_path:
+        places["database"] = settings.database_path
+    for subject, place in places.items():
+        yield room(subject, shutil.disk_usage(_nearest(place)).free)
+
+
+def room(subject: str, free: int) -> Finding:
+    """Judge how many bytes are free for something."""
+    said = f"{plan.amount(free)} free"
+    if free == 0:
+        raise errors.Unavailable(f"the disk of the {subject} is full; make room")
+    if free < _LITTLE:
+        return findings.warning("room", f"{said} for the {subject}: little for a night; make room")
+    return findings.ok("room", f"{said} for the {subject}")
+
+
+def _nearest(place: Path) -> Path:
+    """Return the folder on whose disk something is, or will be."""
+    return next(folder for folder in (place, *place.parents) if folder.exists())

@@ -1,0 +1,58 @@
+"""The examination of an installation from end to end: which parts are looked at, and in which order."""
+
+import platform
+import sqlite3
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from jobs import errors
+from jobs import settings as settings_module
+from jobs.settings import Settings
+from overnight.doctor import api, broker, database, disks, findings, rights
+from overnight.doctor.findings import Finding
+
+_LIBRARIES = ("celery", "httpx", "sqlalchemy", "pillow")
+
+# What an error that ends a look is filed under, and the look.
+_PARTS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
+    ("token", api.look_at_token),
+    ("api", api.look),
+    ("database", database.look),
+    ("work", database.look_at_work),
+    ("broker", broker.look),
+    ("output", disks.look),
+    ("rights", rights.look),
+)
+
+
+def versions() -> Finding:
+    """Say what runs here, for whoever is asked for help."""
+    libraries = (f"{name} {metadata.version(name)}" for name in _LIBRARIES)
+    ours = f"overnight {metadata.version('overnight')}"
+    python, sqlite = platform.python_version(), sqlite3.sqlite_version
+    return findings.ok("versions", ", ".join((ours, f"Python {python}", f"SQLite {sqlite}", *libraries)))
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Yield what is found out, part by part; a part that cannot be looked at does not hide the next."""
+    yield from _settings(settings)
+    for subject, look in _PARTS:
+        try:
+            yield from look(settings)
+        except errors.OvernightError as error:
+            yield from findings.wrong(subject, error)
+        except OSError as error:  # a folder that we may not even look into
+            yield from findings.wrong(subject, errors.Unavailable(f"cannot be looked at: {error}"))
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    names = [
+        name for name, field in settings_module.variables().items() if field in settings.model_fields_set
+    ]
+    yield findings.ok("settings", f"set: {', '.join(names)}" if names else "all at their defaults")
+    if settings.time_scale < 1 and not settings.api.is_local:
+        yield findings.warning(
+            "settings",
+            f"OVERNIGHT_TIME_SCALE is {settings.time_scale:g}, which is for rehearsals: purchases without an answer "
+            "are looked up too early at a real API; unset it",
+        )

@@ -1,0 +1,76 @@
+"""What was found out about one part of an installation, and how bad that is. Pure; who looks is not its question."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jobs import errors
+from overnight.exits import Exit
+
+
+class Verdict(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; what is not in order says what to do next. ``exit_code`` is that of the worst."""
+
+    subject: str
+    verdict: Verdict
+    words: str
+    exit_code: Exit = Exit.NONE_FAILED
+
+    def line(self) -> str:
+        """Return it in columns.
+
+        >>> ok("clock", "right").line()
+        'ok       clock     right'
+        """
+        return f"{self.verdict:<8} {self.subject:<9} {self.words}"
+
+    def as_json(self) -> dict[str, str]:
+        return {"subject": self.subject, "verdict": self.verdict, "words": self.words}
+
+
+def ok(subject: str, words: str) -> Finding:
+    """Return that a subject is in order."""
+    return Finding(subject, Verdict.OK, words)
+
+
+def warning(subject: str, words: str) -> Finding:
+    """Return what is worth a line and stops nothing."""
+    return Finding(subject, Verdict.WARNING, words)
+
+
+def wrong(subject: str, error: errors.OvernightError) -> Iterator[Finding]:
+    """Yield what a command would refuse to start for, one finding for each mistake."""
+    lines = error.lines if isinstance(error, errors.Mistakes) else (str(error),)
+    for line in lines:
+        yield Finding(subject, Verdict.WRONG, line, Exit(error.exit_code))
+
+
+def exit_code(found: Iterable[Finding]) -> Exit:
+    """Return 0 if nothing is wrong; what a person must change goes before what may come back by itself."""
+    codes = {finding.exit_code for finding in found}
+    return next(
+        code
+        for code in (Exit.MISTAKE, Exit.UNAVAILABLE, Exit.NONE_FAILED)
+        if code in {*codes, Exit.NONE_FAILED}
+    )
+
+
+def summary(found: Iterable[Finding]) -> str:
+    """Return the whole in a few words.
+
+    >>> summary([ok("clock", "right"), warning("rights", "open")])
+    'nothing is wrong, 1 warning'
+    """
+    verdicts = [finding.verdict for finding in found]
+    wrongs, warnings = verdicts.count(Verdict.WRONG), verdicts.count(Verdict.WARNING)
+    said = f"{wrongs} wrong" if wrongs else "nothing is wrong"
+    return said + (f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "")
