@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from sqlalchemy import URL  # at run time only where a server is named: it costs 0.2 s
@@ -38,7 +39,7 @@ def broker(text: str, database_url: str | None) -> str:
     _parsed(text)
     if database_url and sqlite_path(database_url):
         raise ValueError("workers on a broker need PostgreSQL; set OVERNIGHT_DATABASE_URL to postgresql://…")
-    return text
+    return _with_certificate(text) if text.startswith("rediss://") else text
 
 
 def folder(text: str | Path, start: Path) -> Path:
@@ -56,6 +57,17 @@ def shown(url: str) -> str:
     """
     path = sqlite_path(url)
     return str(path) if path else _parsed(url).set(query={}).render_as_string(hide_password=True)
+
+
+def _with_certificate(url: str) -> str:
+    """Have a broker's certificate checked: unless its URL says so, its client takes any."""
+    parts = urlsplit(url)
+    asked = {"ssl_cert_reqs": "required"} | dict(parse_qsl(parts.query))
+    if asked["ssl_cert_reqs"] not in {"required", "CERT_REQUIRED"} or "ssl_check_hostname" in asked:
+        raise ValueError(
+            "the broker's certificate is always checked; for an authority of your own write ssl_ca_certs=FILE"
+        )
+    return urlunsplit(parts._replace(query=urlencode(asked), fragment=""))
 
 
 def _sqlite_file(written: str, start: Path) -> Path:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Some programs pass over blanks, line ends and marks that nobody sees, and take full-width signs for the plain ones.
+_FORMULA = re.compile(r"[\s\0\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\0]")
 # A negative number, or a phone number, runs nothing: it stays what it is.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
@@ -52,6 +53,6 @@ def cell(value: Any, *, raw: bool) -> str:
 
 
 def _disarmed(text: str) -> str:
-    if not text.startswith(_FORMULA) or _NUMBER.fullmatch(text):
+    if not _FORMULA.match(text) or _NUMBER.fullmatch(text):
         return text
     return f"'{text}"

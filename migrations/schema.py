@@ -4,11 +4,12 @@ What the revisions do is not answered here: see `versions`. Alembic is imported 
 something to do; every command asks `require`, which costs two short queries.
 """
 
+import os
 import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from jobs import errors, places
 from jobs.database import Database
 
-HEAD = "0001"  # compared with `versions` by a test; numbers of four digits, so that text compares as they do
+HEAD = "0002"  # compared with `versions` by a test; numbers of four digits, so that text compares as they do
 
 
 def current(database: Database) -> str | None:
@@ -47,6 +48,17 @@ def require(database: Database) -> None:
         )
 
 
+def outgrown(database: Database) -> str | None:
+    """Return why this program must not go on: a newer one has upgraded the database meanwhile. One short query.
+
+    None also while the database is away: who needs it notices.
+    """
+    try:
+        return _newer(database, current(database))
+    except errors.Unavailable:
+        return None
+
+
 def upgrade(database: Database) -> str | None:
     """Bring a database to `HEAD` and return what it was at; a SQLite file is created where there is none.
 
@@ -68,8 +80,11 @@ def upgrade(database: Database) -> str | None:
 def _create(path: Path) -> None:
     """Make the file, or leave the one that is there, in the journal mode that `Database` uses.
 
-    Of two programs that switch a new file at once, SQLite refuses one without letting it wait.
+    Of two programs that switch a new file at once, SQLite refuses one without letting it wait. The file is its
+    owner's alone: prompts are nobody else's business.
     """
+    with suppress(OSError):  # what is wrong, the first query tells
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     give_up = time.monotonic() + 30
     while _is_switching(path) and time.monotonic() < give_up:
         time.sleep(0.01)
@@ -106,12 +121,18 @@ def _told(database: Database, what: str) -> Iterator[None]:
         raise errors.Unavailable(f"database {_shown(database)} {what}: {reason}") from error
 
 
+def _newer(database: Database, found: str | None) -> str | None:
+    if not found or found <= HEAD:
+        return None
+    return (
+        f"database {_shown(database)} was made by a newer overnight "
+        f"(revision {found}, this one knows {HEAD}); upgrade this program"
+    )
+
+
 def _refuse_newer(database: Database, found: str | None) -> None:
-    if found and found > HEAD:
-        raise errors.Unavailable(
-            f"database {_shown(database)} was made by a newer overnight "
-            f"(revision {found}, this one knows {HEAD}); upgrade this program"
-        )
+    if refusal := _newer(database, found):
+        raise errors.Unavailable(refusal)
 
 
 def _shown(database: Database) -> str:

@@ -1,19 +1,23 @@
-"""The sandbox as a child of `run --api sandbox`: started before, ended after, and it dies with its parent."""
+"""The sandbox as a child of `run --api sandbox` and `rehearse`: it is ended with the work, and dies with its parent."""
 
+import http.client
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+from urllib.parse import urlsplit
 
 from jobs import errors
 from jobs.settings import Settings
 
 _STATE = "sandbox-state"
+_OURS = ("OVERNIGHT_", "REPLICATE_", "PGPASS")
 _PATIENCE = 10.0  # seconds: the sandbox of a run that was killed lives on for two, and keeps its state locked
 _END = 5.0  # seconds
 
@@ -21,22 +25,42 @@ _END = 5.0  # seconds
 @contextmanager
 def served(settings: Settings, home: Path) -> Iterator[Settings]:
     """Yield settings whose API answers: the same ones, or with the URL of a sandbox that was started for them."""
-    if not settings.api.is_sandbox:
+    if settings.api.url:
         yield settings
         return
-    child, url = _started(home / _STATE)
-    try:
+    with sandbox(home / _STATE) as url:
         yield settings.at(url)
+
+
+@contextmanager
+def sandbox(state: Path, **chosen: float | str) -> Iterator[str]:
+    """Start a sandbox with these of its options, and yield its URL."""
+    child, url = _started(state, [f"--{name.replace('_', '-')}={value}" for name, value in chosen.items()])
+    try:
+        yield url
     finally:
         _end(child)
 
 
-def _started(state: Path) -> "tuple[subprocess.Popen[str], str]":
+def stats(url: str) -> dict[str, Any]:
+    """Ask a sandbox of ours what has passed through it."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE)
+    try:
+        connection.request("GET", "/_stats")
+        counted: dict[str, Any] = json.load(connection.getresponse())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise errors.Unavailable(f"the sandbox does not say what has passed through it: {error}") from error
+    finally:
+        connection.close()
+    return counted
+
+
+def _started(state: Path, chosen: Sequence[str]) -> "tuple[subprocess.Popen[str], str]":
     """Return the sandbox's process and URL; its state may belong to a dying one for a moment."""
     give_up = time.monotonic() + _PATIENCE
     while True:
         with tempfile.TemporaryFile("w+") as words:
-            child = _start(state, words)
+            child = _start(state, chosen, words)
             if url := _url(child):
                 return child, url
             _end(child)
@@ -48,9 +72,12 @@ def _started(state: Path) -> "tuple[subprocess.Popen[str], str]":
         time.sleep(0.2)
 
 
-def _start(state: Path, words: IO[str]) -> "subprocess.Popen[str]":
+def _start(state: Path, chosen: Sequence[str], words: IO[str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "sandbox", "--port=0", f"--state={state}", f"--parent-pid={os.getpid()}"]
     return subprocess.Popen(  # noqa: S603  our own program with our own words
-        [sys.executable, "-m", "sandbox", "--port=0", f"--state={state}", f"--parent-pid={os.getpid()}"],
+        [*command, *chosen],
+        # All that it is to know stands in its words; a real token is none of its business.
+        env={name: text for name, text in os.environ.items() if not name.startswith(_OURS)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=words,

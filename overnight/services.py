@@ -8,13 +8,19 @@ from jobs import database, errors
 from jobs.settings import Settings
 from overnight.exits import Exit
 
-_PATIENCE = 4.0  # seconds in which the broker must answer
+# Seconds in which the broker must answer.
+PATIENT = {"socket_connect_timeout": 4.0, "socket_timeout": 4.0}
 
 
 def require(settings: Settings, who: str) -> None:
     """Check broker, database, schema and output folder at the start, when somebody is looking."""
     from migrations import schema
 
+    if settings.api.is_sandbox:
+        raise errors.Mistake(
+            f"a {who} cannot serve --api sandbox, which only `overnight run` starts for itself; "
+            "to rehearse with workers start `overnight sandbox` and set OVERNIGHT_API_URL to the URL that it prints"
+        )
     if not settings.broker_url:
         raise errors.Mistake(
             f"a {who} needs a broker: set OVERNIGHT_BROKER_URL=redis://… and OVERNIGHT_DATABASE_URL=postgresql://… "
@@ -36,9 +42,8 @@ def reach_broker(settings: Settings) -> None:
     from jobs import places
 
     url = settings.broker_url or ""
-    waits = {"socket_connect_timeout": _PATIENCE, "socket_timeout": _PATIENCE}
     try:
-        with kombu.Connection(url, transport_options=waits) as connection:
+        with kombu.Connection(url, transport_options=PATIENT) as connection:
             connection.ensure_connection(max_retries=0)
     except (exceptions.KombuError, OSError, ValueError) as error:
         raise errors.Unavailable(

@@ -4,6 +4,7 @@ Each missing thing is one line, while somebody is looking. What a worker or a sc
 """
 
 import shutil
+from pathlib import Path
 
 from jobs import errors, results
 from jobs.database import Database
@@ -35,11 +36,7 @@ class Surroundings:
 
     def _require_all_of_it(self, db: Database | None) -> None:
         """Without workers, this process is the one that stores and buys."""
-        if self._settings.database_path is None:
-            raise errors.Mistake(
-                "a database on a server needs workers: set OVERNIGHT_BROKER_URL=redis://…, "
-                "or keep all in one process with --database sqlite:///overnight.db"
-            )
+        require_workers(self._settings)
         self._settings.require_token()
         self._require_output(db)
         if not self._settings.api.is_sandbox:  # that one is started when the work begins
@@ -50,15 +47,29 @@ class Surroundings:
     def _require_output(self, db: Database | None) -> None:
         output = self._settings.output
         if not output.exists():
-            if db is not None and _has_images(db):
-                raise errors.Unavailable(
-                    f"output folder {output} is not there, and images were stored in it before; "
-                    "mount its disk, or make the folder"
-                )
-            _make(self._settings)
+            require_mounted(output, db)
+            _make(output)
         services.require_folder(output)
         if not shutil.disk_usage(output).free:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
+
+
+def require_workers(settings: Settings) -> None:
+    """Refuse a server without a broker: nobody would do the work."""
+    if settings.database_path is None and settings.broker_url is None:
+        raise errors.Mistake(
+            "a database on a server needs workers: set OVERNIGHT_BROKER_URL=redis://…, "
+            "or keep all in one process with --database sqlite:///overnight.db"
+        )
+
+
+def require_mounted(output: Path, db: Database | None) -> None:
+    """Refuse a new folder in place of one that has images; ``db`` is None as long as there is none."""
+    if db is not None and _has_images(db):
+        raise errors.Unavailable(
+            f"output folder {output} is not there, and images were stored in it before; "
+            "mount its disk, or make the folder"
+        )
 
 
 def _has_images(db: Database) -> bool:
@@ -66,10 +77,11 @@ def _has_images(db: Database) -> bool:
         return results.any_image(tx)
 
 
-def _make(settings: Settings) -> None:
+def _make(output: Path) -> None:
+    """Make the folder for its owner alone: pictures and prompts may be private, and who shares them says so."""
     try:
-        settings.output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise errors.Unavailable(
-            f"output folder {settings.output} cannot be made: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
+            f"output folder {output} cannot be made: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
         ) from error

@@ -19,6 +19,8 @@ _CONNECT_TIMEOUT = (
     10.0  # seconds for each address of a name: one that is silent must not cost the whole deadline
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not of the open internet, though some versions of Python take them for it: one cloud's own data are at 192.0.0.192.
+_RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "::/96", "64:ff9b:1::/48")))
 
 
 def checked(url: str | httpx.URL, *, allow_private: bool) -> httpx.URL:
@@ -44,6 +46,8 @@ def is_public(address: str) -> bool:
     (True, False, False)
     """
     ip = ipaddress.ip_address(address.partition("%")[0])
+    if any(ip in network for network in _RESERVED):
+        return False
     wrapped = _wrapped(ip) if isinstance(ip, ipaddress.IPv6Address) else None
     return ip.is_global and not ip.is_multicast and (wrapped is None or is_public(str(wrapped)))
 

@@ -5,6 +5,8 @@ URLs inside replies are never called. What a reply means is asked of `replies`.
 """
 
 import asyncio
+import base64
+import html
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ import httpx
 from pydantic import SecretStr
 
 from jobs import errors
-from worker import bodies, replies, wire
+from worker import bodies, dates, replies, wire
 
 # An object echoes its input and may hold its outputs, both as data URIs; a page has a hundred objects.
 _OBJECT_CAP = 64_000_000
@@ -48,6 +50,7 @@ class PredictionClient:
         self._read_deadline = read_deadline
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
+        self.date: datetime | None = None  # the API's own time at its last answer to a read, if it told
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +137,7 @@ class PredictionClient:
     async def _ask(self, request: wire.Request, cap: int = _OBJECT_CAP) -> wire.Reply:
         async with self._others.one() as line:
             reply = await wire.exchange(line, request, deadline=self._read_deadline, cap=cap)
+        self.date = dates.http(reply.headers.get("date"))
         return self._without_token(reply)
 
     def _request(
@@ -156,10 +160,22 @@ class PredictionClient:
 
     def _without_token(self, reply: wire.Reply) -> wire.Reply:
         """Some gateways repeat the token in their errors, and errors are stored and printed."""
-        token = self._token.get_secret_value().encode()
-        if len(token) < _SHORTEST_SECRET:
-            return reply
-        return wire.Reply(reply.status, reply.headers, reply.body.replace(token, b"[token]"))
+        body = reply.body
+        for spelling in _spellings(
+            self._token.get_secret_value()
+        ):  # made anew: kept, they would show in a repr
+            body = body.replace(spelling, b"[token]")
+        return wire.Reply(reply.status, reply.headers, body)
+
+
+def _spellings(token: str) -> frozenset[bytes]:
+    """Return a token as a body may hold it: as it is, as JSON or HTML escape it, in a URL, and in Base64."""
+    if len(token) < _SHORTEST_SECRET:
+        return frozenset()
+    for_html = token.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&'"})
+    quoted = json.dumps(token)[1:-1]
+    spelt = {token, quoted, quoted.replace("/", "\\/"), for_html, html.escape(token), quote(token, safe="")}
+    return frozenset(map(str.encode, spelt)) | {base64.b64encode(token.encode()).rstrip(b"=")}
 
 
 def _path(prediction_id: str) -> str:

@@ -1,0 +1,117 @@
+"""What our own source never does, whoever writes the next line of it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("overnight", "jobs", "worker", "scheduler", "sandbox", "migrations")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# Calls that run what they read, or a shell.
+RUNNING = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load", "pickle.loads", "marshal.loads",
+    "shelve.open", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "subprocess.getoutput", "tempfile.mktemp",
+}  # fmt: skip
+# Keywords that switch a check off, by the value that does.
+OFF = {"verify": False, "check_hostname": False, "shell": True, "pickle_protocol": ..., "ssl_cert_reqs": None}
+# Functions of SQLAlchemy and of drivers that take SQL as text.
+SQL = {"text", "exec_driver_sql", "execute", "executescript", "literal_column", "op"}
+
+
+def nodes(kind):
+    """Yield every node of a kind, with where it stands."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, kind):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def test_every_package_is_read():
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} == set(PACKAGES)
+    assert len(FILES) > 100
+
+
+def test_nothing_that_was_read_is_run():
+    assert [where for where, call in nodes(ast.Call) if ast.unparse(call.func) in RUNNING] == []
+
+
+def test_no_check_is_switched_off():
+    found = [
+        where
+        for where, keyword in nodes(ast.keyword)
+        if keyword.arg in OFF
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is OFF[keyword.arg]
+    ]
+    assert found == []
+    names = [where for where, name in nodes(ast.Attribute) if name.attr in {"CERT_NONE", "CERT_OPTIONAL"}]
+    assert names == []
+
+
+def test_no_sql_is_put_together_from_values():
+    """A text may be glued to constants of its own module, which are written in capitals, and to nothing else."""
+    found = [
+        where
+        for where, call in nodes(ast.Call)
+        if isinstance(call.func, ast.Attribute)
+        and call.func.attr in SQL
+        and call.args
+        and _is_glued(call.args[0])
+    ]
+    assert found == []
+
+
+def _is_glued(sql):
+    match sql:
+        case ast.JoinedStr(values=parts):
+            return any(
+                isinstance(part, ast.FormattedValue) and not _is_constant(part.value) for part in parts
+            )
+        case (
+            ast.BinOp(op=ast.Add() | ast.Mod(), left=left)
+            | ast.Call(func=ast.Attribute(value=left, attr="format"))
+        ):
+            return isinstance(left, ast.JoinedStr | ast.Constant | ast.BinOp)
+        case _:
+            return False
+
+
+def _is_constant(value):
+    name = ast.unparse(value)
+    return name.replace(".", "_").isupper() or name.split(".")[-1].isupper()
+
+
+@pytest.mark.parametrize(
+    "sql", ['f"SELECT {x}"', '"SELECT " + x', '"SELECT %s" % x', '"SELECT {}".format(x)']
+)
+def test_glued_sql_is_seen(sql):
+    assert _is_glued(ast.parse(sql, mode="eval").body)
+
+
+@pytest.mark.parametrize(
+    "sql", ['"SELECT 1"', 'f"PRAGMA busy_timeout = {_BUSY_MS}"', "query", "sa.select(x)"]
+)
+def test_sql_that_is_whole_is_left_alone(sql):
+    assert not _is_glued(ast.parse(sql, mode="eval").body)
+
+
+def test_the_token_is_taken_out_of_its_wrapping_in_few_places():
+    """Each of them sends it, compares it, or keeps it out of a text."""
+    files = {
+        where.partition(":")[0] for where, name in nodes(ast.Attribute) if name.attr == "get_secret_value"
+    }
+    assert files == {"jobs/settings.py", "jobs/tokens.py", "worker/client.py", "worker/process.py"}
+
+
+def test_no_option_takes_a_token():
+    options = [
+        argument.value
+        for _, call in nodes(ast.Call)
+        if ast.unparse(call.func) == "click.option"
+        for argument in call.args
+        if isinstance(argument, ast.Constant)
+    ]
+    assert "--database" in options
+    assert [name for name in options if "token" in str(name) or "password" in str(name)] == []
