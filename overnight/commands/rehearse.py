@@ -1,0 +1,82 @@
+"""`overnight rehearse`: tonight's manifest, in compressed time, against a sandbox that means harm. Buys nothing."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs.settings import Settings
+from overnight import manifests, options
+from overnight.exits import Exit
+from sandbox import profiles
+
+
+@click.command()
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@manifests.manifest_options
+@click.option(
+    "--profile",
+    type=click.Choice(list(profiles.PROFILES)),
+    default="hostile",
+    show_default=True,
+    help="What kind of API to meet; `overnight sandbox --help` tells them apart.",
+)
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    help="Of the faults: the same ones again for rows that have seeds of their own.",
+)
+@options.as_json
+@options.quiet
+@options.when_unconfirmed
+def command(
+    manifest: str,
+    *,
+    profile: str,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    when_unconfirmed: str | None,
+    **given: Any,
+) -> Exit:
+    """Run MANIFEST in compressed time against a made-up API, and say what would happen. Buys and keeps nothing.
+
+    \b
+    overnight rehearse tonight.csv                     how long, how much, what fails, when much goes wrong
+    overnight rehearse tonight.csv --limit 500         the same for the first 500 rows
+    overnight rehearse tonight.csv --profile replicate when all goes well
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from overnight import rehearsed, words
+
+    with _throw_away(when_unconfirmed) as settings:
+        code, foretold = rehearsed.night(settings, manifest, given, profile=profile, seed=seed, quiet=quiet)
+        if as_json:
+            click.echo(json.dumps(foretold.as_json(), indent=2))
+        else:
+            click.echo(words.printable("\n".join(foretold.lines())))
+        return code
+
+
+@contextmanager
+def _throw_away(when_unconfirmed: str | None) -> Iterator[Settings]:
+    """Yield settings under which everything is kept in a folder that is removed in the end."""
+    from jobs import logs, settings
+
+    with tempfile.TemporaryDirectory(prefix="overnight-rehearsal-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        chosen = settings.load(
+            f"sqlite:///{folder}/rehearsal.db", str(folder / "outputs"), "sandbox", when_unconfirmed
+        )
+        logs.to_file(chosen.log_path, chosen.secrets)
+        try:
+            yield chosen
+        except Exception:
+            logs.to_file(
+                Path("overnight.log").resolve(), chosen.secrets
+            )  # a traceback must outlive the folder
+            raise
