@@ -9,14 +9,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors
+from jobs import batches, errors, purchases
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.manifest import rows, schema, validated
 from jobs.states import BatchState, State
 from jobs.tables import jobs
 
+CANCELLED = "is cancelled; load its manifest under another name with --batch NAME"
 _CHUNK = 1_000
+_NAMED = 3  # jobs at the most that a printed command names by their keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +26,12 @@ class Target:
     """Which batch a manifest's rows are for, and what is kept with it.
 
     ``adaptation`` is what was typed, not what the file says itself: an edited file must not be overruled by what
-    it said before. ``named`` tells that the batch's name was typed, not taken from the file.
+    it said before. ``named`` tells that the batch's name was typed, not taken from the file. ``instead_of`` is
+    what ``{date}`` in that name gives today, where a batch that it gave earlier is gone on with.
     """
 
     name: str
+    instead_of: str | None = None
     api: str
     named: bool = True
     update: bool = False
@@ -40,7 +44,9 @@ class Difference:
     """How many rows are new, there already, edited, and no longer listed; and how much of it is still to buy.
 
     ``new + there + changed`` is the number of rows; ``broken`` of the new ones have a mistake, and become failed
-    jobs. ``jobs`` and ``images`` count what a run would buy.
+    jobs. ``jobs`` and ``images`` count what a run would buy, as `purchases` has it once the rows are loaded:
+    ``unagreed`` of the jobs by nobody's leave yet, ``unlisted`` of them without a row among those that were read.
+    ``unlisted_keys`` names these, where they are few enough to be typed.
     """
 
     new: int = 0
@@ -50,6 +56,14 @@ class Difference:
     gone: int = 0
     jobs: int = 0
     images: int = 0
+    unagreed: int = 0
+    unlisted: int = 0
+    unlisted_keys: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is something that nobody has agreed to yet: rows or jobs that a plan should tell of."""
+        return bool(self.new or self.changed or self.unagreed)
 
     def line(self) -> str:
         """Return the counts as a person reads them.
@@ -73,8 +87,10 @@ def compare(database: Database | None, read: validated.Validated, target: Target
     if database is None or batch is None:
         read.problems.raise_if_any()
         sound = read.count - read.failed
-        return Difference(new=read.count, broken=read.failed, jobs=sound, images=read.outputs)
-    return _Comparison(database, batch, read, target).difference()
+        return Difference(new=read.count, broken=read.failed, jobs=sound, images=read.outputs, unagreed=sound)
+    with database.read() as tx:
+        left = purchases.left(tx, batch)
+    return _Comparison(database, batch, read, target, left).difference()
 
 
 def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:
@@ -87,7 +103,7 @@ def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch 
 
 def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | None:
     if batch.state is BatchState.CANCELLED:
-        return "is cancelled; load the manifest under another name with --batch NAME"
+        return CANCELLED
     if batch.api != target.api:
         return (
             f"buys from {batch.api}, and stays with it; "
@@ -125,27 +141,29 @@ def digest(row: rows.Row) -> str:
 
 def there_already(
     tx: sa.Connection, batch_id: int, keys: Collection[str]
-) -> dict[str, sa.Row[str, str, str]]:
-    """Return the jobs of a batch that have these keys, by key, each with its ``row_digest`` and ``state``."""
+) -> dict[str, sa.Row[str, str, str, int]]:
+    """Return the jobs of a batch that have these keys, by key: each one's ``row_digest``, ``state``, ``images``."""
     if tx.dialect.name == "postgresql":
         # The plan of the first such query, good for a small table, would be kept while the table grows.
         tx.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-    query = sa.select(jobs.c.key, jobs.c.row_digest, jobs.c.state)
+    query = sa.select(jobs.c.key, jobs.c.row_digest, jobs.c.state, purchases.images().label("images"))
     found = tx.execute(query.where(jobs.c.batch_id == batch_id, jobs.c.key.in_(keys)))
     return {job.key: job for job in found}
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """One walk over the rows, beside the jobs that have their keys."""
+    """One walk over the rows, beside the jobs that have their keys; ``left`` was to be bought before."""
 
     database: Database
     batch: Batch
     read: validated.Validated
     target: Target
+    left: purchases.Purchases
     found: Difference = field(default_factory=Difference)
     model: schema.Schema = field(default_factory=schema.load)
     first_changed: rows.Row | None = None
+    listed: int = 0  # of those that are left to buy
 
     def difference(self) -> Difference:
         for chunk in self.read.rows(_CHUNK):
@@ -157,22 +175,48 @@ class _Comparison:
             raise errors.Mistake(self._edited(self.first_changed))
         if self.read.complete:
             self.found.gone = self._jobs() - self.found.there - self.found.changed
+        self._add_what_is_left()
         return self.found
 
-    def _count(self, row: rows.Row, job: sa.Row[str, str, str] | None) -> None:
-        wanted = row.problem is None
+    def _count(self, row: rows.Row, job: sa.Row[str, str, str, int] | None) -> None:
         if job is None:
             self.found.new += 1
-            self.found.broken += not wanted
-        elif job.row_digest == digest(row):
+            self.found.broken += row.problem is not None
+            if row.problem is None:
+                self._want(row)
+            return
+        self.listed += job.state in purchases.WANTED
+        if job.row_digest == digest(row):
             self.found.there += 1
-            wanted = job.state == State.PENDING
-        else:
-            self._note_change(row)
-            wanted = job.state in {State.PENDING, State.FAILED}
-        if wanted:
-            self.found.jobs += 1
-            self.found.images += self.model.outputs(row.input)
+            return
+        self._note_change(row)
+        if job.state == State.FAILED:
+            self._want(row)
+        elif job.state == State.PENDING:
+            self.found.images += self.model.outputs(row.input) - job.images
+
+    def _want(self, row: rows.Row) -> None:
+        self.found.jobs += 1
+        self.found.unagreed += 1
+        self.found.images += self.model.outputs(row.input)
+
+    def _add_what_is_left(self) -> None:
+        """Count what the batch has to buy already; rows that nobody lists any more stay wanted."""
+        self.found.jobs += self.left.jobs
+        self.found.images += self.left.images
+        self.found.unagreed += self.left.unagreed
+        # A run that is under way may have bought some since they were counted.
+        self.found.unlisted = max(0, self.left.jobs - self.listed)
+        if self.read.complete and 0 < self.found.unlisted <= _NAMED:
+            self.found.unlisted_keys = self._unlisted_keys()
+
+    def _unlisted_keys(self) -> tuple[str, ...]:
+        wanted = sa.select(jobs.c.key).where(
+            jobs.c.batch_id == self.batch.id, jobs.c.state.in_(purchases.WANTED)
+        )
+        with self.database.read() as tx:
+            keys = tx.execute(wanted.order_by(jobs.c.id).execution_options(yield_per=_CHUNK)).scalars()
+            return tuple(self.read.unlisted(keys))
 
     def _note_change(self, row: rows.Row) -> None:
         if row.problem is not None and self.target.update:

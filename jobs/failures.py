@@ -29,6 +29,7 @@ class Remedy(StrEnum):
     """What helps, from doing nothing to looking first."""
 
     BY_ITSELF = "by itself, up to MAX_ATTEMPTS"
+    FETCHED_AGAIN = "fetched again by itself for 55 minutes; after that it costs again"
     WHEN_ASKED = "only when asked: it costs again"
     NEW_SEED = "same seed, same result"
     NEW_INPUT = "needs another input"
@@ -46,8 +47,8 @@ class Advice:
 _ADVICE: dict[FailureClass, Advice] = {
     FailureClass.INTERRUPTED: Advice("the provider broke off a run that may pass", Remedy.BY_ITSELF),
     FailureClass.TIMED_OUT: Advice("the run took longer than the provider allows", Remedy.BY_ITSELF),
-    FailureClass.DOWNLOAD_FAILED: Advice("an output could not be fetched in time", Remedy.BY_ITSELF),
-    FailureClass.OUTPUT_INVALID: Advice("an output was no whole image", Remedy.BY_ITSELF),
+    FailureClass.DOWNLOAD_FAILED: Advice("an output could not be fetched in time", Remedy.FETCHED_AGAIN),
+    FailureClass.OUTPUT_INVALID: Advice("an output was no whole image", Remedy.FETCHED_AGAIN),
     FailureClass.EXPIRED: Advice(
         "the provider deleted the outputs before they were fetched", Remedy.WHEN_ASKED
     ),
@@ -66,7 +67,7 @@ _ADVICE: dict[FailureClass, Advice] = {
     FailureClass.DEADLINE: Advice("it was canceled at its deadline", Remedy.LOOK_FIRST),
 }
 
-RETRIED_PLAINLY = frozenset({Remedy.BY_ITSELF, Remedy.WHEN_ASKED})
+RETRIED_PLAINLY = frozenset({Remedy.BY_ITSELF, Remedy.FETCHED_AGAIN, Remedy.WHEN_ASKED})
 
 
 def advice(error_class: str) -> Advice:
@@ -95,7 +96,7 @@ def command(batch: str, error_class: str) -> str:
     'overnight retry cats --class nsfw --new-seed'
     """
     match advice(error_class).remedy:
-        case Remedy.BY_ITSELF | Remedy.WHEN_ASKED:
+        case Remedy.BY_ITSELF | Remedy.FETCHED_AGAIN | Remedy.WHEN_ASKED:
             return f"overnight retry {batch}"
         case Remedy.NEW_SEED:
             return f"overnight retry {batch} --class {error_class} --new-seed"

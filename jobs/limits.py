@@ -71,16 +71,32 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
 
     For a look from outside: whoever works on it may just have begun.
     """
-    since = progress.untouched_since
-    if since is None and progress.account and not progress.account.in_flight:
-        since = progress.next_due
-    if progress.batch.state is not BatchState.OPEN or since is None or _held_back(progress, flags):
+    due = progress.untouched_since
+    if due is None and progress.account and not progress.account.in_flight:
+        due = progress.next_due
+    if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
         return None
-    if (progress.at - since).total_seconds() < 2 * settings.times.lease:
+    since = max([due, *_signs_of_life(progress)])
+    if (progress.at - since).total_seconds() < _neglect(progress, settings):
         return None
     again = command("run", progress.batch.name, flags)
     remedy = "start `overnight scheduler` and `overnight worker`" if settings.broker_url else again
     return Limit(Kind.WORKERS, f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}")
+
+
+def _signs_of_life(progress: Progress) -> list[datetime]:
+    """Return the moments before which nobody can be blamed: jobs are due from when they were loaded."""
+    moments = [progress.batch.opened_at]
+    if progress.account:
+        moments += [progress.account.moved_at, progress.account.not_before]
+    return [moment for moment in moments if moment]
+
+
+def _neglect(progress: Progress, settings: Settings) -> float:
+    """Return the seconds without a sign of life that mean neglect: at a few calls a minute some rightly pass."""
+    lowered = progress.account.rate if progress.account else None
+    rates = (settings.creates_per_minute if lowered is None else lowered, settings.reads_per_minute)
+    return 2 * max(settings.times.lease, *(60 / rate for rate in rates if rate))
 
 
 def look_ups(progress: Progress) -> str:
@@ -92,10 +108,10 @@ def look_ups(progress: Progress) -> str:
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun.
 
-    >>> counted(1, "job"), counted(2, "job")
-    ('1 job', '2 jobs')
+    >>> counted(1, "job"), counted(2000, "job")
+    ('1 job', '2,000 jobs')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def command(verb: str, batch: str, flags: str = "") -> str:

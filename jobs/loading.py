@@ -18,6 +18,7 @@ from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.difference import Difference, Target
 from jobs.manifest import rows, schema, validated
+from jobs.states import BatchState
 
 _MOST_ROWS = 5_000
 _PIECE = 1_000
@@ -165,11 +166,24 @@ class _Writing:
 def _finish(
     database: Database, batch: Batch, read: validated.Validated, target: Target, found: Difference
 ) -> Batch:
-    same = batch.manifest_path == difference.path_of(read.path)
-    changed = {"manifest_sha256": read.sha256, "options": _options(read, target)} if same else {}
+    if batch.manifest_path == difference.path_of(read.path):
+        changed = {"manifest_sha256": read.sha256, "options": _options(read, target)}
+    else:
+        changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}
     with database.write() as tx:
         batches.loaded(tx, batch.id, **changed)
         if found.new or found.changed:
             kind = EventKind.UPDATED if found.changed else EventKind.LOADED
             batches.record(tx, now(tx), batch.id, kind, found.line())
         return batches.get(tx, batch.id)
+
+
+def choose(database: Database, batch_id: int, when_unconfirmed: str) -> bool:
+    """Keep with a batch what is to become of its lost answers; False if that is so, or it is not loaded whole."""
+    with database.write() as tx:
+        batch = batches.get(tx, batch_id)
+        kept = {**batch.options, "when_unconfirmed": when_unconfirmed}
+        if batch.state is BatchState.LOADING or kept == batch.options:
+            return False
+        batches.loaded(tx, batch_id, options=kept)
+        return True

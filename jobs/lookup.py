@@ -5,12 +5,13 @@ Many jobs at once are chosen by `selection`.
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors
+from jobs import batches, errors, names
+from jobs.states import BatchState
 from jobs.tables import attempts, jobs, outputs
 
 # Keys on each side of the one that was looked for: a difflib over a million keys would take minutes.
@@ -22,9 +23,29 @@ def batch(tx: sa.Connection, name: str) -> batches.Batch:
     """Return the batch of that name, or say which names are near."""
     found = batches.find(tx, name)
     if found is None:
-        names = [other.name for other in batches.every(tx)]
-        raise errors.Mistake(f'there is no batch "{name}"{_instead(name, names)}')
+        there = [other.name for other in batches.every(tx)]
+        raise errors.Mistake(f'there is no batch "{name}"{_instead(name, there)}')
     return found
+
+
+def begun(
+    tx: sa.Connection, template: str, *, api: str, manifest_path: str | None, manifest_sha256: str
+) -> batches.Batch | None:
+    """Return the latest batch that a dated name gave for the very same manifest and that is not finished.
+
+    A night that is broken off before midnight must not be bought again after it.
+    """
+    for one in reversed(batches.every(tx)):
+        same = (one.api, one.manifest_path, one.manifest_sha256) == (api, manifest_path, manifest_sha256)
+        if same and names.may_give(template, one.name) and _is_under_way(tx, one):
+            return one
+    return None
+
+
+def _is_under_way(tx: sa.Connection, one: batches.Batch) -> bool:
+    if one.state is BatchState.CANCELLED:
+        return False
+    return one.state is BatchState.LOADING or batches.unfinished(tx, one.id)
 
 
 def job(tx: sa.Connection, what: str, output: Path) -> int:
@@ -82,9 +103,9 @@ def _unknown(tx: sa.Connection, what: str) -> errors.Mistake:
         )
     named = batches.find(tx, name)
     if named is None:
-        names = [other.name for other in batches.every(tx)]
+        there = [other.name for other in batches.every(tx)]
         return errors.Mistake(
-            f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(name, names)}'
+            f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(name, there)}'
         )
     near = difflib.get_close_matches(key, _keys_beside(tx, named.id, key), n=1, cutoff=0.5)
     return errors.Mistake(
@@ -100,9 +121,8 @@ def _keys_beside(tx: sa.Connection, batch_id: int, key: str) -> list[str]:
     return [*tx.execute(before).scalars(), *tx.execute(after).scalars()]
 
 
-def _instead(name: str, names: Iterable[str]) -> str:
+def _instead(name: str, there: Sequence[str]) -> str:
     """Return the end of a sentence that names what there is."""
-    there = list(names)
     near = difflib.get_close_matches(name, there, n=3)
     if near:
         return f"; did you mean {' or '.join(near)}?"

@@ -1,5 +1,6 @@
 """What a batch may be called, so that every command that names it works as printed. Pure."""
 
+import re
 import unicodedata
 from datetime import date
 
@@ -7,6 +8,7 @@ from jobs.manifest import keys
 
 _LONGEST = 100
 _SIGNS = "._-"
+_DATE = "{date}"
 
 
 def check(name: str) -> str:
@@ -41,7 +43,26 @@ def dated(name: str, today: date) -> str:
     >>> dated("cats-{date}", date(2026, 1, 31))
     'cats-2026-01-31'
     """
-    return name.replace("{date}", today.isoformat())
+    return name.replace(_DATE, today.isoformat())
+
+
+def is_dated(template: str) -> bool:
+    """Whether a name is another one every day."""
+    return _DATE in template
+
+
+def may_give(template: str, name: str) -> bool:
+    """Whether a name is what a dated one gives on some day.
+
+    >>> may_give("cats-{date}", "cats-2026-01-31"), may_give("cats-{date}", "cats-2026-01-32")
+    (True, False)
+    """
+    before = template.partition(_DATE)[0]
+    found = re.fullmatch(rf"{re.escape(before)}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}).*", name, re.DOTALL)
+    try:
+        return found is not None and dated(template, date.fromisoformat(found[1])) == name
+    except ValueError:
+        return False
 
 
 def folder(name: str, taken: set[str]) -> str:

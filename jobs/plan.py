@@ -1,11 +1,12 @@
 """What a run will buy, and what that takes: time, disk, money. Pure; the surroundings come as numbers."""
 
 import math
+import shlex
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jobs import written
+from jobs import globs, limits, written
 from jobs.difference import Difference
 from jobs.manifest.pictures import ImageCounts
 
@@ -38,6 +39,7 @@ class Plan:
     price: Decimal | None
     when_unconfirmed: str
     warnings: tuple[str, ...] = ()
+    flags: str = ""  # the options that a command typed next must carry
 
     @property
     def seconds(self) -> float:
@@ -70,12 +72,23 @@ class Plan:
             f"database  {self.database}",
             f"output    {self.output}",
             f"jobs      {self.difference.jobs:,} to buy, {self.difference.images:,} images{self._broken()}",
+            *(f"besides   {line}" for line in self._unlisted()),
             f"pictures  {self._sent()}",
             f"time      {self._time()}",
             f"disk      {self._disk()}",
             f"cost      {self._cost()}",
             f"in doubt  {_UNCONFIRMED[self.when_unconfirmed]}",
             *(f"warning   {warning}" for warning in self.cautions()),
+        ]
+
+    def brief(self) -> list[str]:
+        """Return what is left to buy of a batch that is gone on with, in one line, and what to think of first."""
+        found = self.difference
+        jobs, images = limits.counted(found.jobs, "job"), limits.counted(found.images, "image")
+        takes = f"{images}, about {_rounded(self.seconds)}, {amount(self.bytes)}"
+        return [
+            f"{self.batch}: {jobs} left to buy, {takes}; cost {self._cost()}",
+            *(f"warning: {warning}" for warning in self.cautions()),
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -93,6 +106,7 @@ class Plan:
             "output": self.output,
             "jobs": self.difference.jobs,
             "images": self.difference.images,
+            "unlisted": self.difference.unlisted,
             "pictures": {
                 "urls": self.pictures.urls,
                 "inline": self.pictures.inline,
@@ -110,6 +124,24 @@ class Plan:
         count = self.difference.broken
         return f"; {count:,} with a mistake: failed from the start" if count else ""
 
+    def _unlisted(self) -> list[str]:
+        """Say that jobs are bought for which no row was read; they stay wanted until a person gives them up."""
+        found = self.difference
+        if not found.unlisted:
+            return []
+        which = f"{found.unlisted:,} of these jobs"
+        if not found.gone:
+            return [f"{which} were loaded before, and are not among the rows read now"]
+        given = (part for key in found.unlisted_keys for part in ("--key", globs.exactly(key)))
+        typed = (
+            ["cancel", self.batch, *given]
+            if found.unlisted_keys
+            else ["jobs", self.batch, "--state", "pending"]
+        )
+        purpose = "to give them up" if found.unlisted_keys else "they are among"
+        command = f"{shlex.join(['overnight', *typed])} {self.flags}".rstrip()
+        return [f"{which} are no longer listed, and are bought all the same; {purpose}: {command}"]
+
     def _sent(self) -> str:
         counts = self.pictures
         parts = [f"{counts.urls:,} by URL"] if counts.urls else []
@@ -123,8 +155,8 @@ class Plan:
         return f"about {_rounded(self.seconds)} at {quota}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
 
     def _disk(self) -> str:
-        free = "" if self.free_bytes is None else f"; {_amount(self.free_bytes)} free"
-        return f"about {_amount(self.bytes)} at {_amount(TYPICAL_BYTES)} an image{free}"
+        free = "" if self.free_bytes is None else f"; {amount(self.free_bytes)} free"
+        return f"about {amount(self.bytes)} at {amount(TYPICAL_BYTES)} an image{free}"
 
     def _cost(self) -> str:
         if self.cost is None:
@@ -141,10 +173,10 @@ def _rounded(seconds: float) -> str:
     return written.as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)
 
 
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
     """Write bytes in the unit that fits.
 
-    >>> _amount(150_000_000_000), _amount(1_500_000)
+    >>> amount(150_000_000_000), amount(1_500_000)
     ('150.0 GB', '1.5 MB')
     """
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):

@@ -56,6 +56,7 @@ class Standing:
     not_before: datetime | None
     breaker: quota.Breaker
     in_flight: int
+    moved_at: datetime  # when a scheduler last handed out something that the quota counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Harvest:
     predictions: int
     cost: float | None  # None: the API told none
     orphans: int
+    orphans_left: int  # of them, those that the API was not asked to cancel yet
     possibly_paid: int  # bought again without proof that the first send was not
     began_at: datetime | None
     ended_at: datetime | None
@@ -150,6 +152,7 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.count(attempts.c.prediction_id),
             sa.func.sum(attempts.c.cost),
             sa.func.count().filter(orphaned),
+            sa.func.count().filter(orphaned & attempts.c.cancel_sent_at.is_(None)),
             sa.func.count().filter(presumed_absent),
             sa.func.min(attempts.c.intended_at),
             sa.func.max(attempts.c.finished_at),
@@ -217,7 +220,7 @@ def _standing(tx: sa.Connection, api: str) -> Standing | None:
         row.failing_since,
         row.failing,
     )
-    return Standing(row.name, row.rate, row.not_before, breaker, _in_flight(tx, api))
+    return Standing(row.name, row.rate, row.not_before, breaker, _in_flight(tx, api), row.refilled_at)
 
 
 def _in_flight(tx: sa.Connection, api: str) -> int:

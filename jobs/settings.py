@@ -127,10 +127,6 @@ class Settings(BaseSettings):
         return tokens.read(places.folder(text, Path.cwd())) if text else None
 
     @property
-    def api_name(self) -> str:
-        return self.api.name
-
-    @property
     def api_url(self) -> str:
         return self.api.url
 

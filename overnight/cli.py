@@ -16,6 +16,7 @@ from overnight import exits, lazy, words
 SECTIONS = {
     "Prepare": {
         "check": "validate a manifest; say plan and price; write nothing",
+        "rehearse": "run a manifest in minutes against a made-up API; say what would happen",
         "load": "put a manifest's jobs into the database; buy nothing",
         "example": "print a manifest to start from",
     },
@@ -39,6 +40,7 @@ SECTIONS = {
         "scheduler": "decide what is due and hand it to the workers",
         "sandbox": "serve a made-up API to rehearse against",
         "db": "upgrade or check the database",
+        "doctor": "look at the installation: what is wrong, and what to do about it",
     },
 }
 

@@ -19,7 +19,7 @@ def of_purchases(settings: Settings, batch: Batch) -> str:
         return f"Type next: {run}"
     if settings.broker_url:
         return f"The scheduler and the workers take them up; to watch: {run}"
-    return f"Type next: {run} (one that is under way takes them up by itself)"
+    return f"A run of it that is under way takes them up by itself; otherwise type next: {run}"
 
 
 def of_cancelling(settings: Settings) -> str:

@@ -21,6 +21,6 @@ MEANINGS: dict[Exit, str] = {
     Exit.MISTAKE: "usage, manifest, setting or token: change something first",
     Exit.UNAVAILABLE: "database, broker, disk or API could not be reached at the start",
     Exit.BUG: "a bug in overnight; the log file has the traceback",
-    Exit.HALTED: "the batch is paused; try later",
+    Exit.HALTED: "not finished: paused by hand, block, stop-loss, fuse or full disk; the summary says what to type",
     Exit.INTERRUPTED: "interrupted; the same command goes on",
 }

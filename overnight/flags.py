@@ -1,4 +1,4 @@
-"""Which options a printed command must carry, so that it works as it stands: those that were typed just now."""
+"""Which options were typed just now: a printed command must carry them, and what is kept with a batch gives way."""
 
 import shlex
 
@@ -20,3 +20,9 @@ def typed(settings: Settings) -> str:
             is_server = option == "database" and settings.database_path is None
             parts += [f"--{option}", places.shown(settings.database_url) if is_server else text]
     return shlex.join(parts)
+
+
+def when_unconfirmed() -> str | None:
+    """Return what `--when-unconfirmed` was given; None if it was not, and what is kept with the batch holds."""
+    chosen: str | None = click.get_current_context().params.get("when_unconfirmed")
+    return chosen

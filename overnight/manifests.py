@@ -2,8 +2,8 @@
 
 import csv
 import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,10 @@ def _once(
 
 _OPTIONS = (
     click.option(
-        "--batch", metavar="NAME", help="Name of the batch; {date} is today.  [default: the file's]"
+        "--batch",
+        metavar="NAME",
+        help="Name of the batch; {date} is today, or the day of this file's batch that is not finished yet.  "
+        "[default: the file's]",
     ),
     click.option(
         "--column",
@@ -89,43 +92,6 @@ def manifest_options(command: options.Decorated) -> options.Decorated:
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
-def open_database(settings: Settings) -> "Database":
-    """Open the database, made if there is none; one that is older or newer than this program is refused."""
-    from jobs.database import Database
-    from migrations import schema
-
-    opened = Database(settings.database_url)
-    if _is_there(opened):
-        schema.require(opened)
-    else:
-        schema.upgrade(opened)
-    return opened
-
-
-@contextmanager
-def found_database(settings: Settings) -> Iterator["Database | None"]:
-    """Open the database if it is there; nothing is created."""
-    from jobs.database import Database
-    from migrations import schema
-
-    opened = Database(settings.database_url)
-    try:
-        if _is_there(opened):
-            schema.require(opened)
-            yield opened
-        else:
-            yield None
-    finally:
-        opened.close()
-
-
-def _is_there(db: "Database") -> bool:
-    from migrations import schema
-
-    # The file is looked for first: SQLite would make an empty one of any path that is asked.
-    return (db.path is None or db.path.exists()) and schema.current(db) is not None
-
-
 def named(db: "Database", name: str, settings: Settings) -> "Batch":
     """Return a batch that is loaded, for the API of the settings."""
     from jobs import lookup
@@ -149,12 +115,13 @@ def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree
     A database is made only now: a faulty manifest, or a person who thinks better of it, leaves nothing behind.
     """
     from jobs import difference, loading
+    from overnight import opened
 
     with ExitStack() as stack:
-        db = stack.enter_context(found_database(settings))
+        db = stack.enter_context(opened.found(settings))
         read, target = stack.enter_context(reading.reading(settings, db, manifest, asked))
         found = difference.compare(db, read, target)
         agree(db, read, target, found)
         if db is None:
-            db = stack.enter_context(closing(open_database(settings)))
+            db = stack.enter_context(opened.made(settings))
         return loading.load(db, read, target, found)

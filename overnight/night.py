@@ -1,5 +1,6 @@
 """One `run` from its first look at the manifest to the summary: the steps, and what each needs of the one before."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import accounts, batches, database, errors, limits, lookup, results
+from jobs import accounts, batches, database, difference, errors, limits, loading, lookup, purchases, results
 from jobs.batches import Batch, EventKind, PauseReason
 from jobs.database import Database
 from jobs.results import Harvest, Progress
 from jobs.settings import Settings
 from jobs.states import BatchState
-from overnight import consent, display, flags, manifests, opened, planning, reading, rehearsal, summary, words
+from overnight import (
+    consent,
+    display,
+    flags,
+    manifests,
+    opened,
+    plain,
+    planning,
+    reading,
+    rehearsal,
+    summary,
+    words,
+)
 from overnight.embedded import Embedded
 from overnight.exits import Exit
 from overnight.lock import Lock
@@ -26,7 +39,7 @@ if TYPE_CHECKING:
     from jobs.difference import Difference, Target
     from jobs.manifest.validated import Validated
 
-_ASK_ABOVE = 1000  # new jobs
+_ASK_ABOVE = 1000  # jobs that nobody has agreed to buy yet
 
 
 @dataclass
@@ -37,6 +50,9 @@ class Night:
     signals: Signals
     quiet: bool
     yes: bool
+    as_json: bool = False
+    _planned: bool = False  # whether the plan was said, and agreed to
+    _fresh: bool = False  # whether there are jobs to buy that were not agreed to before
     _flags: str = field(init=False)
     _surroundings: Surroundings = field(init=False)
 
@@ -52,19 +68,26 @@ class Night:
 
     def _loaded(self, manifest: str, given: Mapping[str, Any]) -> str:
         loaded = manifests.loaded(self.settings, manifest, reading.Asked(**given), self._agree)
+        self._planned = loaded.difference.asks
         self._say(*planning.after(self.settings, loaded))
         return loaded.batch.name
 
     def _agree(self, db: Database | None, read: "Validated", target: "Target", found: "Difference") -> None:
-        """Say what new rows will cost, and stop before they are loaded if they cannot be bought."""
-        if not (found.new or found.changed):
+        """Say what will be bought, and stop before anything is loaded if it cannot be, or nobody wants to."""
+        self._say(*planning.dated(target))
+        if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
             return
         self._surroundings.require_token()
         self._say(*planning.before(self.settings, read, target, found).lines())
-        if found.new > _ASK_ABOVE:
-            consent.ask(f"Buy {found.jobs:,} predictions?", yes=self.yes)
+        self._ask(found.jobs, found.unagreed)
         self._surroundings.require(db)
+
+    def _ask(self, jobs: int, unagreed: int) -> None:
+        """Ask for money that is much and was not agreed to yet; the rest of a batch was, when it was begun."""
+        if unagreed > _ASK_ABOVE:
+            more = f"Buy {unagreed:,} more predictions, {jobs:,} with those agreed to?"
+            consent.ask(f"Buy {jobs:,} predictions?" if jobs == unagreed else more, yes=self.yes)
 
     def _found(self, name: str, given: Mapping[str, Any]) -> str:
         """Refuse what is neither a file nor a batch, and what only a manifest can take."""
@@ -86,14 +109,30 @@ class Night:
         if (refusal := self._refusal(batch)) and not under_way(progress.counts):
             raise refusal
         self._surroundings.require(db)
+        self._choose(db, batch)
+        if refusal is None:
+            self._begin(db, batch)
         return self._sum_up(db, batch, self._follow(db, batch))
+
+    def _choose(self, db: Database, batch: Batch) -> None:
+        """Keep with the batch what was typed of lost answers: whoever works on it looks there."""
+        typed = flags.when_unconfirmed()
+        if typed and loading.choose(db, batch.id, self.settings.when_unconfirmed):
+            self._say(f"{batch.name}: --when-unconfirmed {typed} from now on")
+
+    def _begin(self, db: Database, batch: Batch) -> None:
+        """Say how much is left to buy, unless the plan did, and note that it is agreed to."""
+        with db.read() as tx:
+            left = purchases.left(tx, batch)
+        if left.jobs and not self._planned:
+            self._say(*planning.going_on(self.settings, batch, left).brief())
+            self._ask(left.jobs, left.unagreed)
+        self._fresh = left.unagreed > 0
 
     def _refusal(self, batch: Batch) -> errors.OvernightError | None:
         """Return why nothing more of a batch is bought until a person says so; any other pause is tried again."""
         if batch.state is BatchState.CANCELLED:
-            return errors.Mistake(
-                f"batch {batch.name} is cancelled; load its manifest under another name with --batch NAME"
-            )
+            return errors.Mistake(f"batch {batch.name} {difference.CANCELLED}")
         if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
             again = limits.command("resume", batch.name, self._flags)
             return errors.Halted(f"batch {batch.name} was paused by hand; type: {again}")
@@ -144,6 +183,7 @@ class Night:
                 return
             if current.state is not BatchState.OPEN:
                 batches.open_(tx, now, current)
+            if self._fresh or current.state is not BatchState.OPEN:
                 batches.record(tx, now, current.id, EventKind.STARTED, "")
             accounts.probe_now(tx, now, self.settings.api.identity)
 
@@ -160,7 +200,12 @@ class Night:
 
     def _tell(self, progress: Progress, harvest: Harvest) -> None:
         try:
-            summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
+            if self.as_json:
+                limit = limits.current(progress, self.settings, self._flags)
+                detail = plain.detail(progress, harvest, limit, self.settings, self._flags)
+                click.echo(json.dumps(detail, indent=2))
+            else:
+                summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
         except BrokenPipeError:
             raise
         except OSError:  # the terminal is gone, and nobody sent a SIGHUP

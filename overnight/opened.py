@@ -1,4 +1,4 @@
-"""The database that a command works on: it must be there, and at this program's revision."""
+"""The database that a command works on, at this program's revision: it must be there, may be there, or is made."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,48 @@ def database(settings: Settings) -> Iterator[Database]:
     """Open the database that is there; nothing is created."""
     from migrations import schema
 
+    with _opened(settings) as opened:
+        schema.require(opened)
+        yield opened
+
+
+@contextmanager
+def found(settings: Settings) -> Iterator[Database | None]:
+    """Open the database if it is there; nothing is created."""
+    from migrations import schema
+
+    with _opened(settings) as opened:
+        if _is_there(opened):
+            schema.require(opened)
+            yield opened
+        else:
+            yield None
+
+
+@contextmanager
+def made(settings: Settings) -> Iterator[Database]:
+    """Open the database, made if there is none; one that is older or newer than this program is refused."""
+    from migrations import schema
+
+    with _opened(settings) as opened:
+        if _is_there(opened):
+            schema.require(opened)
+        else:
+            schema.upgrade(opened)
+        yield opened
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
     opened = Database(settings.database_url)
     try:
-        schema.require(opened)
         yield opened
     finally:
         opened.close()
+
+
+def _is_there(opened: Database) -> bool:
+    from migrations import schema
+
+    # The file is looked for first: SQLite would make an empty one of any path that is asked.
+    return (opened.path is None or opened.path.exists()) and schema.current(opened) is not None

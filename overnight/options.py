@@ -69,7 +69,7 @@ match = click.option("--match", metavar="TEXT", help="Only jobs with this text i
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="No words, only data and mistakes.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="No words, only mistakes and what --json prints.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 probe = click.option("--probe", is_flag=True, help="Only say whether the work goes on, for a health check.")

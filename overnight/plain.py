@@ -45,10 +45,18 @@ def detail(
         "predictions": harvest.predictions,
         "cost": harvest.cost,
         "orphans": harvest.orphans,
+        "orphans_to_cancel": harvest.orphans_left,
         "possibly_paid_twice": harvest.possibly_paid,
         "folder": str(settings.output / progress.batch.folder),
         "events": [_event(event) for event in progress.events],
     }
+
+
+def encoded(value: object) -> str:
+    """Return what JSON has no form for, as `json.dumps` asks its ``default``: a time."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value)}")
 
 
 def _failure(progress: Progress, error_class: str, flags: str) -> dict[str, Any]:

@@ -3,57 +3,91 @@
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import click
 
-from jobs import errors, globs, places
+from jobs import errors, globs, limits, places
+from jobs.batches import Batch
 from jobs.difference import Difference, Target
 from jobs.loading import Loaded
+from jobs.manifest.pictures import ImageCounts
 from jobs.manifest.validated import Validated
 from jobs.plan import Plan
+from jobs.purchases import Purchases
 from jobs.settings import Settings
 from overnight import flags
 
 
 def before(settings: Settings, read: Validated, target: Target, found: Difference) -> Plan:
     """Return the plan of what a run will buy."""
-    return Plan(
+    return _plan(
+        settings,
         batch=target.name,
+        difference=found,
+        pictures=read.images,
+        when_unconfirmed=_when_unconfirmed(settings, target),
+        warnings=(*settings.warnings(), *read.warnings.lines(), *_token(settings)),
+    )
+
+
+def _when_unconfirmed(settings: Settings, target: Target) -> str:
+    """Return what becomes of lost answers: one `hold` is enough, the batch's or that of whoever buys."""
+    return "hold" if "hold" in {target.when_unconfirmed, settings.when_unconfirmed} else "resubmit"
+
+
+def going_on(settings: Settings, batch: Batch, left: Purchases) -> Plan:
+    """Return the plan of a run that goes on with what is left to buy of a batch."""
+    return _plan(
+        settings,
+        batch=batch.name,
+        difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
+        pictures=ImageCounts(),
+        when_unconfirmed=settings.when_unconfirmed,
+    )
+
+
+def _plan(settings: Settings, **known: Any) -> Plan:
+    return Plan(
         api=settings.api.name,
         api_url=settings.api.url,
         api_reason=_api_reason(settings),
         database=_database(settings),
         output=str(settings.output),
-        difference=found,
-        pictures=read.images,
         creates_per_minute=settings.creates_per_minute,
         max_in_flight=settings.max_in_flight,
         free_bytes=_free(settings.output),
         price=settings.price,
-        when_unconfirmed=settings.when_unconfirmed,
-        warnings=(*settings.warnings(), *read.warnings.lines(), *_token(settings)),
+        flags=flags.typed(settings),
+        **known,
     )
+
+
+def dated(target: Target) -> list[str]:
+    """Return that a batch of an earlier day is gone on with, if so."""
+    if target.instead_of is None:
+        return []
+    earlier = f"{target.name}, which this very manifest began and which is not finished"
+    return [f"going on with {earlier}; {target.instead_of} is not begun"]
 
 
 def after(settings: Settings, loaded: Loaded) -> list[str]:
     """Return what loading came to, and what can be done about rows that it could not change."""
     told = [f"{loaded.batch.name}: {loaded.difference.line()}"]
     if loaded.difference.broken:
-        told.append(f"{_rows(loaded.difference.broken)} with a mistake: failed, class invalid-input")
+        told.append(
+            f"{limits.counted(loaded.difference.broken, 'row')} with a mistake: failed, class invalid-input"
+        )
     if loaded.updated:
-        told.append(f"{_rows(loaded.updated)} changed as edited")
+        told.append(f"{limits.counted(loaded.updated, 'row')} changed as edited")
     if loaded.kept_key is not None:
         again = ["overnight", "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key)]
         told.append(
-            f"{_rows(loaded.kept)} edited after they were bought, and left as they are; to buy such a one anew: "
+            f"{limits.counted(loaded.kept, 'row')} edited after they were bought, and left as they are; "
+            "to buy such a one anew, load the manifest with --update once more after: "
             f"{shlex.join(again)} {flags.typed(settings)}".rstrip()
-            + ", then load the manifest with --update again"
         )
     return told
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _api_reason(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from jobs.dossier import Attempt, Dossier, File
 from jobs.failures import Remedy
 from jobs.limits import Limit
 from jobs.manifest.problems import printable
-from jobs.states import BatchState, State
+from jobs.states import BatchState, Phase, State
 
 
 def lines(dossier: Dossier, limit: Limit, output: Path, flags: str = "") -> list[str]:
@@ -79,11 +79,18 @@ def _attempt(attempt: Attempt, dossier: Dossier) -> Iterator[tuple[str, str]]:
     if attempt.error_class or attempt.error_message:
         yield "", ": ".join(filter(None, (attempt.error_class, attempt.error_message)))
     if attempt.possibly_paid:
-        yield "", "possibly paid: bought again without proof that this one was not"
+        yield "", _in_doubt(attempt)
     if attempt.predict_time is not None or attempt.cost is not None:
         yield "", _consumed(attempt)
     if differing := _differing(attempt.input, dossier.job.input):
         yield "", f"sent with {differing}"
+
+
+def _in_doubt(attempt: Attempt) -> str:
+    """Say what came of a send that nobody can tell the outcome of: only a presumed absence was bought again."""
+    if attempt.phase is Phase.ABSENT:
+        return "possibly paid: bought again without proof that this one was not"
+    return "possibly paid: nobody can tell whether it was bought; bought again only when a person asks"
 
 
 def _times(attempt: Attempt) -> Iterator[tuple[str, Any]]:

@@ -3,15 +3,17 @@
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs import errors
 from jobs.settings import Settings
+from overnight import flags
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
+    from jobs.batches import Batch
     from jobs.database import Database
     from jobs.difference import Target
     from jobs.manifest.rows import Adaptation
@@ -55,62 +57,90 @@ def reading(
     if manifest == STDIN and asked.batch is None:
         raise errors.Mistake("standard input has no name; add --batch NAME")
     with source.open_source(manifest, sys.stdin.buffer) as opened:
-        adaptation = asked.adaptation()
-        if db is not None:
-            adaptation = adaptation.over(_kept(db, _name(opened, asked, _peeked(opened, asked)), opened))
+        template, sha256 = _top(opened, asked)
+        name = _name(opened, asked, template)
+        batch = _found(db, template, name, settings.api.identity, opened.path, sha256)
+        adaptation = asked.adaptation().over(_kept(batch, opened))
         with validate.validate(opened, adaptation, keep_going=asked.keep_going, limit=asked.limit) as read:
             yield (
                 read,
                 Target(
-                    name=_name(opened, asked, read.batch_name),
+                    name=batch.name if batch else name,
+                    instead_of=name if batch and batch.name != name else None,
                     api=settings.api.identity,
                     named=asked.batch is not None,
                     update=asked.update,
                     adaptation=adaptation,
-                    when_unconfirmed=settings.when_unconfirmed,
+                    when_unconfirmed=_when_unconfirmed(settings, batch),
                 ),
             )
 
 
-def _name(manifest: "Source", asked: Asked, written: str | None) -> str:
-    """Return the batch's name: typed, else written in the manifest, else the file's."""
+def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
+    """Return the name that the batch was given, ``{date}`` not filled in, and the digest of all that is read."""
     from jobs import names
+    from jobs.manifest import document, outline, problems, source
 
-    name = asked.batch or written
-    if name is None:
-        return names.derive(Path(manifest.name).stem)
-    where = "--batch" if asked.batch else f"{manifest.name}: batch"
+    usual = asked.batch or names.derive(Path(manifest.name).stem), manifest.sha256
+    if manifest.format is not source.Format.YAML:
+        return usual
     try:
-        return names.check(names.dated(name, datetime.now().astimezone().date()))
-    except ValueError as error:
-        raise errors.Mistake(f'{where}: "{name}" is {error}') from None
-
-
-def _peeked(manifest: "Source", asked: Asked) -> str | None:
-    """Return the name that a YAML manifest gives its batch, before the rest of it is read."""
-    from jobs.manifest import document, outline, problems
-    from jobs.manifest.source import Format
-
-    if asked.batch or manifest.format is not Format.YAML:
-        return None
-    try:
-        return outline.read(manifest, document.Document(manifest)).batch
+        top = outline.read(manifest, document.Document(manifest))
+        name = asked.batch or top.batch or usual[0]
+        if top.jobs_file is None:
+            return name, manifest.sha256
+        with source.open_beside(manifest, top.jobs_file) as beside:
+            return name, source.of_both(manifest, beside)
     except problems.Unreadable:
-        return None  # told with all other mistakes, by the validation
+        return usual  # told with all other mistakes, by the validation
     finally:
         manifest.file.seek(0)
 
 
-def _kept(db: "Database", name: str, manifest: "Source") -> "Adaptation":
-    """Return how the batch's manifest was read; pictures named by another one are the batch's too."""
-    from jobs import batches, difference
+def _name(manifest: "Source", asked: Asked, template: str) -> str:
+    """Return what the batch is called today."""
+    from jobs import names
+
+    try:
+        return names.check(names.dated(template, datetime.now().astimezone().date()))
+    except ValueError as error:
+        where = "--batch" if asked.batch else f"{manifest.name}: batch"
+        raise errors.Mistake(f'{where}: "{template}" is {error}') from None
+
+
+def _found(
+    db: "Database | None", template: str, name: str, api: str, manifest: Path | None, sha256: str
+) -> "Batch | None":
+    """Return the batch of today's name, or one that goes on past midnight; None if there is neither."""
+    from jobs import batches, difference, lookup, names
+
+    if db is None:
+        return None
+    path = difference.path_of(manifest)
+    with db.read() as tx:
+        found = batches.find(tx, name)
+        if found or not names.is_dated(template):
+            return found
+        return lookup.begun(tx, template, api=api, manifest_path=path, manifest_sha256=sha256)
+
+
+def _kept(batch: "Batch | None", manifest: "Source") -> "Adaptation":
+    """Return how the batch's manifest was read.
+
+    Another file has headers of its own: one that we exported has the model's. Its pictures are the batch's.
+    """
+    from jobs import difference
     from jobs.manifest import rows
 
-    with db.read() as tx:
-        batch = batches.find(tx, name)
     if batch is None:
         return rows.Adaptation()
-    kept = rows.Adaptation.from_json(batch.options["adaptation"])
     if batch.manifest_path == difference.path_of(manifest.path):
-        return kept
-    return replace(kept, images=Path(batch.options["images_root"]))
+        return rows.Adaptation.from_json(batch.options["adaptation"])
+    return rows.Adaptation(images=Path(batch.options["images_root"]))
+
+
+def _when_unconfirmed(settings: Settings, batch: "Batch | None") -> str:
+    """Return what becomes of lost answers: as typed now, else as kept with the batch, else as set."""
+    if batch is None or flags.when_unconfirmed():
+        return settings.when_unconfirmed
+    return str(batch.options.get("when_unconfirmed", settings.when_unconfirmed))

@@ -121,10 +121,16 @@ def _surplus(harvest: Harvest) -> list[str]:
             f"possibly paid twice: {limits.counted(harvest.possibly_paid, 'job')}, bought again without proof"
         )
     if harvest.orphans:
-        told.append(
-            f"orphans: {limits.counted(harvest.orphans, 'prediction')} beside those of the jobs, canceled at the API"
-        )
+        told.append(_orphans(harvest.orphans, harvest.orphans_left))
     return told
+
+
+def _orphans(count: int, left: int) -> str:
+    """Say what was done about surplus predictions; how far they had run is not known."""
+    found = f"orphans: {limits.counted(count, 'prediction')} beside those of the jobs"
+    asked = f"the API was asked to cancel {count - left}" if count > left else ""
+    to_ask = f"{left} still to be canceled, by the next run" if left else ""
+    return f"{found}; {' and '.join(filter(None, (asked, to_ask)))}; what had run is charged"
 
 
 def _took(harvest: Harvest) -> list[str]:
@@ -137,7 +143,7 @@ def _took(harvest: Harvest) -> list[str]:
 
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
     if harvest.cost is not None:
-        return [f"cost     {harvest.cost:.4f}, as the API told"]
+        return [f"cost     {harvest.cost:.4f}, by OVERNIGHT_PRICE for each prediction that ran"]
     if price is not None:
         return [
             f"cost     about {harvest.predictions * price} ({harvest.predictions} predictions at {price})"

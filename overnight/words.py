@@ -2,6 +2,8 @@
 
 import sys
 
+from jobs.manifest import problems
+
 
 def printable(text: str) -> str:
     r"""Return a text that cannot move the cursor or colour the terminal; line ends stay.
@@ -9,7 +11,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb\nc\u202e")
     'a\\x1b[2Jb\nc\\u202e'
     """
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join(map(problems.printable, text.split("\n")))
 
 
 def say(text: str) -> None:

@@ -30,14 +30,17 @@ def batch(**columns: Any) -> Batch:
         "manifest_path": "/home/me/cats.csv",
         "manifest_sha256": "0" * 64,
         "created_at": NOW,
-        "opened_at": NOW,
+        "opened_at": after(-86400),
         "finished_at": None,
     }
     return Batch(**made | columns)
 
 
 def standing(*, breaker: quota.Breaker | None = None, **more: Any) -> Standing:
-    made: dict[str, Any] = {"name": "api.example-00000000", "rate": None, "not_before": None, "in_flight": 0}
+    made: dict[str, Any] = {
+        "name": "api.example-00000000", "rate": None, "not_before": None, "in_flight": 0,
+        "moved_at": after(-86400),
+    }  # fmt: skip
     return Standing(breaker=breaker or quota.Breaker(), **made | more)
 
 
@@ -68,6 +71,7 @@ def harvest(**more: Any) -> Harvest:
         "predictions": 3,
         "cost": None,
         "orphans": 0,
+        "orphans_left": 0,
         "possibly_paid": 0,
         "began_at": NOW,
         "ended_at": after(3725),

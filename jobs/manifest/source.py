@@ -80,6 +80,11 @@ def open_beside(manifest: Source, name: str) -> Iterator[Source]:
         yield replace(beside, folder=manifest.folder)
 
 
+def of_both(manifest: Source, beside: Source) -> str:
+    """Return the digest of a YAML manifest together with the table that it names."""
+    return hashlib.sha256(f"{manifest.sha256}{beside.sha256}".encode()).hexdigest()
+
+
 def _spool(stdin: BinaryIO, spool: BinaryIO) -> None:
     try:
         shutil.copyfileobj(stdin, spool)

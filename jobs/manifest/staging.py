@@ -125,6 +125,11 @@ class Staging:
         while found := cursor.fetchmany(chunk):
             yield [_row(*columns) for columns in found]
 
+    def has(self, key: str) -> bool:
+        """Whether a row has this key; to be asked once all are settled."""
+        found = self._database.execute("SELECT 1 FROM rows WHERE key = ? LIMIT 1", (key,))
+        return found.fetchone() is not None
+
     def close(self) -> None:
         self._database.close()
 

@@ -1,6 +1,5 @@
 """The first pass over a manifest: every row read, checked and staged, every mistake collected, nothing bought."""
 
-import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
@@ -78,8 +77,7 @@ class _Pass:
             )
             return
         with source.open_beside(manifest, top.jobs_file) as beside:
-            both = f"{manifest.sha256}{beside.sha256}"
-            self._into.sha256 = hashlib.sha256(both.encode()).hexdigest()
+            self._into.sha256 = source.of_both(manifest, beside)
             self._read_table(beside)
 
     def _read_table(self, manifest: source.Source) -> None:

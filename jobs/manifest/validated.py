@@ -1,6 +1,6 @@
 """What the first pass over a manifest came to: counts for the plan, mistakes to print, rows to load."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -37,6 +37,10 @@ class Validated:
         """Yield the rows, so many at a time; raises `errors.Mistakes` when there is anything to correct."""
         self.problems.raise_if_any()
         return self.staged.rows(chunk)
+
+    def unlisted(self, wanted: Iterable[str]) -> Iterator[str]:
+        """Yield the keys among these that no row has."""
+        return (key for key in wanted if not self.staged.has(key))
 
     def close(self) -> None:
         self.staged.close()

@@ -28,16 +28,18 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     some-program | overnight check - --batch tonight  from standard input
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from jobs import difference
-    from overnight import planning
+    from overnight import opened, planning
 
     with (
-        manifests.found_database(settings) as db,
+        opened.found(settings) as db,
         reading.reading(settings, db, manifest, reading.Asked(**given)) as (read, target),
     ):
         if as_json and read.problems:
             _print_json(read, None)
         found = difference.compare(db, read, target)
         plan = planning.before(settings, read, target, found)
+        for line in planning.dated(target):
+            words.say(line)
         if as_json:
             _print_json(read, plan)
         else:

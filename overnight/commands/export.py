@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -70,6 +69,8 @@ def command(
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch) if batch else None
+        if manifest and found and target:
+            _refuse_the_original(target, found)
         file = newfile.written(target, replace=force) if target else nullcontext(data.stream())
         with file as out:
             if manifest and found:
@@ -87,6 +88,14 @@ def _refuse_with_manifest(batch: str | None, per: str | None, form: str | None) 
         raise errors.Mistake("a manifest is of one batch; write overnight export BATCH --manifest")
     if per == "image" or form == "jsonl":
         raise errors.Mistake("a manifest is CSV with a row per job; leave --per and --format away")
+
+
+def _refuse_the_original(target: Path, batch: "Batch") -> None:
+    """An export is read by other headers than the manifest may have, and may list fewer rows."""
+    from jobs import difference
+
+    if difference.path_of(target) == batch.manifest_path:
+        raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
 
 
 def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: TextIO) -> int:
@@ -119,17 +128,13 @@ def _write_results(
 
 
 def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -> int:
+    from overnight import plain
+
     written = 0
     for record in records:
-        out.write(json.dumps(record, default=_moment) + "\n")
+        out.write(json.dumps(record, default=plain.encoded) + "\n")
         written += 1
     return written
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"no JSON for {type(value)}")
 
 
 class _Terminal:

@@ -9,6 +9,7 @@ from jobs.settings import Settings
 from overnight import manifests, options, reading, words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
+    from jobs.difference import Target
     from jobs.loading import Loaded
     from jobs.manifest.validated import Validated
 
@@ -38,9 +39,11 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
         words.say(doers.of_purchases(settings, loaded.batch))
 
 
-def _warn(_db: object, read: "Validated", _target: object, _found: object) -> None:
-    for warning in read.warnings.lines():
-        words.say(f"warning: {warning}")
+def _warn(_db: object, read: "Validated", target: "Target", _found: object) -> None:
+    from overnight import planning
+
+    for line in (*planning.dated(target), *(f"warning: {warning}" for warning in read.warnings.lines())):
+        words.say(line)
 
 
 def _as_json(loaded: "Loaded") -> dict[str, Any]:

@@ -69,7 +69,9 @@ def command(
 
 
 def _priced(count: int, settings: Settings) -> str:
-    jobs = "1 job" if count == 1 else f"{count:,} jobs"
+    from jobs import limits
+
+    jobs = limits.counted(count, "job")
     if settings.price is None:
         return f"{jobs} (set OVERNIGHT_PRICE to see the cost)"
     return f"{jobs} (about {count * settings.price:,} at {settings.price} each)"

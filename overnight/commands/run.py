@@ -14,9 +14,10 @@ from overnight.exits import Exit
 @manifests.manifest_options
 @options.yes
 @options.quiet
+@options.as_json
 @options.when_unconfirmed
 @options.with_settings
-def command(settings: Settings, what: str, *, yes: bool, quiet: bool, **given: Any) -> Exit:
+def command(settings: Settings, what: str, *, yes: bool, quiet: bool, as_json: bool, **given: Any) -> Exit:
     """Load a manifest, buy its jobs, fetch the images. The same again goes on where it was.
 
     \b
@@ -28,4 +29,4 @@ def command(settings: Settings, what: str, *, yes: bool, quiet: bool, **given: A
     from overnight.signals import Signals
 
     with Signals() as signals:
-        return night.Night(settings, signals, quiet=quiet, yes=yes).run(what, given)
+        return night.Night(settings, signals, quiet=quiet, yes=yes, as_json=as_json).run(what, given)

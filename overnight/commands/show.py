@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     overnight show outputs/cats/tom-0123456789-0.png
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from jobs import dossier, limits, lookup, results
-    from overnight import data, flags, opened, portrait
+    from overnight import data, flags, opened, plain, portrait
 
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
@@ -40,7 +39,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     out = data.stream()
     if as_json:
         out.write(
-            json.dumps(_as_json(found, limit, settings.output, typed), indent=2, default=_moment) + "\n"
+            json.dumps(_as_json(found, limit, settings.output, typed), indent=2, default=plain.encoded) + "\n"
         )
     else:
         out.write("\n".join(portrait.lines(found, limit, settings.output, typed)) + "\n")
@@ -59,9 +58,3 @@ def _as_json(found: "Dossier", limit: "Limit", output: Path, typed: str) -> dict
         "files": [asdict(file) | {"file": file.path and str(output / file.path)} for file in found.files],
         "next": portrait.next_commands(found, typed),
     }
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"no JSON for {type(value)}")

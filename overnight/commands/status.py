@@ -1,6 +1,5 @@
 """`overnight status`: how far each batch is, or all about one: counts, failures, what limits it, where things are."""
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -27,13 +26,11 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
     overnight status cats       one batch: failures, what it waits for, where its images are
     overnight status cats -w    the same, as it goes on; Ctrl-C ends the look and nothing else
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs.database import Database
-    from migrations import schema
+    from overnight import opened
 
     if watch and as_json:
         raise click.UsageError("--watch and --json do not go together.")
-    with contextlib.closing(Database(settings.database_url)) as database:
-        schema.require(database)
+    with opened.database(settings) as database:
         if watch:
             return _watch(database, settings, name)
         if name is None:
@@ -71,7 +68,8 @@ def _row(row: "Overview") -> tuple[str, ...]:
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
     from jobs import limits, lookup, results
-    from overnight import flags, plain, words
+    from jobs.manifest import problems
+    from overnight import flags, plain
 
     with database.read() as tx:
         batch = lookup.batch(tx, name)
@@ -82,7 +80,8 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
     if as_json:
         _print_json(plain.detail(progress, harvest, limit, settings, typed))
     else:
-        click.echo(words.printable("\n".join(_detail(progress, harvest, limit, settings, typed))))
+        # Each by itself: a line end inside one would let a stranger's text pass for a line of ours.
+        click.echo("\n".join(map(problems.printable, _detail(progress, harvest, limit, settings, typed))))
 
 
 def _detail(

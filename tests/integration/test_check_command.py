@@ -1,6 +1,7 @@
 """`overnight check` as a person types it: the plan, or every mistake, and nothing written."""
 
 import json
+import shlex
 
 from tests.integration.loads import listing, overnight, table
 from tests.manifests import WEB, write
@@ -93,9 +94,53 @@ def test_a_manifest_that_is_loaded_is_compared_and_nothing_changes(tmp_path):
     before = listing(tmp_path)
     plan = plan_of(overnight(tmp_path, "check", "cats.csv"))
     assert plan["batch"] == "cats: 1 new, 1 there, 1 no longer listed"
-    assert plan["jobs"] == "2 to buy, 4 images"
+    assert plan["jobs"] == "3 to buy, 6 images"
     assert plan["database"] == str(tmp_path / "overnight.db")
     assert listing(tmp_path) == before
+
+
+def test_rows_that_are_no_longer_listed_are_bought_too_and_a_command_gives_them_up(tmp_path):
+    write(tmp_path, table("a", "b[1]"))
+    overnight(tmp_path, "load", "cats.csv")
+    write(tmp_path, table("c"))
+    plan = plan_of(overnight(tmp_path, "check", "cats.csv", OVERNIGHT_PRICE="0.5"))
+    assert (plan["jobs"], plan["cost"]) == ("3 to buy, 3 images", "about 1.5 at 0.5 a job")
+    told, _, printed = plan["besides"].partition("; to give them up: ")
+    assert told == "2 of these jobs are no longer listed, and are bought all the same"
+    done = overnight(tmp_path, *shlex.split(printed)[1:])
+    assert done.stderr == "cats: 2 jobs cancelled\n"
+    plan = plan_of(overnight(tmp_path, "check", "cats.csv"))
+    assert plan["jobs"] == "1 to buy, 1 images"
+    assert "besides" not in plan
+
+
+def test_many_rows_that_are_no_longer_listed_are_to_be_looked_for(tmp_path):
+    write(tmp_path, table("a", "b", "c", "d"))
+    overnight(tmp_path, "load", "cats.csv")
+    write(tmp_path, table("e"))
+    besides = plan_of(overnight(tmp_path, "check", "cats.csv"))["besides"]
+    assert besides.endswith("; they are among: overnight jobs cats --state pending")
+
+
+def test_rows_that_a_limit_leaves_unread_are_bought_if_they_are_loaded(tmp_path):
+    write(tmp_path, table("a", "b", "c"))
+    overnight(tmp_path, "load", "cats.csv")
+    done = overnight(tmp_path, "check", "cats.csv", "--limit", "1")
+    assert plan_of(done)["jobs"] == "3 to buy, 3 images"
+    assert plan_of(done)["besides"] == (
+        "2 of these jobs were loaded before, and are not among the rows read now"
+    )
+    data = json.loads(overnight(tmp_path, "check", "cats.csv", "--limit", "1", "--json").stdout)
+    assert (data["plan"]["jobs"], data["plan"]["unlisted"]) == (3, 2)
+
+
+def test_what_was_typed_of_lost_answers_is_in_the_plan_of_the_next_time(tmp_path):
+    write(tmp_path, table("a"))
+    overnight(tmp_path, "load", "cats.csv", "--when-unconfirmed", "hold")
+    held = "failed, class unconfirmed, for a person to decide"
+    assert plan_of(overnight(tmp_path, "check", "cats.csv"))["in doubt"].endswith(held)
+    again = overnight(tmp_path, "check", "cats.csv", "--when-unconfirmed", "resubmit")
+    assert "bought once more" in plan_of(again)["in doubt"]
 
 
 def test_what_a_run_would_refuse_is_refused(tmp_path):

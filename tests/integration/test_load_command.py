@@ -101,7 +101,7 @@ def test_what_was_bought_is_left_with_a_command_that_works_as_printed(tmp_path):
     database.close()
     write(tmp_path, table("a[1]", prompt="edited"))
     told = overnight(tmp_path, "load", "cats.csv", "--update").stderr
-    printed = told.partition("to buy such a one anew: overnight ")[2].partition(", then")[0]
+    printed = told.partition("once more after: overnight ")[2].splitlines()[0]
     assert overnight(tmp_path, *shlex.split(printed)).returncode == 0
     assert "1 row changed as edited" in overnight(tmp_path, "load", "cats.csv", "--update").stderr
 
@@ -153,6 +153,78 @@ def test_the_name_may_hold_the_date(tmp_path):
     done = overnight(tmp_path, "load", "cats.csv", "--batch", "cats-{date}")
     days = {before, datetime.now().astimezone().date()}
     assert done.stdout in {f"cats-{day}: 1 new\n" for day in days}
+
+
+DATED = ("load", "cats.csv", "--batch", "cats-{date}")
+
+
+def begun_yesterday(folder, *files):
+    """Load a dated batch, and make it yesterday's: its name is all that tells the day."""
+    assert overnight(folder, *DATED[:1], *(files or DATED[1:2]), *DATED[2:]).returncode == 0
+    database = Database(in_folder(folder))
+    with database.write() as tx:
+        tx.execute(sa.update(tables.batches).values(name="cats-2026-01-31"))
+    database.close()
+
+
+def test_a_dated_batch_that_is_not_finished_is_gone_on_with_after_midnight(tmp_path):
+    write(tmp_path, table("a", "b"))
+    begun_yesterday(tmp_path)
+    for words in (DATED, ("check", *DATED[1:])):
+        done = overnight(tmp_path, *words)
+        assert done.returncode == 0
+        assert "cats-2026-01-31: 0 new, 2 there" in done.stdout
+        assert done.stderr.startswith("going on with cats-2026-01-31, which this very manifest began")
+    assert {row.name for row in rows_of(in_folder(tmp_path))} == {"cats-2026-01-31"}
+
+
+def test_so_it_is_when_a_yaml_file_gives_the_name_and_another_one_the_rows(tmp_path):
+    write(tmp_path, table("a"), "rows.csv")
+    write(tmp_path, "batch: cats-{date}\njobs: rows.csv\n", "cats.yaml")
+    begun_yesterday(tmp_path, "cats.yaml")
+    assert overnight(tmp_path, "load", "cats.yaml").stdout == "cats-2026-01-31: 0 new, 1 there\n"
+    write(tmp_path, table("a", "b"), "rows.csv")
+    assert overnight(tmp_path, "load", "cats.yaml").stdout.endswith(": 2 new\n")
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"state": "succeeded", "due_at": None, "finished_at": sa.func.now()},
+        {"manifest_sha256": "0" * 64},
+        {"manifest_path": "/elsewhere/cats.csv"},
+        {"api": "https://other.example/v1"},
+        {"name": "dogs-2026-01-31"},
+        {"state": "cancelled"},
+    ],
+    ids=["finished", "edited", "another path", "another API", "another name", "cancelled"],
+)
+def test_any_other_dated_batch_is_left_alone(tmp_path, otherwise):
+    write(tmp_path, table("a"))
+    begun_yesterday(tmp_path)
+    database = Database(in_folder(tmp_path))
+    with database.write() as tx:
+        tx.execute(sa.update(tables.jobs if "due_at" in otherwise else tables.batches).values(otherwise))
+    database.close()
+    done = overnight(tmp_path, *DATED)
+    assert (done.returncode, done.stdout.partition(": ")[2]) == (0, "1 new\n")
+
+
+def test_what_was_typed_of_lost_answers_need_not_be_typed_again(tmp_path):
+    write(tmp_path, table("a"))
+
+    def kept(*words, **settings):
+        assert overnight(tmp_path, "load", "cats.csv", *words, **settings).returncode == 0
+        database = Database(in_folder(tmp_path))
+        with database.read() as tx:
+            options = tx.execute(sa.select(tables.batches.c.options)).scalar_one()
+        database.close()
+        return options["when_unconfirmed"]
+
+    assert kept("--when-unconfirmed", "hold") == "hold"
+    assert kept() == "hold"
+    assert kept(OVERNIGHT_WHEN_UNCONFIRMED="resubmit") == "hold"
+    assert kept("--when-unconfirmed", "resubmit") == "resubmit"
 
 
 def test_a_file_name_that_a_shell_would_take_apart_becomes_a_plain_one(tmp_path):

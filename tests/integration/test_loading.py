@@ -460,3 +460,65 @@ def test_a_comparison_counts_what_is_left_to_buy(database, tmp_path):
     with reading(path) as read:
         found = difference.compare(database, read, target())
     assert (found.there, found.jobs, found.images) == (4, 2, 6)
+
+
+def after_loading(database):
+    """Return how many jobs are wanted and not bought, and how many images they make."""
+    wanted = [job for job in jobs_of(database).values() if job.state in {State.PENDING, State.QUEUED}]
+    return len(wanted), sum(job.input.get("num_outputs", 1) for job in wanted)
+
+
+@pytest.mark.parametrize(("limit", "bought"), [(None, (8, 20)), (4, (7, 18))])
+def test_what_the_plan_says_will_be_bought_is_what_is_wanted_after_the_load(
+    database, tmp_path, limit, bought
+):
+    """A job of every state: its row as it was, edited, and no longer listed; and a row that is new."""
+
+    def table_of(prompt, num_outputs, kinds):
+        keys = [f"{state}-{kind}" for kind in kinds for state in State]
+        return "".join(f"{key},{WEB},{prompt},{num_outputs}\n" for key in keys)
+
+    header = "key,image,prompt,num_outputs\n"
+    load(database, write(tmp_path, header + table_of("x", 3, ["same", "edited", "gone"])))
+    for key, job in jobs_of(database).items():
+        if (state := State(key.partition("-")[0])) is not State.PENDING:
+            settle_as(database, job, state)
+    rest = table_of("y", 2, ["edited"]) + table_of("x", 3, ["same"])
+    loaded = load(
+        database, write(tmp_path, f"{header}new,{WEB},y,\n{rest}"), target(update=True), limit=limit
+    )
+    found = loaded.difference
+    assert (found.jobs, found.images) == after_loading(database) == bought
+
+
+def test_begun_it_is_agreed_to_and_what_is_loaded_later_is_not(database, tmp_path):
+    batch = load(database, write(tmp_path, table("a", "b"))).batch
+    path = write(tmp_path, table("a", "b", "c"))
+    with reading(path) as read:
+        assert difference.compare(database, read, target()).unagreed == 3
+    with database.write() as tx:
+        batches.record(tx, now(tx), batch.id, batches.EventKind.STARTED, "")
+    with reading(path) as read:
+        found = difference.compare(database, read, target())
+    assert (found.jobs, found.unagreed) == (3, 1)
+    load(database, path)
+    with reading(path) as read:
+        found = difference.compare(database, read, target())
+    assert (found.new, found.jobs, found.unagreed) == (0, 3, 1)
+
+
+def test_what_was_chosen_of_lost_answers_stays_until_it_is_chosen_anew(database, tmp_path):
+    batch = load(database, write(tmp_path, table("a")), target(when_unconfirmed="hold")).batch
+    assert not loading.choose(database, batch.id, "hold")
+    assert loading.choose(database, batch.id, "resubmit")
+    again = write(tmp_path, table("a", "b"), "again.csv")
+    after = load(database, again, target(update=True, when_unconfirmed="hold")).batch
+    assert after.options == batch.options
+    assert (after.manifest_path, after.state) == (batch.manifest_path, BatchState.READY)
+
+
+def test_a_batch_that_is_not_loaded_whole_stays_so_whatever_is_chosen(database):
+    batch = factory.make_batch(database, state=BatchState.LOADING)
+    assert not loading.choose(database, batch.id, "hold")
+    with database.read() as tx:
+        assert batches.get(tx, batch.id).state is BatchState.LOADING

@@ -80,7 +80,10 @@ def test_pause_and_resume_say_what_to_type_next(desk):
     )
     assert desk.type("pause", "cats").stderr.startswith("cats: paused already.")
     ended = desk.type("resume", "cats")
-    assert ended.stderr.startswith("cats: open again. Type next: overnight run cats (one that is under way")
+    assert ended.stderr == (
+        "cats: open again. A run of it that is under way takes them up by itself; otherwise type next: "
+        "overnight run cats\n"
+    )
     assert desk.type("resume", "cats").stderr.startswith("cats: not paused.")
 
 

@@ -101,9 +101,15 @@ def test_the_account_seen_last_stands_for_the_api_with_all_that_is_in_flight_the
     elsewhere = factory.make_batch(database, api="https://other.example/v1")
     assert look(database, batch).account is None
     factory.make_account(database, seen_at=moments(-100), name="old")
-    probe_at = moments(12)
+    probe_at, moved_at = moments(12), moments(-34)
     factory.make_account(
-        database, name="new", rate=480.0, breaker="outage", breaker_reason="no answer", probe_at=probe_at
+        database,
+        name="new",
+        rate=480.0,
+        breaker="outage",
+        breaker_reason="no answer",
+        probe_at=probe_at,
+        refilled_at=moved_at,
     )
     factory.make_account(database, api=elsewhere.api)
     for home in (batch, other, elsewhere):
@@ -111,6 +117,7 @@ def test_the_account_seen_last_stands_for_the_api_with_all_that_is_in_flight_the
         factory.make_job(database, home, state=State.COLLECTING)
     found = look(database, batch).account
     assert (found.name, found.rate, found.in_flight) == ("new", 480.0, 2)
+    assert found.moved_at == moved_at
     assert (found.breaker.state, found.breaker.reason, found.breaker.probe_at) == (
         "outage",
         "no answer",
@@ -181,6 +188,7 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
         predictions=4,
         cost=0.75,
         orphans=1,
+        orphans_left=1,
         possibly_paid=1,
         began_at=began,
         ended_at=ended,
@@ -190,4 +198,4 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
-    assert reap(database, batch) == results.Harvest(0, 0, 0, None, 0, 0, None, None)
+    assert reap(database, batch) == results.Harvest(0, 0, 0, None, 0, 0, 0, None, None)

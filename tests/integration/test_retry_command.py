@@ -162,7 +162,7 @@ def test_a_plain_retry_says_who_buys_and_which_commands_the_rest_needs(desk):
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr.splitlines() == [
         "cats: 1 job (about 0.5 at 0.5 each) to run again",
-        "Type next: overnight run cats (one that is under way takes them up by itself)",
+        "A run of it that is under way takes them up by itself; otherwise type next: overnight run cats",
         "left out: 2 nsfw (the safety check dropped every image): overnight retry cats --class nsfw --new-seed",
     ]
     printed = ended.stderr.splitlines()[-1].rpartition(": ")[2]

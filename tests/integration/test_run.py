@@ -23,6 +23,7 @@ def long_night(tmp_path, start_sandbox):
 
 
 def add_row(night, prompt="a lake in spring", key="added"):
+    night.keys = [*night.keys, key]
     with night.manifest.open("a") as manifest:
         manifest.write(f"https://example.com/sketch.png,{prompt},{key}\n")
 
@@ -94,11 +95,101 @@ def test_rows_that_were_added_are_bought_and_no_other(night):
 
 def test_a_row_that_was_edited_stops_the_run(night):
     night.run_again()
-    night.manifest.write_text(night.manifest.read_text().replace("winter 1", "autumn"))
+    night.manifest.write_text(night.manifest.read_text().replace("winter k00001", "autumn"))
     process = night.run_again()
     assert process.returncode == 2
     assert "--update" in process.stderr
     assert night.bought() == 3
+
+
+def test_rows_that_were_edited_into_new_ones_are_bought_beside_the_old_and_the_plan_says_so(night):
+    """Without a key an edited row is a new one, and the old one stays wanted."""
+    night.manifest.write_text(
+        "image,prompt\nhttps://example.com/a.png,a lkae\nhttps://example.com/a.png,a hlil\n"
+    )
+    night.type("load", "night.csv")
+    night.manifest.write_text(
+        "image,prompt\nhttps://example.com/a.png,a lake\nhttps://example.com/a.png,a hill\n"
+    )
+    process = night.run_again(OVERNIGHT_PRICE="0.5")
+    assert process.returncode == 0
+    assert "batch     night: 2 new, 2 no longer listed" in process.stderr
+    assert "jobs      4 to buy, 4 images" in process.stderr
+    assert "besides   2 of these jobs are no longer listed, and are bought all the same" in process.stderr
+    assert "cost      about 2.0 at 0.5 a job" in process.stderr
+    assert night.bought() == 4
+
+
+def test_a_limit_below_what_is_loaded_has_a_plan_of_all_that_is_bought(night):
+    night.type("load", "night.csv")
+    process = night.type("run", "night.csv", "--limit", "1")
+    assert "jobs      3 to buy, 3 images" in process.stderr
+    assert night.bought() == 3
+
+
+def test_a_run_that_goes_on_says_in_one_line_what_is_left_to_buy(long_night):
+    killed_in_flight(long_night)
+    with long_night.running("run", "night", OVERNIGHT_PRICE="0.5") as child:
+        line = rehearsal.eventually(child.stderr.readline)
+        interrupt(child)
+        ended(child)
+    left = int(line.removeprefix("night: ").partition(" ")[0])
+    assert 0 < left < 500
+    assert line.startswith(f"night: {left} jobs left to buy, {left} images, about ")
+    assert line.endswith(f"; cost about {left * 0.5:.1f} at 0.5 a job\n")
+
+
+def test_an_adapted_manifest_that_was_exported_and_edited_runs_by_the_command_that_is_printed(night):
+    night.manifest.write_text("image,text,mood\nhttps://example.com/a.png,a lake,calm\n")
+    adapted = ("--column", "prompt=text", "--label", "mood", "--default", "num_outputs=2")
+    assert night.type("load", "night.csv", *adapted).returncode == 0
+    exported = night.type("export", "night", "--manifest", "-o", "again.csv")
+    again = night.folder / "again.csv"
+    again.write_text(again.read_text().replace("a lake", "a hill"))
+    typed = exported.stderr[exported.stderr.index("overnight run") :].split()
+    process = night.type(*typed[1:])
+    assert process.returncode == 0, process.stderr
+    assert "night: 0 new, 1 changed" in process.stderr
+    (bought,) = night.sandbox.ledger()
+    assert bought["input"]["prompt"] == "a hill"
+    assert night.type("check", "night.csv", "--update").returncode == 0
+
+
+def test_an_export_never_takes_the_place_of_the_manifest(night):
+    night.type("load", "night.csv")
+    before = night.manifest.read_text()
+    process = night.type("export", "night", "--manifest", "-o", "night.csv", "--force")
+    assert process.returncode == 2
+    assert one_line(process.stderr, "night.csv is the manifest of batch night itself")
+    assert night.manifest.read_text() == before
+
+
+def test_what_is_typed_of_lost_answers_is_kept_with_a_batch_that_is_gone_on_with(night):
+    night.type("load", "night.csv")
+    process = night.type("run", "night", "--when-unconfirmed", "hold")
+    assert process.returncode == 0
+    assert "night: --when-unconfirmed hold from now on" in process.stderr
+    assert night.batch().options["when_unconfirmed"] == "hold"
+
+
+@pytest.mark.parametrize("words", [(), ("-q",)])
+def test_the_summary_can_be_one_json_object(night, words):
+    process = night.type("run", "night.csv", "--json", *words)
+    data = evening.as_json(process)
+    assert (process.returncode, data["batch"], data["finished"]) == (0, "night", True)
+    assert (data["counts"]["succeeded"], data["images"], data["limit"]["kind"]) == (3, 3, "finished")
+    assert bool(process.stderr) is not bool(words)
+
+
+def test_the_first_steps_in_the_readme_work_as_typed(night):
+    readme = (rehearsal.ROOT / "README.md").read_text("utf-8")
+    night.manifest.rename(night.folder / "tonight.csv")
+    typed = [line.removeprefix("$ ").partition("#")[0].split() for line in readme.splitlines()[:25]]
+    steps = [words[1:] for words in typed if words[:1] == ["overnight"] and words[1] != "example"]
+    assert [step[0] for step in steps] == ["check", "run", "status", "retry", "run"]
+    for step in steps:
+        process = night.type(*step)
+        assert process.returncode == 0, process.stderr
 
 
 # What is finished, cancelled or paused
@@ -267,6 +358,21 @@ def test_more_than_a_thousand_new_jobs_are_asked_for_in_a_terminal(tmp_path, sta
         else:
             assert child.wait(timeout=60) == code
     assert night.has_database is (code is None)
+
+
+@pytest.mark.parametrize("what", ["night.csv", "night"])
+def test_jobs_that_load_brought_are_asked_for_once(tmp_path, start_sandbox, what):
+    night = Evening(tmp_path, start_sandbox(), jobs=1001, **SLOW)
+    night.type("load", "night.csv")
+    with night.in_a_terminal("run", what) as (child, terminal):
+        terminal.shows("Buy 1,001 predictions? [y/N]")
+        assert night.batch().state == "ready"
+        terminal.types("y\n")
+        night.until_bought(1)
+        child.kill()
+    with night.in_a_terminal("run", what) as (child, terminal):
+        assert "Buy" not in terminal.shows("jobs left to buy")
+        night.until_bought(night.bought() + 1)
 
 
 # Killed, and run twice

@@ -6,8 +6,9 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from jobs import dossier, errors, lookup, tables
+from jobs import dossier, errors, limits, lookup, tables
 from jobs.states import BatchState, Phase, State
+from overnight import portrait
 from tests import factory
 
 
@@ -88,6 +89,25 @@ def test_the_history_is_whole_and_in_order(database, tmp_path):
     assert [(one.number, one.phase) for one in read.attempts] == [(1, Phase.SUCCEEDED), (2, Phase.ABSENT)]
     assert read.current is read.attempts[0]
     assert read.attempts[1].possibly_paid
+    told = portrait.lines(read, limits.Limit(limits.Kind.FINISHED, "finished"), tmp_path)
+    assert sum("bought again without proof" in line for line in told) == 1
+
+
+def test_only_what_was_bought_again_is_said_to_be(database, tmp_path):
+    """Held, and left to a person: it is in doubt, and nothing was bought again."""
+    job = factory.make_job(database, factory.make_batch(database, name="cats"), state=State.FAILED, key="tom")
+    factory.make_attempt(database, job, Phase.FAILED, possibly_paid=True)
+    read = found(database, "cats/tom", tmp_path)
+    told = portrait.lines(read, limits.Limit(limits.Kind.FINISHED, "finished"), tmp_path)
+    assert any("nobody can tell whether it was bought" in line for line in told)
+    assert not any("without proof" in line for line in told)
+
+
+def test_the_history_has_every_file(database, tmp_path):
+    job = factory.make_job(
+        database, factory.make_batch(database, name="cats"), state=State.SUCCEEDED, key="tom"
+    )
+    read = found(database, "cats/tom", tmp_path)
     assert read.attempts[0].account.startswith("api.example-")
     assert [file.path for file in read.files] == [path_of(database, job)]
 

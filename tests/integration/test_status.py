@@ -183,9 +183,9 @@ def test_a_command_that_is_printed_carries_what_was_typed(status, sqlite_databas
 
 def test_an_open_batch_that_nobody_works_on_says_who_would(status, sqlite_database):
     batch = factory.make_batch(sqlite_database, name="cats")
-    factory.make_job(
-        sqlite_database, batch, state=State.RUNNING, due_at=datetime.now(UTC) - timedelta(hours=9)
-    )
+    long_ago = datetime.now(UTC) - timedelta(hours=9)
+    factory.make_account(sqlite_database, refilled_at=long_ago)
+    factory.make_job(sqlite_database, batch, state=State.RUNNING, due_at=long_ago)
     assert ": overnight run cats\n" in status("cats").stdout
 
 

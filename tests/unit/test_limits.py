@@ -172,6 +172,8 @@ def test_sends_in_doubt_are_named_whatever_else_limits():
         progress(running=3, untouched_since=after(-121)),
         progress(pending=3, next_due=after(-121)),
         progress(pending=3, running=1, untouched_since=after(-121), account=standing(in_flight=1)),
+        progress(pending=3, next_due=after(-5000), account=standing(moved_at=after(-121))),
+        progress(pending=3, next_due=after(-5000), batch=snapshots.batch(opened_at=after(-121))),
     ],
 )
 def test_work_that_nobody_takes_up_is_called_deserted(moment, configured):
@@ -189,6 +191,11 @@ def test_work_that_nobody_takes_up_is_called_deserted(moment, configured):
         progress(pending=3, next_due=after(-5000), batch=snapshots.batch(state=BatchState.READY)),
         progress(running=3, untouched_since=after(-5000), account=standing(breaker=AWAY)),
         progress(succeeded=3),
+        progress(pending=3, next_due=after(-5000), account=standing(moved_at=after(-119))),
+        progress(running=3, untouched_since=after(-5000), account=standing(moved_at=after(-119))),
+        progress(pending=3, next_due=after(-5000), account=standing(not_before=after(-119))),
+        progress(pending=3, next_due=after(-5000), batch=snapshots.batch(opened_at=after(-119))),
+        progress(pending=3, next_due=after(-5000), account=standing(rate=0.5, moved_at=after(-239))),
     ],
 )
 def test_work_that_waits_for_a_reason_is_not_called_deserted(moment, configured):

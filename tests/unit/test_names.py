@@ -42,3 +42,22 @@ def test_folders_differ_by_more_than_case():
 
 def test_a_folder_never_is_a_device():
     assert names.folder("con", set()) == "_con"
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "gives"),
+    [
+        ("cats-{date}", "cats-2026-11-23", True),
+        ("{date}", "2026-11-23", True),
+        ("a.{date}-{date}", "a.2026-11-23-2026-11-23", True),
+        ("a.{date}-{date}", "a.2026-11-23-2026-11-24", False),
+        ("a.{date}", "ab2026-11-23", False),
+        ("cats-{date}", "cats-2026-11-23-b", False),
+        ("cats-{date}", "cats-2026-13-01", False),
+        ("cats-{date}", "cats-", False),
+        ("cats", "cats", False),
+    ],
+)
+def test_a_name_is_known_for_one_that_a_date_has_given(template, name, gives):
+    assert names.may_give(template, name) is gives
+    assert names.may_give(template, names.dated(template, date(2026, 2, 28))) is names.is_dated(template)

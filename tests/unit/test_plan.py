@@ -112,3 +112,34 @@ def test_json_says_all_that_the_lines_say():
     assert (data["new"], data["there"], data["no_longer_listed"], data["changed"]) == (3, 96, 1, 2)
     assert (data["jobs"], data["images"], data["bytes"]) == (5, 5, 7_500_000)
     assert data["pictures"] == {"urls": 990, "inline": 10, "upload": 0}
+
+
+def test_going_on_takes_one_line_and_what_to_think_of():
+    left = Difference(jobs=1000, images=2000)
+    (line,) = planned(difference=left, price=Decimal("0.0093")).brief()
+    assert line == (
+        "cats: 1,000 jobs left to buy, 2,000 images, about 1m47s, 3.0 GB; cost about 9.3000 at 0.0093 a job"
+    )
+    assert planned(difference=left, free_bytes=1).brief()[1].startswith("warning: the disk of ")
+
+
+GONE = "of these jobs are no longer listed, and are bought all the same"
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (
+            {"gone": 5, "unlisted": 2, "unlisted_keys": ("a", "b*")},
+            f"2 {GONE}; to give them up: overnight cancel cats --key a --key 'b[*]' --api sandbox",
+        ),
+        (
+            {"gone": 5, "unlisted": 4},
+            f"4 {GONE}; they are among: overnight jobs cats --state pending --api sandbox",
+        ),
+        ({"unlisted": 4}, "4 of these jobs were loaded before, and are not among the rows read now"),
+    ],
+)
+def test_jobs_that_no_row_stands_for_are_told_apart(found, told):
+    lines = planned(difference=Difference(jobs=9, images=9, **found), flags="--api sandbox").lines()
+    assert lines[5] == f"besides   {told}"

@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import click
 import pytest
 
-from jobs import failures, settings, states
+from jobs import batches, failures, settings, states
+from jobs.manifest import columns, outline
 from overnight import cli, exits
 
 LINES = (Path(__file__).parents[2] / "README.md").read_text("utf-8").splitlines()
@@ -75,3 +77,37 @@ def test_the_first_25_lines_show_how_to_run_it():
 def test_every_command_that_readme_tells_one_to_type_exists():
     typed = set(re.findall(r"(?:^\$ |`)overnight ([a-z]+)", "\n".join(LINES), flags=re.MULTILINE))
     assert typed <= {name for section in cli.SECTIONS.values() for name in section}
+
+
+@pytest.mark.parametrize(("option", "named"), [("as_json", "--json"), ("quiet", "-q")])
+def test_an_option_that_not_every_command_has_is_named_with_those_that_have_it(option, named):
+    having = [
+        name
+        for name in cli.group.list_commands(CONTEXT)
+        if option in {parameter.name for parameter in command_of(name).params}
+    ]
+    (listed,) = re.findall(rf"With `{named}`: ([^.]+)\.", "\n".join(LINES))
+    assert re.findall(r"`(\w+)`", listed) == sorted(having)
+
+
+CONTEXT = click.Context(cli.group)
+
+
+def command_of(name):
+    return cli.group.get_command(CONTEXT, name)
+
+
+def test_every_column_and_every_yaml_key_of_a_manifest_is_described():
+    assert {row[0] for row in table("column")} == {*columns._FIELDS, "prompt` …", "label.NAME"}
+    text = "\n".join(LINES)
+    assert all(f"`{setting}:`" in text for setting in outline._SETTINGS)
+
+
+def test_every_pause_is_described_with_commands_that_exist():
+    assert [row[0] for row in table("paused by")] == [str(reason) for reason in batches.PauseReason]
+
+
+def test_the_timer_goes_to_the_folder_of_the_database_first():
+    timers = [line for line in LINES if "0 22 * * *" in line]
+    assert timers
+    assert all("cd " in line or "--database" in line for line in timers)

@@ -47,7 +47,7 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
     monkeypatch.setenv("OVERNIGHT_OUTPUT", "a")
     chosen = settings.load(output="b")
     assert (chosen.lease, chosen.settle, chosen.output) == (80, 300, tmp_path / "b")
-    assert chosen.api_name == "replicate"
+    assert chosen.api.name == "replicate"
 
 
 def test_every_mistake_is_told_at_once_under_the_name_it_was_written_by(monkeypatch):
@@ -219,7 +219,7 @@ def test_passwords_are_in_no_printed_form(monkeypatch):
 )
 def test_an_api_is_a_preset_or_a_url_without_its_last_slash(text, url, name):
     chosen = settings.load(api=text)
-    assert (chosen.api_url, chosen.api_name) == (url, name)
+    assert (chosen.api_url, chosen.api.name) == (url, name)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_rehearsal_has_a_token_a_database_and_outputs_of_its_own(tmp_path):
     assert rehearsal.output == tmp_path / "outputs-sandbox"
     assert rehearsal.require_token() == tokens.MADE_UP
     assert rehearsal.at("http://127.0.0.1:8500/v1").api_url == "http://127.0.0.1:8500/v1"
-    assert rehearsal.at("http://127.0.0.1:8500/v1").api_name == "sandbox"
+    assert rehearsal.at("http://127.0.0.1:8500/v1").api.name == "sandbox"
 
 
 def test_a_rehearsal_uses_a_database_that_was_named(tmp_path):

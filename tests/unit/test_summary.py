@@ -26,7 +26,7 @@ def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
         "cats: 3 jobs: 3 succeeded",
         f"images   {tmp_path / 'outputs' / 'cats'} (4 files, 1.2 MB)",
         f"took     1h2m5s, from {began} to {ended}",
-        "cost     0.0279, as the API told",
+        "cost     0.0279, by OVERNIGHT_PRICE for each prediction that ran",
     ]
 
 
@@ -59,6 +59,19 @@ def test_what_may_have_been_paid_twice_is_said(configured):
     told = summary.lines(progress(succeeded=3), harvest(orphans=1, possibly_paid=2), configured)
     assert told[1].startswith("possibly paid twice: 2 ")
     assert told[2].startswith("orphans: 1 ")
+
+
+@pytest.mark.parametrize(
+    ("orphans", "left", "done"),
+    [
+        (2, 0, "the API was asked to cancel 2"),
+        (3, 1, "the API was asked to cancel 2 and 1 still to be canceled, by the next run"),
+        (1, 1, "1 still to be canceled, by the next run"),
+    ],
+)
+def test_of_orphans_only_what_was_done_is_said(orphans, left, done, configured):
+    told = summary.lines(progress(succeeded=3), harvest(orphans=orphans, orphans_left=left), configured)
+    assert told[1].endswith(f" beside those of the jobs; {done}; what had run is charged")
 
 
 def test_a_batch_that_never_bought_says_no_time(configured):
