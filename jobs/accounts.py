@@ -34,6 +34,10 @@ class Account:
     rate: float | None
     throttled_at: datetime | None
     breaker: quota.Breaker
+    list_echoes: bool | None
+    list_lag: float | None  # seconds
+    swept_at: datetime | None
+    sweep_at: datetime | None
 
 
 def name(host: str, api: str, token: str) -> str:
@@ -76,10 +80,17 @@ def get(tx: sa.Connection, account_id: int) -> Account:
     return found
 
 
+def known(tx: sa.Connection, account_id: int) -> Account:
+    """Return one account to look at only: its row is not locked, and may not be in a read."""
+    return _account(tx.execute(sa.select(accounts).where(accounts.c.id == account_id)).one())
+
+
 def _one(tx: sa.Connection, query: sa.Select[Any]) -> Account | None:
     row = tx.execute(query.limit(1).with_for_update()).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _account(row)
+
+
+def _account(row: sa.Row[Any]) -> Account:
     breaker = quota.Breaker(
         row.breaker,
         row.breaker_reason,
@@ -91,7 +102,8 @@ def _one(tx: sa.Connection, query: sa.Select[Any]) -> Account | None:
     )
     return Account(
         row.id, row.name, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
-        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker,
+        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes, row.list_lag,
+        row.swept_at, row.sweep_at,
     )  # fmt: skip
 
 
@@ -162,14 +174,6 @@ def probed(tx: sa.Connection, account_id: int, next_at: datetime | None) -> None
     _write(tx, account_id, {"probe_at": next_at})
 
 
-def can_list(tx: sa.Connection, account_id: int) -> bool | None:
-    """Return whether the API has a list of predictions; None while nobody knows."""
-    known: bool | None = tx.execute(
-        sa.select(accounts.c.can_list).where(accounts.c.id == account_id)
-    ).scalar_one()
-    return known
-
-
 def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
     """Remember that the API showed its list, and that its pages were reads."""
     _write(
@@ -191,6 +195,40 @@ def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timed
         return None
     _write(tx, account_id, {"can_list": False})
     return False
+
+
+def list_learned(tx: sa.Connection, account: Account, *, echoes: bool | None, lag: float) -> Account:
+    """Remember whether the list shows what was sent, None if this walk cannot tell, and how far behind it was.
+
+    The latest walk knows best what is shown; of the lag the longest counts.
+    """
+    learned = replace(
+        account,
+        list_echoes=account.list_echoes if echoes is None else echoes,
+        list_lag=max(lag, account.list_lag or 0.0) or None,
+    )
+    if learned != account:
+        _write(tx, account.id, {"list_echoes": learned.list_echoes, "list_lag": learned.list_lag})
+    return learned
+
+
+def sweep_again(tx: sa.Connection, account_id: int, at: datetime) -> None:
+    """Say when the list is to be swept next: a lease after it was handed out, and then at leisure."""
+    _write(tx, account_id, {"sweep_at": at})
+
+
+def swept(tx: sa.Connection, account_id: int, at: datetime) -> None:
+    """Remember that all that was bought before a moment is known, as far as the list tells."""
+    _write(tx, account_id, {"swept_at": at})
+
+
+def blind_spot(account: Account) -> str | None:
+    """Return why nobody can tell whether a send in doubt was bought, as far as that is known of the API."""
+    if account.can_list is False:
+        return "the API has no list of predictions, so nobody can tell whether it was bought"
+    if account.list_echoes is False:
+        return "the API's list does not show what was sent, so nobody can tell whether it was bought"
+    return None
 
 
 def _write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import errors
-from jobs.states import FINAL, BatchState, Phase, State
-from jobs.tables import attempts, batches, events, jobs
+from jobs.states import FINAL, BatchState, State
+from jobs.tables import SURPLUS, attempts, batches, events, jobs
 
 
 class PauseReason(StrEnum):
@@ -207,9 +207,16 @@ def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind
     record(tx, now, batch_id, kind, f"job {job_id}: {detail}")
 
 
+_FEW_FAILED = 20  # never too many
+_FEW_SURPLUS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How the jobs that ended since the batch was opened have ended."""
+    """How the jobs that ended since the batch was opened have ended.
+
+    ``succeeded`` and ``jobs`` are 0 where they could not matter: nothing is counted that no rule asks for.
+    """
 
     succeeded: int
     failed: int
@@ -221,7 +228,7 @@ class Losses:
     def stop(self) -> bool:
         """More than 20 of the first 25 failed, or at least 50 and over a fifth: something general is wrong."""
         ended = self.succeeded + self.failed
-        early = ended <= 25 and self.failed > 20
+        early = ended <= 25 and self.failed > _FEW_FAILED
         return early or (self.failed >= 50 and self.failed > 0.2 * ended)
 
     @property
@@ -231,37 +238,50 @@ class Losses:
     @property
     def fuse(self) -> bool:
         """Surplus purchases above 2 % of the jobs and 10: the last line against our own mistakes."""
-        return self.surplus > 0.02 * self.jobs + 10
+        return self.surplus > 0.02 * self.jobs + _FEW_SURPLUS
 
 
 def losses(tx: sa.Connection, batch: Batch) -> Losses:
-    """Count what stop-loss and billing fuse are judged by."""
-    ended = tx.execute(
-        sa.select(jobs.c.state, jobs.c.error_class, sa.func.count())
-        .where(jobs.c.batch_id == batch.id, jobs.c.state.in_([State.SUCCEEDED, State.FAILED]))
-        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
-        .group_by(jobs.c.state, jobs.c.error_class)
-    ).all()
-    failed = {error_class: n for state, error_class, n in ended if state == State.FAILED}
-    total = tx.execute(
-        sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch.id)
-    ).scalar_one()
-    surplus = tx.execute(
-        sa.select(sa.func.count())
-        .select_from(attempts.join(jobs, jobs.c.id == attempts.c.job_id))
-        .where(
-            jobs.c.batch_id == batch.id,
-            (attempts.c.phase == Phase.ORPHAN)
-            | (attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)),
-        )
-    ).scalar_one()
+    """Count what stop-loss and billing fuse are judged by; a night without losses costs two short looks."""
+    failed = _ended(tx, batch, State.FAILED)
+    surplus = _surplus(tx, batch)
+    few_failed = sum(failed.values()) <= _FEW_FAILED
     return Losses(
-        succeeded=sum(n for state, _, n in ended if state == State.SUCCEEDED),
+        succeeded=0 if few_failed else sum(_ended(tx, batch, State.SUCCEEDED).values()),
         failed=sum(failed.values()),
         worst=max(failed, key=lambda name: failed[name], default=None),
-        jobs=total,
+        jobs=0 if surplus <= _FEW_SURPLUS else _size(tx, batch.id),
         surplus=surplus,
     )
+
+
+def _ended(tx: sa.Connection, batch: Batch, state: State) -> dict[str | None, int]:
+    """Count by error class the jobs that came to an end since the batch was opened."""
+    rows = tx.execute(
+        sa.select(jobs.c.error_class, sa.func.count())
+        .where(jobs.c.batch_id == batch.id, jobs.c.state == state)
+        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
+        .group_by(jobs.c.error_class)
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _surplus(tx: sa.Connection, batch: Batch) -> int:
+    """Count the purchases beside those of the jobs since a person last opened the batch, who knew of the earlier."""
+    # No join: SQLite would look up every job of the batch in an index that is mostly empty.
+    owner = sa.select(jobs.c.batch_id).where(jobs.c.id == attempts.c.job_id).scalar_subquery()
+    return tx.execute(
+        sa.select(sa.func.count())
+        .select_from(attempts)
+        .where(sa.text(f"({SURPLUS})"), owner == batch.id)
+        .where(attempts.c.finished_at >= (batch.opened_at or batch.created_at))
+    ).scalar_one()
+
+
+def _size(tx: sa.Connection, batch_id: int) -> int:
+    return tx.execute(
+        sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id)
+    ).scalar_one()
 
 
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:

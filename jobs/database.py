@@ -3,19 +3,27 @@
 A `write` is a short unit of work; no HTTP call is ever made inside one.
 """
 
+import random
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from jobs import errors, places
 
+ValueT = TypeVar("ValueT")
+
 _BUSY_MS = 30_000
+_TRIES = 5
+_FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
+_BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing of it was done
+_READ_ONLY = "25006"  # what a standby says, and a server that has just become one
 
 
 class Database:
@@ -45,10 +53,29 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it commits at the end of the block or not at all."""
-        with _unavailable(self.url), self._turn, self.engine.connect() as connection:
+        with _unavailable(self.url, writing=True), self._turn, self.engine.connect() as connection:
             connection.execution_options(overnight_writes=True)
             with connection.begin():
                 yield connection
+
+    def unit(self, work: Callable[[sa.Connection], ValueT]) -> ValueT:
+        """Do a whole unit of work in a `write`, and do it again when the server breaks it off for another's sake.
+
+        Only what was surely undone is repeated. A commit whose answer was lost may have been done: that is told
+        as Unavailable, and the fences and states of the rows decide whether it changes anything a second time.
+        """
+        for wait in (_FIRST_WAIT * 2**n for n in range(_TRIES - 1)):
+            try:
+                return self._once(work)
+            except errors.Unavailable as error:
+                if not _is_broken_off(error):
+                    raise
+                time.sleep(random.uniform(0, wait))  # noqa: S311  jitter, no secret
+        return self._once(work)
+
+    def _once(self, work: Callable[[sa.Connection], ValueT]) -> ValueT:
+        with self.write() as tx:
+            return work(tx)
 
     def forget_connections(self) -> None:
         """Drop inherited connections after a fork without closing the parent's sockets."""
@@ -67,17 +94,35 @@ def now(connection: sa.Connection) -> datetime:
 
 
 @contextmanager
-def _unavailable(url: sa.URL) -> Iterator[None]:
+def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
     """Say in one sentence that the database is not to be had."""
     try:
         yield
-    except sa.exc.DatabaseError as error:
-        # The bare class is what a damaged SQLite file raises; its other subclasses are faults of a statement.
-        if type(error) not in {sa.exc.DatabaseError, sa.exc.OperationalError}:
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        if not (_is_the_servers(error) or (writing and _sqlstate(error) == _READ_ONLY)):
             raise
         where = places.shown(url.render_as_string(hide_password=False))
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise errors.Unavailable(f"database {where}: {reason}") from error
+
+
+def _is_the_servers(error: sa.exc.SQLAlchemyError) -> bool:
+    """Whether the server, the file or the pool is at fault, and not the statement."""
+    if isinstance(error, sa.exc.TimeoutError):  # every connection of the pool is in use
+        return True
+    if getattr(error, "connection_invalidated", False):
+        return True
+    # The bare class is what a damaged SQLite file raises; its other subclasses are faults of a statement.
+    return type(error) in {sa.exc.DatabaseError, sa.exc.OperationalError}
+
+
+def _is_broken_off(error: errors.Unavailable) -> bool:
+    return _sqlstate(error.__cause__) in _BROKEN_OFF
+
+
+def _sqlstate(error: BaseException | None) -> str | None:
+    found: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return found
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:

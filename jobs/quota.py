@@ -11,6 +11,7 @@ AT_ONCE = 500  # released in one tick at the most, however large the quota
 _DROP = 0.8
 _CLIMB = 0.025  # of the configured rate, per second without a 429
 _LEAST = 0.01  # of the configured rate
+_DOUBTFUL = 5
 _FAILURES = 10
 
 
@@ -82,6 +83,11 @@ class Breaker:
         """Whether reads come to nothing, too; an outage of creates alone leaves polls and look-ups going."""
         return self.state == "outage" and self.failing != "creates"
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether so many calls have failed in a row that it may be an outage: time to call softly."""
+        return self.state == "closed" and self.failures >= _DOUBTFUL
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -121,7 +127,7 @@ def _after_reads(breaker: Breaker, tally: Tally, now: datetime, times: Times) ->
         return replace(breaker, failing="creates", probe_at=now)
     if tally.answered:
         return breaker if breaker.failing == "creates" else Breaker()
-    if tally.failed and (breaker.failing != "creates" or breaker.state == "outage"):
+    if tally.failed:
         return _fail(breaker, "reads", tally.failed, tally.message, now, times)
     return breaker
 
@@ -140,16 +146,18 @@ def _block(breaker: Breaker, reason: BlockReason, message: str, now: datetime, t
 
 
 def _fail(breaker: Breaker, kind: str, count: int, message: str, now: datetime, times: Times) -> Breaker:
-    """Count failures of a kind afresh, or on top of those before; an outage of reads is one of creates, too."""
+    """Count failures of either kind since the last answer; an outage of reads is one of creates, too."""
     probe_at = now + timedelta(seconds=times.canary)
     if breaker.state == "outage":
         failing = "both" if kind == "reads" and breaker.failing == "creates" else breaker.failing
         return replace(breaker, failures=breaker.failures + count, failing=failing, probe_at=probe_at)
-    before = breaker if breaker.failing == kind else Breaker()
-    since = before.failing_since or now
-    counted = Breaker(failures=before.failures + count, failing_since=since, failing=kind)
+    failing = "creates" if "creates" in {kind, breaker.failing} else kind
+    since = breaker.failing_since or now
+    counted = Breaker(
+        probe_at=breaker.probe_at, failures=breaker.failures + count, failing_since=since, failing=failing
+    )
     if counted.failures < _FAILURES or now < since + timedelta(seconds=times.outage_after):
         return counted
-    failing = "both" if kind == "creates" else kind
+    failing = "both" if failing == "creates" else failing
     why = message or "no answer"
     return replace(counted, state="outage", reason=why, since=now, probe_at=probe_at, failing=failing)

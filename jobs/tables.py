@@ -100,6 +100,8 @@ jobs = sa.Table(
     sa.Column("attempt_id", Id),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("absences", sa.Integer, nullable=False),
+    # Workers that had it and said nothing more of it: what it has for an image is decoded elsewhere then.
+    sa.Column("crashes", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("cancel_requested_at", Utc),
     sa.Column("error_class", sa.String(32)),
     sa.Column("error_message", sa.Text),
@@ -147,6 +149,10 @@ accounts = sa.Table(
     sa.Column("api", sa.Text, nullable=False),
     sa.Column("can_list", sa.Boolean),
     sa.Column("list_missing_at", Utc),
+    sa.Column("list_echoes", sa.Boolean),  # whether its list shows what was sent; null: nobody knows yet
+    sa.Column("list_lag", sa.Double),  # the longest that a purchase was seen to be missing from it; seconds
+    sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
+    sa.Column("sweep_at", Utc),
     sa.Column("creates_tokens", sa.Double, nullable=False),
     sa.Column("reads_tokens", sa.Double, nullable=False),
     sa.Column("refilled_at", Utc, nullable=False),
@@ -213,6 +219,15 @@ sa.Index(
     postgresql_where=sa.text(f"phase IN ({_UNSETTLED})"),
 )
 sa.Index("attempts_to_match", attempts.c.input_digest)
+sa.Index("attempts_by_age", attempts.c.account_id, attempts.c.intended_at)
+# Word for word as in the query, or SQLite does not see that the index serves it.
+SURPLUS = "phase = 'orphan' OR possibly_paid AND phase = 'absent'"
+sa.Index(
+    "attempts_surplus",
+    attempts.c.job_id,
+    sqlite_where=sa.text(SURPLUS),
+    postgresql_where=sa.text(SURPLUS),
+)
 sa.Index(
     "attempts_orphaned",
     attempts.c.id,

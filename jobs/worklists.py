@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -47,6 +47,7 @@ class Collecting:
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
     missing: tuple[Output, ...]
+    suspect: bool  # a worker that had it before fell silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,31 @@ def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
     ]  # fmt: skip
 
 
+def unwanted(
+    tx: sa.Connection, now: datetime, api: str, most: int, *, overdue: timedelta, again: timedelta
+) -> list[tuple[int, str]]:
+    """Return (attempt, prediction) of what runs and should not: cancelled by a person, or ``overdue`` since its sale.
+
+    A person is obeyed ``again`` and again, until the prediction's own end is seen.
+    """
+    running = (
+        sa.select(attempts.c.id, attempts.c.prediction_id)
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)
+        .where(jobs.c.state == State.RUNNING, lifecycle.at_api(api))
+        .limit(most)
+    )
+    wished = running.where(
+        jobs.c.cancel_requested_at.is_not(None),
+        attempts.c.cancel_sent_at.is_(None) | (attempts.c.cancel_sent_at < now - again),
+    )
+    late = running.where(
+        jobs.c.due_at <= now + again,
+        attempts.c.accepted_at < now - overdue,
+        attempts.c.cancel_sent_at.is_(None),
+    )
+    return [(row[0], row[1]) for query in (wished, late) for row in tx.execute(query)]
+
+
 def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
     """Return which of these jobs a person has cancelled."""
     query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.cancel_requested_at.is_not(None))
@@ -101,7 +127,7 @@ def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collec
     rows = tx.execute(
         sa.select(
             jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
-            attempts.c.prediction_id, attempts.c.produced_at, generation.label("generation"),
+            attempts.c.prediction_id, attempts.c.produced_at, generation.label("generation"), jobs.c.crashes,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -113,6 +139,7 @@ def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collec
         Collecting(
             Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
             _stem(row.folder, row.stem, row.generation), tuple(missing.get(row.attempt_id, ())),
+            suspect=row.crashes > 1,  # handing it out is counted until it is answered
         )
         for row in rows
     ]  # fmt: skip

@@ -3,13 +3,16 @@
 import threading
 import time
 from datetime import timedelta
+from typing import cast
 
 import structlog
 
-from jobs import crashpoints, database, errors, lifecycle
+from jobs import batches, crashpoints, database, errors, lifecycle
 from jobs.settings import Settings
+from scheduler import duties
 from scheduler.timetable import Timetable
 from worker import app, lanes, process, storing
+from worker.tasks import cancel, reconcile
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +27,7 @@ class Embedded:
     def __init__(self, settings: Settings, db: database.Database, batch_id: int) -> None:
         self._settings = settings
         self._database = db
+        self._batch_id = batch_id
         self._process = process.start(settings, db)
         celery = app.configure(settings)
         app.hold(self._process)
@@ -82,7 +86,7 @@ class Embedded:
         return self._silence > _SILENT
 
     def close(self) -> None:
-        """End the threads; what they had not written is due again.
+        """End the threads; what they had not written is due again. A batch that is finished is looked over first.
 
         The HTTP loop of an engine that has worked ends with the program: a task may still wait for its answers.
         """
@@ -90,5 +94,23 @@ class Embedded:
         if not self._started:
             self._process.close()
             return
+        self._look_over()
         self._clock.join(5)
         self._lanes.stop(within=_GRACE)
+
+    def _look_over(self) -> None:
+        """Sweep the list for predictions of a finished batch that nobody knows of, and have those ended.
+
+        Here and not by a worker, since there is no later: what cannot be asked now is left to the next run.
+        """
+        scope = duties.Scope(self._settings.api.identity)
+        try:
+            with self._database.read() as tx:
+                if batches.unfinished(tx, self._batch_id):
+                    return
+            if duties.sweep_now(self._database, self._settings, scope):
+                reconcile.look(self._process, sweeping=True)
+                for message in duties.cancel(self._database, self._settings, scope):
+                    cancel.cancel(cast("list[tuple[int, str]]", message.payload))
+        except errors.OvernightError as error:
+            log.warning("not-looked-over", reason=str(error))

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, quota, settings, stops
+from jobs import accounts, batches, database, lifecycle, quota, recalling, settings, stops, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import IN_FLIGHT, State
-from jobs.tables import attempts, jobs
+from jobs.tables import jobs
 
 _AT_ONCE = 1000  # rows that one duty hands out in one tick
 _PROBE = 1
@@ -44,112 +44,156 @@ def rescue(db: database.Database, configured: settings.Settings) -> None:
     """
     times = configured.times
     settle_after = timedelta(seconds=times.post_deadline + times.settle)
-    with db.write() as tx:
+
+    def end(tx: sa.Connection) -> None:
         now = database.now(tx)
         lifecycle.rescue(tx, now)
         lifecycle.expire_sends(tx, now, settle_after)
         lifecycle.cancel_unsent(tx, now)
 
+    db.unit(end)
+
 
 def reconcile(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have sends in doubt looked up once they have settled."""
-    lease = timedelta(seconds=configured.times.lease)
-    with db.write() as tx:
-        ids = lifecycle.hand_out(tx, database.now(tx), State.UNCONFIRMED, _AT_ONCE, lease, api=scope.api)
+    ids = db.unit(lambda tx: _all_due(tx, configured, scope, State.UNCONFIRMED))
     if ids:  # one walk serves them all
         yield Message(Lane.RECONCILE, ids[: SLICE[Lane.RECONCILE]])
 
 
+def sweep(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have the list looked through for predictions of ours that nobody knows of, now and then.
+
+    A look-up without ids: the walk serves what is in doubt as well.
+    """
+    if db.unit(lambda tx: _sweeps(tx, configured, scope)):
+        yield Message(Lane.RECONCILE, [])
+
+
+def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope) -> bool:
+    """Whether a sweep may begin now although none is due: the last one of a batch is asked for at its end."""
+    return db.unit(lambda tx: _sweeps(tx, configured, scope, early=True))
+
+
+def _sweeps(tx: sa.Connection, configured: settings.Settings, scope: Scope, *, early: bool = False) -> bool:
+    now = database.now(tx)
+    account = _refilled(tx, now, configured, scope)
+    if account is None or account.can_list is False:
+        return False
+    if account.breaker.is_away or account.breaker.in_doubt or not _reads(account, now):
+        return False
+    if not early and account.sweep_at is not None and account.sweep_at > now:
+        return False
+    if not recalling.may_lack(tx, account, configured.times):
+        return False
+    accounts.sweep_again(tx, account.id, now + timedelta(seconds=configured.times.lease))
+    return True
+
+
 def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have paid images fetched before they expire."""
+    yield from _sliced(Lane.COLLECT, db.unit(lambda tx: _all_due(tx, configured, scope, State.COLLECTING)))
+
+
+def _all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State) -> list[int]:
     lease = timedelta(seconds=configured.times.lease)
-    with db.write() as tx:
-        ids = lifecycle.hand_out(tx, database.now(tx), State.COLLECTING, _AT_ONCE, lease, api=scope.api)
-    yield from _sliced(Lane.COLLECT, ids)
+    return lifecycle.hand_out(tx, database.now(tx), state, _AT_ONCE, lease, api=scope.api)
 
 
 def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have running predictions looked at, as many as the reads allow; while the API is away, one as a probe."""
+    yield from _sliced(Lane.POLL, db.unit(lambda tx: _polled(tx, configured, scope)))
+
+
+def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+    now = database.now(tx)
+    account = _refilled(tx, now, configured, scope)
+    most = 0 if account is None else _reads(account, now)
+    if account is None or not most:
+        return []
+    # For longer than a doubt lasts: by then it is an outage, or dispelled.
+    late = timedelta(seconds=2 * configured.times.outage_after if _creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
-    with db.write() as tx:
-        now = database.now(tx)
-        account = _refilled(tx, now, configured, scope)
-        most = 0 if account is None else _reads(account, now)
-        if account is None or not most:
-            return
-        ids = lifecycle.hand_out(tx, now, State.RUNNING, most, lease, api=scope.api)
-        if not ids:
-            return
+    ids = lifecycle.hand_out(tx, now - late, State.RUNNING, most, lease + late, api=scope.api)
+    if ids:
         accounts.spend(tx, account, creates=0, reads=len(ids))
-        if account.breaker.is_away:
-            accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
-    yield from _sliced(Lane.POLL, ids)
+        if account.breaker.is_away or (account.breaker.in_doubt and not late):
+            _probed(tx, now, account, configured)
+    return ids
+
+
+def _creates_in_doubt(account: accounts.Account) -> bool:
+    """Whether polls had better come late: they would fail as well, and would be no proof."""
+    return account.breaker.in_doubt and account.breaker.failing == "creates"
+
+
+def _probed(
+    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+) -> None:
+    """Remember that a probe has left, and when the next one may: soon, while it is a mere doubt."""
+    times = configured.times
+    wait = times.poll_first if account.breaker.in_doubt else times.canary
+    accounts.probed(tx, account.id, now + timedelta(seconds=wait))
 
 
 def _reads(account: accounts.Account, now: datetime) -> int:
     if account.not_before is not None and account.not_before > now:
         return 0
-    if account.breaker.is_away:
+    if account.breaker.is_away or (account.breaker.in_doubt and not _creates_in_doubt(account)):
         return _PROBE if _may_probe(account, now) else 0
     return max(0, int(min(account.reads_tokens, _AT_ONCE)))
 
 
 def _may_probe(account: accounts.Account, now: datetime) -> bool:
-    return account.breaker.probe_at is not None and account.breaker.probe_at <= now
+    """Whether the next probe is due; in a stop without a time for one a person must ask for it."""
+    if account.breaker.probe_at is None:
+        return account.breaker.in_doubt
+    return account.breaker.probe_at <= now
 
 
 def cancel(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have predictions ended that nobody wants: cancelled by a person, past their deadline, or orphans."""
-    times = configured.times
-    overdue = timedelta(seconds=times.prediction_deadline + times.settle)
-    again = timedelta(seconds=times.lease)
-    with db.write() as tx:
-        now = database.now(tx)
-        account = _refilled(tx, now, configured, scope)
-        most = 0 if account is None else _reads(account, now)
-        if account is None or not most:
-            return
-        wanted = tx.execute(
-            sa.select(attempts.c.id, attempts.c.prediction_id)
-            .join(jobs, jobs.c.attempt_id == attempts.c.id)
-            .where(jobs.c.state == State.RUNNING, jobs.c.cancel_requested_at.is_not(None))
-            .where(lifecycle.at_api(scope.api))
-            .where(attempts.c.cancel_sent_at.is_(None) | (attempts.c.cancel_sent_at < now - again))
-            .limit(SLICE[Lane.CANCEL])
-        ).all()
-        late = tx.execute(
-            sa.select(attempts.c.id, attempts.c.prediction_id)
-            .join(jobs, jobs.c.attempt_id == attempts.c.id)
-            .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now + again)
-            .where(lifecycle.at_api(scope.api))
-            .where(attempts.c.accepted_at < now - overdue, attempts.c.cancel_sent_at.is_(None))
-            .limit(SLICE[Lane.CANCEL])
-        ).all()
-        surplus = lifecycle.orphans(tx, SLICE[Lane.CANCEL], api=scope.api)
-        targets = dict([(row[0], row[1]) for row in [*wanted, *late, *surplus]][:most])
-        accounts.spend(tx, account, creates=0, reads=len(targets))
+    targets = db.unit(lambda tx: _unwanted(tx, configured, scope))
     if targets:
-        yield Message(Lane.CANCEL, list(targets.items()))
+        yield Message(Lane.CANCEL, targets)
+
+
+def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[tuple[int, str]]:
+    now = database.now(tx)
+    account = _refilled(tx, now, configured, scope)
+    most = 0 if account is None else _reads(account, now)
+    if account is None or not most or account.breaker.in_doubt:
+        return []
+    # The API was told the deadline, too; half a lease later it has had its time.
+    overdue = timedelta(seconds=configured.times.prediction_deadline + configured.times.lease / 2)
+    again = timedelta(seconds=configured.times.lease)
+    running = worklists.unwanted(tx, now, scope.api, SLICE[Lane.CANCEL], overdue=overdue, again=again)
+    surplus = lifecycle.orphans(tx, SLICE[Lane.CANCEL], api=scope.api)
+    targets = dict([*running, *surplus][:most])
+    accounts.spend(tx, account, creates=0, reads=len(targets))
+    return list(targets.items())
 
 
 def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Hand out as many purchases as quota, in-flight cap and breaker allow: by batch in turn, by priority within."""
+    yield from _sliced(Lane.SUBMIT, db.unit(lambda tx: _released(tx, configured, scope)))
+
+
+def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+    now = database.now(tx)
+    account = _refilled(tx, now, configured, scope)
+    if account is None:
+        return []
     lease = timedelta(seconds=configured.times.lease)
-    with db.write() as tx:
-        now = database.now(tx)
-        account = _refilled(tx, now, configured, scope)
-        if account is None:
-            return
-        open_batches = batches.releasable(tx, account.api, scope.release_only)
-        if account.breaker.state != "closed":
-            open_batches += batches.blocked(tx, account.api, scope.release_only)
-        ids = _dealt(tx, now, open_batches, _room(tx, now, account, configured), lease)
-        if not ids:
-            return
+    open_batches = batches.releasable(tx, account.api, scope.release_only)
+    if account.breaker.state != "closed":
+        open_batches += batches.blocked(tx, account.api, scope.release_only)
+    ids = _dealt(tx, now, open_batches, _room(tx, now, account, configured), lease)
+    if ids:
         accounts.spend(tx, account, creates=len(ids), reads=0)
-        if account.breaker.state != "closed":
-            accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
-    yield from _sliced(Lane.SUBMIT, ids)
+        if account.breaker.state != "closed" or account.breaker.in_doubt:
+            _probed(tx, now, account, configured)
+    return ids
 
 
 def _dealt(
@@ -177,7 +221,7 @@ def _dealt(
 def _room(tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings) -> int:
     if account.not_before is not None and account.not_before > now:
         return 0
-    if account.breaker.state != "closed":
+    if account.breaker.state != "closed" or account.breaker.in_doubt:
         return _PROBE if _may_probe(account, now) else 0
     counts = _in_flight(tx, account.api)
     return quota.room(

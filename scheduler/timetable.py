@@ -25,6 +25,7 @@ Duty = Callable[[database.Database, settings.Settings, Scope], Iterable[Message]
 
 _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.RECONCILE, duties.reconcile),
+    (Lane.RECONCILE, duties.sweep),
     (Lane.COLLECT, duties.collect),
     (Lane.POLL, duties.poll),
     (Lane.CANCEL, duties.cancel),

@@ -11,7 +11,7 @@ from kombu import Queue
 
 from jobs import database, errors, logs, settings
 from jobs.lanes import Lane
-from worker import leaving, process, storing
+from worker import leaving, process, storing, vigil
 
 _SETTINGS: dict[str, Any] = {
     "result_backend": None,
@@ -43,6 +43,7 @@ _SETTINGS: dict[str, Any] = {
     "worker_soft_shutdown_timeout": 30,
     "worker_max_tasks_per_child": 1000,  # a belt against slow leaks
     "worker_max_memory_per_child": 400_000,  # kB
+    "worker_enable_remote_control": False,  # whoever writes to the broker must not end workers here
     "worker_send_task_events": False,
     "task_send_sent_event": False,
     "worker_hijack_root_logger": False,
@@ -57,9 +58,10 @@ def create(configured: settings.Settings) -> Celery:
     made.conf.update(_SETTINGS)
     # A database that is away is told by the scheduler, once; here it would be a traceback for each message.
     made.Task.throws = (errors.Unavailable,)
-    if not configured.broker_url:
+    if configured.broker_url:
+        made.conf.broker_transport = "worker.messages:Transport"
+    else:
         made.conf.broker_transport_options = {"polling_interval": 0.02}  # the default asks once a second
-        made.conf.worker_enable_remote_control = False
         made.conf.worker_disable_prefetch = False  # known to Redis only
     return made
 
@@ -73,6 +75,8 @@ def configure(given: settings.Settings) -> Celery:
     _configured[:] = [given]
     leaving.listen()
     made = create(given)
+    if given.broker_url:
+        vigil.keep(made, given.times.deaf)
     made.set_default()  # threads of a pool resolve a fallback app without our settings otherwise
     return made
 

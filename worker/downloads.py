@@ -10,6 +10,7 @@ import binascii
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -67,15 +68,17 @@ class Downloads:
         await self._lines.aclose()
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def fetch(self, url: str, stem: PurePosixPath, index: int) -> storing.Stored:
-        """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage or Unavailable.
+    async def fetch(
+        self, url: str, stem: PurePosixPath, index: int, *, suspect: bool = False
+    ) -> storing.Stored:
+        """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage, Poison or Unavailable.
 
         Fetching again what is already there changes nothing; a name taken by other content is left alone,
         and ``STEM.2-INDEX.EXT`` taken instead.
         """
         part = storing.Part(self._root, stem)
         if url[:5].lower() == "data:":
-            return await self._threaded(self._keep_inline, part, url, index)
+            return await self._threaded(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)
         try:
             async with self._lines.one() as line:
@@ -83,18 +86,20 @@ class Downloads:
         except BaseException:
             part.discard()
             raise
-        return await self._keep(part, body, index)
+        return await self._keep(part, body, index, suspect)
 
-    async def _keep(self, part: storing.Part, body: "_Body", index: int) -> storing.Stored:
+    async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
         try:
-            return await self._threaded(part.keep, body.rest(), index, self._max_pixels)
+            return await self._threaded(
+                partial(part.keep, body.rest(), index, self._max_pixels, suspect=suspect)
+            )
         except errors.NotAnImage as error:
             if body.end_is_certain:
                 raise
             raise errors.Undelivered(f"The output may have been cut short. {error}") from error
 
-    def _keep_inline(self, part: storing.Part, url: str, index: int) -> storing.Stored:
-        return part.keep(_inline(url, self._max_bytes), index, self._max_pixels)
+    def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> storing.Stored:
+        return part.keep(_inline(url, self._max_bytes), index, self._max_pixels, suspect=suspect)
 
     async def _receive(self, line: httpcore.AsyncConnectionPool, url: str, body: "_Body") -> None:
         try:

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from jobs import crashpoints, errors, failures, images
 from jobs.manifest import pictures, problems
-from worker import client
+from worker import client, quarantine
 
 _LONGEST_DATA_URI = 1_000_000  # characters; what an API takes at most where nothing can be uploaded
 _UPLOAD_LIVES = 20 * 3600.0  # seconds; the API keeps a file for about 24 hours
@@ -58,8 +58,10 @@ class Inputs:
         self._uploads: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def wire_form(self, image: str, root: Path) -> str:
+    async def wire_form(self, image: str, root: Path, *, suspect: bool = False) -> str:
         """Return what `input.image` is to be; local paths are relative to `root` and may not leave it.
+
+        A worker may have died of a suspect one; it is decoded elsewhere.
 
         Raises Refused if the file cannot be used, and what an upload raises: Unanswered, Throttled, Blocked.
         """
@@ -68,7 +70,7 @@ class Inputs:
         version = await asyncio.to_thread(_located, image, root)
         if known := self._encoded.get(version):
             return known
-        file = await asyncio.to_thread(_read, image, version, self._max_pixels)
+        file = await asyncio.to_thread(_read, image, version, self._max_pixels, suspect)
         if file.data_uri_length > pictures.LONGEST_INLINE:
             return await self._large(image, file)
         self._encoded.put(version, uri := file.data_uri)
@@ -147,12 +149,17 @@ def _located(image: str, root: Path) -> _Version:
     return str(path), facts.st_mtime_ns, facts.st_size
 
 
-def _read(image: str, version: _Version, max_pixels: int) -> _File:
+def _read(image: str, version: _Version, max_pixels: int, suspect: bool) -> _File:
+    path = Path(version[0])
     try:
-        content = Path(version[0]).read_bytes()
+        content = path.read_bytes()
+        if suspect:
+            return _File(content, quarantine.inspect(path, max_pixels=max_pixels))
         return _File(content, images.inspect(content, max_pixels=max_pixels))
     except OSError as error:
         raise _unreadable(image, error) from error
+    except quarantine.Poison as error:
+        raise errors.Refused(str(error), failures.FailureClass.POISON) from error
     except errors.NotAnImage as error:
         raise _refused(f"{image!r} cannot be used. {error}") from error
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs import marker
+from jobs.recalling import Owner
 from jobs.worklists import Case, Trace
 from worker.replies import Prediction
 
@@ -74,3 +75,13 @@ def explain(strange: Iterable[Prediction], traces: Sequence[Trace]) -> list[tupl
         if fitting:
             explained.append((fitting[0], prediction))
     return explained
+
+
+def own(strange: Iterable[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
+    """Say which strange predictions show all that a job wants, its own seed included; the best to adopt first."""
+    return [
+        (owner.job, prediction)
+        for prediction in sorted(strange, key=_preference)
+        for owner in owners
+        if marker.matches(owner.wanted, prediction.input)
+    ]

@@ -40,8 +40,7 @@ class Process:
         """Tell the account what a slice of calls came to."""
         if tally == quota.Tally():
             return
-        with self.database.write() as tx:
-            self.note(tx, database.now(tx), tally)
+        self.database.unit(lambda tx: self.note(tx, database.now(tx), tally))
 
     def note(self, tx: sa.Connection, now: datetime, tally: quota.Tally) -> None:
         """Do the same in a transaction that is open already."""

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from jobs import crashpoints, errors, images
 from jobs.crashpoints import Place
+from worker import quarantine
 
 _PREFIX, _SUFFIX = ".overnight-", ".part"
 _LEFT_OVER_AFTER = 3600.0  # seconds; no download lasts that long
@@ -61,19 +62,24 @@ class Part:
         self._digest.update(content)
         self._size += len(content)
 
-    def keep(self, content: bytes, index: int, max_pixels: int) -> Stored:
-        """Write the rest, check the whole and give it its name; raises NotAnImage or Unavailable."""
+    def keep(self, content: bytes, index: int, max_pixels: int, *, suspect: bool = False) -> Stored:
+        """Write the rest, check the whole and give it its name; raises NotAnImage, Poison or Unavailable."""
         whole = content if self._path is None else self._path
         try:
             self.append(content, last=True)
             with _disk(self._root):
-                facts = images.inspect(whole, max_pixels=max_pixels)
+                facts = self._facts(whole, max_pixels, suspect)
                 crashpoints.reach(Place.BEFORE_RENAME)
                 kept = self._named(index, facts)
                 crashpoints.reach(Place.AFTER_RENAME)
                 return kept
         finally:
             self.discard()
+
+    def _facts(self, whole: bytes | Path, max_pixels: int, suspect: bool) -> images.Facts:
+        if suspect and self._path:
+            return quarantine.inspect(self._path, max_pixels=max_pixels)
+        return images.inspect(whole, max_pixels=max_pixels)
 
     def discard(self) -> None:
         """Remove the temporary name."""

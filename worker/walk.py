@@ -43,11 +43,14 @@ class Walk:
         return self._back_to < moment - self.ahead
 
 
-async def walk(api: PredictionClient, since: datetime, *, now: datetime, within: float) -> Walk:
+async def walk(
+    api: PredictionClient, since: datetime, *, now: datetime, within: float, pause: float = 0
+) -> Walk:
     """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
-    ``now`` is our time at the beginning. Not every API knows `created_after`, so the end is also seen by the
-    dates on a page. A page without dates is followed to the list's end.
+    ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds. Not every API
+    knows `created_after`, so the end is also seen by the dates on a page. A page without dates is followed to the
+    list's end.
     """
     taken = Walk()
     try:
@@ -56,7 +59,7 @@ async def walk(api: PredictionClient, since: datetime, *, now: datetime, within:
             taken.ahead = _ahead(now, first)
             if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
                 first = await _page(api, since - taken.ahead)
-            await _follow(api, first, taken, since)
+            await _follow(api, first, taken, since, pause)
     except TimeoutError:
         if not taken.pages:
             taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
@@ -65,12 +68,13 @@ async def walk(api: PredictionClient, since: datetime, *, now: datetime, within:
     return taken
 
 
-async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetime) -> None:
+async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetime, pause: float) -> None:
     while True:
         taken.add(page)
         crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
         if taken.read_to(since) or taken.pages >= _MOST_PAGES:
             return
+        await asyncio.sleep(pause)
         page = await _page(api, since - taken.ahead, page.cursor)
 
 

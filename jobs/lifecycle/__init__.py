@@ -19,14 +19,12 @@ from jobs.lifecycle.buying import (
 from jobs.lifecycle.confirming import (
     absent,
     adopted,
-    found_late,
-    orphans,
     presumed_absent,
-    surplus,
     unprovable,
 )
 from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry
 from jobs.lifecycle.fence import Fence, settle
+from jobs.lifecycle.finding import found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import cancel_sent, hand_out, look_again, take_over
 from jobs.lifecycle.loading import Wanted, add, replace_input
@@ -38,6 +36,7 @@ from jobs.lifecycle.records import (
     Lost,
     NotBought,
     Produced,
+    Stray,
     Submission,
 )
 
@@ -50,6 +49,7 @@ __all__ = [
     "Lost",
     "NotBought",
     "Produced",
+    "Stray",
     "Submission",
     "Wanted",
     "absent",
@@ -77,6 +77,7 @@ __all__ = [
     "orphans",
     "presumed_absent",
     "produced",
+    "recalled",
     "refused",
     "release",
     "replace_input",

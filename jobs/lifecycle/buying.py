@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import marker
-from jobs.lifecycle import confirming
+from jobs.lifecycle import confirming, finding
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought, Submission
 from jobs.states import UNSETTLED_PHASES, BatchState, Phase, State
@@ -123,7 +123,7 @@ def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[i
     open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
     return tx.execute(
         sa.select(
-            jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, last.label("last"),
+            jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, jobs.c.crashes, last.label("last"),
             batches.c.name.label("batch"), batches.c.options,
         )
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -160,6 +160,7 @@ def _submission(fence: Fence, row: Any) -> Submission:
         image=row.image,
         images_root=row.options.get("images_root"),
         input=row.input,
+        suspect=row.crashes > 0,
     )
 
 
@@ -174,7 +175,7 @@ def accepted(
     won = confirming.bought(tx, now, items, first_look, {State.SUBMITTING, State.UNCONFIRMED})
     for item in items:
         if item.fence not in won:
-            confirming.found_late(tx, now, item, first_look)
+            finding.found_late(tx, now, item, first_look)
     return won
 
 
@@ -226,6 +227,7 @@ def expire_sends(
     """submitting → unconfirmed for workers that died or froze: the POST may have left until the lease's end.
 
     So now is the latest moment at which it can have begun to; ``settle_after`` includes the POST's own deadline.
+    Which of its jobs it died of, if of any, nobody knows: all are suspects, which costs them little.
     """
     chosen = [jobs.c.state == State.SUBMITTING]
     if expired_only:
@@ -233,7 +235,7 @@ def expire_sends(
     moved = tx.execute(
         sa.update(jobs)
         .where(*chosen)
-        .values(state=State.UNCONFIRMED, due_at=now + settle_after)
+        .values(state=State.UNCONFIRMED, due_at=now + settle_after, crashes=jobs.c.crashes + 1)
         .returning(jobs.c.attempt_id)
     ).scalars()
     rows = [{"attempt": attempt} for attempt in moved]

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 import sqlalchemy as sa
 
+from jobs.failures import FailureClass
+from jobs.lifecycle import confirming
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Failure, Image, Interrupted, Produced
 from jobs.states import Phase, State
@@ -14,7 +17,7 @@ from jobs.tables import jobs, outputs
 
 def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set[Fence]:
     """running → collecting: paid, and due for download at once."""
-    won = move(tx, [item.fence for item in items], {State.RUNNING}, State.COLLECTING, due_at=now)
+    won = move(tx, [item.fence for item in items], {State.RUNNING}, State.COLLECTING, due_at=now, crashes=0)
     kept_items = winners(items, won)
     rows = [
         {"job_id": i.fence.job, "attempt_id": i.fence.attempt, "index": index, "url": url}
@@ -94,11 +97,22 @@ def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fen
 
 
 def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) -> set[Fence]:
-    """running → pending: the prediction ended in a way that may pass."""
+    """running → pending: the prediction ended in a way that may pass.
+
+    What was not charged is not counted as an attempt, but as a send that came to nothing: five are too many.
+    """
+    hopeless = confirming.hopeless(tx, [item.fence.job for item in items if not item.counted])
     won: set[Fence] = set()
     for item in items:
-        counted = {} if item.counted else {"attempts": jobs.c.attempts - 1}
-        won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, due_at=item.due_at, **counted)
+        uncounted = {"attempts": jobs.c.attempts - 1, "absences": jobs.c.absences + 1}
+        change: dict[str, Any] = {} if item.counted else uncounted
+        if item.fence.job in hopeless and not item.counted:
+            won |= move(
+                tx, [item.fence], {State.RUNNING}, State.FAILED, due_at=None, finished_at=now,
+                error_class=FailureClass.UNSUBMITTABLE, error_message=item.message, **change,
+            )  # fmt: skip
+        else:
+            won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, due_at=item.due_at, **change)
     _close(tx, now, winners(items, won))
     return won
 

@@ -14,7 +14,10 @@ from jobs.tables import attempts, jobs
 def hand_out(
     tx: sa.Connection, now: datetime, state: State, count: int, lease: timedelta, *, api: str
 ) -> list[int]:
-    """Claim up to ``count`` due jobs of a state, most overdue first; they are due again one lease later."""
+    """Claim up to ``count`` due jobs of a state, most overdue first; they are due again one lease later.
+
+    To collect counts as a crash until the worker says anything: then it is taken back.
+    """
     due = (
         sa.select(jobs.c.id)
         .where(jobs.c.state == state, jobs.c.due_at <= now, buying.at_api(api))
@@ -25,7 +28,8 @@ def hand_out(
     # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
     ids = list(tx.execute(due).scalars())
     if ids:
-        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(due_at=now + lease))
+        silent = {"crashes": jobs.c.crashes + 1} if state is State.COLLECTING else {}
+        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(due_at=now + lease, **silent))
     return ids
 
 
@@ -40,7 +44,7 @@ def look_again(tx: sa.Connection, state: State, due: Mapping[Fence, datetime]) -
             jobs.c.attempt_id == sa.bindparam("attempt"),
             jobs.c.state == state,
         )
-        .values(due_at=sa.bindparam("at")),
+        .values(due_at=sa.bindparam("at"), **({"crashes": 0} if state is State.COLLECTING else {})),
         [{"job": fence.job, "attempt": fence.attempt, "at": at} for fence, at in due.items()],
     )
 

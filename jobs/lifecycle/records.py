@@ -18,6 +18,7 @@ class Submission:
     image: str
     images_root: str | None
     input: Mapping[str, Any]  # without the image
+    suspect: bool  # a worker that had begun with it fell silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,16 @@ class Accepted:
 
     fence: Fence
     prediction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A prediction that is a job's, as its seed and input say, and of which no attempt knows."""
+
+    job: int
+    account_id: int
+    prediction_id: str
+    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ def _schedule(settings: Settings) -> None:
     import signal
     import time
 
+    from jobs import errors
+    from overnight import outgrown
     from scheduler.timetable import Timetable
     from worker import app
 
@@ -42,8 +44,15 @@ def _schedule(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    watch = outgrown.Watch(settings, end=lambda: None)
+    watch.start()
     while not asked:
         time.sleep(timetable.tick())
+        if watch.refusal:
+            raise errors.Unavailable(watch.refusal)
+    signal.setitimer(
+        signal.ITIMER_REAL, 0
+    )  # it ends by itself; the alarm's handler goes before the program does
 
 
 def _leave_later() -> None:

@@ -31,13 +31,16 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
 
 def _work(settings: Settings, concurrency: int) -> Exit:
     import os
+    import signal
     import socket
 
-    from overnight import services
+    from jobs import errors
+    from overnight import outgrown, services
     from worker import app, leaving
 
     app.prepare(settings)
     services.pass_on(settings)
+    watch = outgrown.Watch(settings, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
     worker = app.configure(settings).Worker(
         hostname=f"{os.getpid()}@{socket.gethostname()}",  # two on one host must differ
         concurrency=concurrency,
@@ -47,7 +50,11 @@ def _work(settings: Settings, concurrency: int) -> Exit:
         loglevel="WARNING",
         quiet=True,
     )
+    watch.start()
     worker.start()
+    watch.stop()
+    if watch.refusal:
+        raise errors.Unavailable(watch.refusal)
     if not worker.exitcode:
         return Exit.NONE_FAILED
     return Exit.INTERRUPTED if leaving.asked() else Exit.BUG

@@ -34,7 +34,7 @@ TASKS = {
 TOKEN = "rehearsal-token"
 VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
 # In the order of one tick.
-DUTIES = (duties.reconcile, duties.collect, duties.poll, duties.cancel, duties.release)
+DUTIES = (duties.reconcile, duties.sweep, duties.collect, duties.poll, duties.cancel, duties.release)
 SETTLED = 151.0  # seconds after which a send in doubt is looked up, whichever way it came into doubt
 _AGED = (tables.jobs, tables.attempts, tables.accounts)
 

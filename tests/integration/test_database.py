@@ -1,4 +1,6 @@
-"""What a transaction sees and may do."""
+"""What a transaction sees and may do, and what is done when the server breaks it off."""
+
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -55,3 +57,116 @@ def test_a_server_that_is_away_is_told_without_what_may_be_a_password():
         pass
     assert "secret" not in str(told.value)
     away.close()
+
+
+# Units of work
+
+REFUSE = """
+CREATE SEQUENCE refused;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF nextval('refused') <= {times} THEN RAISE EXCEPTION 'not now' USING ERRCODE = '{state}'; END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+def refuse(database, times, state="40001"):
+    """Have the next inserts of an event refused, so many of them."""
+    with database.write() as tx:
+        tx.exec_driver_sql(REFUSE.format(times=times, state=state))
+
+
+def insert(tx):
+    tx.execute(sa.insert(events).values(at=sa.func.now(), kind="started"))
+
+
+def count(database):
+    with database.read() as tx:
+        return tx.scalar(COUNT)
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01"])
+def test_a_unit_that_the_server_breaks_off_is_done_again_from_its_beginning(postgres_database, state):
+    refuse(postgres_database, 3, state)
+    begun = []
+
+    def work(tx):
+        begun.append(1)
+        insert(tx)
+        insert(tx)
+        return "done"
+
+    assert postgres_database.unit(work) == "done"
+    assert len(begun) == 4
+    assert count(postgres_database) == 2
+
+
+def test_a_unit_that_is_broken_off_for_ever_ends_after_five_tries(postgres_database):
+    refuse(postgres_database, 1000)
+    with pytest.raises(errors.Unavailable, match="not now"):
+        postgres_database.unit(insert)
+    with postgres_database.read() as tx:
+        assert tx.scalar(sa.text("SELECT last_value FROM refused")) == 5
+
+
+def test_a_unit_whose_connection_is_lost_is_not_repeated_here(postgres_database, postgres_admin):
+    begun = []
+
+    def work(tx):
+        begun.append(1)
+        insert(tx)
+        postgres_admin.execute(
+            sa.select(sa.func.pg_terminate_backend(tx.scalar(sa.text("SELECT pg_backend_pid()"))))
+        )
+        insert(tx)
+
+    with pytest.raises(errors.Unavailable):
+        postgres_database.unit(work)
+    assert len(begun) == 1
+    assert count(postgres_database) == 0
+
+
+def test_two_units_that_lock_each_other_out_are_both_done(postgres_database):
+    for _ in range(2):
+        add_event(postgres_database)
+    both_hold_one = threading.Barrier(2)
+    tries = []
+
+    def touch(first, second):
+        def work(tx):
+            tries.append(first)
+            tx.execute(sa.update(events).where(events.c.id == first).values(detail="seen"))
+            if len(tries) <= 2:
+                both_hold_one.wait(10)
+            tx.execute(sa.update(events).where(events.c.id == second).values(detail="seen"))
+
+        return work
+
+    threads = [
+        threading.Thread(target=postgres_database.unit, args=(touch(*pair),)) for pair in ((1, 2), (2, 1))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(tries) in ([1, 1, 2], [1, 2, 2])
+
+
+def test_a_server_that_only_reads_any_more_is_waited_for(postgres_database):
+    def work(tx):
+        tx.exec_driver_sql("SET TRANSACTION READ ONLY")
+        insert(tx)
+
+    with pytest.raises(errors.Unavailable, match="read-only"):
+        postgres_database.unit(work)
+
+
+def test_a_pool_without_a_free_connection_is_waited_for(postgres_url):
+    crowded = Database(postgres_url)
+    crowded.engine.dispose()
+    crowded.engine = sa.create_engine(crowded.url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    with crowded.read(), pytest.raises(errors.Unavailable, match="QueuePool"), crowded.write():
+        pass
+    crowded.close()

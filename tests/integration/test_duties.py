@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import batches, lifecycle, settings, tables
+from jobs import database as databases
 from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.lanes import SLICE, Lane
@@ -369,6 +370,10 @@ def test_what_may_have_been_paid_twice_stops_the_batch(database, batch):
     assert losses(database, batch) is None
     factory.make_attempt(database, rows.job(database, ids[0]), Phase.ORPHAN)
     assert losses(database, batch) == "fuse"
+    with database.write() as tx:
+        now = databases.now(tx) + HOUR
+        batches.open_(tx, now, batches.get(tx, batch.id))
+    assert losses(database, batch) is None, "whoever opened it again knew of those"
 
 
 # The ticks
@@ -504,3 +509,36 @@ def test_release_reads_the_index_made_for_it(many):
 @pytest.mark.parametrize("duty", [duties.poll, duties.collect, duties.reconcile])
 def test_what_is_due_is_found_by_the_index_made_for_it(many, duty):
     assert "jobs_due" in plans(many, duty)
+
+
+def test_losses_are_looked_for_among_losses_only(many):
+    def look(database, configured, scope):  # noqa: ARG001  as a duty is called
+        duties.limit_losses(database, scope)
+        return ()
+
+    plan = plans(many, look)
+    assert "jobs_counted" in plan
+    assert "attempts_surplus" in plan or not many.is_sqlite  # a table of one row is read whole by a server
+
+
+# Doubt
+
+
+@pytest.mark.parametrize("failing", ["creates", "reads"])
+def test_while_an_outage_is_in_doubt_calls_leave_one_by_one(database, account, batch, failing):
+    make(database, batch, 20)
+    running = make(database, batch, 20, State.RUNNING)
+    doubt = {"failures": 5, "failing": failing, "failing_since": rows.now(database), "creates_tokens": 10}
+    rows.change(database, tables.accounts, account.id, **doubt)
+    polled = handed(duties.poll, database)
+    released = handed(duties.release, database)
+    assert (len(polled), len(released)) == ((0, 1) if failing == "creates" else (1, 0))
+    assert handed(duties.poll, database) == handed(duties.release, database) == []
+    assert handed(duties.cancel, database) == handed(duties.sweep, database) == []
+    with database.write() as tx:
+        overdue = rows.now(database) - timedelta(seconds=21)
+        tx.execute(sa.update(tables.jobs).where(tables.jobs.c.id.in_(running)).values(due_at=overdue))
+    # Without a purchase that could end the doubt, polls must go on; but for the doubtful kind, one by one.
+    assert len(handed(duties.poll, database)) == (20 if failing == "creates" else 0)
+    rows.change(database, tables.accounts, account.id, probe_at=rows.now(database))
+    assert len(handed(duties.release, database)) == 1

@@ -10,6 +10,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from jobs import accounts, errors, lifecycle, tables
 from jobs import database as databases
@@ -906,6 +907,13 @@ def test_what_succeeded_before_it_could_be_cancelled_is_kept(night, sandbox):
 # An API without a list
 
 
+def one_purchase(night):
+    """Buy once, at an API whose list nobody has asked for yet."""
+    night.make()
+    night.finish()
+    rows.change(night.database, tables.accounts, night.account.id, can_list=None, list_echoes=None)
+
+
 def learn_that_there_is_no_list(night):
     list_as(night, know_no_list)
     for _ in range(2):
@@ -914,8 +922,7 @@ def learn_that_there_is_no_list(night):
 
 
 def test_without_a_list_a_send_in_doubt_is_bought_once_more_and_then_held(night, sandbox):
-    night.make()
-    night.finish()
+    one_purchase(night)
     sandbox.faults(**{"502_after": 1})
     [job_id] = night.make()
     night.tick(duties.release)
@@ -935,8 +942,7 @@ def test_without_a_list_a_send_in_doubt_is_bought_once_more_and_then_held(night,
 
 def test_without_a_list_who_prefers_to_hold_buys_nothing_twice(begin_night, sandbox):
     night = begin_night(sandbox, when_unconfirmed="hold")
-    night.make()
-    night.finish()
+    one_purchase(night)
     sandbox.faults(**{"502_after": 1})
     [job_id] = night.make()
     night.tick(duties.release)
@@ -948,8 +954,7 @@ def test_without_a_list_who_prefers_to_hold_buys_nothing_twice(begin_night, sand
 
 
 def test_two_missing_lists_in_quick_succession_prove_nothing(night, sandbox):
-    night.make()
-    night.finish()
+    one_purchase(night)
     sandbox.faults(**{"502_after": 1})
     [job_id] = night.make()
     night.tick(duties.release)
@@ -962,8 +967,7 @@ def test_two_missing_lists_in_quick_succession_prove_nothing(night, sandbox):
 
 
 def test_a_missing_list_proves_nothing_while_predictions_cannot_be_asked_for_either(night, sandbox):
-    night.make()
-    night.finish()
+    one_purchase(night)
     sandbox.faults(**{"502_after": 1, "get_5xx": 1})
     [job_id] = night.make()
     night.tick(duties.release)
@@ -990,3 +994,41 @@ def test_jobs_of_two_batches_share_an_account_and_get_in_each_others_way_in_noth
         factory.make_job(night.database, second, version=stepped.VERSION)
     assert night.finish() == {"succeeded": 20}
     assert sold(sandbox) == 20
+
+
+# A database that breaks transactions off
+
+SERIALIZE = """
+CREATE SEQUENCE touched;
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF mod(nextval('touched'), 13) = 0 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '40001'; END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER refuse BEFORE UPDATE ON jobs FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
+
+
+def test_units_of_work_that_the_server_breaks_off_fail_no_job_and_buy_nothing_twice(
+    postgres_database, sandbox, tmp_path
+):
+    night = stepped.Night(postgres_database, sandbox.url, tmp_path / "outputs")
+    ids = night.make(6)
+    with postgres_database.write() as tx:
+        tx.exec_driver_sql(SERIALIZE)
+        tx.exec_driver_sql("ALTER TABLE jobs DISABLE TRIGGER refuse")
+    for duty, wait in ((duties.release, 2), (duties.poll, 0), (duties.collect, 0)):
+        refusing(postgres_database, "ENABLE")
+        night.tick(duty)
+        refusing(postgres_database, "DISABLE")
+        night.passes(wait)
+    assert night.states() == {"succeeded": len(ids)}
+    assert sold(sandbox) == len(ids)
+    with postgres_database.read() as tx:
+        assert tx.scalar(sa.text("SELECT last_value FROM touched")) > 13
+    night.close()
+
+
+def refusing(database, word):
+    with database.write() as tx:
+        tx.exec_driver_sql(f"ALTER TABLE jobs {word} TRIGGER refuse")

@@ -130,6 +130,10 @@ class TestStart:
     def test_needs_a_broker(self, command, place):
         refused(place.overnight(command, broker_url=None), 2, "OVERNIGHT_BROKER_URL=redis://")
 
+    def test_serves_no_sandbox_that_only_a_run_starts(self, command, place):
+        ended = place.overnight(command, api_url="sandbox", database_url=None)
+        refused(ended, 2, f"a {command} cannot serve --api sandbox", "start `overnight sandbox`")
+
     def test_needs_postgresql(self, command, place):
         refused(place.overnight(command, database_url="sqlite:///night.db"), 2, "need PostgreSQL")
 

@@ -218,3 +218,17 @@ def test_an_outage_of_creates_alone_opens_though_reads_are_answered_and_ends_wit
     assert quota.judge(heard, quota.Tally(failed=1), NOW + timedelta(seconds=44), TIMES).is_away
     assert quota.judge(heard, quota.Tally(bought=1), NOW + timedelta(seconds=50), TIMES) == quota.Breaker()
     assert quota.judge(heard, quota.Tally(declined=1), NOW + timedelta(seconds=50), TIMES) == quota.Breaker()
+
+
+def test_after_a_few_failures_in_a_row_of_either_kind_it_is_in_doubt_until_an_answer():
+    failing = quota.judge(Breaker(), Tally(failed=3), NOW, TIMES)
+    assert not failing.in_doubt
+    doubtful = quota.judge(failing, Tally(lost=2), NOW, TIMES)
+    assert doubtful.in_doubt
+    assert doubtful.failing == "creates"
+    assert quota.judge(doubtful, Tally(failed=1), NOW, TIMES).failures == 6
+    assert quota.judge(doubtful, Tally(answered=1), NOW, TIMES) == doubtful
+    assert not quota.judge(doubtful, Tally(bought=1), NOW, TIMES).in_doubt
+    outage = quota.judge(doubtful, Tally(lost=5), later(TIMES.outage_after), TIMES)
+    assert outage.state == "outage"
+    assert not outage.in_doubt

@@ -1,7 +1,9 @@
 """Ask the API to end predictions: those a person cancelled, those past their deadline, and orphans."""
 
 from dataclasses import dataclass
+from functools import partial
 
+import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
@@ -29,10 +31,13 @@ def cancel(targets: list[tuple[int, str]]) -> None:
         ours = worklists.ours(tx, here.account.api, [attempt for attempt, _ in targets])
     items = [Target(attempt, prediction_id) for attempt, prediction_id in targets if attempt in ours]
     for group in here.loop.outcomes(slice_.end, items, within=here.times.lease / 2):
-        with here.database.write() as tx:
-            asked = [attempt for attempt in group if attempt is not None]
-            lifecycle.cancel_sent(tx, database.now(tx), asked)
+        asked = [attempt for attempt in group if attempt is not None]
+        here.database.unit(partial(_remember, asked=asked))
         here.observe(slice_.counter.take())
+
+
+def _remember(tx: sa.Connection, asked: list[int]) -> None:
+    lifecycle.cancel_sent(tx, database.now(tx), asked)
 
 
 @dataclass

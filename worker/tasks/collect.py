@@ -1,10 +1,12 @@
 """Fetch the images of paid predictions while they still exist. Nothing here ever buys."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import PurePosixPath
 
+import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
@@ -16,7 +18,7 @@ from jobs.lanes import Lane
 from jobs.lifecycle import Failure, Fence, Image
 from jobs.states import State
 from jobs.worklists import Collecting, Output
-from worker import app, loop, process, storing, tally
+from worker import app, loop, process, quarantine, storing, tally
 from worker.replies import Prediction
 
 log = structlog.get_logger(__name__)
@@ -80,8 +82,9 @@ class _Slice:
         except _NotThere as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
             return Fetched(job, tuple(images), self._late(job, FailureClass.EXPIRED, error, patience))
-        except errors.Gone as error:
-            return Fetched(job, tuple(images), Failure(job.fence, FailureClass.EXPIRED, str(error)))
+        except (errors.Gone, quarantine.Poison) as error:
+            why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
+            return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
         except errors.NotAnImage as error:
             return Fetched(job, tuple(images), self._late(job, FailureClass.OUTPUT_INVALID, error))
         except errors.Unavailable as error:
@@ -94,7 +97,7 @@ class _Slice:
 
     async def _image(self, job: Collecting, output: Output) -> Image:
         stem = PurePosixPath(job.stem)
-        fetch = self.here.downloads.fetch
+        fetch = partial(self.here.downloads.fetch, suspect=job.suspect)
         try:
             url = output.url or await self._asked_again(job, output)
             kept = await fetch(url, stem, output.index)
@@ -105,7 +108,7 @@ class _Slice:
             url = await self._asked_again(job, output)
             if url == output.url and isinstance(error, errors.Undelivered):
                 raise
-            kept = await self._fetched_as_listed(url, stem, output.index)
+            kept = await _fetched_as_listed(fetch(url, stem, output.index))
         return Image(
             job.fence,
             output.index,
@@ -116,13 +119,6 @@ class _Slice:
             kept.height,
             kept.sha256,
         )
-
-    async def _fetched_as_listed(self, url: str, stem: PurePosixPath, index: int) -> storing.Stored:
-        """Fetch what the API lists at this moment: missing at its URL, it may not have arrived there yet."""
-        try:
-            return await self.here.downloads.fetch(url, stem, index)
-        except errors.Gone as error:
-            raise _NotThere(str(error)) from error
 
     async def _asked_again(self, job: Collecting, output: Output) -> str:
         try:
@@ -151,9 +147,18 @@ class _Slice:
         return Failure(job.fence, error_class, str(error))
 
 
+async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
+    """Fetch what the API lists at this moment: missing at its URL, it may not have arrived there yet."""
+    try:
+        return await fetching
+    except errors.Gone as error:
+        raise _NotThere(str(error)) from error
+
+
 def settle(here: process.Process, group: Sequence[Fetched]) -> None:
     """Write what some visits brought, in one transaction."""
-    with here.database.write() as tx:
+
+    def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         images = [image for fetched in group for image in fetched.images]
         lifecycle.settle(tx, lambda some: lifecycle.kept(tx, now, some), images)
@@ -168,6 +173,8 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
         if full := next((fetched.disk for fetched in group if fetched.disk), ""):
             here.pause_all(tx, now, PauseReason.STORAGE, full)
         crashpoints.reach(Place.BEFORE_STORED_COMMIT)
+
+    here.database.unit(write)
     crashpoints.reach(Place.AFTER_STORED_COMMIT)
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import crashpoints, database, errors, lifecycle, polling, retry, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, polling, retry, worklists
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
@@ -20,6 +21,7 @@ from worker.replies import Prediction
 
 log = structlog.get_logger(__name__)
 
+_GIVEN_UP = 2  # deadlines after which a prediction that nothing ends is waited for no more
 _LIFETIME = 3600.0  # seconds for which the API keeps outputs
 
 
@@ -42,12 +44,24 @@ Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 @shared_task(name=Lane.POLL)
 def poll(ids: list[int]) -> None:
-    """Ask for each of these predictions once."""
+    """Ask for each of these predictions once; at an API that may be away, for one, and then for the others.
+
+    The message may have been sent before anybody doubted: what is not asked for is due again after its lease.
+    """
     here = app.held()
     with here.database.read() as tx:
         now = database.now(tx)
         rows = worklists.running(tx, here.account.api, ids)
+        breaker = accounts.known(tx, here.account.id).breaker
     slice_ = _Slice(here, now, tally.Counter())
+    if breaker.is_away or breaker.in_doubt:
+        _ask(here, slice_, rows[:1])
+        rows = rows[1:] if slice_.answered else []
+    if rows:
+        _ask(here, slice_, rows)
+
+
+def _ask(here: process.Process, slice_: "_Slice", rows: Sequence[Running]) -> None:
     for group in here.loop.outcomes(slice_.ask, rows, within=here.times.lease / 2, group=loop.WIDE):
         settle(here, group)
         here.observe(slice_.counter.take())
@@ -58,6 +72,7 @@ class _Slice:
     here: process.Process
     now: datetime
     counter: tally.Counter
+    answered: bool = False
 
     async def ask(self, row: Running) -> Outcome:
         if self.counter.stopped:
@@ -67,6 +82,7 @@ class _Slice:
             crashpoints.reach(Place.AFTER_POLL_RESPONSE)
         except errors.Missing as error:
             self.counter.failed(error)
+            self.answered = True
             return self._unknown(row)
         except errors.ApiError as error:
             self.counter.failed(error)
@@ -75,6 +91,7 @@ class _Slice:
             log.exception("poll-broke", prediction=row.prediction_id)
             return Waiting(row)
         self.counter.answered()
+        self.answered = True
         return ended(self.here, row, prediction, self.now)
 
     def _unknown(self, row: Running) -> Outcome:
@@ -104,6 +121,11 @@ def ended(here: process.Process, row: Running, prediction: Prediction, now: date
             again = now + timedelta(seconds=here.times.poll_first)
             message = "its deadline passed before it started"
             return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, counted=False)
+        case _ if row.cancel_sent and now > row.accepted_at + timedelta(
+            seconds=_GIVEN_UP * here.times.prediction_deadline
+        ):
+            message = f"it was {prediction.status} long after its deadline, and could not be canceled"
+            return _failure(here, row, prediction, FailureClass.DEADLINE, message)
         case _:
             return Waiting(row)
 
@@ -146,7 +168,8 @@ def _failure(
 
 def settle(here: process.Process, group: Sequence[Outcome]) -> None:
     """Write what some looks came to, in one transaction."""
-    with here.database.write() as tx:
+
+    def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         produced = [o for o in group if isinstance(o, Produced)]
         lifecycle.settle(tx, lambda some: lifecycle.produced(tx, now, some), produced)
@@ -162,6 +185,8 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         waiting = [o.running for o in group if isinstance(o, Waiting)]
         lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, row, now) for row in waiting})
         crashpoints.reach(Place.BEFORE_ENDS_COMMIT)
+
+    here.database.unit(write)
     crashpoints.reach(Place.AFTER_ENDS_COMMIT)
 
 

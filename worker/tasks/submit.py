@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
 from jobs import crashpoints, database, errors, lifecycle, quota
+from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, process, tally
+from worker import app, process, room, tally
 
 log = structlog.get_logger(__name__)
 
@@ -35,12 +37,10 @@ def _ticks() -> float:
 def submit(ids: list[int]) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
     here = app.held()
-    lease = timedelta(seconds=here.times.lease)
+    if not _has_room(here, len(ids)):
+        return
     begun = _ticks()
-    with here.database.write() as tx:
-        now = database.now(tx)
-        submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
-        crashpoints.reach(Place.BEFORE_INTENT_COMMIT)
+    now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids))
     crashpoints.reach(Place.AFTER_INTENT_COMMIT)
     if not submissions:
         return
@@ -50,6 +50,22 @@ def submit(ids: list[int]) -> None:
     within = min(here.times.lease, here.times.lease / 2 + here.times.post_deadline)
     for group in here.loop.outcomes(slice_.buy, submissions, within=within):
         _settle_until_written(here, group, slice_.counter.take())
+
+
+def _has_room(here: process.Process, more: int) -> bool:
+    """Whether what is bought now can be stored; if not, every batch of the account waits for a person."""
+    why = room.lacking(here.database, here.settings.output, here.account.api, more)
+    if why:
+        here.database.unit(lambda tx: here.pause_all(tx, database.now(tx), PauseReason.STORAGE, why))
+    return not why
+
+
+def _begin(here: process.Process, tx: sa.Connection, ids: list[int]) -> tuple[datetime, list[Submission]]:
+    now = database.now(tx)
+    lease = timedelta(seconds=here.times.lease)
+    submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
+    crashpoints.reach(Place.BEFORE_INTENT_COMMIT)
+    return now, submissions
 
 
 @dataclass
@@ -99,7 +115,7 @@ class _Slice:
     async def _image(self, submission: Submission) -> str:
         try:
             root = Path(submission.images_root or "/")
-            return await self.here.inputs.wire_form(submission.image, root)
+            return await self.here.inputs.wire_form(submission.image, root, suspect=submission.suspect)
         except errors.Unanswered as error:
             raise errors.NotSent(f"The image could not be uploaded: {error}") from error
         except asyncio.CancelledError:
@@ -121,10 +137,15 @@ class _Slice:
             case errors.Refused():
                 return Failure(fence, error.error_class, str(error))
             case errors.NotSent() | errors.Throttled() | errors.Blocked():
-                wait = error.wait if isinstance(error, errors.Throttled) else self.here.times.poll_first
-                return NotBought(fence, str(error), self._time() + timedelta(seconds=wait))
+                return NotBought(fence, str(error), self._time() + timedelta(seconds=self._pause(error)))
             case _:
                 return Lost(fence, str(error), sent_at)
+
+    def _pause(self, error: errors.ApiError) -> float:
+        """Return how many seconds a job waits that was not bought; a 429 cannot ask for more than its account waits."""
+        if isinstance(error, errors.Throttled):
+            return min(error.wait, self.here.times.throttle_most)
+        return self.here.times.poll_first
 
 
 def _settle_until_written(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
@@ -146,10 +167,10 @@ def _settle_until_written(here: process.Process, group: Sequence[Outcome], count
 
 def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
     """Write what came of some sends, and what they say of the account, in one transaction."""
-    times = here.times
-    first_look = timedelta(seconds=times.poll_first)
-    settle_after = timedelta(seconds=times.settle)
-    with here.database.write() as tx:
+    first_look = timedelta(seconds=here.times.poll_first)
+    settle_after = timedelta(seconds=here.times.settle)
+
+    def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         accepted = [o for o in group if isinstance(o, Accepted)]
         lifecycle.settle(tx, lambda some: lifecycle.accepted(tx, now, some, first_look), accepted)
@@ -161,4 +182,6 @@ def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally
         lifecycle.settle(tx, lambda some: lifecycle.refused(tx, now, some), refused)
         here.note(tx, now, counted)
         crashpoints.reach(Place.BEFORE_IDS_COMMIT)
+
+    here.database.unit(write)
     crashpoints.reach(Place.AFTER_IDS_COMMIT)

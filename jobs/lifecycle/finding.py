@@ -1,0 +1,121 @@
+"""Predictions of ours that turn up where nobody waits for them: ids that arrive late, surplus, lost intents."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import marker
+from jobs.lifecycle.fence import Fence, note
+from jobs.lifecycle.records import Accepted, Stray
+from jobs.states import OPEN_PHASES, Phase, State
+from jobs.tables import accounts, attempts, jobs
+
+
+def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
+    """Record an id on its own attempt, whatever became of that attempt meanwhile.
+
+    Adopted if its job has nothing open, is not final and still wants that input; else an orphan, to be cancelled
+    at the API and reported.
+    """
+    attempt = tx.execute(
+        sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input_digest, jobs.c.input)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(attempts.c.id == item.fence.attempt)
+        .with_for_update(of=attempts)
+    ).one()
+    if attempt.prediction_id is not None:
+        return _second(tx, now, item, attempt.prediction_id)
+    if attempt.phase in OPEN_PHASES:
+        return None
+    # What was sent may not be what is wanted any more: a person gave the job another input meanwhile.
+    wanted = attempt.input_digest == marker.digest(attempt.input)
+    free = wanted and _run_again(tx, now, item.fence, first_look)
+    row = {"attempt": item.fence.attempt, "prediction_id": item.prediction_id}
+    if free:
+        note(tx, [row], phase=Phase.RUNNING, accepted_at=now, finished_at=None, absent_at=None)
+        return Phase.RUNNING
+    note(tx, [row], phase=Phase.ORPHAN, accepted_at=now, finished_at=now)
+    return Phase.ORPHAN
+
+
+def _second(tx: sa.Connection, now: datetime, item: Accepted, first: str) -> Phase | None:
+    """Record the other prediction of an attempt that has one: an earlier send's was taken for its own."""
+    told = sa.select(sa.exists().where(attempts.c.prediction_id == item.prediction_id))
+    if item.prediction_id == first or tx.execute(told).scalar_one():
+        return None
+    return surplus(tx, now, item.fence, item.prediction_id)
+
+
+def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timedelta) -> bool:
+    """pending or queued → running, if nothing was bought meanwhile."""
+    has_open = sa.exists().where(attempts.c.job_id == jobs.c.id, attempts.c.phase.in_(OPEN_PHASES))
+    moved = tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == fence.job, jobs.c.state.in_([State.PENDING, State.QUEUED]), ~has_open)
+        .values(
+            state=State.RUNNING,
+            attempt_id=fence.attempt,
+            attempts=jobs.c.attempts + 1,
+            due_at=now + first_look,
+        )
+    )
+    return moved.rowcount > 0
+
+
+def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedelta) -> Phase:
+    """Write the attempt of a prediction that is a job's by its seed and input, though no attempt remembers it.
+
+    Its intent went with the power, or with a database that was set back. As with any late id, it is adopted if
+    nothing was bought instead, else an orphan.
+    """
+    wanted = tx.execute(sa.select(jobs.c.input).where(jobs.c.id == stray.job).with_for_update()).scalar_one()
+    attempt = _record(
+        tx, now, stray.job, stray.prediction_id,
+        account_id=stray.account_id, input=wanted, input_digest=marker.digest(wanted), intended_at=stray.made_at,
+    )  # fmt: skip
+    if not _run_again(tx, now, Fence(stray.job, attempt), first_look):
+        return Phase.ORPHAN
+    note(tx, [{"attempt": attempt}], phase=Phase.RUNNING, finished_at=None)
+    return Phase.RUNNING
+
+
+def surplus(tx: sa.Connection, now: datetime, twin_of: Fence, prediction_id: str) -> Phase:
+    """Record a prediction that the API holds beside the one we know: bought twice, whoever's fault it is."""
+    source = tx.execute(sa.select(attempts).where(attempts.c.id == twin_of.attempt)).one()
+    _record(
+        tx, now, twin_of.job, prediction_id,
+        account_id=source.account_id, input=source.input, input_digest=source.input_digest,
+        intended_at=source.intended_at,
+    )  # fmt: skip
+    return Phase.ORPHAN
+
+
+def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **sent: Any) -> int:
+    """Add an orphan to a job's attempts; return its id."""
+    last = tx.execute(sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == job)).scalar_one()
+    return int(
+        tx.execute(
+            sa.insert(attempts)
+            .values(
+                job_id=job, number=(last or 0) + 1, phase=Phase.ORPHAN, prediction_id=prediction_id,
+                accepted_at=now, finished_at=now, possibly_paid=False, **sent,
+            )
+            .returning(attempts.c.id)
+        ).scalar_one()
+    )  # fmt: skip
+
+
+def orphans(tx: sa.Connection, limit: int, *, api: str) -> list[tuple[int, str]]:
+    """Return (attempt, prediction id) of surplus predictions that their API was not yet asked to cancel."""
+    rows = tx.execute(
+        sa.select(attempts.c.id, attempts.c.prediction_id)
+        .join(accounts, accounts.c.id == attempts.c.account_id)
+        .where(
+            accounts.c.api == api,
+            attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
+            attempts.c.cancel_sent_at.is_(None),
+        )
+        .limit(limit)
+    )
+    return [(row.id, row.prediction_id) for row in rows]

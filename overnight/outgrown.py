@@ -1,0 +1,45 @@
+"""Has a newer program upgraded the database under one that runs? Asked now and then, for that one must not write on.
+
+The first question is asked at the start, by `services`; this is for a worker that has been up for a month.
+"""
+
+import threading
+from collections.abc import Callable
+
+from jobs import database
+from jobs.settings import Settings
+
+
+def refusal(settings: Settings) -> str | None:
+    """Return why this program must end, if it must. Leaves no connection open: a worker forks at any time."""
+    from migrations import schema
+
+    db = database.Database(settings.database_url)
+    try:
+        return schema.outgrown(db)
+    finally:
+        db.close()
+
+
+class Watch:
+    """Asks every minute in a thread of its own, and calls ``end`` once it has found out."""
+
+    def __init__(self, settings: Settings, end: Callable[[], None]) -> None:
+        self.refusal: str | None = None
+        self._settings = settings
+        self._end = end
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="schema", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    def _ask(self) -> None:
+        while not self._over.wait(self._settings.times.schema):
+            self.refusal = refusal(self._settings)
+            if self.refusal:
+                self._end()
+                return

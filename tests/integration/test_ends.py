@@ -1,0 +1,183 @@
+"""How predictions end that do not end well: stuck, aborted, unknown, wiped; and what a disk without room prevents."""
+
+import shutil
+import types
+
+import pytest
+
+from jobs import tables
+from jobs.lanes import Lane
+from jobs.states import State
+from scheduler import duties
+from tests import rows
+from tests.integration import stepped
+from worker.tasks.poll import poll
+from worker.tasks.submit import submit
+
+MINUTE = 60
+
+
+@pytest.fixture
+def begin(database, tmp_path, start_sandbox):
+    """Begin a night at a sandbox with these options."""
+    nights = []
+
+    def begin(**options):
+        sandbox = start_sandbox(
+            **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
+        )
+        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs"))
+        nights[-1].sandbox = sandbox
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
+
+
+def started(night, count=1):
+    ids = night.make(count)
+    night.tick(duties.release)
+    return ids
+
+
+def ending(night, job_id):
+    job = night.job(job_id)
+    return job.state, job.error_class
+
+
+# Deadlines
+
+
+def test_a_prediction_that_is_stuck_is_cancelled_at_its_deadline_and_not_bought_again(begin):
+    night = begin(faults={"stuck": 1})
+    [job_id] = started(night)
+    night.passes(30 * MINUTE)
+    night.tick(duties.poll)
+    assert night.told(duties.cancel) == []
+    night.passes(31)
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    night.passes(16)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "deadline")
+    assert night.job(job_id).attempts == len(night.sandbox.ledger()) == 1
+
+
+def test_a_prediction_that_nothing_ends_is_given_up_one_deadline_after_it_was_to_be_cancelled(begin):
+    night = begin(faults={"stuck": 1}, profile="gateway")
+    [job_id] = started(night)
+    night.passes(31 * MINUTE)
+    night.tick(duties.cancel)
+    for _ in range(2):
+        night.passes(14 * MINUTE)
+        night.tick(duties.poll)
+        assert ending(night, job_id) == ("running", None)
+    night.passes(2 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "deadline")
+
+
+@pytest.mark.parametrize(("kind", "end"), [("while", "succeeded"), ("ever", "failed")])
+def test_a_prediction_that_the_api_does_not_know_is_asked_for_until_its_deadline(begin, kind, end):
+    night = begin(faults={f"vanish:{kind}": 1}, lag=3600)
+    [job_id] = started(night)
+    night.passes(29 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("running", None)
+    if kind == "while":
+        night.sandbox.heal()
+    night.passes(2 * MINUTE)
+    night.tick(duties.poll)
+    night.tick(duties.collect)
+    assert ending(night, job_id) == (end, None if end == "succeeded" else "expired")
+    assert len(night.sandbox.ledger()) == 1
+
+
+# Ends that cost nothing, and ends that cost the image
+
+
+def test_predictions_that_the_api_always_aborts_are_not_bought_for_ever(begin):
+    night = begin(faults={"aborted": 1})
+    [job_id] = night.make()
+    assert night.finish() == {"failed": 1}
+    job = night.job(job_id)
+    assert (job.error_class, job.attempts, job.absences) == ("unsubmittable", 0, 5)
+    assert len(night.sandbox.ledger()) == 5
+
+
+def test_what_the_api_deleted_while_it_was_away_is_expired_and_not_bought_again(begin):
+    night = begin(lifetime=0.001)
+    [job_id] = started(night)
+    night.until(lambda: night.job(job_id).state == State.FAILED)
+    assert ending(night, job_id) == ("failed", "expired")
+    assert len(night.sandbox.ledger()) == 1
+    assert night.release() == []
+
+
+# Doubt
+
+
+def test_an_api_that_may_be_away_is_asked_for_one_prediction_and_then_for_the_others(begin):
+    night = begin()
+    ids = started(night, 5)
+    doubt = {"failures": 5, "failing": "creates", "failing_since": rows.now(night.database)}
+    rows.change(night.database, tables.accounts, night.account.id, **doubt)
+    night.sandbox.faults(get_5xx=1)
+    poll(ids)
+    assert night.sandbox.stats()["requests"]["get"] == 1
+    night.sandbox.heal()
+    poll(ids)
+    assert night.states() == {"collecting": 5}
+
+
+# Room
+
+
+def leave(monkeypatch, free):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=free))
+
+
+def test_nothing_is_bought_that_could_not_be_stored(begin, monkeypatch):
+    night = begin()
+    ids = night.make(3)
+    queued = night.release()
+    leave(monkeypatch, 2 * 3 * 1_500_000 - 1)
+    submit(queued)
+    assert night.batch_state == ("paused", "storage")
+    assert night.states() == {"pending": 3}
+    assert night.sandbox.ledger() == []
+    assert "MB free" in rows.batch(night.database, night.batch.id).pause_detail
+    leave(monkeypatch, 2 * 3 * 1_500_000)
+    rows.change(night.database, tables.batches, night.batch.id, state="open", pause_reason=None)
+    assert night.finish() == {"succeeded": len(ids)}
+
+
+def test_what_is_in_flight_has_its_room_before_more_is_bought(begin, monkeypatch):
+    night = begin(latency=600)
+    started(night, 5)
+    night.make()
+    leave(monkeypatch, 2 * 6 * 1_500_000 - 1)
+    night.tick(duties.release)
+    assert night.batch_state == ("paused", "storage")
+    assert night.states() == {"pending": 1, "running": 5}
+
+
+def test_images_that_came_before_say_how_much_room_one_takes(begin, monkeypatch):
+    night = begin()
+    night.make(2)
+    night.finish()
+    stored = sum(output.bytes for output in rows.rows(night.database, tables.outputs))
+    night.make()
+    leave(monkeypatch, stored)  # for two jobs; room is left for one and as much again
+    assert night.finish() == {"succeeded": 3}
+
+
+def test_without_its_output_folder_nothing_is_bought(begin):
+    night = begin()
+    night.make(2)
+    night.settings.output.rmdir()
+    night.tick(duties.release)
+    assert night.batch_state == ("paused", "storage")
+    assert "mount its disk" in rows.batch(night.database, night.batch.id).pause_detail
+    assert night.sandbox.ledger() == []
+    poll([1])

@@ -1,0 +1,288 @@
+"""The orphan sweep: predictions of ours that nobody waits for are found, and recorded on their jobs."""
+
+import dataclasses
+
+import pytest
+import sqlalchemy as sa
+
+from jobs import accounts, lifecycle, tables
+from jobs.lanes import Lane
+from jobs.states import Phase, State
+from scheduler import duties
+from tests import factory, rows
+from tests.integration import stepped
+from worker.tasks.reconcile import reconcile
+
+
+@pytest.fixture
+def sandbox(start_sandbox):
+    return start_sandbox(reads_per_minute=0, creates_per_minute=0, latency=600, output_size=64)
+
+
+@pytest.fixture
+def night(database, sandbox, tmp_path):
+    night = stepped.Night(database, sandbox.url, tmp_path / "outputs")
+    yield night
+    night.close()
+
+
+class Listing:
+    """An API client whose list shows what a test says."""
+
+    def __init__(self, api, change):
+        self._api = api
+        self._change = change
+
+    def __getattr__(self, name):
+        return getattr(self._api, name)
+
+    async def list(self, created_after=None, cursor=None):
+        page = await self._api.list(created_after, cursor)
+        return dataclasses.replace(page, predictions=tuple(self._change(page.predictions)))
+
+
+def change_list(night, change):
+    night.work_as(dataclasses.replace(night.here, api=Listing(night.here.api, change)))
+
+
+def accept_late(sandbox, sent):
+    """Have the API accept a send of ours long after we gave it up."""
+    body = {"version": stepped.VERSION, "input": {"image": "https://images.example/x.png"} | sent}
+    with sandbox.client() as late:
+        late.headers["authorization"] = f"Bearer {stepped.TOKEN}"
+        return late.post("/predictions", json=body).raise_for_status().json()["id"]
+
+
+def given_up(night, sandbox):
+    """A job whose first send is taken for absent, so that it is wanted again."""
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.settles()
+    assert night.phases(job_id) == ["absent"]
+    return job_id
+
+
+def sweep(night):
+    """Let five minutes pass, and one sweep."""
+    night.passes(301)
+    assert night.tick(duties.sweep) == [Lane.RECONCILE]
+
+
+def forget(night, job_id, **job):
+    """Undo a purchase in the database, as a cut of the power or an older backup does."""
+    with night.database.write() as tx:
+        tx.execute(sa.delete(tables.attempts).where(tables.attempts.c.job_id == job_id))
+    back = {"state": State.PENDING, "attempt_id": None, "attempts": 0, "due_at": rows.now(night.database)}
+    rows.change(night.database, tables.jobs, job_id, **back | job)
+
+
+# What it finds
+
+
+def test_a_send_that_was_accepted_after_it_was_given_up_is_adopted(night, sandbox):
+    job_id = given_up(night, sandbox)
+    late = accept_late(sandbox, night.job(job_id).input)
+    sweep(night)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.phase, attempt.prediction_id) == ("running", late)
+    assert night.release() == []
+
+
+def test_a_send_that_was_accepted_after_its_second_purchase_is_an_orphan_and_is_cancelled(night, sandbox):
+    job_id = given_up(night, sandbox)
+    night.tick(duties.release)
+    late = accept_late(sandbox, night.job(job_id).input)
+    sweep(night)
+    assert night.phases(job_id) == ["orphan", "running"]
+    [message] = night.told(duties.cancel)
+    assert [prediction for _, prediction in message.payload] == [late]
+    assert "orphaned" in night.events()
+
+
+def test_a_purchase_that_went_with_the_power_is_recorded_on_its_job_and_not_made_again(night, sandbox):
+    [other, job_id] = night.make(2)
+    night.tick(duties.release)
+    [_, bought] = [one.prediction_id for i in (other, job_id) for one in night.attempts(i)]
+    forget(night, job_id)
+    sweep(night)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.phase, attempt.prediction_id) == ("running", bought)
+    assert attempt.input == night.job(job_id).input
+    assert (night.job(job_id).state, night.job(job_id).attempts) == ("running", 1)
+    assert night.release() == []
+    assert len(sandbox.ledger()) == 2
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.CANCELLED])
+def test_a_purchase_that_went_with_the_power_and_was_made_again_is_an_orphan(night, state):
+    [_, job_id] = night.make(2)
+    night.tick(duties.release)
+    [forgotten] = night.attempts(job_id)
+    forget(night, job_id)
+    if state is State.CANCELLED:
+        rows.write(night.database, lifecycle.cancel, [job_id])
+    else:
+        night.tick(duties.release)
+    sweep(night)
+    orphan = [one for one in night.attempts(job_id) if one.phase == Phase.ORPHAN]
+    assert [one.prediction_id for one in orphan] == [forgotten.prediction_id]
+    assert night.job(job_id).state == state
+    assert "orphaned" in night.events()
+
+
+def test_what_others_buy_with_the_same_account_is_left_alone(night, sandbox):
+    night.make()
+    night.make(input={"prompt": "a fox", "seed": 7}, own_seed=False)
+    night.tick(duties.release)
+    for sent in ({"prompt": "a fox", "seed": 7}, {"prompt": "a fox", "seed": 8}, {"prompt": "another"}):
+        accept_late(sandbox, sent)
+    before = rows.everything(night.database)
+    sweep(night)
+    after = rows.everything(night.database)
+    assert [len(table) for table in after] == [len(table) for table in before]
+    assert night.told(duties.cancel) == []
+
+
+def test_a_walk_that_breaks_off_is_tried_again_a_lease_later(night):
+    night.make()
+    night.tick(duties.release)
+    night.here.api._base += "/nowhere"
+    sweep(night)
+    assert night.account.swept_at is None
+    assert night.told(duties.sweep) == []
+    night.passes(61)
+    assert len(night.told(duties.sweep)) == 1
+
+
+# When it goes
+
+
+def test_nothing_is_swept_before_anything_was_sent(night):
+    night.make()
+    assert night.told(duties.sweep) == []
+
+
+def test_a_sweep_comes_every_five_minutes_and_ends_when_all_sends_had_settled(night):
+    [job_id] = night.make()
+    night.tick(duties.release)
+    night.tick(duties.sweep)
+    for _ in range(2):
+        night.passes(290)
+        assert night.told(duties.sweep) == []
+        night.passes(11)
+        assert night.tick(duties.sweep) == [Lane.RECONCILE]
+    moment = rows.now(night.database)
+    gone = lifecycle.Failure(rows.fence(night.job(job_id)), "expired", "")
+    rows.write(night.database, lifecycle.failed, [gone])
+    night.passes(3600)
+    assert night.told(duties.sweep) == [], f"swept at {night.account.swept_at}, now {moment}"
+
+
+def test_nothing_is_swept_without_a_list_or_while_the_api_is_away(night):
+    night.make()
+    night.tick(duties.release)
+    rows.change(night.database, tables.accounts, night.account.id, can_list=False)
+    assert night.told(duties.sweep) == []
+    away = {"breaker": "outage", "breaker_reason": "away", "failing": "both", "can_list": True}
+    rows.change(night.database, tables.accounts, night.account.id, **away)
+    assert night.told(duties.sweep) == []
+
+
+def test_a_sweep_looks_up_what_is_in_doubt_as_well(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(stepped.SETTLED)
+    reconcile([])
+    assert night.phases(job_id) == ["running"]
+
+
+# Whether the list is to be believed
+
+
+def hide(predictions):
+    return [dataclasses.replace(one, input={"prompt": "something else"}) for one in predictions]
+
+
+def in_doubt(night, sandbox, fault="502_before"):
+    sandbox.faults(**{fault: 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    return job_id
+
+
+@pytest.mark.parametrize(("policy", "phase"), [("resubmit", "absent"), ("hold", "failed")])
+def test_a_list_that_hides_what_was_sent_proves_no_absence(database, sandbox, tmp_path, policy, phase):
+    night = stepped.Night(database, sandbox.url, tmp_path / "outputs", when_unconfirmed=policy)
+    night.make()
+    night.tick(duties.release)
+    job_id = in_doubt(night, sandbox, "exec_and_drop")
+    change_list(night, hide)
+    night.passes(stepped.SETTLED)
+    night.tick(duties.reconcile)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.phase, attempt.possibly_paid) == (phase, True)
+    with database.read() as tx:
+        assert "does not show what was sent" in accounts.blind_spot(accounts.known(tx, night.account.id))
+    night.close()
+
+
+def test_a_list_that_rounds_numbers_is_believed(night, sandbox):
+    sandbox.faults(rewritten=1)
+    sent = {"prompt": "a fox", "seed": 2**31 - 1, "prompt_strength": 0.8}
+    night.make(input=sent)
+    night.tick(duties.release)
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make(input=sent | {"seed": 2**31 - 2})
+    night.tick(duties.release)
+    night.settles()
+    assert night.phases(job_id) == ["running"]
+    assert night.account.list_echoes is True
+
+
+def test_while_nobody_knows_what_the_list_shows_a_stranger_may_be_ours(night, sandbox):
+    job_id = in_doubt(night, sandbox)
+    accept_late(sandbox, {"prompt": "by hand"})
+    night.settles()
+    assert night.phases(job_id) == ["unconfirmed"]
+    night.make()
+    night.tick(duties.release)  # and now there is one that the list shows as it was sent
+    night.settles()
+    assert night.phases(job_id) == ["absent"]
+
+
+def test_a_list_that_is_behind_is_given_as_much_more_time(night, sandbox):
+    job_id = in_doubt(night, sandbox)
+    night.passes(60)
+    night.make()
+    night.tick(duties.release)
+    night.passes(30)
+    honest = night.here
+    change_list(night, lambda _: ())
+    reconcile([])
+    assert 29 < night.account.list_lag < 60
+    night.work_as(honest)
+    night.passes(45)
+    reconcile([job_id])
+    assert night.attempts(job_id)[0].absent_at is None
+    night.passes(40)
+    reconcile([job_id])
+    assert night.attempts(job_id)[0].absent_at is not None
+
+
+def test_an_account_remembers_what_the_latest_walk_showed_and_the_longest_lag(database):
+    account_id = factory.make_account(database).id
+    for echoes, lag, expected in [
+        (None, 0.0, (None, None)),
+        (True, 3.0, (True, 3.0)),
+        (None, 1.0, (True, 3.0)),
+        (False, 0.0, (False, 3.0)),
+    ]:
+        with database.write() as tx:
+            learned = accounts.list_learned(tx, accounts.get(tx, account_id), echoes=echoes, lag=lag)
+        row = rows.account(database, account_id)
+        assert (row.list_echoes, row.list_lag) == expected == (learned.list_echoes, learned.list_lag)
