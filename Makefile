@@ -2,10 +2,11 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test faults soak lint bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+SEEDS := 100
 PACKAGES := overnight jobs worker scheduler sandbox migrations
 # Doubly quiet: what a machine's own pip configuration warns about is no news here.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
@@ -15,6 +16,8 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-an
 help:
 	@echo "make demo    rehearse a small batch against the sandbox; nothing is bought"
 	@echo "make test    set up, lint, type-check, run all tests"
+	@echo "make faults  processes killed, wires cut, an API that misbehaves: all of tests/faults"
+	@echo "make soak    nights of blows from random seeds, SEEDS=100 of them; takes hours"
 	@echo "make lint    everything of it but the tests"
 	@echo "make bench   how fast it is and what it costs this machine; takes some minutes"
 	@echo "make lock    choose new versions of the dependencies (needs uv)"
@@ -24,8 +27,15 @@ demo: $(VENV)/.installed
 	$(BIN)/overnight run jobs/examples/sketch-mountains.yaml --api sandbox --yes
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --doctest-modules --cov --cov-report=term-missing:skip-covered \
+	$(BIN)/python -m pytest -n 2 -m "not long" --doctest-modules --cov --cov-report=term-missing:skip-covered \
 		tests jobs overnight worker scheduler sandbox
+
+# Most of what they do is wait, so that twice as many as there are processors cost little.
+faults: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 4 --dist worksteal tests/faults
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,97 +1,56 @@
 """One checker over database, ledger and files: what must hold after any night, whatever happened in it.
 
-Reported as attempts, accepted, lost, unexpected, duplicated; zero is the only number that passes.
+Twelve of the fourteen invariants can be read from what a night leaves behind. The other two are asked of the
+processes, where they are: I13, nothing of them is left, and I14, the same commands once more change nothing.
 """
 
-import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from jobs import database, images, marker
-from jobs.states import FINAL, OPEN_PHASES, Phase, State
-from jobs.tables import attempts, jobs, outputs
-
-# What the sandbox's own model made of a prediction; such a one may rightly be bought again.
-FAILED_THERE = frozenset({"fail_transient", "nsfw", "oom", "aborted", "unreadable"})
+from jobs.database import Database
+from jobs.states import State
+from tests.faults import course, disk, evidence, money
+from tests.faults.evidence import Evidence, Terms
+from tests.faults.report import Report
 
 
-@dataclass(frozen=True)
-class Report:
-    """What was found."""
-
-    jobs: int
-    accepted: int
-    lost: tuple[str, ...]
-    duplicated: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    wrong_files: tuple[str, ...]
-
-    @property
-    def clean(self) -> bool:
-        return not (self.lost or self.duplicated or self.unexpected or self.wrong_files)
-
-
-def check(db: database.Database, ledger: Sequence[Mapping[str, Any]], output: Path) -> Report:
+def check(
+    db: Database, ledger: Sequence[Mapping[str, Any]], output: Path, terms: Terms | None = None
+) -> Report:
     """Compare what the database says with what the API billed and what lies on disk."""
-    with db.read() as tx:
-        job_rows = tx.execute(sa.select(jobs)).all()
-        attempt_rows = tx.execute(sa.select(attempts)).all()
-        output_rows = tx.execute(sa.select(outputs)).all()
-    known = {row.prediction_id: row for row in attempt_rows if row.prediction_id}
+    return judge(evidence.read(db, ledger, output, terms or Terms()))
+
+
+def judge(seen: Evidence) -> Report:
+    """Ask every invariant of what a night left behind."""
     return Report(
-        jobs=len(job_rows),
-        accepted=len(ledger),
-        lost=tuple(_lost(job_rows, attempt_rows, output_rows)),
-        duplicated=tuple(_duplicated(job_rows, ledger, known)),
-        unexpected=tuple(str(line["id"]) for line in ledger if line["id"] not in known),
-        wrong_files=tuple(_wrong_files(output_rows, output)),
+        jobs=len(seen.jobs),
+        attempts=len(seen.attempts),
+        accepted=len(seen.ledger),
+        recovered=_recovered(seen),
+        findings=(
+            money.one_job_per_row(seen),
+            money.nothing_hangs(seen),
+            *money.bought_once(seen),
+            money.every_purchase_known(seen),
+            disk.files_are_the_apis(seen),
+            disk.no_other_files(seen),
+            money.one_at_a_time(seen),
+            money.stops_hold(seen),
+            course.fails_of_its_own(seen),
+            course.moves_are_legal(seen),
+            money.cost_is_the_ledgers(seen),
+            disk.no_secret_anywhere(seen),
+        ),
     )
 
 
-def _lost(job_rows: Sequence[Any], attempt_rows: Sequence[Any], output_rows: Sequence[Any]) -> list[str]:
-    """Jobs that are not final, or succeeded without an image, and attempts left open."""
-    with_file = {row.attempt_id for row in output_rows if row.path}
-    unfinished = [f"{row.key}: {row.state}" for row in job_rows if State(row.state) not in FINAL]
-    empty = [
-        f"{row.key}: succeeded without a file"
-        for row in job_rows
-        if row.state == State.SUCCEEDED and row.attempt_id not in with_file
-    ]
-    left_open = [f"attempt {row.id}: {row.phase}" for row in attempt_rows if Phase(row.phase) in OPEN_PHASES]
-    return unfinished + empty + left_open
+def _recovered(seen: Evidence) -> int:
+    """Count the purchases whose answer did not come through, and that are known all the same."""
+    moves = {move.job for move in seen.moves if (move.source, move.target) == _ADOPTED}
+    spoilt = {row.job_id for id_, row in seen.known.items() if seen.lines.get(id_, {}).get("fault")}
+    return len(moves | spoilt)
 
 
-def _duplicated(
-    job_rows: Sequence[Any], ledger: Sequence[Mapping[str, Any]], known: Mapping[str, Any]
-) -> list[str]:
-    """Jobs for which the API billed more than one prediction that it did not fail itself."""
-    by_digest = {marker.digest(row.input): row.key for row in job_rows}
-    bought: Counter[str] = Counter()
-    for line in ledger:
-        if line["fate"] in FAILED_THERE:
-            continue
-        row = known.get(line["id"])
-        digest = row.input_digest if row else marker.digest(line["input"])
-        bought[by_digest.get(digest, digest)] += 1
-    return [f"{key}: bought {n} times" for key, n in bought.items() if n > 1]
-
-
-def _wrong_files(output_rows: Sequence[Any], output: Path) -> list[str]:
-    """Files that are missing, broken or not what the row says; temporary ones; and files without a row."""
-    wrong = []
-    listed = {row.path for row in output_rows if row.path}
-    for row in output_rows:
-        if row.path is None:
-            continue
-        content = (output / row.path).read_bytes()
-        facts = images.inspect(content)
-        told = (row.bytes, row.sha256, row.width, row.height)
-        if told != (len(content), hashlib.sha256(content).hexdigest(), facts.width, facts.height):
-            wrong.append(f"{row.path}: not what its row says")
-    here = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
-    return wrong + sorted(here - listed)
+_ADOPTED = (State.UNCONFIRMED, State.RUNNING)

@@ -1,3 +1,5 @@
+import os
+import secrets
 import tempfile
 from pathlib import Path
 
@@ -5,6 +7,9 @@ import pytest
 
 from tests.faults import installation, servers
 from tests.integration import rehearsal
+
+# A disk of a test's own can be mounted by root alone.
+collect_ignore = [] if os.geteuid() == 0 else ["test_full_disk.py"]
 
 
 @pytest.fixture
@@ -14,6 +19,7 @@ def start_sandbox(tmp_path):
 
     def start(**options):
         started.append(rehearsal.Sandbox(tmp_path / f"sandbox-{len(started)}", **options))
+        started[-1].token = f"canary-{secrets.token_hex(12)}"  # a word that nothing else says
         return started[-1]
 
     yield start

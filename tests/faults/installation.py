@@ -7,7 +7,7 @@ import subprocess
 import redis
 import sqlalchemy as sa
 
-from jobs.tables import accounts, jobs
+from jobs.tables import accounts
 from tests.faults import nights
 
 
@@ -34,16 +34,8 @@ class Installation(nights.Night):
         with redis.Redis.from_url(self.environment["OVERNIGHT_BROKER_URL"]) as client:
             client.flushall()
 
-    def count(self, *states):
-        """Return how many jobs are in these states."""
-        return self._count(jobs, jobs.c.state.in_(states))
-
     def accounts(self):
-        return self._count(accounts, sa.true())
-
-    def _count(self, table, condition):
-        with self.database() as db, db.read() as tx:
-            return tx.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one()
+        return self.counted(accounts, sa.true())
 
     def close(self):
         """End what still runs, children and all, and wait for it."""

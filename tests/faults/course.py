@@ -1,0 +1,52 @@
+"""Did every job go its legal way, and fail only of what is its own? I9 and I10, from rows and moves."""
+
+from typing import Any
+
+from jobs.failures import FailureClass
+from jobs.states import TRANSITIONS, State
+from tests.faults.evidence import Evidence
+from tests.faults.history import Move
+from tests.faults.report import Finding
+
+# The failure class that each fate of the sandbox's own model explains.
+_EXPLAINS = {
+    "nsfw": FailureClass.NSFW,
+    "oom": FailureClass.OUT_OF_MEMORY,
+    "stuck": FailureClass.DEADLINE,
+    "fail_transient": FailureClass.INTERRUPTED,
+    "unreadable": FailureClass.INPUT_UNREACHABLE,
+}
+
+
+def fails_of_its_own(seen: Evidence) -> Finding:
+    """No job fails by a refusal of the account, a throttle, a gateway or an outage; none is tried too often."""
+    against = []
+    for row in seen.jobs:
+        if row.state == State.FAILED and not _explained(seen, row):
+            against.append(f"{row.key}: {row.error_class}: {row.error_message}")
+        if seen.terms.most_attempts and row.attempts > seen.terms.most_attempts:
+            against.append(f"{row.key}: {row.attempts} attempts")
+    return Finding("I9", "jobs fail of what is their own, after enough tries", len(seen.jobs), tuple(against))
+
+
+def _explained(seen: Evidence, row: Any) -> bool:
+    if row.error_class in seen.terms.excused:
+        return True
+    last = seen.purchases.get(row.id, ())[-1:]
+    enough = row.error_class != FailureClass.INTERRUPTED or row.attempts == seen.terms.most_attempts
+    return enough and any(_EXPLAINS.get(line["fate"]) == row.error_class for line in last)
+
+
+def moves_are_legal(seen: Evidence) -> Finding:
+    """Every move is an arrow of the life cycle, and a newer attempt never gives way to an older one's writes."""
+    stale = [f"{seen.name[move.job]}: {move}" for move in seen.moves if not _is_legal(move)]
+    return Finding("I10", "every move is legal, and no stale writer won", len(seen.moves), tuple(stale))
+
+
+def _is_legal(move: Move) -> bool:
+    if move.source != move.target and move.target not in TRANSITIONS[move.source]:
+        return False
+    if move.target is State.SUBMITTING:
+        return move.after is not None and (move.before is None or move.after > move.before)
+    late = move.target is State.RUNNING and move.source in {State.PENDING, State.QUEUED}
+    return late or move.after == move.before

@@ -1,0 +1,92 @@
+"""What a night has left behind, read once: rows, ledger, files, moves. What it proves is asked of `checker`."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import marker, tables
+from jobs.database import Database
+from tests.faults import history
+from tests.faults.history import Move
+
+Line = Mapping[str, Any]  # of the sandbox's ledger
+
+_LONGEST = 3600.0  # seconds that a night of a test may last
+# What the API's model itself made of a prediction; such a one may rightly be bought again.
+FAILED_THERE = frozenset({"fail_transient", "nsfw", "oom", "aborted", "unreadable"})
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What else is known of the night; an invariant that lacks its part of this is looked at zero times."""
+
+    keys: Sequence[str] = ()  # of the manifest
+    served: Callable[[Line, int], bytes | None] | None = None  # what the API delivers for the n-th output
+    price: float | None = None
+    most_attempts: int | None = None
+    excused: frozenset[str] = frozenset()  # failure classes that a fault of the night explains by itself
+    slots: int | None = None  # sends that may be under way when the buying stops
+    probe_every: float = math.inf  # seconds
+    folder: Path | None = None  # in which no file may hold the secret
+    secret: str = ""
+
+    def probes_in(self, seconds: float) -> int:
+        """Return how many probes an account that is stopped may send in this time."""
+        return 1 + int(min(seconds, _LONGEST) / self.probe_every)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Rows, ledger and files, with what connects them."""
+
+    jobs: Sequence[Any]
+    attempts: Sequence[Any]
+    outputs: Sequence[Any]
+    batches: Sequence[Any]
+    events: Sequence[Any]
+    moves: Sequence[Move]
+    ledger: Sequence[Line]
+    output: Path
+    terms: Terms = field(default_factory=Terms)
+
+    @cached_property
+    def known(self) -> Mapping[str, Any]:
+        """Attempts by the id of their prediction."""
+        return {row.prediction_id: row for row in self.attempts if row.prediction_id}
+
+    @cached_property
+    def lines(self) -> Mapping[str, Line]:
+        return {str(line["id"]): line for line in self.ledger}
+
+    @cached_property
+    def purchases(self) -> Mapping[int, Sequence[Line]]:
+        """What was bought for each job, the oldest first; found by its input where no row knows the id."""
+        by_digest = {marker.digest(row.input): row.id for row in self.jobs}
+        found: dict[int, list[Line]] = defaultdict(list)
+        for line in sorted(self.ledger, key=lambda line: line["t"]):
+            attempt = self.known.get(line["id"])
+            job = attempt.job_id if attempt else by_digest.get(marker.digest(line["input"]))
+            if job is not None:
+                found[job].append(line)
+        return found
+
+    @cached_property
+    def name(self) -> Mapping[int, str]:
+        """The key of each job."""
+        return {row.id: row.key for row in self.jobs}
+
+
+def read(db: Database, ledger: Sequence[Line], output: Path, terms: Terms) -> Evidence:
+    """Read what the database holds, in one snapshot."""
+    with db.read() as tx:
+        rows = [
+            tx.execute(sa.select(table).order_by(table.c.id)).all()
+            for table in (tables.jobs, tables.attempts, tables.outputs, tables.batches, tables.events)
+        ]
+    return Evidence(*rows, history.moves(db), ledger, output, terms)

@@ -1,0 +1,103 @@
+"""Virtual time: a loop that jumps to its next timer, and blocking code that waits in it.
+
+One thing runs at a time: a blocking function has a thread of its own only so that it can stand still in the middle.
+That, and the seed, is why the same seed is the same night.
+"""
+
+import asyncio
+import contextvars
+import queue
+import selectors
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+
+class NobodyWakes(Exception):
+    """No timer is set and nothing is ready: in virtual time that is a deadlock."""
+
+
+class _Jumping(selectors.SelectSelector):
+    """No socket is ever looked at; waiting is a step of the clock."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise NobodyWakes
+        self.now += max(0.0, timeout)
+        return []
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop by whose clock an hour takes no time."""
+
+    def __init__(self) -> None:
+        self._jumping = _Jumping()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        return self._jumping.now
+
+
+_here = threading.local()
+_idle: list["_Carrier"] = []
+
+
+class _Carrier:
+    """A thread in which a blocking function runs while the loop stands still, and the other way round."""
+
+    def __init__(self) -> None:
+        self._turn: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[tuple[bool, Any, BaseException | None]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        _here.carrier = self
+        while True:
+            context, call = self._turn.get()
+            try:
+                told = (True, context.run(call), None)
+            except BaseException as error:  # noqa: BLE001  handed to the loop, which raises it
+                told = (True, None, error)
+            self._told.put(told)
+
+    def wait(self, wish: Awaitable[Any]) -> Any:
+        """Have the loop wait for something, and stand still until it has come."""
+        self._told.put((False, wish, None))
+        value, error = self._turn.get()
+        if error is not None:
+            raise error
+        return value
+
+    async def drive(self, call: Callable[[], Any]) -> Any:
+        """Run a function to its end, waiting in the loop for whatever it asks for."""
+        self._turn.put((contextvars.copy_context(), call))
+        while True:
+            ended, value, error = self._told.get()
+            if ended:
+                _idle.append(self)
+                if error is not None:
+                    raise error
+                return value
+            try:
+                answer = (await value, None)
+            except BaseException as error:  # noqa: BLE001  handed to the function, which raises it
+                answer = (None, error)
+            self._turn.put(answer)
+
+
+async def run(call: Callable[[], Any]) -> Any:
+    """Run a blocking function; it may `wait`."""
+    carrier = _idle.pop() if _idle else _Carrier()
+    return await carrier.drive(call)
+
+
+def wait(wish: Awaitable[Any]) -> Any:
+    """Wait for something in virtual time, inside a blocking function that `run` runs."""
+    return _here.carrier.wait(wish)
+
+
+def in_carrier() -> bool:
+    """Whether this code is a blocking function's; else it is the loop's own and may not stand still."""
+    return getattr(_here, "carrier", None) is not None

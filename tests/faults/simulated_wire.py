@@ -1,0 +1,152 @@
+"""What a simulated process sees of the world outside: lines to the API, outputs to fetch, and a disk that may forget.
+
+The real `PredictionClient` speaks over these lines: its headers, its reading of replies and its rule that a create
+is sent once are part of what is tested.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jobs import crashpoints, errors
+from jobs.crashpoints import Place
+from tests.faults.simulated_api import Api
+from tests.faults.simulated_plan import Plan
+from tests.faults.simulated_processes import Mortal
+from worker import storing, wire
+
+_SIDE = 64  # pixels
+
+
+class Lines:
+    """Stands in for `wire.Lines`: as many calls at once as there are lines."""
+
+    def __init__(self, count: int, actor: Mortal, api: Api) -> None:
+        self._free = asyncio.Semaphore(count)
+        self._actor = actor
+        self._api = api
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator["Lines"]:
+        async with self._free:
+            await self._actor.awake()
+            yield self
+
+    async def exchange(self, request: wire.Request, deadline: float) -> wire.Reply:
+        """Send a request; what stops between the last check and the send stops here."""
+        began = self._actor.loop.time()
+        cut_short = await self._thawed()
+        url = request.url.target.decode()
+        target = url[url.index("/predictions") :]
+        answer = self._api.ask(request.method, target, request.content, request.headers)
+        if answer.sent:
+            self._api.note_gap(request.content, self._actor.loop.time() - began)
+            await _trace(request)
+        if cut_short:
+            raise asyncio.CancelledError
+        await asyncio.sleep(min(answer.after, deadline))
+        await self._actor.awake()
+        if answer.status is None or answer.after > deadline:
+            raise errors.Unanswered("No answer.")
+        return wire.Reply(answer.status, answer.headers, answer.body)
+
+    async def _thawed(self) -> bool:
+        """Wait until the process runs. What would have cut it short meanwhile does so after its next step only."""
+        cut_short = False
+        while self._actor.frozen:
+            try:
+                await self._actor.awake()
+            except asyncio.CancelledError:
+                if not self._actor.alive:
+                    raise
+                cut_short = True
+        await self._actor.awake()
+        return cut_short
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+async def exchange(line: Lines, request: wire.Request, *, deadline: float, cap: int) -> wire.Reply:  # noqa: ARG001  the real one's signature
+    """Stands in for `wire.exchange`."""
+    return await line.exchange(request, deadline)
+
+
+async def _trace(request: wire.Request) -> None:
+    trace = (request.extensions or {}).get("trace")
+    if trace:
+        await trace("http11.send_request_headers.started", {})
+        await trace("http11.send_request_body.complete", {})
+
+
+class Disk:
+    """The output folder: a name is there at once, and lasts through a power cut only when it was synced."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}  # path: SHA-256 of the content
+        self._lasting: set[str] = set()
+
+    def place(self, stem: PurePosixPath, index: int, digest: str) -> str:
+        """Give a file its name, never one that other content has."""
+        names = (f"{stem}{'' if n == 1 else f'.{n}'}-{index}.png" for n in range(1, 1000))
+        path = next(name for name in names if self.files.get(name, digest) == digest)
+        self.files[path] = digest
+        return path
+
+    def sync_names(self, _root: Path, paths: Iterable[str]) -> None:
+        """Stands in for `storing.sync_names`."""
+        self._lasting.update(paths)
+
+    def lose_power(self) -> None:
+        self.files = {path: digest for path, digest in self.files.items() if path in self._lasting}
+
+
+def content(url: str) -> bytes:
+    """What the API delivers at a URL."""
+    return b"image at " + url.encode()
+
+
+class Downloads:
+    """Stands in for `worker.downloads.Downloads`."""
+
+    def __init__(self, actor: Mortal, api: Api, disk: Disk, plan: Plan) -> None:
+        self._actor = actor
+        self._api = api
+        self._disk = disk
+        self._plan = plan
+        self._luck = plan.rng("downloads", actor.name)
+
+    async def fetch(
+        self,
+        url: str,
+        stem: PurePosixPath,
+        index: int,
+        suspect: bool = False,  # noqa: ARG002  the real one's signature; nothing is decoded here
+    ) -> storing.Stored:
+        await self._actor.awake()
+        await asyncio.sleep(self._plan.latency)
+        await self._actor.awake()
+        if "no_files" in self._api.weather():
+            raise errors.Undelivered("The output did not come.")
+        if not self._api.has_file(url):
+            raise errors.Gone("It is not there yet.")
+        if not self._api.healed and self._luck.random() < self._plan.downloads_fail:
+            raise self._luck.choice((errors.Undelivered, errors.NotAnImage))("It did not come.")
+        crashpoints.reach(Place.DURING_DOWNLOAD)
+        body = content(url)
+        crashpoints.reach(Place.BEFORE_RENAME)
+        digest = hashlib.sha256(body).hexdigest()
+        path = self._disk.place(stem, index, digest)
+        crashpoints.reach(Place.AFTER_RENAME)
+        return storing.Stored(path, "image/png", len(body), _SIDE, _SIDE, digest)
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def served(outputs: Any) -> bytes:
+    """What the API delivered for an output's row."""
+    return content(outputs.url)

@@ -1,0 +1,34 @@
+"""Whole nights under seeded plans of blows, on one machine and on servers: lost 0, paid twice 0, wrong files 0."""
+
+import pytest
+
+from tests.faults import chaos, plans
+
+_EVERY_TIME = [("sqlite", 1), ("sqlite", 2), ("servers", 1)]
+_IN_FULL = [("sqlite", 3), ("sqlite", 4), ("sqlite", 5), ("sqlite", 6), ("servers", 2)]
+_NIGHTS = [*_EVERY_TIME, *(pytest.param(*night, marks=pytest.mark.long) for night in _IN_FULL)]
+_KILLS = {"sqlite": 15, "servers": 4}
+
+
+@pytest.mark.timeout(420)
+@pytest.mark.usefixtures("postgres_server")  # its library must have been imported in its way
+@pytest.mark.parametrize(("profile", "seed"), _NIGHTS)
+def test_a_night_of_blows_loses_nothing_and_pays_nothing_twice(profile, seed, tmp_path):
+    plan = plans.draw(seed, profile)
+    assert 0.14 < plan.faulty_sends < 0.31
+
+    lived = chaos.live(plan, tmp_path)
+
+    again = f"python -m tests.faults.chaos --replay {tmp_path / 'run.json'}"
+    assert lived.report.clean, f"{again}\n{lived.report}"
+    assert lived.report.jobs == plan.jobs
+    assert lived.report.recovered > plan.jobs * 0.03, "the faults were on"
+    assert lived.kills >= _KILLS[profile], f"only {lived.blows} of {len(plan.actions)} blows"
+
+
+def test_a_seed_is_a_plan_and_a_plan_survives_being_written_down(tmp_path):
+    plan = plans.draw(7, "servers")
+    plan.write(tmp_path / "run.json")
+
+    assert plans.Plan.read(tmp_path / "run.json") == plan == plans.draw(7, "servers")
+    assert plan.actions != plans.draw(8, "servers").actions

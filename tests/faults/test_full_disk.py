@@ -1,0 +1,55 @@
+"""The disk of the images fills up in the middle of the night: nothing is bought that cannot be stored."""
+
+import os
+import subprocess
+
+import pytest
+
+from jobs.states import State
+from overnight.exits import Exit
+from tests.faults import nights
+
+_SIZE = 64 << 20
+JOBS = 120
+AT_ONCE = 8
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own; not collected where none can be mounted, see conftest."""
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "overnight", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(folder):
+    """Leave no room for a single byte more."""
+    with (folder / "ballast").open("wb") as ballast:
+        os.posix_fallocate(ballast.fileno(), 0, os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize)
+    return folder / "ballast"
+
+
+@pytest.mark.timeout(180)
+def test_a_disk_that_is_full_stops_the_buying_and_the_same_command_goes_on_when_there_is_room(
+    tmp_path, start_sandbox, small_disk
+):
+    sandbox = start_sandbox(latency=0.3, creates_per_minute=0, reads_per_minute=0, output_size=64)
+    night = nights.Night(tmp_path, sandbox, JOBS, max_in_flight=AT_ONCE, creates_per_minute=1200, price=0.25)
+    night.remember()
+    child = night.start("run", str(night.manifest))
+    nights.eventually(lambda: night.count(State.SUCCEEDED) > JOBS // 8)
+
+    ballast = fill(small_disk)
+    bought = night.bought()
+
+    assert child.wait(timeout=90) == Exit.HALTED, night.words()
+    assert night.bought() <= bought + 2 * AT_ONCE, "what had left, and no more"
+    assert night.count(State.FAILED) == 0
+    assert str(small_disk) in night.words()
+    ballast.unlink()
+    assert night.run() == Exit.NONE_FAILED, night.words()
+    report = night.check()
+    assert report.clean, str(report)
+    assert report.accepted == JOBS
