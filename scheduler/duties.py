@@ -56,9 +56,22 @@ def rescue(db: database.Database, configured: settings.Settings) -> None:
 
 def reconcile(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have sends in doubt looked up once they have settled."""
-    ids = db.unit(lambda tx: _all_due(tx, configured, scope, State.UNCONFIRMED))
+    ids = db.unit(lambda tx: _in_doubt(tx, configured, scope))
     if ids:  # one walk serves them all
         yield Message(Lane.RECONCILE, ids[: SLICE[Lane.RECONCILE]])
+
+
+def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+    """Claim what is due; while the API is away a walk is a probe of several calls, for where no poll can be one."""
+    now = database.now(tx)
+    account = accounts.current(tx, scope.api)
+    if account is None or not account.breaker.is_away:
+        return _all_due(tx, configured, scope, State.UNCONFIRMED)
+    running = sa.exists().where(jobs.c.state == State.RUNNING, lifecycle.at_api(scope.api))
+    if not _may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
+        return []
+    accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
+    return _all_due(tx, configured, scope, State.UNCONFIRMED)
 
 
 def sweep(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:

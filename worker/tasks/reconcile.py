@@ -133,12 +133,15 @@ def _settle(
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
+        # Another walk may have ended a case meanwhile, and its job been sent again: the list shows that send's.
+        doubted = {case.fence for case in worklists.cases(tx, here.account.api)}
+        open_cases = [case for case in cases if case.fence in doubted]
         # In this order: an id that is committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         known = worklists.known(tx, list(taken.seen))
         account = evidence.learn(here, tx, taken, known, started)
         unknown = [p for p in taken.seen.values() if p.id not in known]
-        matched = matching.match(cases, unknown, unsettled)
+        matched = matching.match(open_cases, unknown, unsettled)
         _adopt(here, tx, now, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
