@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import installation, servers
+from tests.faults import installation, nights, servers
 from tests.integration import rehearsal
 
 # A disk of a test's own can be mounted by root alone.
@@ -25,6 +25,20 @@ def start_sandbox(tmp_path):
     yield start
     for sandbox in started:
         sandbox.stop()
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Return a function that makes a night of one process; whatever still runs is ended with the test."""
+    made = []
+
+    def make(sandbox, jobs, **settings):
+        made.append(nights.Night(tmp_path, sandbox, jobs, **settings))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

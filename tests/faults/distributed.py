@@ -112,7 +112,6 @@ class Distributed(stages.Stage):
 
     def close(self):
         super().close()
-        self.night.close()
         self._broker_server.close()
         self._database_server.close()
         self._place.cleanup()

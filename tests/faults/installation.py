@@ -1,6 +1,5 @@
 """A distributed installation as tests live it: PostgreSQL, Redis, and the real processes, each one mortal."""
 
-import os
 import signal
 import subprocess
 
@@ -17,11 +16,6 @@ class Installation(nights.Night):
     def __init__(self, folder, sandbox, jobs, *, database_url, broker_url, **settings):
         super().__init__(folder, sandbox, jobs, database_url=database_url, broker_url=broker_url, **settings)
         self.output.mkdir()
-        self.started = []
-
-    def start(self, *command, **more):
-        self.started.append(super().start(*command, **more))
-        return self.started[-1]
 
     def worker(self, children=2):
         return self.start("worker", f"--concurrency={children}")
@@ -36,18 +30,6 @@ class Installation(nights.Night):
 
     def accounts(self):
         return self.counted(accounts, sa.true())
-
-    def close(self):
-        """End what still runs, children and all, and wait for it."""
-        for process in self.started:
-            kill_group(process)
-
-
-def kill_group(process):
-    """End a process and its children as a power cut would."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def end(process, number=signal.SIGTERM, seconds=30):

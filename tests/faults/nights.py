@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -43,12 +42,13 @@ class Night:
         }
         self.environment |= {f"OVERNIGHT_{name.upper()}": str(value) for name, value in settings.items()}
         self.log = folder / "words.txt"
+        self.started = []
 
     def start(self, *command, **more):
         """Start one overnight command in a process group of its own; its words go to a file."""
         environment = self.environment | {"OVERNIGHT_API_URL": self.sandbox.url} | more
         with self.log.open("ab") as words:
-            return subprocess.Popen(
+            child = subprocess.Popen(
                 [sys.executable, "-m", "overnight", *command],
                 cwd=self.folder,
                 env=environment,
@@ -57,6 +57,8 @@ class Night:
                 stderr=words,
                 start_new_session=True,
             )
+        self.started.append(child)
+        return child
 
     def run(self, *command, seconds=240, **more):
         """Run one command to its end and return its exit code; minus a number is the signal that ended it."""
@@ -64,9 +66,12 @@ class Night:
         try:
             return child.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
             raise AssertionError(f"still not done after {seconds} s:\n{self.words()}") from None
+
+    def close(self):
+        """End what still runs, children and all, and wait for it."""
+        for process in self.started:
+            kill_group(process)
 
     def words(self):
         return self.log.read_text()[-4000:] if self.log.exists() else ""
@@ -129,23 +134,12 @@ class Night:
             return checker.check(db, ledger, self.output, replace(known, **terms))
 
 
-def kill_after(child, seconds):
-    """Let a process live for a while, then end it as a power cut would; False if it ended by itself."""
-    try:
-        child.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        return True
-    return False
+def kill_group(process):
+    """End a process and its children as a power cut would."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def eventually(look, seconds=60):
     return rehearsal.eventually(look, seconds)
-
-
-def seconds_until(look, most):
-    """Return how long it took until ``look`` found something true."""
-    began = time.monotonic()
-    eventually(look, most)
-    return time.monotonic() - began

@@ -12,7 +12,7 @@ from jobs.lanes import SLICE, Lane
 from jobs.states import FINAL
 from overnight.exits import Exit
 from tests import conftest
-from tests.faults import installation, nights, processes, wires
+from tests.faults import nights, processes, wires
 from tests.faults.report import Finding
 from tests.integration import rehearsal
 
@@ -98,7 +98,7 @@ class Stage:
     def _on_process(self, process, action):
         match action.what:
             case "kill":
-                installation.kill_group(process)
+                nights.kill_group(process)
             case "kill-child":
                 for pid in list(processes.members(process.pid).keys() - {process.pid})[:1]:
                     os.kill(pid, signal.SIGKILL)
@@ -177,8 +177,7 @@ class Stage:
         return Finding("I13", QUIET, len(self.groups) + 1, tuple(left))
 
     def close(self):
-        for group in self.groups:
-            installation.kill_group(group)
+        self.night.close()
         for wire in self.wires.values():
             wire.close()
         self.sandbox.url = self._direct

@@ -21,8 +21,8 @@ def scene(place):
 
 
 @pytest.fixture
-def night(scene, tmp_path, start_sandbox):
-    night = places.stage(scene, tmp_path, start_sandbox)
+def night(scene, tmp_path, begin, start_sandbox):
+    night = places.stage(scene, tmp_path, begin, start_sandbox)
     if scene.command == "run":
         night.remember()
     return night

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.states import State
-from tests.faults import installation, nights
+from tests.faults import nights
 
 JOBS = 400
 FAULTS = {"exec_and_drop": 0.05, "502_after": 0.05, "429": 0.05, "fail_transient": 0.05}
@@ -31,11 +31,11 @@ def test_a_worker_and_a_scheduler_killed_and_the_broker_emptied_lose_nothing_and
     run = night.start("run", str(night.manifest))
 
     nights.eventually(lambda: night.count(State.SUCCEEDED) > JOBS // 8)
-    installation.kill_group(doomed)
+    nights.kill_group(doomed)
     nights.eventually(lambda: night.count(State.SUCCEEDED) > JOBS // 4)
     night.flush()
     nights.eventually(lambda: night.count(State.SUCCEEDED) > JOBS // 2)
-    installation.kill_group(scheduler)
+    nights.kill_group(scheduler)
     night.scheduler()
 
     assert run.wait(timeout=200) == 0, night.words()

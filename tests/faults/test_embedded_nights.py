@@ -10,9 +10,9 @@ FAULTS = {"exec_and_drop": 0.05, "502_after": 0.05, "429": 0.05, "fail_transient
 
 
 @pytest.mark.timeout(600)
-def test_five_hundred_jobs_on_a_faulty_api_all_succeed_and_are_paid_once(tmp_path, start_sandbox):
+def test_five_hundred_jobs_on_a_faulty_api_all_succeed_and_are_paid_once(begin, start_sandbox):
     sandbox = start_sandbox(faults=FAULTS, creates_per_minute=0, reads_per_minute=0, output_size=64, seed=7)
-    night = nights.Night(tmp_path, sandbox, jobs=500, max_attempts=6, creates_per_minute=2400, price=0.25)
+    night = begin(sandbox, jobs=500, max_attempts=6, creates_per_minute=2400, price=0.25)
     night.remember()
 
     code = night.run(seconds=500)
@@ -26,11 +26,11 @@ def test_five_hundred_jobs_on_a_faulty_api_all_succeed_and_are_paid_once(tmp_pat
     assert report.accepted == 500 + len(failed_there)
 
 
-def test_an_api_that_lists_but_takes_no_creates_fails_no_job(tmp_path, start_sandbox):
+def test_an_api_that_lists_but_takes_no_creates_fails_no_job(begin, start_sandbox):
     sandbox = start_sandbox(
         faults={"502_before": 1.0}, creates_per_minute=0, reads_per_minute=0, output_size=64
     )
-    night = nights.Night(tmp_path, sandbox, jobs=40, time_scale=0.02)
+    night = begin(sandbox, jobs=40, time_scale=0.02)
 
     child = night.start("run", str(night.manifest))
     nights.eventually(lambda: "API away" in night.words() or child.poll() is not None)

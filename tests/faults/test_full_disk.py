@@ -1,7 +1,7 @@
 """The disk of the images fills up in the middle of the night: nothing is bought that cannot be stored."""
 
-import os
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -25,18 +25,20 @@ def small_disk(tmp_path):
 
 
 def fill(folder):
-    """Leave no room for a single byte more."""
-    with (folder / "ballast").open("wb") as ballast:
-        os.posix_fallocate(ballast.fileno(), 0, os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize)
-    return folder / "ballast"
+    """Write until not a single byte more has room."""
+    ballast = folder / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return ballast
 
 
 @pytest.mark.timeout(180)
 def test_a_disk_that_is_full_stops_the_buying_and_the_same_command_goes_on_when_there_is_room(
-    tmp_path, start_sandbox, small_disk
+    begin, start_sandbox, small_disk
 ):
     sandbox = start_sandbox(latency=0.3, creates_per_minute=0, reads_per_minute=0, output_size=64)
-    night = nights.Night(tmp_path, sandbox, JOBS, max_in_flight=AT_ONCE, creates_per_minute=1200, price=0.25)
+    night = begin(sandbox, JOBS, max_in_flight=AT_ONCE, creates_per_minute=1200, price=0.25)
     night.remember()
     child = night.start("run", str(night.manifest))
     nights.eventually(lambda: night.count(State.SUCCEEDED) > JOBS // 8)

@@ -4,6 +4,8 @@ import pytest
 
 from tests.faults import planted, simulation
 
+pytestmark = pytest.mark.no_cover  # as the simulator's own tests
+
 
 @pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
 def test_a_planted_bug_is_seen(bug, record_property):
