@@ -564,6 +564,7 @@ def test_a_worker_process_that_was_stopped_and_continued_finds_itself_fenced_out
         "OVERNIGHT_API_URL": sandbox.url,
         "OVERNIGHT_API_TOKEN": stepped.TOKEN,
         "OVERNIGHT_DATABASE_URL": database_url,
+        "OVERNIGHT_OUTPUT": str(night.settings.output),
         "OVERNIGHT_POST_DEADLINE": "4s",
     }
     command = [sys.executable, "-c", CHILD, str(job_id)]

@@ -314,7 +314,10 @@ def test_interrupted_before_anything_is_bought_it_just_ends(long_night):
         rehearsal.eventually((long_night.folder / "night.db").exists)
         interrupt(child, signal.SIGTERM)
         code, _, words = ended(child)
-    assert (code, words.splitlines()[-1]) == (130, "overnight: interrupted")
+    # While it loads or, on a slow machine, just after: there it stops as a night does.
+    assert code == 130
+    assert words.splitlines()[-1] == "overnight: interrupted" or "0 jobs still to fetch" in words
+    assert long_night.bought() == 0
 
 
 @pytest.mark.parametrize("login", [True, False], ids=["and says so", "without a word"])
