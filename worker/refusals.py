@@ -64,6 +64,7 @@ def wait_told(headers: Mapping[str, str], reply: Any, now: datetime) -> float:
     A wait is capped, because a probe after a quarter of an hour costs nothing; what cannot be read, or lies
     in the past, counts as the usual five seconds.
 
+    >>> from datetime import UTC
     >>> wait_told({}, {"detail": "Request was throttled. Expected available in 1 second."}, datetime.now(UTC))
     1.0
     """
