@@ -20,6 +20,7 @@ from jobs import errors, places
 ValueT = TypeVar("ValueT")
 
 _BUSY_MS = 30_000
+_IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing of it was done
@@ -147,7 +148,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         pool_pre_ping=True,  # a connection that a restart of the server killed is found before it is used
         pool_size=8,
@@ -155,3 +156,21 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         # A plan that was made while a table was empty is kept for ever otherwise: ten times slower an hour later.
         connect_args={"connect_timeout": 5, "prepare_threshold": None},
     )
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        # A process that stands still inside a transaction would keep the locks of its rows for ever, from the
+        # rescue too. No transaction of ours waits for anything but the server.
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}s'")
+        connection.commit()
+
+    @sa.event.listens_for(engine, "after_cursor_execute")
+    def _start_timer(
+        _tx: Any, cursor: Any, _text: Any, _values: Any, _context: Any, executemany: bool
+    ) -> None:
+        # psycopg sends many values in a pipeline and ends it with a Flush behind the Sync. The server stops its
+        # timer at any message and starts it at a Sync alone: without one more message it would never run out.
+        if executemany:
+            cursor.connection.execute("")
+
+    return engine

@@ -1,10 +1,12 @@
 """What a transaction sees and may do, and what is done when the server breaks it off."""
 
 import threading
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
 
+from jobs import database as database_module
 from jobs import errors
 from jobs.database import Database
 from jobs.tables import events
@@ -170,3 +172,29 @@ def test_a_pool_without_a_free_connection_is_waited_for(postgres_url):
     with crowded.read(), pytest.raises(errors.Unavailable, match="QueuePool"), crowded.write():
         pass
     crowded.close()
+
+
+ONE = sa.update(events).values(kind="paused")
+MANY = sa.update(events).where(events.c.id == sa.bindparam("of")).values(kind="paused")
+
+
+@pytest.mark.parametrize(
+    ("update", "values"), [(ONE, None), (MANY, [{"of": 1}, {"of": 2}])], ids=["one", "many"]
+)
+def test_who_stands_still_inside_a_transaction_loses_it_and_its_locks(
+    postgres_url, monkeypatch, update, values
+):
+    monkeypatch.setattr(database_module, "_IDLE", 0.1)
+    with closing(Database(postgres_url)) as still, closing(Database(postgres_url)) as other:
+        add_event(other)
+
+        def stand_still(tx):
+            tx.execute(update, values)
+            with other.write() as going_on:
+                going_on.execute(sa.update(events).values(kind="resumed"))
+            tx.execute(COUNT)
+
+        with pytest.raises(errors.Unavailable, match="idle-in-transaction"):
+            still.unit(stand_still)
+        with other.read() as tx:
+            assert tx.scalar(sa.select(events.c.kind)) == "resumed"
