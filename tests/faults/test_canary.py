@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, urlsplit
 
@@ -51,6 +51,30 @@ def leaks(evidence):
     ]
 
 
+class Server(ThreadingHTTPServer):
+    """Ends with every connection closed and every thread joined, whatever its clients keep open."""
+
+    daemon_threads = False
+
+    def __init__(self, answering):
+        super().__init__(("127.0.0.1", 0), answering)
+        self._open = set()
+
+    def process_request(self, request, client_address):
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request):
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self):
+        for request in list(self._open):
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+        super().server_close()
+
+
 class Gateway:
     """Stands before a sandbox, and repeats what it was told: in refusals, in failures of reads, in a failed prediction.
 
@@ -63,8 +87,7 @@ class Gateway:
         self._sandbox = httpx.Client(base_url=sandbox.url.removesuffix("/v1"), trust_env=False, timeout=30)
         self._numbers = itertools.count(1)
         self.told = 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._answering())
-        self._server.daemon_threads = True
+        self._server = Server(self._answering())
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._threads = ThreadPoolExecutor(1)
         self._threads.submit(self._server.serve_forever, 0.05)
