@@ -59,11 +59,18 @@ async def showing(context, answer=ACCEPTED, plain_first=None):
     """Serve TLS with a certificate; ``plain_first`` talks in the clear before that, as PostgreSQL does."""
     counter = Counter()
 
-    async def connected(reader, writer):
-        if plain_first:
-            await plain_first(reader, writer, context)
-        await counter.converse(reader, writer, answer)
-        writer.close()
+    conversations = []
+
+    async def converse(reader, writer):
+        try:
+            if plain_first:
+                await plain_first(reader, writer, context)
+            await counter.converse(reader, writer, answer)
+        finally:
+            writer.transport.abort()
+
+    def connected(reader, writer):
+        conversations.append(asyncio.ensure_future(converse(reader, writer)))
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=None if plain_first else context)
     counter.port = server.sockets[0].getsockname()[1]
@@ -71,6 +78,10 @@ async def showing(context, answer=ACCEPTED, plain_first=None):
         yield counter
     finally:
         server.close()
+        for conversation in conversations:
+            conversation.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is told so at the loop's next turn
 
 
 def api_at(port, host="127.0.0.1"):
