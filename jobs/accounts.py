@@ -12,10 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs import database, quota
+from jobs.settings import Settings
 from jobs.tables import accounts
 from jobs.times import Times
 
-_STORED_UNLIMITED = 1e9  # a database's double knows no infinity that every client reads
+# A database's double knows no infinity that every client reads, and a null limit is none at all. No number that a
+# person may write is as large.
+_STORED_UNLIMITED = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Account:
     list_lag: float | None  # seconds
     swept_at: datetime | None
     sweep_at: datetime | None
+    glance_at: datetime | None
+    own_limits: quota.OwnLimits
 
 
 def name(host: str, api: str, token: str) -> str:
@@ -65,6 +70,18 @@ def register(tx: sa.Connection, account_name: str, api: str) -> int:
 def current(tx: sa.Connection, api: str) -> Account | None:
     """Return the account that buys at an API now, its row locked; None when no worker was ever there."""
     return _one(tx, sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc()))
+
+
+def known_at(tx: sa.Connection, api: str) -> Account | None:
+    """Return the account that buys at an API now, to look at only, as `known` does."""
+    buyers = sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc())
+    row = tx.execute(buyers.limit(1)).one_or_none()
+    return None if row is None else _account(row)
+
+
+def every(tx: sa.Connection) -> list[Account]:
+    """Return all accounts by their names, to look at only."""
+    return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
 
 
 def apis(tx: sa.Connection) -> list[str]:
@@ -103,12 +120,19 @@ def _account(row: sa.Row[Any]) -> Account:
     return Account(
         row.id, row.name, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
         row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes, row.list_lag,
-        row.swept_at, row.sweep_at,
+        row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
     )  # fmt: skip
 
 
-def refill(account: Account, now: datetime, creates: int | None, reads: int | None) -> Account:
+def _own_limits(row: sa.Row[Any]) -> quota.OwnLimits:
+    stored = ((name, getattr(row, name)) for name in quota.LIMITS)
+    return {name: None if most == _STORED_UNLIMITED else most for name, most in stored if most is not None}
+
+
+def refill(account: Account, now: datetime, configured: Settings) -> Account:
     """Return the account with its buckets filled up to now and its rate climbed; nothing is written yet."""
+    limits = quota.in_force(configured, account.own_limits)
+    creates, reads = limits.creates_per_minute, limits.reads_per_minute
     seconds = (now - account.refilled_at).total_seconds()
     rate = quota.climbed(account.rate, creates, seconds)
     return replace(
@@ -134,8 +158,18 @@ def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> N
     )
 
 
+def retune(tx: sa.Connection, account_id: int, own: quota.OwnLimits) -> None:
+    """Set limits of the account itself; those that are not named stay as they are."""
+    _write(tx, account_id, {name: _STORED_UNLIMITED if most is None else most for name, most in own.items()})
+
+
+def follow_settings(tx: sa.Connection, account_id: int) -> None:
+    """Forget every limit that was set for the account itself."""
+    _write(tx, account_id, dict.fromkeys(quota.LIMITS))
+
+
 def observe(
-    tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, creates: int | None
+    tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, configured: Settings
 ) -> tuple[quota.Breaker, quota.Breaker]:
     """Write down what a slice of calls came to; return the breaker before and after.
 
@@ -153,7 +187,8 @@ def observe(
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
         if tally.throttled_creates and (account.not_before is None or account.not_before <= now):
-            change["rate"] = quota.slowed(account.rate, creates)
+            limits = quota.in_force(configured, account.own_limits)
+            change["rate"] = quota.slowed(account.rate, limits.creates_per_minute)
         change["throttled_at"] = now
         change["not_before"] = max(until, account.not_before or until)
         change["creates_tokens" if tally.throttled_creates else "reads_tokens"] = 0.0
@@ -181,6 +216,12 @@ def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
         account_id,
         {"can_list": True, "list_missing_at": None, "reads_tokens": accounts.c.reads_tokens - pages},
     )
+
+
+def glanced(tx: sa.Connection, account_id: int, *, reads: int, again_at: datetime | None) -> None:
+    """Remember what a look at the list cost beyond what was spent for it, and when the next may be if it failed."""
+    change: dict[str, Any] = {"reads_tokens": accounts.c.reads_tokens - reads}
+    _write(tx, account_id, change if again_at is None else change | {"glance_at": again_at})
 
 
 def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     RECOVERED = "recovered"
     UPDATED = "updated"
     RETRIED = "retried"
+    RETUNED = "retuned"
     CANCELLED = "cancelled"
     ORPHANED = "orphaned"
     SLEPT = "machine slept"

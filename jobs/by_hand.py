@@ -1,8 +1,8 @@
-"""A person's own pause and resume. What pauses a batch without being asked is in `stops`."""
+"""What a person does to the buying: pause, resume, change its pace. What stops it without being asked is in `stops`."""
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, errors, stops
+from jobs import accounts, batches, database, errors, quota, stops
 from jobs.batches import Batch, EventKind, PauseReason
 from jobs.states import BatchState
 
@@ -39,3 +39,24 @@ def resume(tx: sa.Connection, batch: Batch) -> bool:
     batches.record(tx, now, batch.id, EventKind.STARTED, f"resumed {_DETAIL}")
     accounts.probe_now(tx, now, batch.api)
     return True
+
+
+def retune(tx: sa.Connection, account: accounts.Account, own: quota.OwnLimits) -> None:
+    """Set limits of an account, before the settings of everybody who works for it; without any, forget them all."""
+    if own:
+        accounts.retune(tx, account.id, own)
+    else:
+        accounts.follow_settings(tx, account.id)
+    detail = f"{account.name}: {described(own) or 'as the settings say'}"
+    batches.record(tx, database.now(tx), None, EventKind.RETUNED, detail)
+
+
+def described(own: quota.OwnLimits) -> str:
+    """Return limits as a person would write them.
+
+    >>> described({"creates_per_minute": 300, "max_in_flight": 400})
+    'creates per minute 300, max in flight 400'
+    """
+    return ", ".join(
+        f"{name.replace('_', ' ')} {'unlimited' if most is None else most}" for name, most in own.items()
+    )

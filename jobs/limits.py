@@ -61,9 +61,14 @@ def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
     return (
         _standstill(progress, flags)
         or _held_back(progress, flags)
-        or _buying(progress, settings)
+        or _buying(progress, in_force(progress, settings))
         or _waiting(progress)
     )
+
+
+def in_force(progress: Progress, settings: Settings) -> Settings:
+    """Return the settings as they hold for the account that buys a batch."""
+    return quota.in_force(settings, progress.account.own_limits) if progress.account else settings
 
 
 def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
@@ -77,7 +82,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
         return None
     since = max([due, *_signs_of_life(progress)])
-    if (progress.at - since).total_seconds() < _neglect(progress, settings):
+    if (progress.at - since).total_seconds() < _neglect(progress, in_force(progress, settings)):
         return None
     again = command("run", progress.batch.name, flags)
     remedy = "start `overnight scheduler` and `overnight worker`" if settings.broker_url else again

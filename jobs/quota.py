@@ -1,11 +1,17 @@
 """How many calls may leave now, and when nothing may: buckets, throttle, breaker. Pure; the row is `accounts`'."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from jobs.errors import BlockReason
+from jobs.settings import Settings
 from jobs.times import Times
+
+# What a person may set for one account while everything runs, by the settings' names; a rate of None is unlimited.
+LIMITS = ("creates_per_minute", "reads_per_minute", "max_in_flight")
+OwnLimits = Mapping[str, int | None]
 
 AT_ONCE = 500  # released in one tick at the most, however large the quota
 _DROP = 0.8
@@ -13,6 +19,11 @@ _CLIMB = 0.025  # of the configured rate, per second without a 429
 _LEAST = 0.01  # of the configured rate
 _DOUBTFUL = 5
 _FAILURES = 10
+
+
+def in_force(configured: Settings, own: OwnLimits) -> Settings:
+    """Return the settings as they hold for an account: what was set for it goes before what a process was given."""
+    return configured.model_copy(update=own) if own else configured
 
 
 def capacity(per_minute: float | None) -> float:
@@ -60,10 +71,11 @@ def climbed(rate: float | None, per_minute: float | None, seconds: float) -> flo
 
 
 def slowed(rate: float | None, per_minute: float | None) -> float | None:
-    """Return the rate after one more episode of 429: a fifth less."""
+    """Return the rate after one more episode of 429: a fifth less than what held until then."""
     if per_minute is None:
         return None
-    return max(_LEAST * per_minute, _DROP * (per_minute if rate is None else rate))
+    held = per_minute if rate is None else min(rate, per_minute)
+    return max(_LEAST * per_minute, _DROP * held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, database, quota
+from jobs import accounts, batches, database, quota
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
-from jobs.tables import accounts, attempts, events, jobs, outputs
+from jobs.tables import attempts, events, jobs, outputs
 from jobs.tables import batches as batch_rows
 
 _EVENTS = 5
@@ -57,6 +57,7 @@ class Standing:
     breaker: quota.Breaker
     in_flight: int
     moved_at: datetime  # when a scheduler last handed out something that the quota counts
+    own_limits: quota.OwnLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,25 +206,17 @@ def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
 
 
 def _standing(tx: sa.Connection, api: str) -> Standing | None:
-    """Return the account that buys at an API, the one seen last; `accounts.current` would lock its row."""
-    row = tx.execute(
-        sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc()).limit(1)
-    ).one_or_none()
-    if row is None:
+    found = accounts.known_at(tx, api)
+    if found is None:
         return None
-    breaker = quota.Breaker(
-        row.breaker,
-        row.breaker_reason,
-        row.breaker_at,
-        row.probe_at,
-        row.failures,
-        row.failing_since,
-        row.failing,
-    )
-    return Standing(row.name, row.rate, row.not_before, breaker, _in_flight(tx, api), row.refilled_at)
+    return Standing(
+        found.name, found.rate, found.not_before, found.breaker, in_flight(tx, api), found.refilled_at,
+        found.own_limits,
+    )  # fmt: skip
 
 
-def _in_flight(tx: sa.Connection, api: str) -> int:
+def in_flight(tx: sa.Connection, api: str) -> int:
+    """Return how many predictions are under way at an API, over all batches."""
     of_api = sa.select(batch_rows.c.id).where(batch_rows.c.api == api)
     query = sa.select(sa.func.count()).where(jobs.c.batch_id.in_(of_api), jobs.c.state.in_(IN_FLIGHT))
     return tx.execute(query).scalar_one()

@@ -10,6 +10,7 @@ import structlog
 
 from jobs import accounts, batches, lifecycle, quota
 from jobs.batches import EventKind, PauseReason
+from jobs.settings import Settings
 from jobs.times import Times
 
 log = structlog.get_logger(__name__)
@@ -21,10 +22,10 @@ def observe(
     account: accounts.Account,
     tally: quota.Tally,
     times: Times,
-    creates_per_minute: int | None,
+    configured: Settings,
 ) -> None:
     """Write down what a slice of calls came to, and stop or go on accordingly."""
-    before, after = accounts.observe(tx, now, account.id, tally, times, creates_per_minute)
+    before, after = accounts.observe(tx, now, account.id, tally, times, configured)
     if tally.blocked:  # once more, too: a person may have opened a batch to try whether it is over
         _block(tx, now, account.api, after.reason or "")
     if before.state == after.state:

@@ -153,11 +153,16 @@ accounts = sa.Table(
     sa.Column("list_lag", sa.Double),  # the longest that a purchase was seen to be missing from it; seconds
     sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
     sa.Column("sweep_at", Utc),
+    sa.Column("glance_at", Utc),  # not before do polls read the list; null: whenever it is cheaper
     sa.Column("creates_tokens", sa.Double, nullable=False),
     sa.Column("reads_tokens", sa.Double, nullable=False),
     sa.Column("refilled_at", Utc, nullable=False),
     sa.Column("not_before", Utc),
     sa.Column("rate", sa.Double),
+    # Set by a person while everything runs; null: as the settings of each process say.
+    sa.Column("creates_per_minute", sa.Integer),
+    sa.Column("reads_per_minute", sa.Integer),
+    sa.Column("max_in_flight", sa.Integer),
     sa.Column("throttled_at", Utc),
     sa.Column("breaker", sa.String(16), nullable=False),
     sa.Column("breaker_reason", sa.Text),

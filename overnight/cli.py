@@ -34,6 +34,7 @@ SECTIONS = {
         "pause": "stop buying; what is in flight is still fetched",
         "resume": "go on buying",
         "cancel": "give up jobs, or a whole batch",
+        "quota": "what the account may use and uses; change it without a restart",
     },
     "Serve": {
         "worker": "do the work; any number, on any number of hosts",

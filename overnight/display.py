@@ -21,14 +21,14 @@ _MOST = 0.05  # of a core, for looking
 _EVERY = 60.0  # seconds between two lines
 _STEADY = 5.0  # seconds for which a limit must hold before it is news
 # Other events show as what limits.
-_NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED}
+_NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED, EventKind.RETUNED}
 
 
 class Display:
     """Shows nothing; the base of those that do."""
 
     def __init__(self, quota: int | None = None) -> None:
-        self.quota = quota  # jobs per minute; None: unlimited
+        self.quota = quota  # jobs per minute, may change at any time; None: unlimited
         self.pace = Pace()
         self._silent = False
         self._last_event: int | None = None
@@ -109,7 +109,7 @@ class Lines(Display):
         return bool({limit.kind, told.kind} & limits.STANDSTILLS) or moment - self._kind[1] >= _STEADY
 
 
-def choose(tty: bool, quiet: bool, quota: int | None = None) -> Display:
+def choose(tty: bool, quiet: bool) -> Display:
     """Return the display for an error stream: a bar in a terminal, lines elsewhere, nothing if asked to be quiet."""
     if quiet:
         return Display()
@@ -117,8 +117,8 @@ def choose(tty: bool, quiet: bool, quota: int | None = None) -> Display:
         from overnight import bar  # rich costs 0.1 s
 
         if (console := bar.terminal()) is not None:
-            return bar.Bar(console, quota)
-    return Lines(sys.stderr, quota)
+            return bar.Bar(console)
+    return Lines(sys.stderr)
 
 
 def rest(cost: float) -> float:

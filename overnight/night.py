@@ -79,7 +79,7 @@ class Night:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
             return
         self._surroundings.require_token()
-        self._say(*planning.before(self.settings, read, target, found).lines())
+        self._say(*planning.before(self.settings, db, read, target, found).lines())
         self._ask(found.jobs, found.unagreed)
         self._surroundings.require(db)
 
@@ -125,7 +125,7 @@ class Night:
         with db.read() as tx:
             left = purchases.left(tx, batch)
         if left.jobs and not self._planned:
-            self._say(*planning.going_on(self.settings, batch, left).brief())
+            self._say(*planning.going_on(self.settings, db, batch, left).brief())
             self._ask(left.jobs, left.unagreed)
         self._fresh = left.unagreed > 0
 
@@ -139,7 +139,7 @@ class Night:
         return None
 
     def _follow(self, db: Database, batch: Batch) -> End:
-        shown = display.choose(sys.stderr.isatty(), self.quiet, self.settings.creates_per_minute)
+        shown = display.choose(sys.stderr.isatty(), self.quiet)
         self.signals.on_hangup = shown.go_silent
         with self.signals.heed(), shown:
             watch = Watch(db, self.settings, batch, shown, self.signals, self._flags)

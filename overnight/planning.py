@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from jobs import errors, globs, limits, places
+from jobs import accounts, errors, globs, limits, places, quota
 from jobs.batches import Batch
+from jobs.database import Database
 from jobs.difference import Difference, Target
 from jobs.loading import Loaded
 from jobs.manifest.pictures import ImageCounts
@@ -19,10 +20,12 @@ from jobs.settings import Settings
 from overnight import flags
 
 
-def before(settings: Settings, read: Validated, target: Target, found: Difference) -> Plan:
+def before(
+    settings: Settings, db: Database | None, read: Validated, target: Target, found: Difference
+) -> Plan:
     """Return the plan of what a run will buy."""
     return _plan(
-        settings,
+        _in_force(settings, db),
         batch=target.name,
         difference=found,
         pictures=read.images,
@@ -36,15 +39,24 @@ def _when_unconfirmed(settings: Settings, target: Target) -> str:
     return "hold" if "hold" in {target.when_unconfirmed, settings.when_unconfirmed} else "resubmit"
 
 
-def going_on(settings: Settings, batch: Batch, left: Purchases) -> Plan:
+def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) -> Plan:
     """Return the plan of a run that goes on with what is left to buy of a batch."""
     return _plan(
-        settings,
+        _in_force(settings, db),
         batch=batch.name,
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
         pictures=ImageCounts(),
         when_unconfirmed=settings.when_unconfirmed,
     )
+
+
+def _in_force(settings: Settings, db: Database | None) -> Settings:
+    """Return the settings as they hold for the account that buys; where no worker ever was there is none."""
+    if db is None:
+        return settings
+    with db.read() as tx:
+        account = accounts.known_at(tx, settings.api.identity)
+    return quota.in_force(settings, account.own_limits) if account else settings
 
 
 def _plan(settings: Settings, **known: Any) -> Plan:

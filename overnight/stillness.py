@@ -43,7 +43,8 @@ class Stillness:
     def _patience(self, progress: Progress) -> float:
         """At a few purchases a minute nothing moves for a while, and rightly so."""
         lowered = progress.account.rate if progress.account else None
-        rate = self.settings.creates_per_minute if lowered is None else lowered
+        limits_now = limits.in_force(progress, self.settings)
+        rate = limits_now.creates_per_minute if lowered is None else lowered
         return max(_PATIENCE, 2 * 60 / rate) if rate else _PATIENCE
 
 

@@ -83,6 +83,7 @@ class Watch:
             progress = results.progress(tx, self.batch.id)
         self._away = False
         moment = time.monotonic()
+        self.shown.quota = limits.in_force(progress, self.settings).creates_per_minute
         self.shown.update(progress, self._limit(progress, moment), moment)
         return progress
 

@@ -236,13 +236,14 @@ def _room(tx: sa.Connection, now: datetime, account: accounts.Account, configure
         return 0
     if account.breaker.state != "closed" or account.breaker.in_doubt:
         return _PROBE if _may_probe(account, now) else 0
+    limits = quota.in_force(configured, account.own_limits)
     counts = _in_flight(tx, account.api)
     return quota.room(
         account.creates_tokens,
-        configured.creates_per_minute if account.rate is None else account.rate,
+        limits.creates_per_minute if account.rate is None else account.rate,
         queued=counts.get(State.QUEUED, 0),
         in_flight=sum(counts.values()),
-        most_in_flight=configured.max_in_flight,
+        most_in_flight=limits.max_in_flight,
     )
 
 
@@ -261,7 +262,7 @@ def _refilled(
     account = accounts.current(tx, scope.api)
     if account is None:
         return None
-    return accounts.refill(account, now, configured.creates_per_minute, configured.reads_per_minute)
+    return accounts.refill(account, now, configured)
 
 
 def limit_losses(db: database.Database, scope: Scope) -> None:

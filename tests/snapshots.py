@@ -39,7 +39,7 @@ def batch(**columns: Any) -> Batch:
 def standing(*, breaker: quota.Breaker | None = None, **more: Any) -> Standing:
     made: dict[str, Any] = {
         "name": "api.example-00000000", "rate": None, "not_before": None, "in_flight": 0,
-        "moved_at": after(-86400),
+        "moved_at": after(-86400), "own_limits": {},
     }  # fmt: skip
     return Standing(breaker=breaker or quota.Breaker(), **made | more)
 

@@ -45,7 +45,7 @@ class Process:
     def note(self, tx: sa.Connection, now: datetime, tally: quota.Tally) -> None:
         """Do the same in a transaction that is open already."""
         if tally != quota.Tally():
-            stops.observe(tx, now, self.account, tally, self.times, self.settings.creates_per_minute)
+            stops.observe(tx, now, self.account, tally, self.times, self.settings)
 
     def pause_all(self, tx: sa.Connection, now: datetime, reason: batches.PauseReason, detail: str) -> None:
         """Pause every open batch of the account: what holds one back holds back all."""

@@ -37,7 +37,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
         if as_json and read.problems:
             _print_json(read, None)
         found = difference.compare(db, read, target)
-        plan = planning.before(settings, read, target, found)
+        plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)
         if as_json:

@@ -118,12 +118,13 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
 
     batch_id = _watched(database, name)
     typed = flags.typed(settings)
-    with display.choose(sys.stderr.isatty(), False, settings.creates_per_minute) as shown:
+    with display.choose(sys.stderr.isatty(), False) as shown:
         while True:
             began = time.monotonic()
             with database.read() as tx:
                 progress = results.progress(tx, batch_id)
             limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+            shown.quota = limits.in_force(progress, settings).creates_per_minute
             shown.update(progress, limit, began)
             if progress.finished:
                 break

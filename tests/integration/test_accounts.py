@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from jobs import accounts
 from jobs.tables import accounts as rows
+from tests import factory
 from tests.integration import rehearsal
 
 
@@ -35,3 +36,43 @@ def test_a_token_has_one_row_however_often_it_is_registered(times, database):
     ids = {register(database) for _ in range(times)}
     with database.read() as tx:
         assert tx.execute(sa.select(rows.c.id)).scalars().all() == list(ids)
+
+
+# Limits of an account's own
+
+
+def retune(database, account, own):
+    """Set limits; return those that the row then has."""
+    with database.write() as tx:
+        accounts.retune(tx, account.id, own)
+    with database.read() as tx:
+        return accounts.known(tx, account.id).own_limits
+
+
+def test_a_new_account_has_no_limits_of_its_own(database):
+    account_id = register(database)
+    with database.read() as tx:
+        assert accounts.known(tx, account_id).own_limits == {}
+
+
+def test_limits_come_back_as_they_were_set_and_those_not_named_stay(database):
+    account = factory.make_account(database)
+    assert retune(database, account, {"creates_per_minute": 300}) == {"creates_per_minute": 300}
+    both = {"creates_per_minute": 300, "max_in_flight": 999_999_999}
+    assert retune(database, account, {"max_in_flight": 999_999_999}) == both
+
+
+def test_unlimited_is_a_limit_that_was_set(database):
+    account = factory.make_account(database)
+    unlimited = {"creates_per_minute": None, "reads_per_minute": None}
+    assert retune(database, account, unlimited) == unlimited
+
+
+def test_an_account_that_follows_the_settings_again_has_none_left(database):
+    account, other = factory.make_account(database), factory.make_account(database)
+    for one in (account, other):
+        retune(database, one, {"creates_per_minute": 300, "reads_per_minute": None, "max_in_flight": 7})
+    with database.write() as tx:
+        accounts.follow_settings(tx, account.id)
+        assert accounts.known(tx, account.id).own_limits == {}
+        assert accounts.known(tx, other.id).own_limits["max_in_flight"] == 7

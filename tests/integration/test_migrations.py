@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,18 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from jobs import errors, tables
+from jobs import accounts, errors, tables
 from jobs.database import Database
 from migrations import schema, scripts
 from tests import factory
 
 SPAWN = multiprocessing.get_context("spawn")  # as real programs: nothing inherited
 NEXT = f"{int(schema.HEAD) + 1:04}"
+MOMENT = datetime(2026, 11, 1, 22, tzinfo=UTC)
+FRESH = {
+    "creates_tokens": 0, "reads_tokens": 0, "refilled_at": MOMENT, "breaker": "closed", "failures": 0,
+    "seen_at": MOMENT,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -35,6 +41,20 @@ def test_the_head_is_the_last_of_consecutive_numbers():
     numbers = sorted(script.revision for script in revisions)
     assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
     assert numbers[-1] == schema.HEAD
+
+
+def test_an_account_of_an_older_database_goes_by_the_settings(empty):
+    with empty.write():  # makes the SQLite file
+        pass
+    config = scripts.config()
+    config.attributes["database"] = empty
+    command.upgrade(config, "0002")
+    with empty.write() as tx:
+        tx.execute(sa.insert(tables.accounts).values(name="api.example-00000000", api=factory.API, **FRESH))
+    assert schema.upgrade(empty) == "0002"
+    with empty.read() as tx:
+        (account,) = accounts.every(tx)
+    assert (account.name, account.own_limits) == ("api.example-00000000", {})
 
 
 def test_a_second_upgrade_changes_nothing(empty):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import accounts, batches, quota, stops
+from jobs import accounts, batches, quota, settings, stops
 from jobs import database as databases
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason
@@ -28,9 +28,10 @@ def batch(database):
 
 def tell(db, account, tally, after=0.0):
     """Tell the account what its calls came to, some seconds from now."""
+    configured = settings.Settings(_env_file=None)
     with db.write() as tx:
         moment = databases.now(tx) + timedelta(seconds=after)
-        stops.observe(tx, moment, accounts.get(tx, account.id), tally, TIMES, 600)
+        stops.observe(tx, moment, accounts.get(tx, account.id), tally, TIMES, configured)
 
 
 def look(db, account, batch):

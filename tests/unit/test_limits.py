@@ -147,6 +147,13 @@ def test_an_unlimited_quota_is_not_called_a_limit(configured):
     assert limits.current(progress(pending=1), unlimited).kind is Kind.WORKERS
 
 
+def test_limits_of_the_accounts_own_are_those_that_are_named(configured):
+    tuned = standing(own_limits={"creates_per_minute": 300})
+    assert str(limits.current(progress(pending=1, account=tuned), configured)) == "quota 300/min"
+    tuned = standing(own_limits={"max_in_flight": 40}, in_flight=40)
+    assert str(limits.current(progress(pending=1, account=tuned), configured)) == "in flight 40 of 40"
+
+
 def test_a_command_carries_the_options_that_were_typed(configured):
     held = progress(pending=1, batch=batch(state=BatchState.PAUSED))
     assert limits.current(held, configured, "--api sandbox").text.endswith(

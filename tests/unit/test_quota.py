@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import quota
+from jobs import quota, settings
 from jobs.errors import BlockReason
 from jobs.quota import Breaker, Tally
 from jobs.times import Times
@@ -112,6 +112,21 @@ def test_a_rate_only_climbs(rate, seconds):
 def test_what_has_no_limit_is_not_slowed():
     assert quota.slowed(None, None) is None
     assert quota.climbed(300, None, 1) is None
+
+
+def test_a_rate_above_a_limit_that_a_person_has_lowered_is_slowed_from_the_limit():
+    assert quota.slowed(480, 300) == pytest.approx(240)
+
+
+# Limits of an account's own
+
+
+def test_a_limit_of_the_accounts_own_goes_before_the_settings_and_leaves_the_others():
+    configured = settings.Settings(creates_per_minute="600", max_in_flight="200", _env_file=None)
+    limits = quota.in_force(configured, {"creates_per_minute": None, "max_in_flight": 400})
+    assert (limits.creates_per_minute, limits.max_in_flight) == (None, 400)
+    assert limits.reads_per_minute == configured.reads_per_minute
+    assert quota.in_force(configured, {}) == configured
 
 
 # The breaker: outage

@@ -69,7 +69,8 @@ def test_a_change_begins_the_wait_anew(configured):
     assert judged(configured, (DUE, 100.0), (later, 111.0), (later, 124.0)) is not None
 
 
-def test_at_one_purchase_a_minute_two_minutes_may_pass(configured):
-    slow = progress(pending=3, account=standing(rate=1.0))
+@pytest.mark.parametrize("account", [{"rate": 1.0}, {"own_limits": {"creates_per_minute": 1}}])
+def test_at_one_purchase_a_minute_two_minutes_may_pass(account, configured):
+    slow = progress(pending=3, account=standing(**account))
     assert judged(configured, (slow, 100.0), (slow, 219.0)) is None
     assert judged(configured, (slow, 100.0), (slow, 221.0)) is not None

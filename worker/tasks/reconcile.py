@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, recalling, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, quota, recalling, worklists
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted
@@ -49,16 +49,21 @@ def look(here: process.Process, *, sweeping: bool) -> None:
     beginnings = [case.intended_at - margin for case in cases[:1]] + [swept_from] * sweeping
     if not beginnings:
         return
-    taken = _walked(here, min(beginnings), started)
+    taken = _walked(here, min(beginnings), started, _pause(here, account))
     _settle(here, cases, taken, started, _windows(here, cases, taken, started))
     if sweeping and not taken.error:
         here.database.unit(lambda tx: _swept(here, tx, taken, swept_from, started))
 
 
-def _walked(here: process.Process, since: datetime, started: datetime) -> walk.Walk:
+def _pause(here: process.Process, account: accounts.Account) -> float:
+    """Return the seconds between two pages that leave the rate of reads alone."""
+    reads = quota.in_force(here.settings, account.own_limits).reads_per_minute
+    return 60 / reads if reads else 0
+
+
+def _walked(here: process.Process, since: datetime, started: datetime, pause: float) -> walk.Walk:
     """Walk the list, and tell the account what that cost and showed."""
     lease = here.times.lease
-    pause = 60 / here.settings.reads_per_minute if here.settings.reads_per_minute else 0
     walking = walk.walk(here.api, since, now=started, within=lease, pause=pause)
     taken = here.loop.call(walking, within=lease + 1)
     if taken.ahead:

@@ -1,0 +1,102 @@
+"""`overnight quota`: what the account may use and what it uses; its limits, changed without a restart."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.settings import Settings
+from overnight import options, words
+
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    import sqlalchemy as sa
+
+    from jobs.quota import OwnLimits
+
+
+@click.command()
+@click.option("--creates-per-minute", metavar="N|unlimited", help="From now on, so many purchases a minute.")
+@click.option(
+    "--reads-per-minute", metavar="N|unlimited", help="From now on, so many other requests a minute."
+)
+@click.option("--in-flight", metavar="N", help="From now on, so many predictions under way at once.")
+@click.option("--reset", is_flag=True, help="Go by the settings again.")
+@options.as_json
+@options.with_settings
+def command(settings: Settings, *, reset: bool, as_json: bool, **given: str | None) -> None:
+    """Show what each account may use, and how much it uses; or change that.
+
+    A change is the account's that buys at the API of the settings, or of --api. It holds at once, for all schedulers
+    and workers that share the database, and goes before their settings until --reset.
+
+    \b
+    overnight quota
+    overnight quota --creates-per-minute 300 --in-flight 400
+    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import by_hand, usage
+    from overnight import allowance, data, opened
+
+    own = _read(given)
+    if own and reset:
+        raise click.UsageError("--reset forgets all limits; set new ones with a command of their own.")
+    with opened.database(settings) as db:
+        if own or reset:
+            with db.write() as tx:
+                retuned = _retuned(tx, settings, own)
+            words.say(f"{retuned}: {by_hand.described(own) or 'as the settings say'}, from the next tick on")
+        with db.read() as tx:
+            used = usage.every(tx, settings)
+    if not used:
+        raise _nobody(settings, [])
+    out = data.stream()
+    if as_json:
+        out.write(json.dumps([allowance.as_json(one, settings) for one in used], indent=2) + "\n")
+    else:
+        out.write("\n\n".join("\n".join(allowance.lines(one, settings)) for one in used) + "\n")
+
+
+def _read(given: dict[str, str | None]) -> "OwnLimits":
+    """Return the limits that were typed, by the names of their settings."""
+    from jobs import written
+
+    readers: dict[str, tuple[str, Callable[[str], int | None]]] = {
+        "creates_per_minute": ("creates_per_minute", written.rate),
+        "reads_per_minute": ("reads_per_minute", written.rate),
+        "in_flight": ("max_in_flight", written.whole),
+    }
+    own = {}
+    for option, (limit, read) in readers.items():
+        if (text := given[option]) is not None:
+            try:
+                own[limit] = read(text)
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint=f"--{option.replace('_', '-')}") from None
+    return own
+
+
+def _retuned(tx: "sa.Connection", settings: Settings, own: "OwnLimits") -> str:
+    """Change the limits of the account that buys at the API of the settings, and return its name."""
+    from jobs import accounts, by_hand
+
+    account = accounts.current(tx, settings.api.identity)
+    if account is None:
+        raise _nobody(settings, accounts.apis(tx))
+    by_hand.retune(tx, account, own)
+    return account.name
+
+
+def _nobody(settings: Settings, known: list[str]) -> Exception:
+    """Return that there is no account to show or to change, and what to do."""
+    from jobs import errors, places
+
+    database = places.shown(settings.database_url)
+    if known:
+        return errors.Mistake(
+            f"{database} has no account at {settings.api.identity}, only at {', '.join(known)}: "
+            "name one of these with --api"
+        )
+    return errors.Mistake(
+        f"{database} has no account yet, for no worker was ever there: type `overnight run` first, "
+        "or set OVERNIGHT_CREATES_PER_MINUTE and its like"
+    )
