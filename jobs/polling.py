@@ -1,4 +1,8 @@
-"""When is a running prediction, or a download that failed, looked at next? Pure; durations in seconds."""
+"""When is a running prediction, or a download that failed, looked at next, and how? Pure; durations in seconds."""
+
+from datetime import UTC, datetime
+
+PAGE = 100  # predictions on a page of the API's list
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -10,3 +14,25 @@ def next_look(age: float, *, first: float, most: float) -> float:
     [1, 1, 2, 4, 8, 15, 15]
     """
     return min(most, max(first, age))
+
+
+def beat(now: datetime, every: float) -> datetime:
+    """Return the latest of the moments at which all that waits is looked at together, so that a page serves many.
+
+    >>> beat(datetime(2026, 11, 23, 22, 0, 7, 900_000, tzinfo=UTC), 2.0).second
+    6
+    """
+    seconds = now.timestamp()
+    return datetime.fromtimestamp(seconds - seconds % every, UTC)
+
+
+def pages(due: int, bought_since: int, most: int) -> int:
+    """Return how many pages of the list to read for ``due`` predictions; 0 if to ask for each costs fewer calls.
+
+    ``bought_since`` is how many predictions the list shows down to the oldest that is due.
+
+    >>> pages(12, 80, most=50), pages(12, 950, most=50), pages(1, 1, most=50), pages(12, 950, most=9)
+    (1, 10, 0, 0)
+    """
+    needed = -(-bought_since // PAGE)
+    return needed if needed < due and needed <= most else 0

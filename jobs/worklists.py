@@ -64,13 +64,22 @@ class Case:
 
 def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
     """Return the running jobs among ``ids``, with their predictions; another API's are not this worker's."""
+    return _running(tx, api, jobs.c.id.in_(ids))
+
+
+def running_as(tx: sa.Connection, api: str, prediction_ids: Collection[str]) -> list[Running]:
+    """Return the running jobs that wait for one of these predictions."""
+    return _running(tx, api, attempts.c.prediction_id.in_(prediction_ids))
+
+
+def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> list[Running]:
     rows = tx.execute(
         sa.select(
             jobs.c.id, jobs.c.attempt_id, jobs.c.attempts, jobs.c.cancel_requested_at,
             attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
-        .where(jobs.c.id.in_(ids), jobs.c.state == State.RUNNING, lifecycle.at_api(api))
+        .where(chosen, jobs.c.state == State.RUNNING, lifecycle.at_api(api))
     )  # fmt: skip
     return [
         Running(
@@ -79,6 +88,38 @@ def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """How many running predictions of an account are due, and how many it has bought since the oldest of them."""
+
+    count: int
+    bought_since: int
+
+
+def due(tx: sa.Connection, account_id: int, api: str, now: datetime, most: int) -> Due:
+    """Count both, neither beyond ``most``."""
+    some = (
+        sa.select(jobs.c.attempt_id)
+        .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.at_api(api))
+        .limit(most)
+        .subquery()
+    )
+    count, oldest = tx.execute(
+        sa.select(sa.func.count(), sa.func.min(attempts.c.intended_at))
+        .join_from(some, attempts, attempts.c.id == some.c.attempt_id)
+        .where(attempts.c.account_id == account_id)
+    ).one()
+    if not count:
+        return Due(0, 0)
+    since = (
+        sa.select(attempts.c.id)
+        .where(attempts.c.account_id == account_id, attempts.c.intended_at >= oldest)
+        .limit(most)
+        .subquery()
+    )
+    return Due(count, tx.execute(sa.select(sa.func.count()).select_from(since)).scalar_one())
 
 
 def unwanted(

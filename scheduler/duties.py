@@ -9,15 +9,17 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, quota, recalling, settings, stops, worklists
+from jobs import accounts, batches, database, lifecycle, polling, quota, recalling, settings, stops, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import IN_FLIGHT, State
 from jobs.tables import jobs
 
 _AT_ONCE = 1000  # rows that one duty hands out in one tick
+_GLANCED = 2000  # rows that one look at the list is for
 _PROBE = 1
 
 
@@ -27,6 +29,12 @@ class Message:
 
     lane: Lane
     payload: list[int] | list[tuple[int, str]]
+    pages: int = 0  # of the list to read for them; none: ask for each
+
+    @property
+    def args(self) -> list[Any]:
+        """What the task is called with."""
+        return [self.payload, self.pages] if self.pages else [self.payload]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +122,43 @@ def _all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, sta
 
 
 def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have running predictions looked at, as many as the reads allow; while the API is away, one as a probe."""
-    yield from _sliced(Lane.POLL, db.unit(lambda tx: _polled(tx, configured, scope)))
+    """Have running predictions looked at, by list or one by one, as the reads allow; as a probe while it is away."""
+    ids, pages = db.unit(lambda tx: _polled(tx, configured, scope))
+    if pages:
+        yield Message(Lane.POLL, ids, pages)
+    else:
+        yield from _sliced(Lane.POLL, ids)
 
 
-def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], int]:
+    """Hand out what is due; return it with how many pages of the list to read for it."""
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
-    most = 0 if account is None else _reads(account, now)
-    if account is None or not most:
-        return []
+    reads = 0 if account is None else _reads(account, now)
+    if account is None or not reads:
+        return [], 0
     # For longer than a doubt lasts: by then it is an outage, or dispelled.
     late = timedelta(seconds=2 * configured.times.outage_after if _creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
-    ids = lifecycle.hand_out(tx, now - late, State.RUNNING, most, lease + late, api=scope.api)
+    moment, pages = now - late, 0
+    if _may_glance(account, now):
+        moment = polling.beat(now, configured.times.poll_first)
+        due = worklists.due(tx, account.id, account.api, moment, _GLANCED)
+        pages = polling.pages(due.count, due.bought_since, reads)
+    most = _GLANCED if pages else reads
+    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, api=scope.api)
     if ids:
-        accounts.spend(tx, account, creates=0, reads=len(ids))
+        accounts.spend(tx, account, creates=0, reads=pages or len(ids))
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
             _probed(tx, now, account, configured)
-    return ids
+    return ids, pages
+
+
+def _may_glance(account: accounts.Account, now: datetime) -> bool:
+    """Whether the list may be read instead: it is there, it told the truth lately, and nothing is in doubt."""
+    if not account.can_list or account.breaker.state != "closed" or account.breaker.in_doubt:
+        return False
+    return account.glance_at is None or account.glance_at <= now
 
 
 def _creates_in_doubt(account: accounts.Account) -> bool:

@@ -111,7 +111,7 @@ class Timetable(beat.Scheduler):
         try:
             for message in duty(self._database, self._settings, scope):
                 crashpoints.reach(Place.BEFORE_MESSAGE)
-                self.app.send_task(message.lane, args=[message.payload], queue=message.lane)
+                self.app.send_task(message.lane, args=message.args, queue=message.lane)
                 crashpoints.reach(Place.AFTER_MESSAGE)
         except errors.Unavailable:
             raise

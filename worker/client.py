@@ -23,7 +23,7 @@ from worker import bodies, dates, replies, wire
 
 # An object echoes its input and may hold its outputs, both as data URIs; a page has a hundred objects.
 _OBJECT_CAP = 64_000_000
-_PAGE_CAP = 160_000_000
+PAGE_CAP = 160_000_000
 # What is shorter is a made-up token, and might be found inside an id.
 _SHORTEST_SECRET = 16
 
@@ -102,14 +102,16 @@ class PredictionClient:
         reply = await self._ask(self._request("POST", f"{_path(id)}/cancel"))
         return _asked(id, replies.read(reply.status, reply.headers, reply.body))
 
-    async def list(self, created_after: datetime | None = None, cursor: str | None = None) -> replies.Page:
+    async def list(
+        self, created_after: datetime | None = None, cursor: str | None = None, *, cap: int = PAGE_CAP
+    ) -> replies.Page:
         """Ask for a page of the list: the first one, or the one that a page's cursor names."""
         query = [cursor] if cursor else []
         if created_after and "created_after=" not in (cursor or ""):
             moment = created_after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             query.append(f"created_after={quote(moment, safe='')}")
         path = "/predictions" + ("?" + "&".join(query) if query else "")
-        reply = await self._ask(self._request("GET", path), _PAGE_CAP)
+        reply = await self._ask(self._request("GET", path), cap)
         return replies.page(reply.status, reply.headers, reply.body)
 
     async def speaks(self) -> bool:

@@ -1,16 +1,17 @@
 """One walk through the API's list: what it shows, how far back, and on whose clock."""
 
 import asyncio
-from collections.abc import Iterable
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from jobs import crashpoints, errors
-from worker.client import PredictionClient
+from worker.client import PAGE_CAP, PredictionClient
 from worker.replies import Page, Prediction
 
 _MOST_PAGES = 1000  # a list that never ends must not keep a worker
-_WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
+WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A date in a header has whole seconds, and the answer took its time; what is more is a clock that is wrong.
@@ -44,22 +45,31 @@ class Walk:
 
 
 async def walk(
-    api: PredictionClient, since: datetime, *, now: datetime, within: float, pause: float = 0
+    api: PredictionClient,
+    since: datetime,
+    *,
+    now: datetime,
+    within: float,
+    pause: float = 0,
+    most_pages: int = _MOST_PAGES,
+    page_cap: int = PAGE_CAP,
+    waits: Sequence[float] = WAITS,
 ) -> Walk:
     """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
-    ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds. Not every API
-    knows `created_after`, so the end is also seen by the dates on a page. A page without dates is followed to the
-    list's end.
+    ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds; ``page_cap`` is
+    in bytes; ``waits`` come before a page that failed is asked for again. Not every API knows `created_after`, so
+    the end is also seen by the dates on a page. A page without dates is followed to the list's end.
     """
     taken = Walk()
+    read = functools.partial(_page, api, cap=page_cap, waits=waits)
     try:
         async with asyncio.timeout(within):
-            first = await _page(api, since)
+            first = await read(since)
             taken.ahead = _ahead(now, first)
             if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
-                first = await _page(api, since - taken.ahead)
-            await _follow(api, first, taken, since, pause)
+                first = await read(since - taken.ahead)
+            await _follow(read, first, taken, since, pause, most_pages)
     except TimeoutError:
         if not taken.pages:
             taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
@@ -68,24 +78,38 @@ async def walk(
     return taken
 
 
-async def _follow(api: PredictionClient, page: Page, taken: Walk, since: datetime, pause: float) -> None:
+async def _follow(
+    read: Callable[..., Awaitable[Page]],
+    page: Page,
+    taken: Walk,
+    since: datetime,
+    pause: float,
+    most_pages: int,
+) -> None:
     while True:
         taken.add(page)
         crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
-        if taken.read_to(since) or taken.pages >= _MOST_PAGES:
+        if taken.read_to(since) or taken.pages >= most_pages:
             return
         await asyncio.sleep(pause)
-        page = await _page(api, since - taken.ahead, page.cursor)
+        page = await read(since - taken.ahead, page.cursor)
 
 
-async def _page(api: PredictionClient, since: datetime, cursor: str | None = None) -> Page:
+async def _page(
+    api: PredictionClient,
+    since: datetime,
+    cursor: str | None = None,
+    *,
+    cap: int = PAGE_CAP,
+    waits: Sequence[float] = WAITS,
+) -> Page:
     """Ask for one page, a few times: a long walk meets every fault that one call in a hundred has."""
-    for wait in _WAITS:
+    for wait in waits:
         try:
-            return await api.list(created_after=since, cursor=cursor)
+            return await api.list(created_after=since, cursor=cursor, cap=cap)
         except errors.Unanswered:
             await asyncio.sleep(wait)
-    return await api.list(created_after=since, cursor=cursor)
+    return await api.list(created_after=since, cursor=cursor, cap=cap)
 
 
 def _ahead(now: datetime, page: Page) -> timedelta:

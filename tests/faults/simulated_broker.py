@@ -35,22 +35,22 @@ class Broker:
         for _ in range(copies):
             if self._happens("delayed"):
                 delay = self._luck.choice((30.0, 300.0, 3600.0, 3 * 3600.0))
-                self._loop.call_later(delay, self._put, lane, args[0])
+                self._loop.call_later(delay, self._put, lane, args)
             else:
-                self._put(lane, args[0])
+                self._put(lane, args)
 
     def _happens(self, what: str) -> bool:
         share = 0.0 if self._api.healed else self._faults.get(what, 0.0)
         return bool(share) and self._luck.random() < share
 
-    def _put(self, lane: Lane, payload: Any) -> None:
-        self._queues[lane].append(payload)
+    def _put(self, lane: Lane, args: Sequence[Any]) -> None:
+        self._queues[lane].append(args)
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
         self._waiting.clear()
 
-    async def take(self, lanes: Sequence[Lane]) -> tuple[Lane, Any]:
+    async def take(self, lanes: Sequence[Lane]) -> tuple[Lane, Sequence[Any]]:
         """Take the first message of the first lane that has one."""
         while True:
             for lane in lanes:

@@ -28,7 +28,7 @@ from tests.faults.simulated_plan import Fortune, Plan
 from tests.faults.simulated_processes import ACTOR, Mortal
 from worker import app, client, inputs, process, wire
 
-TASKS: dict[Lane, Callable[[Any], None]] = {
+TASKS: dict[Lane, Callable[..., None]] = {
     lane: getattr(import_module(f"worker.tasks.{lane}"), lane) for lane in Lane
 }
 _CONNECTIONS = 20
@@ -179,20 +179,20 @@ class House:
 
     async def _slot(self, actor: Mortal, here: process.Process, lanes: Sequence[Lane]) -> None:
         while True:
-            lane, payload = await self.broker.take(lanes)
+            lane, args = await self.broker.take(lanes)
             await actor.awake()
-            self._trace("does", actor.name, lane, payload)
+            self._trace("does", actor.name, lane, *args)
             try:
-                await simulated_time.run(functools.partial(self._do, here, lane, payload))
+                await simulated_time.run(functools.partial(self._do, here, lane, args))
             except errors.Unavailable:
                 self._trace("gives up", actor.name, lane)
             except Exception as error:  # noqa: BLE001  a task that breaks is what we look for
                 self.broke.append(f"{lane}: {error!r}")
             self.look()
 
-    def _do(self, here: process.Process, lane: Lane, payload: Any) -> None:
+    def _do(self, here: process.Process, lane: Lane, args: Sequence[Any]) -> None:
         app.hold(here)
-        TASKS[lane](payload)
+        TASKS[lane](*args)
 
     async def _scheduler(self, actor: Mortal) -> None:
         with mock.patch.object(timetable.backlog, "Backlog", return_value=self.broker):

@@ -18,8 +18,8 @@ from jobs.states import State
 from scheduler import duties, timetable
 from tests.faults import simulated_database, simulated_time, simulated_wire
 from tests.faults.simulated_house import House
-from worker import storing, wire
-from worker.tasks import poll, submit
+from worker import endings, storing, wire
+from worker.tasks import submit
 
 _DUE_FOR = {
     duties.reconcile: simulated_database.due(State.UNCONFIRMED),
@@ -45,7 +45,7 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
             (submit, "time", patience),
             (wire, "exchange", simulated_wire.exchange),
             (storing, "sync_names", house.disk.sync_names),
-            (poll, "random", SimpleNamespace(Random=lambda: luck)),
+            (endings, "random", SimpleNamespace(Random=lambda: luck)),
             (duties, "random", luck),
             (duties, "rescue", gated(duties.rescue)),
             (timetable, "_DUTIES", tuple((lane, gated(duty)) for lane, duty in timetable._DUTIES)),

@@ -94,7 +94,7 @@ class Night:
         for duty in only or DUTIES:
             for message in self.told(duty):
                 lanes.append(message.lane)
-                TASKS[message.lane](message.payload)
+                TASKS[message.lane](*message.args)
         return lanes
 
     def until(self, look, seconds=60):

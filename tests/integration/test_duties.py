@@ -227,6 +227,69 @@ def test_no_more_is_asked_than_the_reads_allow(database, batch):
     assert len(handed(duties.poll, database, reads_per_minute="600")) <= 1
 
 
+@pytest.fixture
+def listed(database, account):
+    """The account, at an API that has a list; return what a poll is told of it."""
+
+    def listed(**given):
+        rows.change(database, tables.accounts, account.id, can_list=True, **given)
+        return [(len(one.payload), one.pages) for one in duties.poll(database, configure(), SCOPE)]
+
+    return listed
+
+
+def due(database, batch, count):
+    """Make predictions that were due before the last beat."""
+    return make(database, batch, count, State.RUNNING, due_at=rows.now(database) - timedelta(seconds=2))
+
+
+def test_many_are_looked_at_on_pages_of_the_list_and_the_pages_are_what_it_costs(
+    database, account, batch, listed
+):
+    due(database, batch, 130)
+    assert listed() == [(130, 2)]
+    assert rows.account(database, account.id).reads_tokens == 48
+    assert listed() == []
+
+
+def test_one_is_asked_for_by_itself(database, batch, listed):
+    due(database, batch, 1)
+    assert listed() == [(1, 0)]
+
+
+def test_where_the_oldest_lies_deeper_than_questions_cost_each_is_asked_for(database, batch, listed):
+    old, young = due(database, batch, 2)
+    make(database, batch, 250, State.SUCCEEDED)
+    make_older(database, old)
+    rows.change(database, tables.jobs, young, due_at=rows.now(database) + LEASE)
+    assert listed() == [(1, 0)]
+
+
+def make_older(database, job_id):
+    """Let a job have been bought an hour before every other."""
+    attempt_id = rows.job(database, job_id).attempt_id
+    rows.change(database, tables.attempts, attempt_id, intended_at=rows.now(database) - HOUR)
+
+
+def test_no_more_pages_are_read_than_the_reads_allow(database, batch, listed):
+    due(database, batch, 130)
+    assert listed(reads_tokens=1.5, refilled_at=rows.now(database)) == [(1, 0)]
+
+
+def test_the_list_is_not_read_in_an_outage_nor_after_it_has_failed(database, batch, listed):
+    due(database, batch, 5)
+    assert listed(glance_at=rows.now(database) + LEASE) == [(5, 0)]
+    due(database, batch, 5)
+    assert listed(glance_at=None, failures=5, failing="reads") == [(1, 0)]
+
+
+def test_what_another_account_bought_makes_no_page_worth_while(database, batch, listed):
+    other = factory.make_account(database, name="another", seen_at=rows.now(database) - HOUR)
+    for job_id in due(database, batch, 5):
+        rows.change(database, tables.attempts, rows.job(database, job_id).attempt_id, account_id=other.id)
+    assert listed() == [(5, 0)]
+
+
 def test_what_is_paid_is_fetched_whatever_became_of_its_batch(database, account):  # noqa: ARG001
     for state in ("paused", "cancelled"):
         batch = factory.make_batch(database, state=state)

@@ -87,7 +87,7 @@ class Listing:
     def __getattr__(self, name):
         return getattr(self._api, name)
 
-    async def list(self, created_after=None, cursor=None):
+    async def list(self, created_after=None, cursor=None, **_):
         return await self._show(self._api.list, created_after, cursor)
 
 

@@ -36,7 +36,7 @@ class Listing:
     def __getattr__(self, name):
         return getattr(self._api, name)
 
-    async def list(self, created_after=None, cursor=None):
+    async def list(self, created_after=None, cursor=None, **_):
         page = await self._api.list(created_after, cursor)
         return dataclasses.replace(page, predictions=tuple(self._change(page.predictions)))
 

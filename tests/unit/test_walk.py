@@ -11,7 +11,7 @@ from worker.replies import Page
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(walk, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(walk, "WAITS", (0.0, 0.0))
 
 
 class Scripted:
@@ -21,7 +21,7 @@ class Scripted:
         self.pages = pages
         self.asked = []
 
-    async def list(self, created_after=None, cursor=None):
+    async def list(self, created_after=None, cursor=None, **_):
         self.asked.append((created_after, cursor))
         page = self.pages[min(len(self.asked), len(self.pages)) - 1]
         if isinstance(page, BaseException):

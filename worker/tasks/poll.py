@@ -1,6 +1,5 @@
 """Ask how running predictions are, and write down how they ended."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,44 +8,28 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, polling, retry, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, polling, worklists
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
-from jobs.lanes import Lane
-from jobs.lifecycle import Failure, Interrupted, Produced
+from jobs.lanes import SLICE, Lane
+from jobs.lifecycle import Failure, Fence, Interrupted, Produced
 from jobs.states import State
 from jobs.worklists import Running
-from worker import app, diagnosis, loop, process, tally
-from worker.replies import Prediction
+from worker import app, endings, glance, loop, process, tally
+from worker.endings import Canceled, Outcome, Waiting
 
 log = structlog.get_logger(__name__)
 
-_GIVEN_UP = 2  # deadlines after which a prediction that nothing ends is waited for no more
 _LIFETIME = 3600.0  # seconds for which the API keeps outputs
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Still under way, or nobody could tell: look again."""
-
-    running: Running
-
-
-@dataclass(frozen=True, slots=True)
-class Canceled:
-    """The API's object says that it was canceled: as a person asked, or at its deadline."""
-
-    failure: Failure
-
-
-Outcome = Waiting | Produced | Failure | Interrupted | Canceled
+_AT_ONCE = SLICE[Lane.POLL]
 
 
 @shared_task(name=Lane.POLL)
-def poll(ids: list[int]) -> None:
-    """Ask for each of these predictions once; at an API that may be away, for one, and then for the others.
+def poll(ids: list[int], pages: int = 0) -> None:
+    """Look for these predictions on so many pages of the list, or ask for each once if there are none to read.
 
-    The message may have been sent before anybody doubted: what is not asked for is due again after its lease.
+    At an API that may be away one is asked for, and then the others. The message may have been sent before anybody
+    doubted: what is not asked for is due again after its lease.
     """
     here = app.held()
     with here.database.read() as tx:
@@ -57,14 +40,66 @@ def poll(ids: list[int]) -> None:
     if breaker.is_away or breaker.in_doubt:
         _ask(here, slice_, rows[:1])
         rows = rows[1:] if slice_.answered else []
+    elif pages and rows:
+        rows = _glance(here, slice_, rows, pages)
     if rows:
         _ask(here, slice_, rows)
+
+
+def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pages: int) -> list[Running]:
+    """Look at the list, write down what it shows, and return what must be asked for one by one."""
+    seen = glance.look(here, rows, slice_.now, pages)
+    _settle_all(here, seen.outcomes)
+    if seen.pages:
+        slice_.counter.answered()
+    if seen.error:
+        slice_.counter.failed(seen.error)
+        _find_fault(here, slice_, seen.unseen)
+        return []
+    here.observe(slice_.counter.take())
+    left = list(seen.unseen[:_AT_ONCE])
+    _settle_all(here, [Waiting(row) for row in seen.unseen[_AT_ONCE:]])
+    if seen.proof:
+        slice_.proof = seen.proof.fence
+        left.append(seen.proof)
+    fails = len(seen.unseen) > len(rows) / 2
+    _account_for(here, seen.pages + len(left) - pages, fails=fails)
+    return left
+
+
+def _find_fault(here: process.Process, slice_: "_Slice", unseen: Sequence[Running]) -> None:
+    """Find out with one question whether the list alone fails; the others wait either way."""
+    _ask(here, slice_, unseen[:1])
+    _settle_all(here, [Waiting(row) for row in unseen[1:]])
+    _account_for(here, 1, fails=slice_.answered)
+
+
+def _settle_all(here: process.Process, outcomes: Sequence[Outcome]) -> None:
+    for start in range(0, len(outcomes), _AT_ONCE):
+        settle(here, outcomes[start : start + _AT_ONCE])
+
+
+def _account_for(here: process.Process, reads: int, *, fails: bool) -> None:
+    """Tell the account what a look cost beyond what the tick has paid, and whether the next may be one, too."""
+    pause = timedelta(seconds=here.times.sweep)
+
+    def write(tx: sa.Connection) -> None:
+        accounts.glanced(
+            tx, here.account.id, reads=reads, again_at=database.now(tx) + pause if fails else None
+        )
+
+    if fails:
+        log.info("list-left-aside", seconds=pause.total_seconds())
+    if fails or reads:
+        here.database.unit(write)
 
 
 def _ask(here: process.Process, slice_: "_Slice", rows: Sequence[Running]) -> None:
     for group in here.loop.outcomes(slice_.ask, rows, within=here.times.lease / 2, group=loop.WIDE):
         settle(here, group)
         here.observe(slice_.counter.take())
+        if any(glance.disproves(outcome, slice_.proof, slice_.now) for outcome in group):
+            _account_for(here, 0, fails=True)
 
 
 @dataclass
@@ -73,6 +108,7 @@ class _Slice:
     now: datetime
     counter: tally.Counter
     answered: bool = False
+    proof: Fence | None = None  # of the list: it shows this one running
 
     async def ask(self, row: Running) -> Outcome:
         if self.counter.stopped:
@@ -92,7 +128,7 @@ class _Slice:
             return Waiting(row)
         self.counter.answered()
         self.answered = True
-        return ended(self.here, row, prediction, self.now)
+        return endings.ended(self.here, row, prediction, self.now)
 
     def _unknown(self, row: Running) -> Outcome:
         """A fresh id may not be known yet; one that stays unknown past its deadline has been deleted.
@@ -105,65 +141,6 @@ class _Slice:
             return Waiting(row)
         message = f"the API does not know prediction {row.prediction_id} any more"
         return Failure(row.fence, FailureClass.EXPIRED, message)
-
-
-def ended(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
-    """Say what a prediction's own words mean for its job; a word that we do not know is not an end."""
-    match prediction.status:
-        case "succeeded":
-            return _succeeded(here, row, prediction, now)
-        case "failed":
-            return _failed(here, row, prediction, now)
-        case "canceled":
-            message = "it was canceled at its deadline"
-            return Canceled(_failure(here, row, prediction, FailureClass.DEADLINE, message))
-        case "aborted":
-            again = now + timedelta(seconds=here.times.poll_first)
-            message = "its deadline passed before it started"
-            return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, counted=False)
-        case _ if row.cancel_sent and now > row.accepted_at + timedelta(
-            seconds=_GIVEN_UP * here.times.prediction_deadline
-        ):
-            message = f"it was {prediction.status} long after its deadline, and could not be canceled"
-            return _failure(here, row, prediction, FailureClass.DEADLINE, message)
-        case _:
-            return Waiting(row)
-
-
-def _succeeded(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
-    if not prediction.output:
-        gone = prediction.data_removed
-        error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
-        message = "its outputs were deleted already" if gone else "it succeeded without an image"
-        return _failure(here, row, prediction, error_class, message)
-    urls = tuple(None if url[:5].lower() == "data:" else url for url in prediction.output)
-    # By the API's clock, which may be wrong: too early a time would leave no second try for a download.
-    produced_at = min(now, max(prediction.completed_at or now, row.accepted_at))
-    return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)
-
-
-def _failed(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
-    error_class = diagnosis.failure_class(prediction.error)
-    message = prediction.error or "no reason given"
-    again = retry.when(
-        error_class,
-        row.attempts,
-        now,
-        random.Random(),  # noqa: S311  jitter, no secret
-        most_attempts=here.settings.max_attempts,
-        scale=here.settings.time_scale,
-    )
-    if again is None or row.cancel_requested:
-        return _failure(here, row, prediction, error_class, message)
-    return Interrupted(
-        row.fence, error_class, message, again, predict_time=prediction.predict_time, cost=here.cost
-    )
-
-
-def _failure(
-    here: process.Process, row: Running, prediction: Prediction, error_class: FailureClass, message: str
-) -> Failure:
-    return Failure(row.fence, error_class, message, prediction.predict_time, here.cost)
 
 
 def settle(here: process.Process, group: Sequence[Outcome]) -> None:

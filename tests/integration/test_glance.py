@@ -1,0 +1,186 @@
+"""Polls by the list: a page for a hundred questions, and what is done when the list does not tell the truth."""
+
+import dataclasses
+from datetime import timedelta
+
+import pytest
+
+from jobs import errors, tables
+from jobs.lanes import Lane
+from scheduler import duties
+from tests import rows
+from tests.integration import stepped
+from worker import glance
+from worker.replies import Page
+
+MINUTE = 60
+
+
+class Counted:
+    """An API client that counts its reads, and may have another list."""
+
+    def __init__(self, api, show=None):
+        self._api = api
+        self._show = show
+        self.pages = self.questions = 0
+
+    def __getattr__(self, name):
+        return getattr(self._api, name)
+
+    async def list(self, *args, **named):
+        self.pages += 1
+        return await (self._show or self._api.list)(*args, **named)
+
+    async def get(self, *args):
+        self.questions += 1
+        return await self._api.get(*args)
+
+
+@pytest.fixture
+def night(database, tmp_path, start_sandbox):
+    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+    night = stepped.Night(database, sandbox.url, tmp_path / "outputs", creates_per_minute="unlimited")
+    night.make()
+    night.finish()
+    night.passes(6 * MINUTE)
+    night.tick(duties.sweep)  # it learns that there is a list
+    assert night.account.can_list
+    yield night
+    night.close()
+
+
+def bought(night, count):
+    ids = night.make(count)
+    night.tick(duties.release)
+    return ids
+
+
+def looks(night, show=None):
+    """Poll once, as with this list; return how many pages and how many predictions were asked for."""
+    api = Counted(night.here.api, show)
+    before = night.here
+    night.work_as(dataclasses.replace(before, api=api))
+    night.passes(1)  # a beat of what is looked at together
+    night.tick(duties.poll)
+    night.work_as(before)
+    return api.pages, api.questions
+
+
+def make_due(night, ids, seconds):
+    at = rows.now(night.database) + timedelta(seconds=seconds)
+    for job_id in ids:
+        rows.change(night.database, tables.jobs, job_id, due_at=at)
+
+
+async def break_off(*_, **__):
+    raise errors.Unanswered("503")
+
+
+async def show_nothing(*_, **__):
+    return Page((), None)
+
+
+def states(night, ids):
+    return [night.job(job_id).state for job_id in ids]
+
+
+def test_one_page_ends_all_that_has_ended(night):
+    ids = bought(night, 40)
+    night.passes(5)
+    assert looks(night) == (1, 0)
+    assert states(night, ids) == ["collecting"] * 40
+
+
+def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
+    due, early = bought(night, 2), bought(night, 3)
+    make_due(night, due, -60)
+    make_due(night, early, 60)
+    assert looks(night) == (1, 0)
+    assert states(night, early) == ["collecting"] * 3
+
+
+def test_one_prediction_is_asked_for_by_its_id(night):
+    [job_id] = bought(night, 1)
+    night.passes(5)
+    assert looks(night) == (0, 1)
+    assert night.job(job_id).state == "collecting"
+
+
+def test_what_the_list_does_not_show_is_asked_for(night):
+    ids, api = bought(night, 5), night.here.api
+
+    async def without_the_first(*args, **named):
+        page = await api.list(*args, **named)
+        hidden = {night.attempts(job_id)[0].prediction_id for job_id in ids[:1]}
+        return dataclasses.replace(page, predictions=tuple(p for p in page.predictions if p.id not in hidden))
+
+    night.passes(5)
+    assert looks(night, without_the_first) == (1, 1)
+    assert states(night, ids) == ["collecting"] * 5
+    assert night.account.glance_at is None
+
+
+def test_a_list_that_shows_little_of_ours_is_left_aside_for_a_while(night):
+    ids = bought(night, 5)
+
+    night.passes(5)
+    assert looks(night, show_nothing) == (1, 5)
+    assert states(night, ids) == ["collecting"] * 5
+    bought(night, 3)
+    night.passes(5)
+    assert looks(night) == (0, 3)
+    bought(night, 3)
+    night.passes(6 * MINUTE)
+    assert looks(night) == (1, 0)
+
+
+def test_a_list_that_fails_alone_is_left_aside_and_its_predictions_are_asked_for(night):
+    ids = bought(night, 5)
+
+    night.passes(5)
+    assert looks(night, break_off) == (1, 1), "one question tells whether it is the list or the API"
+    night.passes(30)
+    assert looks(night) == (0, 4)
+    assert states(night, ids) == ["collecting"] * 5
+    assert night.account.breaker == "closed"
+
+
+def test_a_list_that_fails_with_everything_else_is_not_to_blame(night):
+    bought(night, 5)
+
+    night.passes(5)
+    api = Counted(night.here.api, break_off)
+    api.get = break_off
+    night.work_as(dataclasses.replace(night.here, api=api))
+    night.tick(duties.poll)
+    assert night.account.glance_at is None
+    assert night.account.failures == 2
+
+
+def test_a_list_that_shows_for_ever_what_once_was_is_found_out(night, monkeypatch):
+    monkeypatch.setattr(glance, "_PROVEN_EVERY", 1)
+    monkeypatch.setattr(glance, "_STALE", timedelta())
+    ids, api = bought(night, 5), night.here.api
+
+    async def as_it_was(*args, **named):
+        page = await api.list(*args, **named)
+        running = tuple(dataclasses.replace(p, status="processing") for p in page.predictions)
+        return dataclasses.replace(page, predictions=running)
+
+    night.passes(20)
+    assert looks(night, as_it_was) == (1, 1)
+    assert sorted(states(night, ids)) == ["collecting", *["running"] * 4]
+    night.passes(30)
+    assert looks(night, as_it_was) == (0, 4)
+    assert states(night, ids) == ["collecting"] * 5
+
+
+def test_in_doubt_nobody_looks_at_the_list(night):
+    bought(night, 5)
+    night.passes(5)
+    [message] = night.told(duties.poll)
+    assert (message.lane, message.pages) == (Lane.POLL, 1)
+    rows.change(night.database, tables.accounts, night.here.account.id, failures=5, failing="reads")
+    night.passes(2 * MINUTE)
+    [message] = night.told(duties.poll)
+    assert (len(message.payload), message.pages) == (1, 0)

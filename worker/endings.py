@@ -1,0 +1,90 @@
+"""What does the state of a prediction mean for its job? The API's words in, an outcome to write down out."""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobs import retry
+from jobs.failures import FailureClass
+from jobs.lifecycle import Failure, Interrupted, Produced
+from jobs.worklists import Running
+from worker import diagnosis, process
+from worker.replies import Prediction
+
+_GIVEN_UP = 2  # deadlines after which a prediction that nothing ends is waited for no more
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Still under way, or nobody could tell: look again."""
+
+    running: Running
+
+
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """The API's object says that it was canceled: as a person asked, or at its deadline."""
+
+    failure: Failure
+
+
+Outcome = Waiting | Produced | Failure | Interrupted | Canceled
+
+
+def ended(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+    """Say what a prediction's own words mean for its job; a word that we do not know is not an end."""
+    match prediction.status:
+        case "succeeded":
+            return _succeeded(here, row, prediction, now)
+        case "failed":
+            return _failed(here, row, prediction, now)
+        case "canceled":
+            message = "it was canceled at its deadline"
+            return Canceled(_failure(here, row, prediction, FailureClass.DEADLINE, message))
+        case "aborted":
+            again = now + timedelta(seconds=here.times.poll_first)
+            message = "its deadline passed before it started"
+            return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, counted=False)
+        case _ if row.cancel_sent and now > row.accepted_at + timedelta(
+            seconds=_GIVEN_UP * here.times.prediction_deadline
+        ):
+            message = f"it was {prediction.status} long after its deadline, and could not be canceled"
+            return _failure(here, row, prediction, FailureClass.DEADLINE, message)
+        case _:
+            return Waiting(row)
+
+
+def _succeeded(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+    if not prediction.output:
+        gone = prediction.data_removed
+        error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
+        message = "its outputs were deleted already" if gone else "it succeeded without an image"
+        return _failure(here, row, prediction, error_class, message)
+    urls = tuple(None if url[:5].lower() == "data:" else url for url in prediction.output)
+    # By the API's clock, which may be wrong: too early a time would leave no second try for a download.
+    produced_at = min(now, max(prediction.completed_at or now, row.accepted_at))
+    return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)
+
+
+def _failed(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+    error_class = diagnosis.failure_class(prediction.error)
+    message = prediction.error or "no reason given"
+    again = retry.when(
+        error_class,
+        row.attempts,
+        now,
+        random.Random(),  # noqa: S311  jitter, no secret
+        most_attempts=here.settings.max_attempts,
+        scale=here.settings.time_scale,
+    )
+    if again is None or row.cancel_requested:
+        return _failure(here, row, prediction, error_class, message)
+    return Interrupted(
+        row.fence, error_class, message, again, predict_time=prediction.predict_time, cost=here.cost
+    )
+
+
+def _failure(
+    here: process.Process, row: Running, prediction: Prediction, error_class: FailureClass, message: str
+) -> Failure:
+    return Failure(row.fence, error_class, message, prediction.predict_time, here.cost)

@@ -1,0 +1,77 @@
+"""One look at the API's list instead of many questions: a hundred predictions to a page.
+
+What an entry says of a prediction counts as the answer to a question for it. What is not on the pages read is asked
+for one by one: the list may lag, be cut short, or be another account's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobs import errors, worklists
+from jobs.lifecycle import Fence, Produced
+from jobs.worklists import Running
+from worker import endings, process, walk
+from worker.endings import Outcome, Waiting
+
+# Inputs that are pictures come back with every entry: beyond this it is cheaper to ask for the few that are due.
+_PAGE_CAP = 4_000_000  # bytes
+_SLACK = 2  # strangers' predictions are on the pages as well
+_BEFORE = timedelta(seconds=5)  # by which the API's time of a purchase may lie before ours of its acceptance
+_STALE = timedelta(seconds=10)  # for which a list may show a prediction running that has ended
+_PROVEN_EVERY = 10  # seconds between two questions whether the list tells the truth
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a look has told. ``unseen`` and ``proof`` are left to be asked for one by one."""
+
+    outcomes: Sequence[Outcome]
+    unseen: Sequence[Running]
+    proof: Running | None  # the list shows it running; so must the API
+    pages: int
+    error: errors.ApiError | None
+
+
+def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
+    """Read about so many pages, back to the oldest of the rows, and say what they tell.
+
+    Whatever else of ours has ended is told as well, due or not: its page is read anyhow.
+    """
+    within = here.times.lease / 2
+    since = min(row.accepted_at for row in rows) - _BEFORE
+    walking = walk.walk(
+        here.api, since, now=now, within=within, most_pages=_SLACK * pages, page_cap=_PAGE_CAP, waits=()
+    )
+    taken = here.loop.call(walking, within=within + 1)
+    outcomes = [
+        endings.ended(here, row, taken.seen[row.prediction_id], now)
+        for row in [*rows, *_ended_besides(here, taken, rows)]
+        if row.prediction_id in taken.seen
+    ]
+    unseen = [row for row in rows if row.prediction_id not in taken.seen]
+    return Glance(outcomes, unseen, _to_prove(here, outcomes, now), taken.pages, taken.error)
+
+
+def _ended_besides(here: process.Process, taken: walk.Walk, rows: Sequence[Running]) -> Sequence[Running]:
+    asked = {row.prediction_id for row in rows}
+    ended = [p.id for p in taken.seen.values() if p.final and p.id not in asked]
+    if not ended:
+        return []
+    with here.database.read() as tx:
+        return worklists.running_as(tx, here.account.api, ended)
+
+
+def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime) -> Running | None:
+    """Choose now and then the one that has run the longest: a list out of a cache would show it so for ever."""
+    if int(now.timestamp()) % _PROVEN_EVERY:
+        return None
+    waiting = [o.running for o in outcomes if isinstance(o, Waiting)]
+    oldest = min(waiting, key=lambda row: row.accepted_at, default=None)
+    late = now - timedelta(seconds=here.times.poll_most)
+    return oldest if oldest and oldest.accepted_at < late else None
+
+
+def disproves(outcome: Outcome, proof: Fence | None, now: datetime) -> bool:
+    """Whether what was asked for as a proof had ended long before the list showed it running."""
+    return isinstance(outcome, Produced) and outcome.fence == proof and outcome.produced_at < now - _STALE
