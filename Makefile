@@ -47,6 +47,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.pace
 	$(BIN)/python -m benchmarks.load --database sqlite
 	$(BIN)/python -m benchmarks.load --database postgresql
 

@@ -21,13 +21,10 @@ from pathlib import Path
 
 from jobs import images
 
-SANDBOX = (
-    *(sys.executable, "-m", "sandbox", "--port=0", "--latency=0", "--output-size=64"),
-    *("--creates-per-minute=0", "--reads-per-minute=0"),
-)
+SANDBOX = (sys.executable, "-m", "sandbox", "--port=0", "--output-size=64")
+AT_ONCE = ("--latency=0", "--creates-per-minute=0", "--reads-per-minute=0")
 RUN = (sys.executable, "-m", "overnight", "run", "--yes", "--quiet")
 SETTINGS = {
-    "OVERNIGHT_API_TOKEN": "made-up",
     "OVERNIGHT_CREATES_PER_MINUTE": "unlimited",
     "OVERNIGHT_READS_PER_MINUTE": "unlimited",
     "OVERNIGHT_MAX_IN_FLIGHT": "2000",
@@ -35,10 +32,10 @@ SETTINGS = {
 
 
 @contextlib.contextmanager
-def sandbox(folder):
+def sandbox(folder, *options):
     """Yield the URL of a sandbox in a process of its own, and a list that has its CPU seconds at the end."""
     spent = []
-    command = [*SANDBOX, f"--state={folder / 'sandbox'}"]
+    command = [*SANDBOX, f"--state={folder / 'sandbox'}", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             yield child.stdout.readline().split()[-1], spent
@@ -47,11 +44,11 @@ def sandbox(folder):
             spent.append(cpu(ended(child)))
 
 
-def run(folder, url):
+def run(folder, url, settings=SETTINGS):
     """Run the manifest as a person would; return the resources that the process used."""
     given = {"OVERNIGHT_API_URL": url, "OVERNIGHT_DATABASE_URL": f"sqlite:///{folder / 'overnight.db'}"}
-    given["OVERNIGHT_OUTPUT"] = str(folder / "outputs")
-    child = subprocess.Popen([*RUN, "manifest.csv"], cwd=folder, env=os.environ | SETTINGS | given)
+    given |= {"OVERNIGHT_OUTPUT": str(folder / "outputs"), "OVERNIGHT_API_TOKEN": "made-up"}
+    child = subprocess.Popen([*RUN, "manifest.csv"], cwd=folder, env=os.environ | settings | given)
     used = ended(child)
     assert child.returncode == 0, f"the run ended with {child.returncode}"
     return used
@@ -97,7 +94,7 @@ def seconds_of_decoding(folder):
 def measure(folder, count):
     """Return what one run of so many jobs came to, as (what, figure, unit)."""
     write(folder / "manifest.csv", count)
-    with sandbox(folder) as (url, others):
+    with sandbox(folder, *AT_ONCE) as (url, others):
         whole = run(folder, url)
         start_up = cpu(run(folder, url))  # everything is there already
     decoding = seconds_of_decoding(folder)

@@ -1,0 +1,115 @@
+"""How near one `overnight run` comes to what an API lets it do, and what it asks that API for.
+
+    python -m benchmarks.pace            every scenario
+    python -m benchmarks.pace quota      one of them
+
+Each is one batch against one sandbox, in real time. Ideal is the same predictions, each as long as it was, when every
+create leaves at the very moment at which it may and an image is there when its prediction ends. Compare ratios.
+"""
+
+import argparse
+import contextlib
+import heapq
+import json
+import sqlite3
+import tempfile
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import throughput
+
+LATENCY = 2.0  # seconds that a prediction takes, in the median
+UNLIMITED = {"OVERNIGHT_CREATES_PER_MINUTE": "unlimited", "OVERNIGHT_READS_PER_MINUTE": "unlimited"}
+TEN_A_SECOND = {"OVERNIGHT_CREATES_PER_MINUTE": "600"}
+COLUMNS = ("makespan / ideal", "creates a job", "looks a job", "429, %", "end to disk, s")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the API grants, and what we were told that it does."""
+
+    jobs: int
+    told: dict[str, str]
+    creates_per_minute: int = 0  # 0: unlimited
+    in_flight: int = 1000
+    profile: str = "replicate"
+
+
+SCENARIOS = {
+    "cap: fifty in flight": Scenario(500, UNLIMITED, in_flight=50),
+    "quota: ten creates a second": Scenario(600, TEN_A_SECOND, 600),
+    "no-list: the same without a list": Scenario(600, TEN_A_SECOND, 600, profile="gateway"),
+    "told-more: half as much again": Scenario(600, {"OVERNIGHT_CREATES_PER_MINUTE": "900"}, 600),
+}
+
+
+def measure(folder, scenario):
+    """Return what one scenario came to, in the order of COLUMNS."""
+    throughput.write(folder / "manifest.csv", scenario.jobs)
+    options = {
+        "latency": LATENCY, "creates-per-minute": scenario.creates_per_minute, "reads-per-minute": 0,
+        "profile": scenario.profile,
+    }  # fmt: skip
+    with throughput.sandbox(folder, *(f"--{name}={value}" for name, value in options.items())) as (url, _):
+        cap = {"OVERNIGHT_MAX_IN_FLIGHT": str(scenario.in_flight)}
+        throughput.run(folder, url, UNLIMITED | cap | scenario.told)
+        with urllib.request.urlopen(f"{url.removesuffix('/v1')}/_stats") as answer:  # noqa: S310  on loopback
+            stats = json.load(answer)
+    calls = stats["requests"]
+    return (
+        throughput.seconds_of_work(folder) / ideal(folder, scenario),
+        calls.get("create", 0) / scenario.jobs,
+        (calls.get("get", 0) + calls.get("list", 0)) / scenario.jobs,
+        100 * stats["throttled"] / sum(calls.values()),
+        seconds_to_disk(folder),
+    )
+
+
+def ideal(folder, scenario):
+    """Return the seconds from the first create to the last end, had nothing waited without need."""
+    runs = asked(
+        folder,
+        "SELECT (julianday(produced_at) - julianday(accepted_at)) * 86400 FROM attempts"
+        " WHERE phase = 'succeeded' ORDER BY intended_at",
+    )
+    every = 60 / scenario.creates_per_minute if scenario.creates_per_minute else 0
+    start, ends, last = 0.0, [], 0.0
+    for (run,) in runs:
+        if len(ends) == scenario.in_flight:
+            start = max(start, heapq.heappop(ends))
+        heapq.heappush(ends, start + run)
+        last = max(last, start + run)
+        start += every
+    return last
+
+
+def seconds_to_disk(folder):
+    """Return how long after its prediction's end an image was on disk, on average."""
+    ((mean,),) = asked(
+        folder,
+        "SELECT avg((julianday(o.collected_at) - julianday(a.produced_at)) * 86400)"
+        " FROM outputs o JOIN attempts a ON a.id = o.attempt_id",
+    )
+    return mean
+
+
+def asked(folder, question):
+    with contextlib.closing(sqlite3.connect(folder / "overnight.db")) as db:
+        return db.execute(question).fetchall()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", nargs="?", default="", help="the beginning of a scenario's name")
+    asked = parser.parse_args().scenario
+    print(f"{'':<36}" + "".join(f"{name:>18}" for name in COLUMNS))
+    for name, scenario in SCENARIOS.items():
+        if name.startswith(asked):
+            with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+                figures = measure(Path(folder), scenario)
+            print(f"{name:<36}" + "".join(f"{figure:18.3f}" for figure in figures), flush=True)
+
+
+if __name__ == "__main__":
+    main()
