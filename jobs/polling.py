@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 PAGE = 100  # predictions on a page of the API's list
+_HARVEST = 4
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -14,6 +15,17 @@ def next_look(age: float, *, first: float, most: float) -> float:
     [1, 1, 2, 4, 8, 15, 15]
     """
     return min(most, max(first, age))
+
+
+def interval(bought: int, seconds: float, *, least: float, most: float) -> float:
+    """Return the seconds between two looks at the list: so many that about four predictions end in between.
+
+    As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
+
+    >>> [interval(bought, 10, least=0.25, most=1) for bought in (0, 10, 100, 1000)]
+    [1, 1, 0.4, 0.25]
+    """
+    return min(most, max(least, _HARVEST * seconds / bought)) if bought else most
 
 
 def beat(now: datetime, every: float) -> datetime:

@@ -113,13 +113,18 @@ def due(tx: sa.Connection, account_id: int, api: str, now: datetime, most: int) 
     ).one()
     if not count:
         return Due(0, 0)
-    since = (
+    return Due(count, begun_since(tx, account_id, oldest, most))
+
+
+def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:
+    """Return how many purchases an account has begun since a moment; not beyond ``most``."""
+    some = (
         sa.select(attempts.c.id)
-        .where(attempts.c.account_id == account_id, attempts.c.intended_at >= oldest)
+        .where(attempts.c.account_id == account_id, attempts.c.intended_at >= since)
         .limit(most)
         .subquery()
     )
-    return Due(count, tx.execute(sa.select(sa.func.count()).select_from(since)).scalar_one())
+    return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
 def unwanted(

@@ -20,6 +20,7 @@ from jobs.tables import jobs
 
 _AT_ONCE = 1000  # rows that one duty hands out in one tick
 _GLANCED = 2000  # rows that one look at the list is for
+_LATELY = 10.0  # seconds in which purchases show how busy it is
 _PROBE = 1
 
 
@@ -142,7 +143,7 @@ def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> t
     lease = timedelta(seconds=configured.times.lease)
     moment, pages = now - late, 0
     if _may_glance(account, now):
-        moment = polling.beat(now, configured.times.poll_first)
+        moment = polling.beat(now, _interval(tx, now, account, configured))
         due = worklists.due(tx, account.id, account.api, moment, _GLANCED)
         pages = polling.pages(due.count, due.bought_since, reads)
     most = _GLANCED if pages else reads
@@ -152,6 +153,16 @@ def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> t
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
             _probed(tx, now, account, configured)
     return ids, pages
+
+
+def _interval(
+    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+) -> float:
+    """Return the seconds between two looks at the list: the busier, the oftener, and no more calls a job."""
+    times = configured.times
+    lately = _LATELY * configured.time_scale
+    bought = worklists.begun_since(tx, account.id, now - timedelta(seconds=lately), _GLANCED)
+    return polling.interval(bought, lately, least=times.tick, most=times.poll_first)
 
 
 def _may_glance(account: accounts.Account, now: datetime) -> bool:
