@@ -4,8 +4,8 @@ import pytest
 
 from tests.faults import chaos, plans
 
-_EVERY_TIME = [("sqlite", 1), ("sqlite", 2), ("servers", 1)]
-_IN_FULL = [("sqlite", 3), ("sqlite", 4), ("sqlite", 5), ("sqlite", 6), ("servers", 2)]
+_EVERY_TIME = [("sqlite", 1), ("servers", 1)]
+_IN_FULL = [("sqlite", 2), ("sqlite", 3), ("sqlite", 4), ("sqlite", 5), ("sqlite", 6), ("servers", 2)]
 _NIGHTS = [*_EVERY_TIME, *(pytest.param(*night, marks=pytest.mark.long) for night in _IN_FULL)]
 _KILLS = {"sqlite": 15, "servers": 4}
 

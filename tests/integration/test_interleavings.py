@@ -248,7 +248,8 @@ def test_a_clock_of_ours_that_is_fast_proves_no_absence_even_when_nothing_is_kno
     assert sold(sandbox) == 1
 
 
-def test_a_case_that_the_list_does_not_go_back_to_holds_up_no_other(night, sandbox):
+def test_a_case_that_the_list_does_not_go_back_to_holds_up_no_other(begin_night, sandbox):
+    night = begin_night(sandbox, reads_per_minute="unlimited")  # or there is a pause after each of many pages
     sandbox.faults(**{"502_before": 1})
     [old] = night.make()
     night.tick(duties.release)
