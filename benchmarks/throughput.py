@@ -44,11 +44,16 @@ def sandbox(folder, *options):
             spent.append(cpu(ended(child)))
 
 
-def run(folder, url, settings=SETTINGS):
-    """Run the manifest as a person would; return the resources that the process used."""
+def environment(folder, url, settings=SETTINGS):
+    """Return the environment of a run at an API, with everything in one folder."""
     given = {"OVERNIGHT_API_URL": url, "OVERNIGHT_DATABASE_URL": f"sqlite:///{folder / 'overnight.db'}"}
     given |= {"OVERNIGHT_OUTPUT": str(folder / "outputs"), "OVERNIGHT_API_TOKEN": "made-up"}
-    child = subprocess.Popen([*RUN, "manifest.csv"], cwd=folder, env=os.environ | settings | given)
+    return os.environ | settings | given
+
+
+def run(folder, url, settings=SETTINGS):
+    """Run the manifest as a person would; return the resources that the process used."""
+    child = subprocess.Popen([*RUN, "manifest.csv"], cwd=folder, env=environment(folder, url, settings))
     used = ended(child)
     assert child.returncode == 0, f"the run ended with {child.returncode}"
     return used

@@ -124,9 +124,9 @@ class Gateway:
     def reply(self, method, path, headers, body):
         """Pass a request on; of some, tell the authorization instead of the answer."""
         number = next(self._numbers)
-        if method == "POST" and path.endswith("/predictions") and number % 5 == 0:
+        if method == "POST" and path.endswith("/predictions") and number % 3 == 0:
             return self._refusal(422 if number % 2 else 502, headers)
-        if method == "GET" and number % 7 == 0:
+        if method == "GET" and number % 4 == 0:
             return self._refusal(500, headers)
         kept = {
             name: text for name, text in headers.items() if name.lower() not in {"host", "content-length"}
