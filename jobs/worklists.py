@@ -23,6 +23,7 @@ class Running:
     fence: Fence
     account_id: int
     prediction_id: str
+    version: str
     attempts: int  # accepted predictions of the job, this one included
     accepted_at: datetime
     cancel_requested: bool
@@ -75,7 +76,7 @@ def running_as(tx: sa.Connection, api: str, prediction_ids: Collection[str]) -> 
 def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> list[Running]:
     rows = tx.execute(
         sa.select(
-            jobs.c.id, jobs.c.attempt_id, jobs.c.attempts, jobs.c.cancel_requested_at,
+            jobs.c.id, jobs.c.attempt_id, jobs.c.version, jobs.c.attempts, jobs.c.cancel_requested_at,
             attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
@@ -83,8 +84,8 @@ def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> lis
     )  # fmt: skip
     return [
         Running(
-            Fence(row.id, row.attempt_id), row.account_id, row.prediction_id, row.attempts, row.accepted_at,
-            row.cancel_requested_at is not None, row.cancel_sent_at is not None,
+            Fence(row.id, row.attempt_id), row.account_id, row.prediction_id, row.version, row.attempts,
+            row.accepted_at, row.cancel_requested_at is not None, row.cancel_sent_at is not None,
         )
         for row in rows
     ]  # fmt: skip

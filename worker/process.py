@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, database, quota, settings, stops
 from jobs.times import Times
-from worker import client, downloads, inputs, loop
+from worker import client, downloads, foresight, inputs, loop
 
 # At the default 600 creates a minute and a create that takes 1 s, ten are under way; twice that is room.
 _CONNECTIONS = 20
@@ -30,6 +30,10 @@ class Process:
     @cached_property
     def times(self) -> Times:
         return self.settings.times
+
+    @cached_property
+    def foresight(self) -> foresight.Foresight:
+        return foresight.Foresight(self.account.id, self.times)
 
     @cached_property
     def cost(self) -> float | None:

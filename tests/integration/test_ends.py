@@ -2,6 +2,7 @@
 
 import shutil
 import types
+from datetime import timedelta
 
 import pytest
 
@@ -44,6 +45,23 @@ def started(night, count=1):
 def ending(night, job_id):
     job = night.job(job_id)
     return job.state, job.error_class
+
+
+# When they are looked at
+
+
+def test_a_prediction_is_first_looked_at_when_others_of_its_version_had_ended(begin):
+    night = begin()
+    then = rows.now(night.database)
+    for job_id in night.make(10, state=State.SUCCEEDED):
+        attempt_id = night.job(job_id).attempt_id
+        rows.change(
+            night.database, tables.attempts, attempt_id,
+            accepted_at=then, produced_at=then + timedelta(seconds=9),
+        )  # fmt: skip
+    [job_id] = started(night)
+    wait = night.job(job_id).due_at - night.attempts(job_id)[0].accepted_at
+    assert wait.total_seconds() == pytest.approx(9, abs=0.1)
 
 
 # Deadlines

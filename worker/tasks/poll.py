@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, polling, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import SLICE, Lane
@@ -160,14 +160,12 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         interrupted = [o for o in group if isinstance(o, Interrupted)]
         lifecycle.settle(tx, lambda some: lifecycle.interrupted(tx, now, some), interrupted)
         waiting = [o.running for o in group if isinstance(o, Waiting)]
-        lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, row, now) for row in waiting})
+        lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, tx, row, now) for row in waiting})
         crashpoints.reach(Place.BEFORE_ENDS_COMMIT)
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_ENDS_COMMIT)
 
 
-def _next(here: process.Process, row: Running, now: datetime) -> datetime:
-    age = (now - row.accepted_at).total_seconds()
-    wait = polling.next_look(age, first=here.times.poll_first, most=here.times.poll_most)
-    return now + timedelta(seconds=wait)
+def _next(here: process.Process, tx: sa.Connection, row: Running, now: datetime) -> datetime:
+    return now + here.foresight.next_look(tx, now, row.version, now - row.accepted_at)

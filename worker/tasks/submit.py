@@ -1,6 +1,7 @@
 """Buy predictions: intent, one POST each, and what became of it. The only place where money leaves."""
 
 import asyncio
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +26,16 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _A_DAY = 86_400  # seconds
 
-Outcome = Accepted | NotBought | Lost | Failure
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """The API has sold a prediction of this version."""
+
+    accepted: Accepted
+    version: str
+
+
+Outcome = Bought | NotBought | Lost | Failure
 
 
 def _ticks() -> float:
@@ -106,7 +116,7 @@ class _Slice:
                 submission.fence, f"{type(error).__name__} while it was sent", left_at or self._time()
             )
         self.counter.bought()
-        return Accepted(submission.fence, prediction.id)
+        return Bought(Accepted(submission.fence, prediction.id), submission.version)
 
     def _time(self) -> datetime:
         """The database's time, carried on by a clock that nobody sets: a step of the wall clock moves nothing."""
@@ -167,13 +177,11 @@ def _settle_until_written(here: process.Process, group: Sequence[Outcome], count
 
 def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
     """Write what came of some sends, and what they say of the account, in one transaction."""
-    first_look = timedelta(seconds=here.times.poll_first)
     settle_after = timedelta(seconds=here.times.settle)
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
-        accepted = [o for o in group if isinstance(o, Accepted)]
-        lifecycle.settle(tx, lambda some: lifecycle.accepted(tx, now, some, first_look), accepted)
+        _accept(here, tx, now, [o for o in group if isinstance(o, Bought)])
         not_bought = [o for o in group if isinstance(o, NotBought)]
         lifecycle.settle(tx, lambda some: lifecycle.not_bought(tx, now, some), not_bought)
         lost = [o for o in group if isinstance(o, Lost)]
@@ -185,3 +193,10 @@ def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_IDS_COMMIT)
+
+
+def _accept(here: process.Process, tx: sa.Connection, now: datetime, bought: Sequence[Bought]) -> None:
+    for version in {item.version for item in bought}:
+        wait = here.foresight.next_look(tx, now, version, timedelta())
+        arrow = functools.partial(lifecycle.accepted, tx, now, first_look=wait)
+        lifecycle.settle(tx, arrow, [item.accepted for item in bought if item.version == version])

@@ -1,0 +1,87 @@
+"""When a prediction is looked at: by how long its version's predictions ran of late."""
+
+from datetime import timedelta
+
+import pytest
+
+from jobs import runs, tables
+from jobs.states import State
+from jobs.times import Times
+from tests import factory, rows
+from worker.foresight import Foresight
+
+NEW = timedelta()
+SLOW, FAST = "a-slow-model", "a-fast-model"
+
+
+@pytest.fixture
+def account(database):
+    return factory.make_account(database)
+
+
+@pytest.fixture
+def batch(database, account):  # noqa: ARG001  a batch needs an account that buys for it
+    return factory.make_batch(database)
+
+
+def ran(database, batch, version, *durations):
+    """Let predictions of a version have run for so many seconds each."""
+    for seconds in durations:
+        job = factory.make_job(database, batch, state=State.SUCCEEDED, version=version)
+        begun = rows.now(database) - timedelta(minutes=5)
+        rows.change(
+            database, tables.attempts, job.attempt_id,
+            accepted_at=begun, produced_at=begun + timedelta(seconds=seconds),
+        )  # fmt: skip
+
+
+def wait(database, account, version, age=NEW, foresight=None):
+    foresight = foresight or Foresight(account.id, Times())
+    with database.read() as tx:
+        return foresight.next_look(tx, rows.now(database), version, age).total_seconds()
+
+
+def test_run_times_are_known_by_version_and_in_order(database, account, batch):
+    ran(database, batch, SLOW, 40, 38, 39)
+    ran(database, batch, FAST, 2)
+    factory.make_job(database, batch, state=State.RUNNING, version=FAST)
+    with database.read() as tx:
+        assert runs.lately(tx, account.id) == {SLOW: [38, 39, 40], FAST: [2]}
+
+
+def test_only_the_latest_runs_speak_for_a_version(database, account, batch, monkeypatch):
+    monkeypatch.setattr(runs, "_FOR_ONE", 3)
+    ran(database, batch, SLOW, 1, 1, 1)
+    ran(database, batch, SLOW, 40, 41, 42)
+    with database.read() as tx:
+        assert runs.lately(tx, account.id) == {SLOW: [40, 41, 42]}
+
+
+def test_the_first_look_comes_when_the_first_may_have_ended(database, account, batch):
+    ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
+    assert 8 < wait(database, account, SLOW) < 10
+    assert 0.25 <= wait(database, account, SLOW, timedelta(seconds=9)) < 1
+
+
+def test_what_is_not_known_is_looked_at_after_1_2_4_seconds(database, account, batch):
+    ran(database, batch, SLOW, *(38 + n / 10 for n in range(20)))
+    assert [wait(database, account, FAST, timedelta(seconds=age)) for age in (0, 1, 2, 4)] == [1, 1, 2, 4]
+
+
+def test_what_runs_longer_than_any_before_is_looked_at_ever_more_rarely(database, account, batch):
+    ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
+    assert [wait(database, account, FAST, timedelta(seconds=age)) for age in (10, 60, 600)] == [2, 12, 15]
+
+
+def test_a_long_run_is_looked_at_before_its_end_for_it_may_have_failed(database, account, batch):
+    ran(database, batch, SLOW, *(600 + n for n in range(20)))
+    assert wait(database, account, SLOW) == pytest.approx(0.25 * 610)
+
+
+def test_what_was_read_is_good_for_a_while(database, account, batch):
+    foresight = Foresight(account.id, Times())
+    assert wait(database, account, SLOW, foresight=foresight) == 1
+    ran(database, batch, SLOW, *(38 + n / 10 for n in range(20)))
+    assert wait(database, account, SLOW, foresight=foresight) == 1
+    foresight._read_at -= timedelta(seconds=11)
+    assert wait(database, account, SLOW, foresight=foresight) == 15
