@@ -56,11 +56,14 @@ def _watch(app: Celery, seconds: float) -> None:
 
 def _waits(app: Celery) -> bool:
     """Whether a message waits in any lane; False while the broker is away."""
+    connection = app.connection_for_read()
+    # The broker's client has errors of its own for a connection that breaks in the middle of an answer.
+    away: tuple[type[BaseException], ...] = (exceptions.KombuError, OSError, *connection.connection_errors)
     try:
-        with app.connection_for_read() as connection:
+        with connection:
             connection.ensure_connection(max_retries=0)
             channel: Any = connection.default_channel
             return any(channel.queue_declare(lane).message_count for lane in Lane)
-    except (exceptions.KombuError, OSError) as error:
+    except away as error:
         log.debug("vigil-blind", reason=str(error))
         return False

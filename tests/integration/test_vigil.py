@@ -1,6 +1,7 @@
 """When a worker ends because it is deaf, and when a newer program has taken its database over."""
 
 import threading
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from jobs import settings
 from jobs.lanes import Lane
 from migrations import schema
 from overnight import outgrown
+from tests.faults import wires
 from tests.integration import rehearsal
 from worker import app, leaving, vigil
 
@@ -28,15 +30,19 @@ def celery(redis_url, monkeypatch):
     monkeypatch.setattr(vigil.os, "_exit", end)
     monkeypatch.setattr(vigil, "_LEAST", 0.01)
     monkeypatch.setattr(leaving, "_heard", [])
+    made = connected(redis_url)
+    yield made
+    made.close()
+
+
+def connected(broker_url):
     given = settings.Settings(
-        broker_url=redis_url,
+        broker_url=broker_url,
         database_url="postgresql://nobody@127.0.0.1/none",
         api_token="a-token",
         _env_file=None,
     )
-    made = app.create(given)
-    yield made
-    made.close()
+    return app.create(given)
 
 
 class Watch(threading.Thread):
@@ -100,6 +106,20 @@ def test_a_broker_that_is_away_is_nothing_to_hear(celery):
     assert vigil._waits(celery) is False
     tell(celery)
     assert vigil._waits(celery) is True
+
+
+def test_a_broker_that_goes_in_the_middle_of_its_answer_is_nothing_to_hear(celery, redis_url):
+    broker = urlsplit(redis_url)
+    wire = wires.Wire((broker.hostname, broker.port))
+    tell(celery)
+    behind = connected(f"redis://127.0.0.1:{wire.port}{broker.path}")
+    try:
+        assert vigil._waits(behind) is True
+        wire.cut_after(b"LLEN")
+        assert vigil._waits(behind) is False
+    finally:
+        behind.close()
+        wire.close()
 
 
 # A newer program
