@@ -49,6 +49,7 @@ def poll(ids: list[int], pages: int = 0) -> None:
 def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pages: int) -> list[Running]:
     """Look at the list, write down what it shows, and return what must be asked for one by one."""
     seen = glance.look(here, rows, slice_.now, pages)
+    crashpoints.reach(Place.AFTER_POLL_RESPONSE)
     _settle_all(here, seen.outcomes)
     if seen.pages:
         slice_.counter.answered()
