@@ -22,7 +22,9 @@ def test_a_night_of_blows_loses_nothing_and_pays_nothing_twice(profile, seed, tm
     again = f"python -m tests.faults.chaos --replay {tmp_path / 'run.json'}"
     assert lived.report.clean, f"{again}\n{lived.report}"
     assert lived.report.jobs == plan.jobs
-    assert lived.report.recovered > plan.jobs * 0.03, "the faults were on"
+    # How many of the faults a night meets is a matter of timing; that it met some is not.
+    assert lived.report.attempts > plan.jobs * 1.05, "the faults were on"
+    assert lived.report.recovered >= 3, "some sends were in doubt"
     assert lived.kills >= _KILLS[profile], f"only {lived.blows} of {len(plan.actions)} blows"
 
 
