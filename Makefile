@@ -32,7 +32,7 @@ test: lint
 
 # Most of what they do is wait, so that twice as many as there are processors cost little.
 faults: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 4 --dist worksteal tests/faults
+	SEEDS=2000 $(BIN)/python -m pytest -n 4 --dist worksteal tests/faults
 
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS)
