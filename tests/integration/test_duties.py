@@ -291,7 +291,7 @@ def test_what_another_account_bought_makes_no_page_worth_while(database, batch, 
     assert listed() == [(5, 0)]
 
 
-def test_what_is_paid_is_fetched_whatever_became_of_its_batch(database, account):  # noqa: ARG001
+def test_what_is_paid_is_fetched_whatever_became_of_its_batch(database, account):  # noqa: ARG001  somebody must buy
     for state in ("paused", "cancelled"):
         batch = factory.make_batch(database, state=state)
         make(database, batch, 2, State.COLLECTING)
@@ -379,7 +379,7 @@ def test_nothing_is_cancelled_in_an_outage(database, account, batch):
     assert cancelled(database) == set()
 
 
-def test_another_apis_orphans_are_not_asked_for_here(database, batch):  # noqa: ARG001
+def test_another_apis_orphans_are_not_asked_for_here(database, batch):  # noqa: ARG001  an API of ours, without orphans
     elsewhere = factory.make_batch(database, api="https://elsewhere.example/v1")
     foreign = factory.make_account(database, api="https://elsewhere.example/v1")
     job = factory.make_job(database, elsewhere)
