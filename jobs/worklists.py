@@ -60,6 +60,7 @@ class Case:
     sent: Mapping[str, Any]
     intended_at: datetime
     sent_at: datetime
+    sent_before: bool  # a send of the same job was taken for absent: what turns up now may be that one's
     may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
 
 
@@ -213,10 +214,12 @@ def cases(tx: sa.Connection, api: str) -> list[Case]:
     """Return every attempt at an API that is in doubt, the oldest first: one walk of the list serves them all."""
     other = attempts.alias("other")
     presumed = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.possibly_paid)
+    given_up = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.phase == Phase.ABSENT)
     rows = tx.execute(
         sa.select(
             attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
-            attempts.c.intended_at, attempts.c.sent_at, presumed.label("presumed"), batches.c.options,
+            attempts.c.intended_at, attempts.c.sent_at, presumed.label("presumed"), given_up.label("given_up"),
+            batches.c.options,
         )
         .join(jobs, jobs.c.attempt_id == attempts.c.id)
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -230,6 +233,7 @@ def cases(tx: sa.Connection, api: str) -> list[Case]:
     return [
         Case(
             Fence(r.job_id, r.id), r.account_id, r.input, r.intended_at, r.sent_at or r.intended_at,
+            sent_before=r.given_up,
             may_resubmit=not r.presumed and r.options.get("when_unconfirmed") != "hold",
         )
         for r in rows

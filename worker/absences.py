@@ -26,6 +26,11 @@ def is_fresh(here: process.Process, case: Case, started: datetime, windows: floa
     return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
 
 
+def settling(here: process.Process, account: accounts.Account) -> timedelta:
+    """Return how long after a send what it bought may still be missing in the list."""
+    return timedelta(seconds=here.times.settle + (account.list_lag or 0.0))
+
+
 def decide_blindly(here: process.Process, cases: Sequence[Case], started: datetime, why: str) -> None:
     """Where nobody can tell, buy once more and say so, or hold. One `hold` is enough, batch's or worker's."""
     settled = timedelta(seconds=here.times.settle)
@@ -55,7 +60,8 @@ class Look:
 
     def conclude(self, matched: Matched, windows: float) -> None:
         """Judge what has had time to settle: absent, out of reach, or to be looked up again."""
-        ripe = [case for case in matched.missing if case.sent_at + self._settled <= self.started]
+        settled = self.started - settling(self.here, self.account)
+        ripe = [case for case in matched.missing if case.sent_at <= settled]
         if self.account.list_echoes is False and not self.taken.error:
             why = accounts.blind_spot(self.account) or ""
             return _presume(self.here, self.tx, self.now, ripe, why) if ripe else None
@@ -67,10 +73,6 @@ class Look:
         lifecycle.unprovable(self.tx, self.now, late, _OUT_OF_REACH)
         self._wait([case for case in rest if case.fence not in late])
         return None
-
-    @property
-    def _settled(self) -> timedelta:
-        return timedelta(seconds=self.here.times.settle + (self.account.list_lag or 0.0))
 
     def _seen_from(self, cases: Sequence[Case]) -> datetime | None:
         """Return the first send from which on the walk would show all; None if that can be said of none."""

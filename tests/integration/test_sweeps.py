@@ -101,6 +101,22 @@ def test_a_send_that_was_accepted_after_its_second_purchase_is_an_orphan_and_is_
     assert "orphaned" in night.events()
 
 
+def test_what_turns_up_while_a_second_send_is_in_doubt_is_not_taken_for_its_own_before_that_has_settled(
+    night, sandbox
+):
+    job_id = given_up(night, sandbox)
+    sandbox.faults(**{"502_before": 1})
+    night.tick(duties.release)
+    sandbox.heal()
+    accept_late(sandbox, night.job(job_id).input)
+    reconcile([job_id])
+    assert night.phases(job_id) == ["absent", "unconfirmed"]
+    accept_late(sandbox, night.job(job_id).input)
+    night.settles()
+    assert night.phases(job_id) == ["orphan", "running"]
+    assert night.release() == []
+
+
 def test_a_purchase_that_went_with_the_power_is_recorded_on_its_job_and_not_made_again(night, sandbox):
     [other, job_id] = night.make(2)
     night.tick(duties.release)

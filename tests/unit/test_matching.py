@@ -12,7 +12,7 @@ OWL = {"prompt": "an owl", "seed": 8}
 
 
 def case(sent, number=1):
-    return Case(Fence(number, number), 1, sent, BORN, BORN, may_resubmit=True)
+    return Case(Fence(number, number), 1, sent, BORN, BORN, sent_before=False, may_resubmit=True)
 
 
 def trace(sent, number=1, prediction_id=None, *, own_seed=True):

@@ -140,11 +140,12 @@ def _settle(
         now = database.now(tx)
         # Another walk may have ended a case meanwhile, and its job been sent again: the list shows that send's.
         doubted = {case.fence for case in worklists.cases(tx, here.account.api)}
-        open_cases = [case for case in cases if case.fence in doubted]
         # In this order: an id that is committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         known = worklists.known(tx, list(taken.seen))
         account = evidence.learn(here, tx, taken, known, started)
+        settled = started - absences.settling(here, account)
+        open_cases = [case for case in cases if case.fence in doubted and _is_told_apart(case, settled)]
         unknown = [p for p in taken.seen.values() if p.id not in known]
         matched = matching.match(open_cases, unknown, unsettled)
         _adopt(here, tx, now, matched)
@@ -155,6 +156,15 @@ def _settle(
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_WALK_COMMIT)
+
+
+def _is_told_apart(case: Case, settled: datetime) -> bool:
+    """Whether a prediction with its input would be this send's: an earlier one's may turn up late all the same.
+
+    Taken for this send's, it may fail, and the job is bought once more although this send's is yet to come. Once
+    the send has settled both are in the list, and the better one is taken.
+    """
+    return not case.sent_before or case.sent_at <= settled
 
 
 def _adopt(here: process.Process, tx: sa.Connection, now: datetime, matched: matching.Matched) -> None:
