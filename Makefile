@@ -35,7 +35,7 @@ faults: $(VENV)/.installed-dev
 	SEEDS=2000 $(BIN)/python -m pytest -n 4 --dist worksteal tests/faults
 
 soak: $(VENV)/.installed-dev
-	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS)
+	$(BIN)/python -m tests.faults.chaos --seeds $(SEEDS) --beside 4
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

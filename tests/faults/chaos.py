@@ -1,7 +1,7 @@
 """A whole night under a plan of blows, in two phases: everything may break; all is healed, and it must converge.
 
     python -m tests.faults.chaos --seed 7
-    python -m tests.faults.chaos --profile servers --seeds 20
+    python -m tests.faults.chaos --profile servers --seeds 20 --beside 4
     python -m tests.faults.chaos --replay run.json
 
 The plan is written down before the night begins, so that whatever happens in it can be made to happen again.
@@ -10,11 +10,13 @@ The plan is written down before the night begins, so that whatever happens in it
 import argparse
 import os
 import random
+import shutil
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,8 +113,9 @@ def _changes_nothing(stage):
     return Finding("I14", "everything once more changes nothing", sum(map(len, before)), tuple(against))
 
 
-def _tell(plan: Plan, folder: Path) -> Report | None:
-    """Live one night aloud; return None and leave its folder where it is when it did not come to its end."""
+def _tell(plan: Plan) -> Report | None:
+    """Live one night aloud; return None if it did not come to its end. The folder of a clean one goes."""
+    folder = Path(tempfile.mkdtemp(prefix=f"overnight-chaos-{plan.profile}-{plan.seed}-"))
     head = f"{plan.profile} seed {plan.seed}: {plan.jobs} jobs, {plan.faulty_sends:.0%} faulty sends"
     began = time.monotonic()
     try:
@@ -123,7 +126,9 @@ def _tell(plan: Plan, folder: Path) -> Report | None:
     took = time.monotonic() - began
     verdict = "clean" if lived.report.clean else f"NOT CLEAN; plan {folder / 'run.json'}"
     _say(f"{head}, {lived.blows} blows, {lived.kills} of them kills, {took:.0f} s: {verdict}")
-    if not lived.report.clean:
+    if lived.report.clean:
+        shutil.rmtree(folder)
+    else:
         _say(str(lived.report))
     return lived.report
 
@@ -145,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description="Nights under a seeded plan of blows.")
     parser.add_argument("--seed", type=int, help="one seed; without it, some are drawn")
     parser.add_argument("--seeds", type=int, default=1, help="how many to draw, for each profile")
+    parser.add_argument("--beside", type=int, default=1, metavar="N", help="nights at the same time; most wait")
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--profile", choices=plans.PROFILES, help="default: both")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a run.json")
@@ -152,14 +158,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Live the nights that are asked for, and add them up; 1 if any of them was not clean."""
+    """Live the nights that are asked for, and add them up; return 1 if any of them was not clean."""
     # The database's library keeps a lock there, and warns where it is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="overnight-"))
-    reports = []
-    asked = _plans(_parser().parse_args())
-    for plan in asked:
-        folder = Path(tempfile.mkdtemp(prefix=f"overnight-chaos-{plan.profile}-{plan.seed}-"))
-        reports.append(_tell(plan, folder))
+    given = _parser().parse_args()
+    asked = _plans(given)
+    with ProcessPoolExecutor(given.beside) as pool:
+        reports = list(pool.map(_tell, asked))
     lived = [one for one in reports if one is not None]
     if lived:
         _say(f"\n{len(lived)} of {len(asked)} nights came to their end\n{report.total(lived)}")
