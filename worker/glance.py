@@ -41,7 +41,14 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
     walking = walk.walk(
-        here.api, since, now=now, within=within, most_pages=_SLACK * pages, page_cap=_PAGE_CAP, waits=()
+        here.api,
+        since,
+        now=now,
+        within=within,
+        most_pages=_SLACK * pages,
+        page_cap=_PAGE_CAP,
+        waits=(),
+        wanted=[row.prediction_id for row in rows],
     )
     taken = here.loop.call(walking, within=within + 1)
     outcomes = [

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -39,6 +39,10 @@ class Walk:
         """Whether all that was made since a moment of our clock is seen: read to there, and no page in error."""
         return self.error is None and self.read_to(moment)
 
+    def shows(self, wanted: Collection[str]) -> bool:
+        """Whether all these predictions are seen; not so when there are none of which to tell."""
+        return bool(wanted) and self.seen.keys() >= set(wanted)
+
     def read_to(self, moment: datetime) -> bool:
         """Whether the pages so far go back beyond a moment of our clock."""
         return self._back_to < moment - self.ahead
@@ -54,12 +58,14 @@ async def walk(
     most_pages: int = _MOST_PAGES,
     page_cap: int = PAGE_CAP,
     waits: Sequence[float] = WAITS,
+    wanted: Collection[str] = (),
 ) -> Walk:
     """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
     ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds; ``page_cap`` is
     in bytes; ``waits`` come before a page that failed is asked for again. Not every API knows `created_after`, so
-    the end is also seen by the dates on a page. A page without dates is followed to the list's end.
+    the end is also seen by the dates on a page. A page without dates is followed to the list's end. With all that is
+    ``wanted`` on the pages so far, nothing further back is read.
     """
     taken = Walk()
     read = functools.partial(_page, api, cap=page_cap, waits=waits)
@@ -69,7 +75,7 @@ async def walk(
             taken.ahead = _ahead(now, first)
             if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
                 first = await read(since - taken.ahead)
-            await _follow(read, first, taken, since, pause, most_pages)
+            await _follow(read, first, taken, since, pause, most_pages, wanted)
     except TimeoutError:
         if not taken.pages:
             taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
@@ -85,11 +91,12 @@ async def _follow(
     since: datetime,
     pause: float,
     most_pages: int,
+    wanted: Collection[str],
 ) -> None:
     while True:
         taken.add(page)
         crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
-        if taken.read_to(since) or taken.pages >= most_pages:
+        if taken.read_to(since) or taken.pages >= most_pages or taken.shows(wanted):
             return
         await asyncio.sleep(pause)
         page = await read(since - taken.ahead, page.cursor)

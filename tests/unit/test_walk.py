@@ -37,8 +37,8 @@ def page(*predictions, more=True, date=None):
     return Page(predictions, f"cursor={predictions[-1].id if predictions else ''}" if more else None, date)
 
 
-def take(api, since=BORN, now=BORN, within=5.0):
-    return asyncio.run(walk.walk(api, since, now=now, within=within))
+def take(api, since=BORN, now=BORN, within=5.0, wanted=()):
+    return asyncio.run(walk.walk(api, since, now=now, within=within, wanted=wanted))
 
 
 def at(seconds, name=None):
@@ -61,6 +61,13 @@ def test_a_walk_ends_clean_where_a_whole_page_is_too_old():
     api = Scripted(page(at(30)), page(at(1), at(-1)), page(at(-2), at(-3)), page(at(-4)))
     taken = take(api)
     assert (taken.covers(BORN), taken.pages) == (True, 3)
+
+
+def test_a_walk_ends_where_all_that_is_wanted_was_seen_and_proves_nothing_beyond():
+    api = Scripted(page(at(40), at(30)), page(at(20), at(10)), page(at(5), more=False))
+    taken = take(api, wanted={"p40", "p20"})
+    assert (taken.pages, taken.covers(BORN), taken.error) == (2, False, None)
+    assert take(Scripted(page(at(40)), page(at(5), more=False)), wanted={"gone"}).covers(BORN)
 
 
 def test_one_prediction_out_of_order_does_not_end_a_walk():
