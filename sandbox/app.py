@@ -18,6 +18,7 @@ from sandbox.pictures import Pictures
 from sandbox.reading import Reading
 from sandbox.records import Records
 from sandbox.views import Views
+from sandbox.webhooks import Webhooks
 
 
 def create_app(options: Options, records: Records) -> Router:
@@ -28,8 +29,19 @@ def create_app(options: Options, records: Records) -> Router:
     guard = Guard(options, drawn=drawn, records=records, census=census)
     pictures = Pictures(blobs, records.files)
     views = Views(options.lifetime, drawn=drawn, profile=options.manners)
-    creation = Creation(options, drawn=drawn, records=records, pictures=pictures, views=views, census=census)
-    reading = Reading(options.lag, drawn=drawn, records=records, views=views, census=census)
+    webhooks = Webhooks(options.webhook_secret, drawn=drawn, views=views, census=census)
+    creation = Creation(
+        options,
+        drawn=drawn,
+        records=records,
+        pictures=pictures,
+        views=views,
+        census=census,
+        webhooks=webhooks,
+    )
+    reading = Reading(
+        options.lag, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks
+    )
     listing = Listing(options.lag, drawn=drawn, records=records, views=views)
     files = Files(options.lifetime, records=records, blobs=blobs)
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)

@@ -37,6 +37,7 @@ class Control:
                 "requests": dict(self._census.requests),
                 "statuses": {str(status): count for status, count in sorted(self._census.statuses.items())},
                 "throttled": self._census.statuses[429],
+                "webhooks": dict(self._census.webhooks),
                 "in_flight": self._census.in_flight(time.time()),
                 "peak_in_flight": self._census.peak_in_flight,
             }

@@ -19,6 +19,7 @@ from sandbox.pictures import Pictures
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
+from sandbox.webhooks import Webhooks
 
 _MOST_BODY = 2 * 2**20
 # A tenth of its time a prediction waits before it starts; the run time is lognormal around the median.
@@ -41,7 +42,7 @@ class _Order:
 
 
 class Creation:
-    """Accepts predictions; webhooks are taken but never called."""
+    """Accepts predictions."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Creation:
         pictures: Pictures,
         views: Views,
         census: Census,
+        webhooks: Webhooks,
     ) -> None:
         self._options = options
         self._plan = drawn
@@ -59,6 +61,7 @@ class Creation:
         self._pictures = pictures
         self._views = views
         self._census = census
+        self._webhooks = webhooks
         self._late: set[asyncio.Task[None]] = set()
 
     async def create(self, request: Request, account: str) -> Response:
@@ -122,6 +125,8 @@ class Creation:
         )
         await self._records.accept(prediction)
         self._census.born(prediction.id, predictions.ends_at(prediction), created)
+        if order.asked.webhook is not None:
+            self._webhooks.expect(prediction, order.asked.webhook, order.host)
         return prediction
 
     def _durations(self, order: _Order) -> tuple[float, float]:

@@ -42,6 +42,13 @@ SHOWN = {
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
     "rewritten": "its input is echoed in single precision, with defaults and with a name that nobody sent",
 }
+# What becomes of the call at a prediction's end, where one was asked for. Drawn per (job, attempt).
+CALLED = {
+    "webhook_drop": "the webhook is never called",
+    "webhook_twice": "the webhook is called twice, with one id",
+    "webhook_forged": "the webhook is called with a wrong signature first",
+    "webhook_stale": "the webhook is called with a timestamp of ten minutes ago first",
+}
 # Drawn per (output, n-th read); drip strikes creates and reads of a prediction as well.
 OUTPUT = {
     "redirect": "an output's URL redirects",
@@ -75,7 +82,7 @@ def _with_kinds(name: str, meaning: str) -> str:
 
 MEANINGS: Mapping[str, str] = {
     name: _with_kinds(name, meaning)
-    for name, meaning in (BEFORE | AFTER | RUN | SHOWN | OUTPUT | COUNTED).items()
+    for name, meaning in (BEFORE | AFTER | RUN | SHOWN | CALLED | OUTPUT | COUNTED).items()
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import faults, profiles
+from sandbox import faults, profiles, signing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class Options:
     ``late`` is how many seconds after its answer a ``late_exec`` is accepted, ``lag`` for how many a prediction
     is unknown or misplaced by the faults that do so, ``outage`` how many an outage lasts (0: until healed),
     ``wait`` how many a 429 asks for at the least. After ``heal_after`` seconds (0: never) every fault is off.
-    ``faults`` go before those of the profile.
+    ``faults`` go before those of the profile. Webhooks are signed with ``webhook_secret``.
     With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
     """
 
@@ -37,6 +37,7 @@ class Options:
     outage: float = 0.0
     wait: float = 1.0
     output_size: int = 1024
+    webhook_secret: str = signing.MADE_UP
     parent_pid: int | None = None
 
     def __post_init__(self) -> None:
@@ -61,6 +62,7 @@ class Options:
         if self.profile not in profiles.PROFILES:
             known = ", ".join(profiles.PROFILES)
             raise ValueError(f"profile {self.profile!r} is not known; the profiles are {known}.")
+        signing.key(self.webhook_secret)
         faults.check(self.faults)
 
     @property

@@ -11,19 +11,28 @@ from sandbox.census import Census
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
+from sandbox.webhooks import Webhooks
 
 
 class Reading:
     """Shows single predictions as they are now, and cancels them; ``lag`` is how long one may be unknown."""
 
     def __init__(
-        self, lag: float, *, drawn: plan.Plan, records: Records, views: Views, census: Census
+        self,
+        lag: float,
+        *,
+        drawn: plan.Plan,
+        records: Records,
+        views: Views,
+        census: Census,
+        webhooks: Webhooks,
     ) -> None:
         self._lag = lag
         self._plan = drawn
         self._records = records
         self._views = views
         self._census = census
+        self._webhooks = webhooks
         self._reads: Counter[str] = Counter()
 
     async def get(self, request: Request, account: str) -> Response:
@@ -44,6 +53,7 @@ class Reading:
         if predictions.stage(prediction, now).completed_at is None:
             await self._records.cancel(prediction, now)
             self._census.ended(prediction.id)
+            self._webhooks.ended(prediction.id)
         return self._answer(prediction, request)
 
     def _find(self, request: Request, account: str) -> Prediction:

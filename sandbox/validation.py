@@ -26,6 +26,7 @@ class Asked:
 
     version: str
     input: dict[str, Any]
+    webhook: str | None  # to be called at its end
 
 
 def read_create(body: bytes) -> Asked:
@@ -38,7 +39,8 @@ def read_create(body: bytes) -> Asked:
         raise problems.invalid(mistakes)
     if not (version := _VERSION.fullmatch(document["version"])):
         raise problems.invalid_version()
-    return Asked(version[1], document["input"])
+    wanted = "completed" in document.get("webhook_events_filter", ["completed"])
+    return Asked(version[1], document["input"], document.get("webhook") if wanted else None)
 
 
 def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:

@@ -76,6 +76,12 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
 @click.option(
     "--wait", default=Options.wait, show_default=True, help="Seconds that a 429 asks for at the least."
 )
+@click.option(
+    "--webhook-secret",
+    default=Options.webhook_secret,
+    show_default=True,
+    help="What webhooks are signed with.",
+)
 @click.option("--output-size", default=Options.output_size, show_default=True, help="Longest side in pixels.")
 def command(**given: Any) -> None:
     """Serve a made-up API to rehearse against; nothing is bought, any token will do."""

@@ -65,7 +65,15 @@ def test_every_profile_is_explained_and_brings_only_faults_that_exist():
 
 
 def test_every_fault_is_explained_once_and_every_kind_is_named_in_its_meaning():
-    groups = (faults.BEFORE, faults.AFTER, faults.RUN, faults.SHOWN, faults.OUTPUT, faults.COUNTED)
+    groups = (
+        faults.BEFORE,
+        faults.AFTER,
+        faults.RUN,
+        faults.SHOWN,
+        faults.CALLED,
+        faults.OUTPUT,
+        faults.COUNTED,
+    )
     assert sum(map(len, groups)) == len(faults.MEANINGS)
     for name, kinds in faults.KINDS.items():
         assert faults.MEANINGS[name].endswith(f": {name}:{'|'.join(kinds)}")
