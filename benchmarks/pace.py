@@ -12,12 +12,15 @@ import contextlib
 import heapq
 import json
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import throughput
+from sandbox import signing
 
 LATENCY = 2.0  # seconds that a prediction takes, in the median
 UNLIMITED = {"OVERNIGHT_CREATES_PER_MINUTE": "unlimited", "OVERNIGHT_READS_PER_MINUTE": "unlimited"}
@@ -34,12 +37,15 @@ class Scenario:
     creates_per_minute: int = 0  # 0: unlimited
     in_flight: int = 1000
     profile: str = "replicate"
+    webhooks: bool = False
 
 
 SCENARIOS = {
     "cap: fifty in flight": Scenario(500, UNLIMITED, in_flight=50),
     "quota: ten creates a second": Scenario(600, TEN_A_SECOND, 600),
     "no-list: the same without a list": Scenario(600, TEN_A_SECOND, 600, profile="gateway"),
+    "hinted: the same with webhooks": Scenario(600, TEN_A_SECOND, 600, webhooks=True),
+    "unhinted: that without a list": Scenario(600, TEN_A_SECOND, 600, profile="gateway", webhooks=True),
     "told-more: half as much again": Scenario(600, {"OVERNIGHT_CREATES_PER_MINUTE": "900"}, 600),
 }
 
@@ -52,8 +58,9 @@ def measure(folder, scenario):
         "profile": scenario.profile,
     }  # fmt: skip
     with throughput.sandbox(folder, *(f"--{name}={value}" for name, value in options.items())) as (url, _):
-        cap = {"OVERNIGHT_MAX_IN_FLIGHT": str(scenario.in_flight)}
-        throughput.run(folder, url, UNLIMITED | cap | scenario.told)
+        settings = UNLIMITED | {"OVERNIGHT_MAX_IN_FLIGHT": str(scenario.in_flight)} | scenario.told
+        with receiver(folder, url) if scenario.webhooks else contextlib.nullcontext({}) as told:
+            throughput.run(folder, url, settings | told)
         with urllib.request.urlopen(f"{url.removesuffix('/v1')}/_stats") as answer:  # noqa: S310  on loopback
             stats = json.load(answer)
     calls = stats["requests"]
@@ -64,6 +71,20 @@ def measure(folder, scenario):
         100 * stats["throttled"] / sum(calls.values()),
         seconds_to_disk(folder),
     )
+
+
+@contextlib.contextmanager
+def receiver(folder, url):
+    """Yield the setting by which the API calls a receiver of ours."""
+    settings = throughput.environment(folder, url, {"OVERNIGHT_WEBHOOK_SECRET": signing.MADE_UP})
+    overnight = [sys.executable, "-m", "overnight"]
+    subprocess.run([*overnight, "db", "upgrade"], env=settings, cwd=folder, check=True, capture_output=True)
+    command = [*overnight, "webhook", "--port=0"]
+    with subprocess.Popen(command, env=settings, cwd=folder, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            yield {"OVERNIGHT_WEBHOOK_URL": child.stdout.readline().split()[-1]}
+        finally:
+            child.terminate()
 
 
 def ideal(folder, scenario):

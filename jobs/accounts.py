@@ -224,6 +224,22 @@ def glanced(tx: sa.Connection, account_id: int, *, reads: int, again_at: datetim
     _write(tx, account_id, change if again_at is None else change | {"glance_at": again_at})
 
 
+def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) -> None:
+    """Remember that a webhook came; not each time anew, because the tick wants the row as well."""
+    latest = sa.update(accounts).where(
+        accounts.c.id == account_id, accounts.c.hinted_at.is_(None) | (accounts.c.hinted_at < now - every)
+    )
+    tx.execute(latest.values(hinted_at=now))
+
+
+def hinted_at(tx: sa.Connection, account_id: int) -> datetime | None:
+    """Return when a webhook of one of its predictions came last."""
+    at: datetime | None = tx.execute(
+        sa.select(accounts.c.hinted_at).where(accounts.c.id == account_id)
+    ).scalar_one()
+    return at
+
+
 def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:
     """Note a 404 or 405 on the list; only a second one, some time after, makes it certain. Return what is known."""
     account = get(tx, account_id)

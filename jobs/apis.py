@@ -54,14 +54,35 @@ def parse(text: str) -> Api:
     if text == SANDBOX:
         return Api(SANDBOX, "")
     url = PRESETS.get(text, text).rstrip("/")
-    parts = _parts(url)
+    parts = _parts(url, "not an API; write sandbox, quickrouter, replicate or a https:// URL")
     if mistake := _mistake(parts):
         raise ValueError(mistake)
     names = {preset: name for name, preset in PRESETS.items()}
     return Api(names.get(url, parts.hostname or ""), url)
 
 
-def _parts(url: str) -> SplitResult:
+def callback(text: str) -> str:
+    """Return a URL that an API may call back; ValueError says what is wrong with it.
+
+    >>> callback(" http://127.0.0.1:8600/ended?from=us ")
+    'http://127.0.0.1:8600/ended?from=us'
+    """
+    parts = _parts(text.strip(), "no URL that can be called; write https://HOST/…")
+    if mistake := _unfit(parts):
+        raise ValueError(mistake)
+    if "@" in parts.netloc or parts.fragment:
+        raise ValueError('no user, no password and no "#" in the URL; webhooks are signed')
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("write https://; only on this machine is it called unencrypted")
+    return parts.geturl()
+
+
+def is_local_url(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def _parts(url: str, otherwise: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # reading it is what checks it
@@ -69,13 +90,19 @@ def _parts(url: str) -> SplitResult:
         raise ValueError("this URL cannot be read") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         # Not echoed: a token pasted into the wrong variable would end up in a terminal and its log.
-        raise ValueError("not an API; write sandbox, quickrouter, replicate or a https:// URL")
+        raise ValueError(otherwise)
     return parts
 
 
-def _mistake(parts: SplitResult) -> str | None:
+def _unfit(parts: SplitResult) -> str | None:
     if not parts.geturl().isascii() or any(c <= " " for c in parts.geturl()):
         return "a URL has no spaces and no letters outside ASCII"
+    return None
+
+
+def _mistake(parts: SplitResult) -> str | None:
+    if unfit := _unfit(parts):
+        return unfit
     if "@" in parts.netloc:
         return "no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN"
     if parts.query or parts.fragment:

@@ -50,15 +50,15 @@ def learned(age: float, runs: Sequence[float], *, worth: float) -> float | None:
     return at - age
 
 
-def interval(bought: int, seconds: float, *, least: float, most: float) -> float:
-    """Return the seconds between two looks at the list: so many that about four predictions end in between.
+def interval(bought: int, seconds: float, *, least: float, most: float, together: int = _HARVEST) -> float:
+    """Return the seconds between two looks at the list: so many that about ``together`` predictions end in between.
 
     As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
 
     >>> [interval(bought, 10, least=0.25, most=1) for bought in (0, 10, 100, 1000)]
     [1, 1, 0.4, 0.25]
     """
-    return min(most, max(least, _HARVEST * seconds / bought)) if bought else most
+    return min(most, max(least, together * seconds / bought)) if bought else most
 
 
 def beat(now: datetime, every: float) -> datetime:

@@ -19,7 +19,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from jobs import apis, errors, places, times, tokens, written
+from jobs import apis, errors, places, signatures, times, tokens, written
 
 
 def _default(text: str, **more: Any) -> Any:
@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = None
     api_token_file: Annotated[tokens.Kept | None, NoDecode] = None
     replicate_api_token: SecretStr | None = Field(None, validation_alias="REPLICATE_API_TOKEN")
+    webhook_url: str | None = Field(None, repr=False)
+    webhook_secret: SecretStr | None = None
 
     @field_validator("database_url")
     @classmethod
@@ -126,6 +128,16 @@ class Settings(BaseSettings):
             raise ValueError("OVERNIGHT_API_TOKEN is set as well; keep one of the two")
         return tokens.read(places.folder(text, Path.cwd())) if text else None
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _place_webhook(cls, text: str | None) -> str | None:
+        return None if text is None else apis.callback(text)
+
+    @field_validator("webhook_secret", mode="before")
+    @classmethod
+    def _read_webhook_secret(cls, text: str | None) -> SecretStr | None:
+        return None if text is None else signatures.secret(text)
+
     @property
     def api_url(self) -> str:
         return self.api.url
@@ -168,16 +180,32 @@ class Settings(BaseSettings):
             "or rehearse with --api sandbox"
         )
 
+    def require_webhook_secret(self) -> SecretStr:
+        """Return what webhooks are signed with, or say what to do about it."""
+        if self.webhook_secret is None:
+            raise errors.Mistake(
+                "no secret to tell the API's webhooks from a stranger's: set OVERNIGHT_WEBHOOK_SECRET=whsec_… "
+                "in the environment or in .env"
+            )
+        return self.webhook_secret
+
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every token at hand, for whoever must keep them out of a text."""
+        """Every token and secret at hand, for whoever must keep them out of a text."""
         kept = self.api_token_file.token if self.api_token_file else None
-        return tuple(t.get_secret_value() for t in (self.api_token, kept, self.replicate_api_token) if t)
+        known = (self.api_token, kept, self.replicate_api_token, self.webhook_secret)
+        return tuple(secret.get_secret_value() for secret in known if secret)
 
     def warnings(self) -> list[str]:
         """Return what is no mistake and yet worth a line before the first purchase."""
         exposed = self.api_token_file and tokens.exposure(self.api_token_file.path)
-        return [exposed] if exposed else []
+        return [line for line in (exposed, self._unreachable()) if line]
+
+    def _unreachable(self) -> str | None:
+        """Say that an API elsewhere cannot call a webhook on this machine."""
+        if self.webhook_url is None or self.api.is_local or not apis.is_local_url(self.webhook_url):
+            return None
+        return f"OVERNIGHT_WEBHOOK_URL is on this machine, where {self.api.host} cannot call it"
 
     def at(self, url: str) -> "Settings":
         """Return the same settings with the URL at which the sandbox now listens."""

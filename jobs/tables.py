@@ -1,7 +1,7 @@
 """The tables: what is remembered, and which lies the database itself refuses.
 
 SQLAlchemy Core, no ORM. Nothing cascades: rows that cost money are never deleted as a side effect.
-Who writes: `lifecycle` jobs, attempts and outputs; `batches` batches and events; `accounts` accounts.
+Who writes: `lifecycle` jobs, attempts and outputs; `batches` batches and events; `accounts` accounts; `hints` hints.
 """
 
 from datetime import UTC, datetime
@@ -159,6 +159,7 @@ accounts = sa.Table(
     sa.Column("refilled_at", Utc, nullable=False),
     sa.Column("not_before", Utc),
     sa.Column("rate", sa.Double),
+    sa.Column("hinted_at", Utc),  # a webhook of one of its predictions came; null: never
     # Set by a person while everything runs; null: as the settings of each process say.
     sa.Column("creates_per_minute", sa.Integer),
     sa.Column("reads_per_minute", sa.Integer),
@@ -272,6 +273,15 @@ events = sa.Table(
     sa.Column("detail", sa.Text),
 )
 sa.Index("events_of_batch", events.c.batch_id, events.c.id)
+
+# The webhooks of the last day: one that comes again is known by its id, and changes nothing.
+hints = sa.Table(
+    "hints",
+    metadata,
+    sa.Column("webhook_id", sa.Text, primary_key=True),
+    sa.Column("received_at", Utc, nullable=False),
+)
+sa.Index("hints_by_age", hints.c.received_at)
 
 # One line per job for the user's own SQL. A revision that changes it carries a frozen copy, as 0001 does.
 RESULTS_VIEW = """

@@ -32,7 +32,7 @@ class PredictionClient:
     """The calls of a Replicate-compatible API, each within its own wall-clock deadline in seconds.
 
     Creates have lines of their own, so that POSTs that hang cannot keep look-ups and polls waiting. Belongs
-    to one event loop.
+    to one event loop. At the end of every prediction that it buys the API is asked to call ``webhook``, if any.
     """
 
     def __init__(
@@ -43,10 +43,13 @@ class PredictionClient:
         post_deadline: float,
         read_deadline: float,
         connections: int,
+        webhook: str | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._token = token
         self._post_deadline = post_deadline
+        # Beside the input and no part of it: what was sent is matched by its input alone.
+        self._hinted = {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
         self._read_deadline = read_deadline
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
@@ -82,7 +85,7 @@ class PredictionClient:
             "POST",
             "/predictions",
             {"Content-Type": "application/json", "Cancel-After": f"{max(5, round(cancel_after))}s"},
-            _json({"version": version, "input": dict(input)}),
+            _json({"version": version, "input": dict(input), **self._hinted}),
             {"trace": sending.trace},
         )
         try:

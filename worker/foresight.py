@@ -5,26 +5,39 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import polling, runs
+from jobs import accounts, polling, runs
 from jobs.times import Times
 
 _KEPT = 10.0  # seconds, before scaling, for which what was read is good enough
 _LOOK_IS_WORTH = 0.5  # of the first interval: seconds of delay that one look may save and is still worth it
 _LONG = 0.25  # of the usual run: no look is later than that, however sure we are
+# With webhooks.
+_OVERDUE = 3.0  # usual runs after which a hint is taken for lost
+_DEADLINE = 0.25  # of the time that the API gives a prediction: no look is later than that
+_SILENT = 4  # times as long without any hint: nobody calls any more
 
 
 class Foresight:
-    """Remembers the latest run times of an account's versions, and reads them again now and then."""
+    """Remembers the latest run times of an account's versions, and reads them again now and then.
 
-    def __init__(self, account_id: int, times: Times) -> None:
+    While ``webhooks`` tell of ends, looks are a net below them: late, for what no hint came for.
+    """
+
+    def __init__(self, account_id: int, times: Times, *, webhooks: bool = False) -> None:
         self._account_id = account_id
         self._times = times
+        self._webhooks = webhooks
+        self._hinted: tuple[datetime, datetime | None] | None = None  # when it was read, and what it was
         self._read_at: datetime | None = None
         self._runs: Mapping[str, Sequence[float]] = {}
 
     def next_look(self, tx: sa.Connection, now: datetime, version: str, age: timedelta) -> timedelta:
         """Return how long to wait before a prediction of this age is looked at; of some versions nothing is known."""
         known, seconds, times = self._lately(tx, now).get(version, ()), age.total_seconds(), self._times
+        net = self._net(tx, now, known)
+        # A look in between was asked for by a hint, and the list that shows no end yet lags behind it.
+        if net is not None and not timedelta() < age < net:
+            return net
         wait = polling.learned(seconds, known, worth=_LOOK_IS_WORTH * times.poll_first)
         if wait is None:
             wait = polling.next_look(seconds, first=times.poll_first, most=times.poll_most)
@@ -32,6 +45,22 @@ class Foresight:
             most = max(times.poll_most, _LONG * known[len(known) // 2])
             wait = min(most, max(times.tick, wait))
         return timedelta(seconds=wait)
+
+    def _net(self, tx: sa.Connection, now: datetime, known: Sequence[float]) -> timedelta | None:
+        """Return how long to wait for a hint before a look; None if none come, or none have come for long."""
+        hinted_at = self._hinted_at(tx, now) if self._webhooks else None
+        if hinted_at is None:
+            return None
+        usual = known[len(known) // 2] if known else 0.0
+        wait = min(_OVERDUE * usual, _DEADLINE * self._times.prediction_deadline)
+        net = timedelta(seconds=max(self._times.poll_most, wait))
+        return net if now - hinted_at < _SILENT * net else None
+
+    def _hinted_at(self, tx: sa.Connection, now: datetime) -> datetime | None:
+        """Return when the last hint came, read once for all that is asked at one moment."""
+        if self._hinted is None or self._hinted[0] != now:
+            self._hinted = now, accounts.hinted_at(tx, self._account_id)
+        return self._hinted[1]
 
     def _lately(self, tx: sa.Connection, now: datetime) -> Mapping[str, Sequence[float]]:
         if self._read_at is None or not timedelta() <= now - self._read_at < self._kept:

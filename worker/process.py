@@ -33,7 +33,9 @@ class Process:
 
     @cached_property
     def foresight(self) -> foresight.Foresight:
-        return foresight.Foresight(self.account.id, self.times)
+        return foresight.Foresight(
+            self.account.id, self.times, webhooks=self.settings.webhook_url is not None
+        )
 
     @cached_property
     def cost(self) -> float | None:
@@ -91,6 +93,7 @@ def start(configured: settings.Settings, db: database.Database) -> Process:
             post_deadline=times.post_deadline,
             read_deadline=times.post_deadline,
             connections=_CONNECTIONS,
+            webhook=configured.webhook_url,
         )
         fetch = downloads.Downloads(
             configured.output, allow_private=configured.api.is_local, deadline=times.lease / 2

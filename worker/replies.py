@@ -131,7 +131,7 @@ def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping
 def _prediction(value: Any) -> Prediction | None:
     reply = bodies.fields(value)
     identity = reply.get("id")
-    if not _is_id(identity):
+    if not is_id(identity):
         return None
     return Prediction(
         id=identity,
@@ -147,7 +147,7 @@ def _prediction(value: Any) -> Prediction | None:
     )
 
 
-def _is_id(value: Any) -> TypeGuard[str]:
+def is_id(value: Any) -> TypeGuard[str]:
     """Whether an id can go into a URL's path and a table: one short printable line, and no dot segment."""
     return (
         isinstance(value, str)

@@ -49,6 +49,22 @@ def look_again(tx: sa.Connection, state: State, due: Mapping[Fence, datetime]) -
     )
 
 
+def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> None:
+    """Have what runs looked at by a moment; what is due before that stays so, and what has ended is left alone."""
+    if not fences:
+        return
+    tx.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.id.in_([fence.job for fence in fences]),
+            jobs.c.attempt_id.in_([fence.attempt for fence in fences]),
+            jobs.c.state == State.RUNNING,
+            jobs.c.due_at > at,
+        )
+        .values(due_at=at)
+    )
+
+
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
     """Remember that the API was asked to cancel these predictions, and that it answered."""
     if attempt_ids:

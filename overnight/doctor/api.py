@@ -13,7 +13,9 @@ _CLOCKS_APART = 5.0  # seconds; a date in a header is up to one behind
 
 def look_at_token(settings: Settings) -> Iterator[Finding]:
     """Say whether there is a token that may go to the API; never which."""
-    if settings.broker_url and not settings.secrets:
+    if settings.broker_url and not (
+        settings.api_token or settings.api_token_file or settings.replicate_api_token
+    ):
         yield findings.warning("token", "there is none here; each worker needs one: OVERNIGHT_API_TOKEN")
         return
     settings.require_token()

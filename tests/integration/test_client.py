@@ -17,13 +17,14 @@ ACCEPTED = json.dumps({"id": "abc", "status": "starting"}).encode()
 
 
 @asynccontextmanager
-async def calling(url, *, deadline=5.0, connections=4):
+async def calling(url, *, deadline=5.0, connections=4, webhook=None):
     async with client.PredictionClient(
         url + "/v1",
         SecretStr(TOKEN),
         post_deadline=deadline,
         read_deadline=deadline,
         connections=connections,
+        webhook=webhook,
     ) as api:
         yield api
 
@@ -57,6 +58,18 @@ def test_a_create_says_what_it_wants_once_and_with_a_deadline():
     assert heard.headers["accept-encoding"] == "identity"
     assert heard.headers["host"] == served.url.removeprefix("http://")
     assert "prefer" not in heard.headers
+
+
+def test_a_create_asks_for_a_call_at_the_end_beside_its_input():
+    hook = "https://me.example/ended?of=overnight"
+    served, _ = run(wires.always(wires.reply(ACCEPTED, "201 Created")), create, webhook=hook)
+    (heard,) = served.heard
+    assert json.loads(heard.body) == {
+        "version": "owner/model:1",
+        "input": {"prompt": "a fox", "seed": 7},
+        "webhook": hook,
+        "webhook_events_filter": ["completed"],
+    }
 
 
 @asynccontextmanager

@@ -35,6 +35,12 @@ def ran(database, batch, version, *durations):
         )  # fmt: skip
 
 
+def hinted(database, account, seconds_ago):
+    at = rows.now(database) - timedelta(seconds=seconds_ago)
+    rows.change(database, tables.accounts, account.id, hinted_at=at)
+    return Foresight(account.id, Times(), webhooks=True)
+
+
 def wait(database, account, version, age=NEW, foresight=None):
     foresight = foresight or Foresight(account.id, Times())
     with database.read() as tx:
@@ -85,3 +91,41 @@ def test_what_was_read_is_good_for_a_while(database, account, batch):
     assert wait(database, account, SLOW, foresight=foresight) == 1
     foresight._read_at -= timedelta(seconds=11)
     assert wait(database, account, SLOW, foresight=foresight) == 15
+
+
+@pytest.mark.parametrize("age", [0, 600])
+def test_while_hints_come_a_look_is_a_net_below_them(database, account, batch, age):
+    ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
+    ran(database, batch, SLOW, *(38 + n / 10 for n in range(20)))
+    foresight, old = hinted(database, account, 1), timedelta(seconds=age)
+    assert wait(database, account, "a-new-model", old, foresight) == 15
+    assert wait(database, account, FAST, old, foresight) == 15
+    assert wait(database, account, SLOW, old, foresight) == pytest.approx(3 * 39)
+
+
+def test_what_a_hint_told_of_and_the_list_does_not_show_yet_is_looked_at_again_soon(database, account, batch):
+    ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
+    assert wait(database, account, FAST, timedelta(seconds=5), hinted(database, account, 1)) == 1
+
+
+def test_even_of_long_runs_there_are_looks_before_the_deadline_that_the_api_keeps(database, account, batch):
+    ran(database, batch, SLOW, *(900 + n for n in range(20)))
+    assert wait(database, account, SLOW, NEW, hinted(database, account, 1)) == 1800 / 4
+
+
+@pytest.mark.parametrize(("seconds_ago", "by_hints"), [(59, True), (61, False)])
+def test_looks_go_by_run_times_again_when_no_hint_has_come_for_long(
+    database, account, batch, seconds_ago, by_hints
+):
+    ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
+    waited = wait(database, account, FAST, NEW, hinted(database, account, seconds_ago))
+    assert (waited == 15) is by_hints
+    assert by_hints or 2 < waited < 4
+
+
+def test_looks_go_by_run_times_until_the_first_hint_and_where_none_are_asked_for(database, account, batch):
+    ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
+    learned = wait(database, account, FAST)
+    assert wait(database, account, FAST, NEW, Foresight(account.id, Times(), webhooks=True)) == learned
+    hinted(database, account, 1)
+    assert wait(database, account, FAST, NEW, Foresight(account.id, Times())) == learned

@@ -328,6 +328,73 @@ def test_a_token_and_a_token_file_at_once_are_a_mistake(monkeypatch):
     assert line.startswith("OVERNIGHT_API_TOKEN_FILE: ")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://me.example/ended",
+        "https://me.example:8443/ended?of=overnight",
+        "http://127.0.0.1:8600/",
+        "http://[::1]:8600/",
+        "http://localhost/ended",
+    ],
+)
+def test_a_webhook_is_called_by_https_or_on_this_machine(text, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_WEBHOOK_URL", f" {text} ")
+    assert settings.load().webhook_url == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("http://me.example/ended", "write https://"),
+        ("http://127.0.0.1.me.example/ended", "write https://"),
+        ("ftp://me.example/ended", "no URL that can be called"),
+        ("me.example", "no URL that can be called"),
+        ("https://", "no URL that can be called"),
+        ("https://me:canary@me.example/", "no user, no password"),
+        ("https://me.example/#part", "no user, no password"),
+        ("https://me.example/my ended", "no spaces"),
+        ("https://mé.example/", "no letters outside ASCII"),
+        ("https://me.example:port/", "cannot be read"),
+        ("whsec_canary", "no URL that can be called"),
+    ],
+)
+def test_a_webhook_that_cannot_be_called_is_a_mistake(text, words, monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_WEBHOOK_URL", text)
+    [line] = mistakes()
+    assert line.startswith("OVERNIGHT_WEBHOOK_URL: ")
+    assert words in line
+    assert "canary" not in line
+
+
+def test_a_webhook_on_this_machine_is_no_use_to_an_api_elsewhere(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_WEBHOOK_URL", "http://127.0.0.1:8600/")
+    assert settings.load(api="http://127.0.0.1:8500/v1").warnings() == []
+    [line] = settings.load(api="replicate").warnings()
+    assert line == "OVERNIGHT_WEBHOOK_URL is on this machine, where api.replicate.com cannot call it"
+
+
+def test_a_webhook_secret_is_kept_out_of_sight(monkeypatch):
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    monkeypatch.setenv("OVERNIGHT_WEBHOOK_SECRET", secret)
+    chosen = settings.load()
+    assert chosen.require_webhook_secret().get_secret_value() == secret
+    assert chosen.secrets == (secret,)
+    assert secret not in f"{chosen!r} {chosen}"
+    monkeypatch.setenv("OVERNIGHT_WEBHOOK_SECRET", "canary")
+    [line] = mistakes()
+    assert line.startswith("OVERNIGHT_WEBHOOK_SECRET: a webhook secret begins with whsec_")
+    assert "canary" not in line
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_without_a_webhook_secret_one_is_told_what_to_set(text, monkeypatch):
+    if text is not None:
+        monkeypatch.setenv("OVERNIGHT_WEBHOOK_SECRET", text)
+    with pytest.raises(errors.Mistake, match="set OVERNIGHT_WEBHOOK_SECRET"):
+        settings.load().require_webhook_secret()
+
+
 @given(st.integers(min_value=1, max_value=10**8))
 def test_a_duration_is_read_as_it_is_written(seconds):
     assert written.duration(written.as_duration(seconds)) == seconds

@@ -1,0 +1,94 @@
+"""What a webhook changes: the job that waits for its prediction is looked at soon. The only writer of `hints`.
+
+Never more than that. What became of the prediction the API is asked, as at any other look, and so a webhook that
+is lost, doubled, late or false costs a look at most.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jobs import accounts, lifecycle, polling, tables, worklists
+from jobs.lifecycle import Fence
+from jobs.states import Phase, State
+from jobs.tables import attempts, hints, jobs
+from jobs.times import Times
+
+_KEPT = timedelta(hours=24)
+_LATELY = 10.0  # of the first interval: seconds in which purchases show how busy it is
+_TOGETHER = (
+    9  # predictions that one page of the list is to settle, beside those that end while it is asked for
+)
+_MOST = 0.9  # of the first interval: seconds for which the first of them waits for the last
+_COUNTED = 2000  # purchases
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A webhook whose signature was right."""
+
+    webhook_id: str
+    prediction_id: str
+
+
+def take(tx: sa.Connection, now: datetime, api: str, some: Sequence[Hint], times: Times) -> int:
+    """Have those of our running jobs at an API looked at soon that wait for these; return how many there were.
+
+    A hint may come before the answer to the purchase was written: then its prediction is nobody's yet, and the
+    hint is lost. It comes to no harm, for what no hint tells of is looked at all the same, only later.
+    """
+    waiting = _waiting(tx, api, _not_known(tx, now, some))
+    # Jobs before accounts, as everybody does who writes both.
+    for account_id, fences in sorted(waiting.items()):
+        lifecycle.look_sooner(tx, fences, _moment(tx, now, account_id, times))
+    for account_id in sorted(waiting):
+        accounts.hinted(tx, now, account_id, timedelta(seconds=times.poll_first))
+    return sum(map(len, waiting.values()))
+
+
+def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collection[str]:
+    """Note these webhooks and forget those of long ago; return the predictions of those that never came before."""
+    tx.execute(sa.delete(hints).where(hints.c.received_at < now - _KEPT))
+    by_id = {hint.webhook_id: hint.prediction_id for hint in some}
+    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    noted = insert(hints).values([{"webhook_id": one, "received_at": now} for one in sorted(by_id)])
+    new = tx.execute(noted.on_conflict_do_nothing().returning(hints.c.webhook_id)).scalars()
+    return {by_id[one] for one in new}
+
+
+def _waiting(tx: sa.Connection, api: str, predictions: Collection[str]) -> dict[int, list[Fence]]:
+    """Return for each account at an API the attempts that run with one of these predictions."""
+    rows = tx.execute(
+        sa.select(attempts.c.account_id, attempts.c.job_id, attempts.c.id)
+        .join(tables.accounts, tables.accounts.c.id == attempts.c.account_id)
+        .where(
+            attempts.c.prediction_id.in_(predictions),
+            attempts.c.phase == Phase.RUNNING,
+            tables.accounts.c.api == api,
+        )
+    )
+    found: dict[int, list[Fence]] = defaultdict(list)
+    for account_id, job_id, attempt_id in rows:
+        found[account_id].append(Fence(job_id, attempt_id))
+    return found
+
+
+def _moment(tx: sa.Connection, now: datetime, account_id: int, times: Times) -> datetime:
+    """Return when to look: at once, or where there is a list, with whatever is looked at within a second or so."""
+    if not accounts.known(tx, account_id).can_list:
+        return now
+    seconds = _LATELY * times.poll_first
+    bought = worklists.begun_since(tx, account_id, now - timedelta(seconds=seconds), _COUNTED)
+    every = polling.interval(
+        bought, seconds, least=times.tick, most=_MOST * times.poll_first, together=_TOGETHER
+    )
+    latest = now + timedelta(seconds=every)
+    soon = sa.select(sa.func.min(jobs.c.due_at)).where(
+        jobs.c.state == State.RUNNING, jobs.c.due_at > now, jobs.c.due_at < latest
+    )
+    return tx.execute(soon).scalar_one() or latest

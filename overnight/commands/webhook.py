@@ -1,0 +1,40 @@
+"""`overnight webhook`: have the API tell when a prediction ends, instead of being asked again and again."""
+
+import click
+
+from jobs.settings import Settings
+from overnight import options
+from overnight.exits import Exit
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
+)
+@options.with_settings
+def command(settings: Settings, host: str, port: int) -> Exit:
+    """Take the calls that OVERNIGHT_WEBHOOK_URL asks the API for, until SIGTERM.
+
+    Speaks http: what stands before it, and has the certificate, passes https calls on as they are. A call must be
+    signed with OVERNIGHT_WEBHOOK_SECRET, and has the one job looked at that waits for its prediction.
+    """
+    from jobs import errors, logs
+    from overnight import opened
+    from overnight.webhooks import server
+
+    settings.require_webhook_secret()
+    logs.to_stderr(secrets=settings.secrets)
+    with opened.database(settings) as db:
+        try:
+            refusal = server.serve(settings, db, host, port, _announce)
+        except OSError as error:
+            raise errors.Unavailable(f"webhook: {host}:{port}: {error.strerror}") from None
+    if refusal:
+        raise errors.Unavailable(refusal)
+    return Exit.NONE_FAILED
+
+
+def _announce(url: str) -> None:
+    """Print where calls are taken; a parent may wait for this line."""
+    click.echo(f"webhooks are taken at {url}")

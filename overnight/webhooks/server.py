@@ -1,0 +1,85 @@
+"""The receiver as a process: where it listens, when it ends. What it answers is the question of `receiver`."""
+
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import uvicorn
+
+from jobs import database, hints
+from jobs.database import Database
+from jobs.hints import Hint
+from jobs.settings import Settings
+from overnight import outgrown
+from overnight.webhooks.gathering import Gathering
+from overnight.webhooks.receiver import Receiver
+
+_BACKLOG = 2048
+_AT_ONCE = 500  # calls under way, of a megabyte each at the most; what is beyond is told to come again
+_GRACE = 5  # seconds in which what was begun may end after SIGTERM
+
+
+def serve(settings: Settings, db: Database, host: str, port: int, ready: Callable[[str], None]) -> str | None:
+    """Take webhooks until SIGTERM or SIGINT; return why it ended if it was for another reason.
+
+    ``ready`` is told the URL at which calls are taken from then on. Raises OSError when the address cannot be had.
+    """
+
+    def write(some: Sequence[Hint]) -> None:
+        db.unit(lambda tx: hints.take(tx, database.now(tx), settings.api.identity, some, settings.times))
+
+    with _listening(host, port) as listener, contextlib.closing(Gathering(write)) as gathering:
+        server = _Server(_configured(Receiver(settings.require_webhook_secret(), gathering.keep)))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn listens only while it serves, and then passes on the signal that ended it: to this.
+            signal.signal(number, server.handle_exit)
+        watch = outgrown.Watch(settings, end=server.end)
+        watch.start()
+        ready(_url(listener, host))
+        server.run(sockets=[listener])
+        watch.stop()
+    return watch.refusal
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)  # before anyone is told: who calls early waits instead of being refused
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _url(listener: socket.socket, host: str) -> str:
+    """Return where it listens, whatever port the system chose."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}/"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which can be ended by a thread as well."""
+
+    def end(self) -> None:
+        self.should_exit = True
+
+
+def _configured(receiver: Receiver) -> uvicorn.Config:
+    return uvicorn.Config(
+        receiver.app(),
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.ERROR,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        limit_concurrency=_AT_ONCE,
+        timeout_graceful_shutdown=_GRACE,
+    )
