@@ -198,6 +198,8 @@ attempts = sa.Table(
     sa.Column("predict_time", sa.Double),
     sa.Column("cost", sa.Double),
     sa.Column("possibly_paid", sa.Boolean, nullable=False),
+    # Looks at its images that did not bring them all: a clock that was set, or hours asleep, are no patience.
+    sa.Column("misses", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("error_class", sa.String(32)),
     sa.Column("error_message", sa.Text),
     sa.UniqueConstraint("job_id", "number"),

@@ -48,6 +48,7 @@ class Collecting:
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
     missing: tuple[Output, ...]
+    misses: int  # earlier looks that did not bring them all
     suspect: bool  # a worker that had it before fell silent
 
 
@@ -175,7 +176,8 @@ def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collec
     rows = tx.execute(
         sa.select(
             jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
-            attempts.c.prediction_id, attempts.c.produced_at, generation.label("generation"), jobs.c.crashes,
+            attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses,
+            generation.label("generation"), jobs.c.crashes,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -186,7 +188,7 @@ def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collec
     return [
         Collecting(
             Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
-            _stem(row.folder, row.stem, row.generation), tuple(missing.get(row.attempt_id, ())),
+            _stem(row.folder, row.stem, row.generation), tuple(missing.get(row.attempt_id, ())), row.misses,
             suspect=row.crashes > 1,  # handing it out is counted until it is answered
         )
         for row in rows

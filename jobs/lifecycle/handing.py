@@ -65,6 +65,13 @@ def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> N
     )
 
 
+def missed(tx: sa.Connection, fences: Collection[Fence]) -> None:
+    """Count a look that did not bring every image of these attempts."""
+    if fences:
+        some = attempts.c.id.in_([fence.attempt for fence in fences])
+        tx.execute(sa.update(attempts).where(some).values(misses=attempts.c.misses + 1))
+
+
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
     """Remember that the API was asked to cancel these predictions, and that it answered."""
     if attempt_ids:

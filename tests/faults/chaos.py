@@ -150,7 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description="Nights under a seeded plan of blows.")
     parser.add_argument("--seed", type=int, help="one seed; without it, some are drawn")
     parser.add_argument("--seeds", type=int, default=1, help="how many to draw, for each profile")
-    parser.add_argument("--beside", type=int, default=1, metavar="N", help="nights at the same time; most wait")
+    parser.add_argument(
+        "--beside", type=int, default=1, metavar="N", help="nights at the same time; most wait"
+    )
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--profile", choices=plans.PROFILES, help="default: both")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="a run.json")

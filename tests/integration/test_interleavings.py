@@ -797,6 +797,19 @@ def test_an_image_that_the_api_lists_before_it_has_arrived_is_waited_for(night, 
     assert sold(sandbox) == 1
 
 
+def test_one_look_after_hours_asleep_gives_no_image_up(night, sandbox, monkeypatch):
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    night.passes(7200)
+    with monkeypatch.context() as early:
+        early.setattr(night.here.downloads, "fetch", not_there)
+        for misses in range(1, 5):
+            collect([job_id])
+            assert (night.states(), night.attempts(job_id)[0].misses) == ({"collecting": 1}, misses)
+        collect([job_id])
+    assert night.job(job_id).error_class == "expired"
+
+
 def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
     sandbox.faults(expire_url=1)
     [job_id] = night.make()

@@ -24,6 +24,7 @@ from worker.replies import Prediction
 log = structlog.get_logger(__name__)
 
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
+_MOST_MISSES = 5  # looks, the longer apart the more; until then nothing is given up, whatever the clock says
 
 
 class _NotThere(errors.Undelivered):
@@ -37,6 +38,7 @@ class Fetched:
     job: Collecting
     images: tuple[Image, ...]
     failure: Failure | None = None
+    missed: bool = False  # something did not come, and may come yet
     disk: str = ""  # why nothing can be stored here
 
     @property
@@ -81,16 +83,16 @@ class _Slice:
                 images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
         except _NotThere as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
-            return Fetched(job, tuple(images), self._late(job, FailureClass.EXPIRED, error, patience))
+            return self._late(job, images, FailureClass.EXPIRED, error, patience)
         except (errors.Gone, quarantine.Poison) as error:
             why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
             return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
         except errors.NotAnImage as error:
-            return Fetched(job, tuple(images), self._late(job, FailureClass.OUTPUT_INVALID, error))
+            return self._late(job, images, FailureClass.OUTPUT_INVALID, error)
         except errors.Unavailable as error:
             return Fetched(job, tuple(images), disk=str(error))
         except errors.ApiError as error:
-            return Fetched(job, tuple(images), self._late(job, FailureClass.DOWNLOAD_FAILED, error))
+            return self._late(job, images, FailureClass.DOWNLOAD_FAILED, error)
         except BaseException:
             log.exception("collect-broke", job=job.name)
         return Fetched(job, tuple(images))
@@ -136,15 +138,17 @@ class _Slice:
     def _late(
         self,
         job: Collecting,
+        images: Sequence[Image],
         error_class: FailureClass,
         error: errors.ApiError,
         patience: timedelta = _LIFETIME,
-    ) -> Failure | None:
-        """Try again while the image lives at the provider; after that the job has failed."""
-        if self.now < job.produced_at + min(patience, _LIFETIME):
-            log.info("collect-again", job=job.name, reason=str(error))
-            return None
-        return Failure(job.fence, error_class, str(error))
+    ) -> Fetched:
+        """Try again while the image lives at the provider, and some times at least; after that the job has failed."""
+        over = self.now >= job.produced_at + min(patience, _LIFETIME)
+        if over and job.misses + 1 >= _MOST_MISSES:
+            return Fetched(job, tuple(images), Failure(job.fence, error_class, str(error)))
+        log.info("collect-again", job=job.name, reason=str(error))
+        return Fetched(job, tuple(images), missed=True)
 
 
 async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
@@ -170,6 +174,7 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
             if not fetched.whole and not fetched.failure
         }
         lifecycle.look_again(tx, State.COLLECTING, again)
+        lifecycle.missed(tx, [fetched.job.fence for fetched in group if fetched.missed])
         if full := next((fetched.disk for fetched in group if fetched.disk), ""):
             here.pause_all(tx, now, PauseReason.STORAGE, full)
         crashpoints.reach(Place.BEFORE_STORED_COMMIT)
