@@ -2,7 +2,8 @@
 
 import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 PAGE = 100  # predictions on a page of the API's list
@@ -10,6 +11,7 @@ _HARVEST = 4
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest run that is known
 _LATE = 0.2  # of the age
+_FEW_ALONE = 0.25  # of what is due
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -71,13 +73,34 @@ def beat(now: datetime, every: float) -> datetime:
     return datetime.fromtimestamp(seconds - seconds % every, UTC)
 
 
-def pages(due: int, bought_since: int, most: int) -> int:
-    """Return how many pages of the list to read for ``due`` predictions; 0 if to ask for each costs fewer calls.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which calls find out about all that is due: so many pages of the list, and so many of the oldest alone."""
 
-    ``bought_since`` is how many predictions the list shows down to the oldest that is due.
+    pages: int = 0
+    alone: int = 0
 
-    >>> pages(12, 80, most=50), pages(12, 950, most=50), pages(1, 1, most=50), pages(12, 950, most=9)
-    (1, 10, 0, 0)
+
+def look(due: int, depth: Callable[[int], int], most: int) -> Look | None:
+    """Choose the calls that are fewest; None if to ask for each costs no more, or no look costs ``most`` or less.
+
+    ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck for
+    half an hour lies so deep that dozens of pages would be read for it alone. But what is asked for alone stays
+    few: a list that shows nothing of most that it should is one that fails.
+
+    >>> look(12, lambda n: 80, most=50), look(1, lambda n: 1, most=50)
+    (Look(pages=1, alone=0), None)
+    >>> look(12, lambda n: 950 - n, most=50), look(12, lambda n: 950 - n, most=9)
+    (Look(pages=10, alone=0), None)
+    >>> look(40, lambda n: 3900 if n < 2 else 75, most=50)
+    Look(pages=1, alone=2)
     """
-    needed = -(-bought_since // PAGE)
-    return needed if needed < due and needed <= most else 0
+    best, cost, alone = None, min(due, most + 1), 0
+    while alone <= due * _FEW_ALONE and alone < cost:
+        pages = -(-depth(alone) // PAGE)
+        if pages + alone < cost:
+            best, cost = Look(pages, alone), pages + alone
+        if pages <= 1:
+            break
+        alone = alone * 2 or 1
+    return best

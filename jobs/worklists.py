@@ -93,30 +93,21 @@ def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> lis
     ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """How many running predictions of an account are due, and how many it has bought since the oldest of them."""
-
-    count: int
-    bought_since: int
-
-
-def due(tx: sa.Connection, account_id: int, api: str, now: datetime, most: int) -> Due:
-    """Count both, neither beyond ``most``."""
+def due(tx: sa.Connection, account_id: int, api: str, now: datetime, most: int) -> list[tuple[int, datetime]]:
+    """Return (job, intent) of running predictions of an account that are due, the oldest first; not beyond ``most``."""
     some = (
-        sa.select(jobs.c.attempt_id)
+        sa.select(jobs.c.id, jobs.c.attempt_id)
         .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.at_api(api))
         .limit(most)
         .subquery()
     )
-    count, oldest = tx.execute(
-        sa.select(sa.func.count(), sa.func.min(attempts.c.intended_at))
+    rows = tx.execute(
+        sa.select(some.c.id, attempts.c.intended_at)
         .join_from(some, attempts, attempts.c.id == some.c.attempt_id)
         .where(attempts.c.account_id == account_id)
-    ).one()
-    if not count:
-        return Due(0, 0)
-    return Due(count, begun_since(tx, account_id, oldest, most))
+        .order_by(attempts.c.intended_at)
+    )
+    return [(job, intended_at) for job, intended_at in rows]
 
 
 def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:

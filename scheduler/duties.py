@@ -20,6 +20,7 @@ from jobs.tables import jobs
 
 _AT_ONCE = 1000  # rows that one duty hands out in one tick
 _GLANCED = 2000  # rows that one look at the list is for
+_DEEPEST = 10_000  # predictions of the list that a look may go through
 _LATELY = 10.0  # seconds in which purchases show how busy it is
 _PROBE = 1
 
@@ -124,35 +125,48 @@ def _all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, sta
 
 def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have running predictions looked at, by list or one by one, as the reads allow; as a probe while it is away."""
-    ids, pages = db.unit(lambda tx: _polled(tx, configured, scope))
-    if pages:
-        yield Message(Lane.POLL, ids, pages)
-    else:
-        yield from _sliced(Lane.POLL, ids)
+    alone, listed, pages = db.unit(lambda tx: _polled(tx, configured, scope))
+    if listed:
+        yield Message(Lane.POLL, listed, pages)
+    yield from _sliced(Lane.POLL, alone)
 
 
-def _polled(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], int]:
-    """Hand out what is due; return it with how many pages of the list to read for it."""
+def _polled(
+    tx: sa.Connection, configured: settings.Settings, scope: Scope
+) -> tuple[list[int], list[int], int]:
+    """Hand out what is due: what to ask for one by one, and what to look for on how many pages of the list."""
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
     reads = 0 if account is None else _reads(account, now)
     if account is None or not reads:
-        return [], 0
+        return [], [], 0
     # For longer than a doubt lasts: by then it is an outage, or dispelled.
     late = timedelta(seconds=2 * configured.times.outage_after if _creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
-    moment, pages = now - late, 0
+    moment = now - late
+    look: polling.Look | None = None
+    stuck: set[int] = set()
     if _may_glance(account, now):
         moment = polling.beat(now, _interval(tx, now, account, configured))
-        due = worklists.due(tx, account.id, account.api, moment, _GLANCED)
-        pages = polling.pages(due.count, due.bought_since, reads)
-    most = _GLANCED if pages else reads
+        look, stuck = _look(tx, account, moment, reads)
+    most = _GLANCED if look else reads
     ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, api=scope.api)
     if ids:
-        accounts.spend(tx, account, creates=0, reads=pages or len(ids))
+        accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
             _probed(tx, now, account, configured)
-    return ids, pages
+    if look is None:
+        return ids, [], 0
+    return [job for job in ids if job in stuck], [job for job in ids if job not in stuck], look.pages
+
+
+def _look(
+    tx: sa.Connection, account: accounts.Account, moment: datetime, reads: int
+) -> tuple[polling.Look | None, set[int]]:
+    """Choose how to look at what is due; return with it the jobs that lie too deep in the list."""
+    due = worklists.due(tx, account.id, account.api, moment, _GLANCED)
+    look = polling.look(len(due), lambda n: worklists.begun_since(tx, account.id, due[n][1], _DEEPEST), reads)
+    return look, {job for job, _ in due[: look.alone]} if look else set()
 
 
 def _interval(

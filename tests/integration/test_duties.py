@@ -266,6 +266,17 @@ def test_where_the_oldest_lies_deeper_than_questions_cost_each_is_asked_for(data
     assert listed() == [(1, 0)]
 
 
+def test_one_that_is_stuck_is_asked_for_by_itself_and_the_list_is_not_read_down_to_it(
+    database, batch, account, listed
+):
+    [stuck] = due(database, batch, 1)
+    make_older(database, stuck)
+    make(database, batch, 250, State.SUCCEEDED)
+    due(database, batch, 19)
+    assert listed() == [(19, 1), (1, 0)]
+    assert rows.account(database, account.id).reads_tokens == 50 - 2
+
+
 def make_older(database, job_id):
     """Let a job have been bought an hour before every other."""
     attempt_id = rows.job(database, job_id).attempt_id

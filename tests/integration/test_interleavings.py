@@ -797,7 +797,7 @@ def test_an_image_that_the_api_lists_before_it_has_arrived_is_waited_for(night, 
     assert sold(sandbox) == 1
 
 
-def test_one_look_after_hours_asleep_gives_no_image_up(night, sandbox, monkeypatch):
+def test_one_look_after_hours_asleep_gives_no_image_up(night, monkeypatch):
     [job_id] = night.make()
     night.until(lambda: night.states() == {"collecting": 1})
     night.passes(7200)
@@ -856,7 +856,7 @@ def test_an_image_that_an_earlier_attempt_left_behind_is_in_nobodys_way(night):
     assert len(set(paths)) == len(paths) == 3
 
 
-async def not_there(*_):
+async def not_there(*_, **__):
     raise errors.Gone("404")
 
 
