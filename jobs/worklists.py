@@ -265,6 +265,16 @@ def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
     return found
 
 
+def bought_since(tx: sa.Connection, account_id: int, since: datetime) -> set[str]:
+    """Return the predictions that an account is known to have bought since a moment."""
+    query = sa.select(attempts.c.prediction_id).where(
+        attempts.c.account_id == account_id,
+        attempts.c.intended_at >= since,
+        attempts.c.prediction_id.is_not(None),
+    )
+    return set(tx.execute(query).scalars())
+
+
 def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[str]:
     """Return some predictions that a list since a moment must show: the first that the account bought then."""
     query = (

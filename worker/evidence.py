@@ -13,8 +13,6 @@ from worker import process, walk
 
 log = structlog.get_logger(__name__)
 
-_WITNESSES = 50  # the newest of ours that a walk shows
-
 
 def learn(
     here: process.Process, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
@@ -33,7 +31,7 @@ def _echoes(
     here: process.Process, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
 ) -> bool | None:
     """Whether each witness shows what was sent for it; None without one. What the API has deleted is none."""
-    shown = [p for p in taken.seen.values() if p.id in known and not p.data_removed][:_WITNESSES]
+    shown = [p for p in taken.seen.values() if p.id in known and not p.data_removed][: walk.WITNESSES]
     fresh = started - timedelta(seconds=here.times.proof_window)
     sent = recalling.sent(tx, here.account.id, [p.id for p in shown], fresh)
     found = [marker.matches(sent[p.id], p.input) for p in shown if p.id in sent]
@@ -46,7 +44,7 @@ def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: da
     if not taken.covers(since):
         return 0.0
     bought = recalling.bought(tx, here.account.id, since, started)
-    missing = [(started - at).total_seconds() for one, at in bought.items() if one not in taken.seen]
+    missing = [(started - at).total_seconds() for one, at in bought.items() if not taken.showed(one)]
     return max(missing, default=0.0)
 
 
@@ -54,7 +52,7 @@ def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since
     """Whether an absence from this walk means anything: what must be in the list is there."""
     tolerated = timedelta(seconds=here.times.list_margin / 2)
     expected = worklists.first_known(tx, here.account.id, since - tolerated)
-    if not expected or not taken.seen.keys().isdisjoint(expected):
+    if not expected or any(taken.showed(one) for one in expected):
         return True
     log.warning("list-lacks-ours", expected=expected[0], pages=taken.pages)
     return False

@@ -10,6 +10,7 @@ from jobs import crashpoints, errors
 from worker.client import PAGE_CAP, PredictionClient
 from worker.replies import Page, Prediction
 
+WITNESSES = 50  # of what is known: so many tell whether the list shows what was sent
 _MOST_PAGES = 1000  # a list that never ends must not keep a worker
 WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -20,20 +21,35 @@ _CLOCKS_AGREE = timedelta(seconds=5)
 
 @dataclass
 class Walk:
-    """What a walk has seen. ``ahead`` is by how much our clock is ahead of the API's, as far as that is known."""
+    """What a walk has seen. ``ahead`` is by how much our clock is ahead of the API's, as far as that is known.
 
+    Of what is ``known`` already the ids are kept, and but the newest few as they were shown: a walk may go through
+    a hundred thousand.
+    """
+
+    known: Collection[str] = frozenset()
     seen: dict[str, Prediction] = field(default_factory=dict)
     pages: int = 0
     error: errors.ApiError | None = None
     ahead: timedelta = timedelta()
     _back_to: datetime = _NOW
+    _familiar: set[str] = field(default_factory=set)
+    _witnesses: int = 0
 
     def add(self, page: Page) -> None:
         """Keep what a page shows; pages shift while one walks, so an id may come twice."""
         self.pages += 1
         for prediction in page.predictions:
-            self.seen.setdefault(prediction.id, prediction)
+            if prediction.id in self.known and self._witnesses >= WITNESSES:
+                self._familiar.add(prediction.id)
+            elif not self.showed(prediction.id):
+                self.seen[prediction.id] = prediction
+                self._witnesses += prediction.id in self.known and not prediction.data_removed
         self._back_to = min(self._back_to, _BEGINNING if page.cursor is None else _youngest(page.predictions))
+
+    def showed(self, prediction_id: str) -> bool:
+        """Whether it was on any page."""
+        return prediction_id in self.seen or prediction_id in self._familiar
 
     def covers(self, moment: datetime) -> bool:
         """Whether all that was made since a moment of our clock is seen: read to there, and no page in error."""
@@ -41,7 +57,7 @@ class Walk:
 
     def shows(self, wanted: Collection[str]) -> bool:
         """Whether all these predictions are seen; not so when there are none of which to tell."""
-        return bool(wanted) and self.seen.keys() >= set(wanted)
+        return bool(wanted) and all(map(self.showed, wanted))
 
     def read_to(self, moment: datetime) -> bool:
         """Whether the pages so far go back beyond a moment of our clock."""
@@ -59,6 +75,7 @@ async def walk(
     page_cap: int = PAGE_CAP,
     waits: Sequence[float] = WAITS,
     wanted: Collection[str] = (),
+    known: Collection[str] = frozenset(),
 ) -> Walk:
     """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
@@ -67,7 +84,7 @@ async def walk(
     the end is also seen by the dates on a page. A page without dates is followed to the list's end. With all that is
     ``wanted`` on the pages so far, nothing further back is read.
     """
-    taken = Walk()
+    taken = Walk(known)
     read = functools.partial(_page, api, cap=page_cap, waits=waits)
     try:
         async with asyncio.timeout(within):

@@ -154,3 +154,14 @@ def test_clocks_that_differ_by_no_more_than_an_answer_takes_agree():
 def test_a_prediction_that_a_new_one_pushed_to_the_next_page_counts_once():
     taken = take(Scripted(page(at(30), at(20)), page(at(20), at(10), more=False)))
     assert list(taken.seen) == ["p30", "p20", "p10"]
+
+
+def test_of_what_is_known_a_long_walk_keeps_the_ids_and_the_newest_witnesses():
+    listed = [at(seconds) for seconds in range(200, 0, -1)]
+    strange = at(60, "strange")
+    api = Scripted(page(*listed[:90], strange), page(*listed[90:], more=False))
+    known = {one.id for one in listed}
+    taken = asyncio.run(walk.walk(api, BORN, now=BORN, within=5.0, known=known))
+    assert [*taken.seen] == [*(one.id for one in listed[: walk.WITNESSES]), "strange"]
+    assert all(taken.showed(one) for one in [*known, "strange"])
+    assert not taken.showed("p0")

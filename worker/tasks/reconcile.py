@@ -49,7 +49,7 @@ def look(here: process.Process, *, sweeping: bool) -> None:
     beginnings = [case.intended_at - margin for case in cases[:1]] + [swept_from] * sweeping
     if not beginnings:
         return
-    taken = _walked(here, min(beginnings), started, _pause(here, account))
+    taken = _walked(here, min(beginnings), started, account)
     _settle(here, cases, taken, started, _windows(here, cases, taken, started))
     if sweeping and not taken.error:
         here.database.unit(lambda tx: _swept(here, tx, taken, swept_from, started))
@@ -61,10 +61,14 @@ def _pause(here: process.Process, account: accounts.Account) -> float:
     return 60 / reads if reads else 0
 
 
-def _walked(here: process.Process, since: datetime, started: datetime, pause: float) -> walk.Walk:
+def _walked(
+    here: process.Process, since: datetime, started: datetime, account: accounts.Account
+) -> walk.Walk:
     """Walk the list, and tell the account what that cost and showed."""
-    lease = here.times.lease
-    walking = walk.walk(here.api, since, now=started, within=lease, pause=pause)
+    lease, pause = here.times.lease, _pause(here, account)
+    with here.database.read() as tx:
+        known = worklists.bought_since(tx, account.id, since)
+    walking = walk.walk(here.api, since, now=started, within=lease, pause=pause, known=known)
     taken = here.loop.call(walking, within=lease + 1)
     if taken.ahead:
         log.warning("clocks-differ", ahead_seconds=taken.ahead.total_seconds(), api=here.account.api)
