@@ -13,6 +13,9 @@ from jobs import errors
 from jobs.states import FINAL, BatchState, State
 from jobs.tables import SURPLUS, attempts, batches, events, jobs
 
+# A partial index is only used when the query says its condition in so many words, not by a parameter.
+_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+
 
 class PauseReason(StrEnum):
     """Who or what paused a batch; only a person's pause needs a person's resume."""
@@ -210,13 +213,15 @@ def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind
 
 _FEW_FAILED = 20  # never too many
 _FEW_SURPLUS = 10
+_ENOUGH = 4  # that succeeded for each that failed: a fifth failed
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
     """How the jobs that ended since the batch was opened have ended.
 
-    ``succeeded`` and ``jobs`` are 0 where they could not matter: nothing is counted that no rule asks for.
+    ``succeeded`` and ``jobs`` are 0 where they could not matter, and ``succeeded`` is counted no further than to
+    where they are enough: a night has a million of them.
     """
 
     succeeded: int
@@ -244,27 +249,40 @@ class Losses:
 
 def losses(tx: sa.Connection, batch: Batch) -> Losses:
     """Count what stop-loss and billing fuse are judged by; a night without losses costs two short looks."""
-    failed = _ended(tx, batch, State.FAILED)
+    failed = _failed(tx, batch)
+    count = sum(failed.values())
     surplus = _surplus(tx, batch)
-    few_failed = sum(failed.values()) <= _FEW_FAILED
     return Losses(
-        succeeded=0 if few_failed else sum(_ended(tx, batch, State.SUCCEEDED).values()),
-        failed=sum(failed.values()),
+        succeeded=0 if count <= _FEW_FAILED else _succeeded(tx, batch, count * _ENOUGH),
+        failed=count,
         worst=max(failed, key=lambda name: failed[name], default=None),
         jobs=0 if surplus <= _FEW_SURPLUS else _size(tx, batch.id),
         surplus=surplus,
     )
 
 
-def _ended(tx: sa.Connection, batch: Batch, state: State) -> dict[str | None, int]:
-    """Count by error class the jobs that came to an end since the batch was opened."""
+def _failed(tx: sa.Connection, batch: Batch) -> dict[str, int]:
+    """Count by error class the jobs that failed since the batch was opened."""
     rows = tx.execute(
         sa.select(jobs.c.error_class, sa.func.count())
-        .where(jobs.c.batch_id == batch.id, jobs.c.state == state)
+        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.FAILED)
         .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
         .group_by(jobs.c.error_class)
     )
     return {row[0]: row[1] for row in rows}
+
+
+def _succeeded(tx: sa.Connection, batch: Batch, most: int) -> int:
+    """Count the jobs that succeeded since the batch was opened, up to ``most``."""
+    some = (
+        sa.select(jobs.c.id)
+        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.SUCCEEDED, jobs.c.error_class.is_(None))
+        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
+        .order_by(jobs.c.error_class)  # none has one: it is the order of `jobs_counted`, so that this is read
+        .limit(most)
+        .subquery()
+    )
+    return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
 def _surplus(tx: sa.Connection, batch: Batch) -> int:
@@ -287,6 +305,10 @@ def _size(tx: sa.Connection, batch_id: int) -> int:
 
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     """Whether any job of the batch is not final."""
-    under_way = set(State) - FINAL  # said so, and not as what they are not, for the index
-    query = sa.select(sa.exists().where(jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)))
-    return bool(tx.execute(query).scalar_one())
+    # Said so, and not as what they are not, for the index. And in its order: PostgreSQL would look through the table
+    # itself for the first of many, past all those that have ended.
+    pending = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
+    first = pending.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
+    under_way = set(State) - FINAL - {State.PENDING}
+    begun = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)).limit(1)
+    return any(tx.execute(query).first() is not None for query in (first, begun))

@@ -192,7 +192,10 @@ def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | Non
     Mostly some job is, and is found at once among a million; only if none is are they all looked through.
     """
     pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
-    due: datetime | None = tx.execute(pending.where(jobs.c.due_at <= now).limit(1)).scalar_one_or_none()
+    # In the order of `jobs_to_release`, and so that SQLite sees no bound for `jobs_due` in it: that index is of all
+    # batches, and without an order PostgreSQL would look through the table itself.
+    first = pending.where((jobs.c.due_at > now).is_(sa.false())).order_by(jobs.c.priority.desc(), jobs.c.id)
+    due: datetime | None = tx.execute(first.limit(1)).scalar_one_or_none()
     return due or tx.execute(sa.select(sa.func.min(pending.subquery().c.due_at))).scalar_one()
 
 

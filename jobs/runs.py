@@ -21,15 +21,18 @@ def lately(tx: sa.Connection, account_id: int) -> Mapping[str, Sequence[float]]:
         .limit(_LATEST)
         .subquery()
     )
-    rows = tx.execute(
-        sa.select(jobs.c.version, latest.c.accepted_at, latest.c.produced_at)
-        .join(latest, latest.c.job_id == jobs.c.id)
+    ended = tx.execute(
+        sa.select(latest)
         .where(latest.c.produced_at.is_not(None), latest.c.accepted_at.is_not(None))
         .order_by(latest.c.produced_at.desc())
         .limit(_RUNS)
-    )
+    ).all()
+    # Not a join: PostgreSQL may walk the whole of an index of the jobs to merge these few with it.
+    wanted = sa.select(jobs.c.id, jobs.c.version).where(jobs.c.id.in_([run.job_id for run in ended]))
+    versions = {row.id: row.version for row in tx.execute(wanted)}
     found: dict[str, list[float]] = defaultdict(list)
-    for version, accepted_at, produced_at in rows:
-        if len(found[version]) < _FOR_ONE:
-            found[version].append(max(0.0, (produced_at - accepted_at).total_seconds()))
+    for run in ended:
+        runs = found[versions[run.job_id]]
+        if len(runs) < _FOR_ONE:
+            runs.append(max(0.0, (run.produced_at - run.accepted_at).total_seconds()))
     return {version: sorted(runs) for version, runs in found.items()}

@@ -218,6 +218,7 @@ def cases(tx: sa.Connection, api: str) -> list[Case]:
         .join(batches, batches.c.id == jobs.c.batch_id)
         .where(
             jobs.c.state == State.UNCONFIRMED,
+            jobs.c.due_at.is_not(None),
             attempts.c.phase == Phase.UNCONFIRMED,
             attempts.c.account_id.in_(_accounts_at(api)),
         )
@@ -248,8 +249,12 @@ def ours(tx: sa.Connection, api: str, attempt_ids: Collection[int]) -> set[int]:
 def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
     """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted."""
     rows = tx.execute(
-        sa.select(attempts.c.input).where(
-            attempts.c.phase.in_(UNSETTLED_PHASES), attempts.c.account_id.in_(_accounts_at(api))
+        sa.select(attempts.c.input)
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
+        .where(
+            jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
+            jobs.c.due_at.is_not(None),
+            attempts.c.account_id.in_(_accounts_at(api)),
         )
     )
     return list(rows.scalars())
@@ -305,21 +310,24 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
 
     An attempt that is still in doubt explains nothing yet: it is adopted, or found absent, first.
     """
-    same = attempts.c.input_digest.in_(digests)
-    given_up = (attempts.c.phase == Phase.ABSENT) & (attempts.c.intended_at >= since)
-    rows = tx.execute(
+    ended = (
         sa.select(
-            attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed
+            attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed,
+            attempts.c.account_id,
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(
-            attempts.c.account_id == account_id,
-            same | given_up,
-            attempts.c.phase.not_in([Phase.SUBMITTING, Phase.UNCONFIRMED]),
-        )
-        .order_by(attempts.c.id)
-    )
-    return [Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed) for r in rows]
+        .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
+    )  # fmt: skip
+    # Two queries, and the digests asked without their account: SQLite would look through all of the account's.
+    same = ended.where(attempts.c.input_digest.in_(digests))
+    absent = attempts.c.phase == Phase.ABSENT
+    given_up = ended.where(attempts.c.account_id == account_id, absent, attempts.c.intended_at >= since)
+    rows = {row.id: row for query in (same, given_up) for row in tx.execute(query)}
+    return [
+        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed)
+        for _, r in sorted(rows.items())
+        if r.account_id == account_id
+    ]
 
 
 def witness(tx: sa.Connection, account_id: int) -> str | None:
@@ -327,7 +335,7 @@ def witness(tx: sa.Connection, account_id: int) -> str | None:
     found: str | None = tx.execute(
         sa.select(attempts.c.prediction_id)
         .where(attempts.c.account_id == account_id, attempts.c.prediction_id.is_not(None))
-        .order_by(attempts.c.id.desc())
+        .order_by(attempts.c.intended_at.desc())
         .limit(1)
     ).scalar_one_or_none()
     return found

@@ -10,8 +10,8 @@ from jobs import marker
 from jobs.lifecycle import confirming, finding
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought, Submission
-from jobs.states import UNSETTLED_PHASES, BatchState, Phase, State
-from jobs.tables import accounts, attempts, batches, jobs
+from jobs.states import BatchState, Phase, State
+from jobs.tables import UNSETTLED, accounts, attempts, batches, jobs
 
 # A partial index is only used when the query says its condition in so many words, not by a parameter.
 _PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
@@ -24,19 +24,25 @@ def at_api(api: str) -> sa.ColumnElement[bool]:
 
 def wanting(tx: sa.Connection, now: datetime, batch_ids: Collection[int]) -> list[int]:
     """Return which of these batches have a job that may be released now."""
-    due = sa.exists().where(jobs.c.batch_id == batches.c.id, jobs.c.state == _PENDING, jobs.c.due_at <= now)
-    return list(tx.execute(sa.select(batches.c.id).where(batches.c.id.in_(batch_ids), due)).scalars())
+    first = _wanted(jobs.c.batch_id == batches.c.id, now).limit(1).scalar_subquery()
+    chosen = sa.select(batches.c.id).where(batches.c.id.in_(batch_ids), first.is_not(None))
+    return list(tx.execute(chosen).scalars())
+
+
+def _wanted(of_batch: sa.ColumnElement[bool], now: datetime) -> sa.Select[Any]:
+    """Choose jobs that may be released now, in the order of `jobs_to_release`, which is how they are found.
+
+    What is due is said so that SQLite sees no bound for `jobs_due` in it: it would sort all that is pending. And
+    without an order PostgreSQL would look through the table itself for the first.
+    """
+    due = (jobs.c.due_at > now).is_(sa.false())
+    chosen = sa.select(jobs.c.id).where(of_batch, jobs.c.state == _PENDING, due)
+    return chosen.order_by(jobs.c.priority.desc(), jobs.c.id)
 
 
 def release(tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta) -> list[int]:
     """pending → queued: the batch's next jobs by priority, then in the manifest's order."""
-    wanted = (
-        sa.select(jobs.c.id)
-        .where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING, jobs.c.due_at <= now)
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-        .limit(count)
-        .with_for_update(skip_locked=True)
-    )
+    wanted = _wanted(jobs.c.batch_id == batch_id, now).limit(count).with_for_update(skip_locked=True)
     # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
     ids = list(tx.execute(wanted).scalars())
     if ids:
@@ -53,7 +59,7 @@ def rescue(
     expired_only: bool = True,
 ) -> int:
     """queued → pending: nothing was sent, so nothing is lost. Of some batches, some jobs, or whose lease ended."""
-    chosen = [jobs.c.state == State.QUEUED]
+    chosen = [jobs.c.state == State.QUEUED, jobs.c.due_at.is_not(None)]
     if batch_ids is not None:
         chosen.append(jobs.c.batch_id.in_(batch_ids))
     if ids is not None:
@@ -146,7 +152,7 @@ def _unsettled_digests(tx: sa.Connection, account_id: int, digests: Collection[s
             sa.select(attempts.c.input_digest).where(
                 attempts.c.account_id == account_id,
                 attempts.c.input_digest.in_(digests),
-                attempts.c.phase.in_(UNSETTLED_PHASES),
+                sa.text(UNSETTLED),
             )
         ).scalars()
     )
@@ -229,7 +235,7 @@ def expire_sends(
     So now is the latest moment at which it can have begun to; ``settle_after`` includes the POST's own deadline.
     Which of its jobs it died of, if of any, nobody knows: all are suspects, which costs them little.
     """
-    chosen = [jobs.c.state == State.SUBMITTING]
+    chosen = [jobs.c.state == State.SUBMITTING, jobs.c.due_at.is_not(None)]
     if expired_only:
         chosen.append(jobs.c.due_at <= now)
     moved = tx.execute(

@@ -150,9 +150,13 @@ def test_a_purchase_that_went_with_the_power_and_was_made_again_is_an_orphan(nig
 
 def test_what_others_buy_with_the_same_account_is_left_alone(night, sandbox):
     night.make()
-    night.make(input={"prompt": "a fox", "seed": 7}, own_seed=False)
+    night.make(input={"prompt": "a fox", "seed": 70_007}, own_seed=False)
     night.tick(duties.release)
-    for sent in ({"prompt": "a fox", "seed": 7}, {"prompt": "a fox", "seed": 8}, {"prompt": "another"}):
+    for sent in (
+        {"prompt": "a fox", "seed": 70_007},
+        {"prompt": "a fox", "seed": 80_008},
+        {"prompt": "another"},
+    ):
         accept_late(sandbox, sent)
     before = rows.everything(night.database)
     sweep(night)
