@@ -47,6 +47,7 @@ SCENARIOS = {
     "hinted: the same with webhooks": Scenario(600, TEN_A_SECOND, 600, webhooks=True),
     "unhinted: that without a list": Scenario(600, TEN_A_SECOND, 600, profile="gateway", webhooks=True),
     "told-more: half as much again": Scenario(600, {"OVERNIGHT_CREATES_PER_MINUTE": "900"}, 600),
+    "untold: the quota is to be found": Scenario(600, UNLIMITED, 600),
 }
 
 
