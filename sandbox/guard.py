@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from sandbox import answers, limits, plan, problems, profiles
@@ -19,6 +19,8 @@ from sandbox.records import Records
 # A route's work proper: the request, and the account it is for.
 Work = Callable[[Request, str], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+_GONE = 499  # as proxies count a client that hung up before it had asked to the end
 
 
 class Guard:
@@ -63,6 +65,8 @@ class Guard:
             response = await work(request, account)
         except problems.Problem as problem:
             return problem.one_api_response() if self._profile.one_api_errors else problem.response()
+        except ClientDisconnect:  # nobody is there to be answered
+            return Response(status_code=_GONE)
         response.headers.update(headers)
         return response
 

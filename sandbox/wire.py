@@ -49,6 +49,8 @@ class Reset(Silence):
     """Resets the connection: to close with lingering on and zero seconds sends RST instead of FIN."""
 
     def strike(self, transport: Any) -> None:
+        if transport.is_closing():  # the client was faster
+            return
         connection = transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
