@@ -810,6 +810,45 @@ def test_one_look_after_hours_asleep_gives_no_image_up(night, monkeypatch):
     assert night.job(job_id).error_class == "expired"
 
 
+async def stall(*_, **__):
+    await asyncio.sleep(3600)
+
+
+async def break_down(*_, **__):
+    raise RuntimeError("a fault of our own")
+
+
+@pytest.mark.parametrize("hindrance", [stall, break_down])
+def test_an_image_that_never_comes_is_given_up_at_its_end_and_not_fetched_for_ever(
+    begin_night, sandbox, monkeypatch, hindrance
+):
+    night = begin_night(sandbox, time_scale="0.02")
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    night.passes(7200)
+    monkeypatch.setattr(night.here.downloads, "fetch", hindrance)
+    for misses in range(1, 5):
+        collect([job_id])
+        assert (night.states(), night.attempts(job_id)[0].misses) == ({"collecting": 1}, misses)
+    collect([job_id])
+    assert night.job(job_id).error_class == "download-failed"
+
+
+def test_one_answer_without_an_image_is_no_proof_that_it_was_deleted(night, monkeypatch):
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    ask = night.here.api.get
+
+    async def half_written(prediction_id):
+        return dataclasses.replace(await ask(prediction_id), output=())
+
+    with monkeypatch.context() as cached:
+        cached.setattr(night.here.downloads, "fetch", not_there)
+        cached.setattr(night.here.api, "get", half_written)
+        collect([job_id])
+    assert night.finish() == {"succeeded": 1}
+
+
 def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
     sandbox.faults(expire_url=1)
     [job_id] = night.make()

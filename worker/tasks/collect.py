@@ -1,5 +1,6 @@
 """Fetch the images of paid predictions while they still exist. Nothing here ever buys."""
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +29,7 @@ _MOST_MISSES = 5  # looks, the longer apart the more; until then nothing is give
 
 
 class _NotThere(errors.Undelivered):
-    """The API lists an output, and its URL answers that there is none."""
+    """The API says that an output was made, and it is not to be had: it may not have arrived yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +84,14 @@ class _Slice:
                 images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
         except _NotThere as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
-            return self._late(job, images, FailureClass.EXPIRED, error, patience)
+            return self._late(job, images, FailureClass.EXPIRED, str(error), patience)
         except (errors.Gone, quarantine.Poison) as error:
             why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
             return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
-        except errors.NotAnImage as error:
-            return self._late(job, images, FailureClass.OUTPUT_INVALID, error)
         except errors.Unavailable as error:
             return Fetched(job, tuple(images), disk=str(error))
-        except errors.ApiError as error:
-            return self._late(job, images, FailureClass.DOWNLOAD_FAILED, error)
-        except BaseException:
-            log.exception("collect-broke", job=job.name)
+        except BaseException as error:  # noqa: BLE001  told of where it is not the API's
+            return self._late(job, images, *_hindrance(job, error))
         return Fetched(job, tuple(images))
 
     async def _image(self, job: Collecting, output: Output) -> Image:
@@ -130,8 +127,10 @@ class _Slice:
             raise  # even Missing: some APIs forget a prediction for a moment, and the image is paid
         self.counter.answered()
         if output.index >= len(prediction.output):
-            if prediction.final:
+            if prediction.data_removed:
                 raise errors.Gone("the API has deleted the outputs")
+            if prediction.final:  # as far as this one answer tells
+                raise _NotThere("the API shows that it succeeded, and no image")
             raise errors.Undelivered("the API shows the prediction without its outputs")
         return prediction.output[output.index]
 
@@ -140,15 +139,28 @@ class _Slice:
         job: Collecting,
         images: Sequence[Image],
         error_class: FailureClass,
-        error: errors.ApiError,
+        message: str,
         patience: timedelta = _LIFETIME,
     ) -> Fetched:
         """Try again while the image lives at the provider, and some times at least; after that the job has failed."""
         over = self.now >= job.produced_at + min(patience, _LIFETIME)
         if over and job.misses + 1 >= _MOST_MISSES:
-            return Fetched(job, tuple(images), Failure(job.fence, error_class, str(error)))
-        log.info("collect-again", job=job.name, reason=str(error))
+            return Fetched(job, tuple(images), Failure(job.fence, error_class, message))
+        log.info("collect-again", job=job.name, reason=message)
         return Fetched(job, tuple(images), missed=True)
+
+
+def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str]:
+    """Say what kept an image from coming; whatever it was, it counts, or a job could be fetched for ever."""
+    match error:
+        case errors.NotAnImage():
+            return FailureClass.OUTPUT_INVALID, str(error)
+        case errors.ApiError():
+            return FailureClass.DOWNLOAD_FAILED, str(error)
+        case asyncio.CancelledError():
+            return FailureClass.DOWNLOAD_FAILED, "The image did not come within half a lease."
+    log.error("collect-broke", job=job.name, exc_info=error)
+    return FailureClass.DOWNLOAD_FAILED, f"{type(error).__name__} while it was fetched"
 
 
 async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
