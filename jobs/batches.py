@@ -212,6 +212,7 @@ def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind
 
 
 _FEW_FAILED = 20  # never too many
+_SOME_SUCCEEDED = 5
 _FEW_SURPLUS = 10
 _ENOUGH = 4  # that succeeded for each that failed: a fifth failed
 
@@ -232,10 +233,9 @@ class Losses:
 
     @property
     def stop(self) -> bool:
-        """More than 20 of the first 25 failed, or at least 50 and over a fifth: something general is wrong."""
-        ended = self.succeeded + self.failed
-        early = ended <= 25 and self.failed > _FEW_FAILED
-        return early or (self.failed >= 50 and self.failed > 0.2 * ended)
+        """More than 20 failed before five succeeded, or at least 50 and over a fifth: something general is wrong."""
+        early = self.failed > _FEW_FAILED and self.succeeded < _SOME_SUCCEEDED
+        return early or (self.failed >= 50 and self.failed > 0.2 * (self.succeeded + self.failed))
 
     @property
     def stopping(self) -> bool:

@@ -43,7 +43,7 @@ def take(tx: sa.Connection, now: datetime, api: str, some: Sequence[Hint], times
     hint is lost. It comes to no harm, for what no hint tells of is looked at all the same, only later.
     """
     waiting = _waiting(tx, api, _not_known(tx, now, some))
-    # Jobs before accounts, as everybody does who writes both.
+    # All jobs before any account: the tick and the tasks want that row, and hold it briefly.
     for account_id, fences in sorted(waiting.items()):
         lifecycle.look_sooner(tx, fences, _moment(tx, now, account_id, times))
     for account_id in sorted(waiting):

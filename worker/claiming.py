@@ -29,7 +29,8 @@ def claim(
     explained = matching.explain(strange, traces)
     for trace, prediction in explained:
         phase = lifecycle.found_late(tx, now, Accepted(trace.fence, prediction.id), first_look)
-        _tell(tx, now, trace.fence.job, prediction, str(phase))
+        if phase:
+            _tell(tx, now, trace.fence.job, prediction, phase)
     told = {prediction.id for _, prediction in explained}
     for job, prediction in _forgotten(here, tx, [p for p in strange if p.id not in told]):
         stray = Stray(job, here.account.id, prediction.id, prediction.created_at or now)

@@ -418,6 +418,8 @@ def end(database, batch, state, count):
         (20, 5, False),
         (21, 0, True),
         (21, 4, True),
+        (40, 4, True),
+        (40, 5, False),
         (49, 51, False),
         (50, 200, False),
         (51, 200, True),
