@@ -13,12 +13,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs import database, quota
 from jobs.settings import Settings
-from jobs.tables import accounts
+from jobs.tables import accounts, attempts
 from jobs.times import Times
 
 # A database's double knows no infinity that every client reads, and a null limit is none at all. No number that a
 # person may write is as large.
 _STORED_UNLIMITED = 10**9
+_LATELY = timedelta(seconds=10)  # in which purchases show what the API sells a minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,8 @@ def refill(account: Account, now: datetime, configured: Settings) -> Account:
     limits = quota.in_force(configured, account.own_limits)
     creates, reads = limits.creates_per_minute, limits.reads_per_minute
     seconds = (now - account.refilled_at).total_seconds()
-    rate = quota.climbed(account.rate, creates, seconds)
+    calm = (now - (account.throttled_at or now)).total_seconds()
+    rate = quota.climbed(account.rate, creates, seconds, max(0.0, calm))
     return replace(
         account,
         rate=rate,
@@ -188,13 +190,24 @@ def observe(
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
         if tally.throttled_creates and (account.not_before is None or account.not_before <= now):
             limits = quota.in_force(configured, account.own_limits)
-            change["rate"] = quota.slowed(account.rate, limits.creates_per_minute)
+            lately = _bought_a_minute(tx, now, account_id)
+            change["rate"] = quota.slowed(account.rate, limits.creates_per_minute, lately)
         change["throttled_at"] = now
         change["not_before"] = max(until, account.not_before or until)
         change["creates_tokens" if tally.throttled_creates else "reads_tokens"] = 0.0
     if change:
         _write(tx, account_id, change)
     return account.breaker, after
+
+
+def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:
+    """Return the rate at which the API has sold predictions of late."""
+    bought = sa.select(sa.func.count()).where(
+        attempts.c.account_id == account_id,
+        attempts.c.intended_at >= now - _LATELY,
+        attempts.c.prediction_id.is_not(None),
+    )
+    return float(tx.execute(bought).scalar_one()) * (timedelta(minutes=1) / _LATELY)
 
 
 def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:

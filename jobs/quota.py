@@ -16,6 +16,9 @@ OwnLimits = Mapping[str, int | None]
 AT_ONCE = 500  # released in one tick at the most, however large the quota
 _DROP = 0.8
 _CLIMB = 0.025  # of the configured rate, per second without a 429
+_SEARCH = 0.005  # of the rate that was found where none is configured, per second
+_CALM = 7.0  # seconds in which that doubles
+_BEYOND = 100_000.0  # a minute: whoever sells so many has no limit that we could reach
 _LEAST = 0.01  # of the configured rate
 _DOUBTFUL = 5
 _FAILURES = 10
@@ -58,22 +61,36 @@ def room(tokens: float, per_minute: float | None, *, queued: int, in_flight: int
     return max(0, int(min(tokens, ahead - queued, most_in_flight - in_flight, AT_ONCE)))
 
 
-def climbed(rate: float | None, per_minute: float | None, seconds: float) -> float | None:
+def climbed(rate: float | None, per_minute: float | None, seconds: float, calm: float = 0.0) -> float | None:
     """Return the rate in force after some seconds without a 429; None is the configured one.
+
+    Where no limit was told the rate that was found is all there is. It goes on rising, slowly while the last 429
+    is near, and the faster the longer it has been ``calm``.
 
     >>> climbed(300, 600, 10), climbed(300, 600, 60)
     (450.0, None)
+    >>> climbed(600, None, 1, calm=0), climbed(600, None, 1, calm=49)
+    (603.0, 624.0)
     """
-    if rate is None or per_minute is None:
+    if rate is None:
         return None
+    if per_minute is None:
+        higher = rate + rate * max(0.0, seconds) * _SEARCH * (1 + calm / _CALM)
+        return higher if higher < _BEYOND else None
     higher = rate + max(0.0, seconds) * _CLIMB * per_minute
     return higher if higher < per_minute else None
 
 
-def slowed(rate: float | None, per_minute: float | None) -> float | None:
-    """Return the rate after one more episode of 429: a fifth less than what held until then."""
+def slowed(rate: float | None, per_minute: float | None, lately: float) -> float:
+    """Return the rate after one more episode of 429: a fifth less than what held until then.
+
+    Where no limit was told, what was really bought a minute of ``lately`` is what the API allows.
+
+    >>> slowed(None, 600, lately=90), slowed(None, None, lately=600), slowed(480, None, lately=600)
+    (480.0, 480.0, 384.0)
+    """
     if per_minute is None:
-        return None
+        return _DROP * max(1.0, lately if rate is None else min(rate, lately))
     held = per_minute if rate is None else min(rate, per_minute)
     return max(_LEAST * per_minute, _DROP * held)
 

@@ -1,11 +1,14 @@
 """The account's row, as processes that start at the same moment make it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts
+from jobs import accounts, quota, settings
+from jobs import database as databases
+from jobs.states import State
 from jobs.tables import accounts as rows
 from tests import factory
 from tests.integration import rehearsal
@@ -76,3 +79,22 @@ def test_an_account_that_follows_the_settings_again_has_none_left(database):
         accounts.follow_settings(tx, account.id)
         assert accounts.known(tx, account.id).own_limits == {}
         assert accounts.known(tx, other.id).own_limits["max_in_flight"] == 7
+
+
+# A limit that nobody told
+
+
+def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late_less_a_fifth(database):
+    account, batch = factory.make_account(database), factory.make_batch(database)
+    for _ in range(20):
+        factory.make_job(database, batch, state=State.RUNNING)
+    configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
+    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    with database.write() as tx:
+        now = databases.now(tx)
+        accounts.observe(tx, now, account.id, told, configured.times, configured)
+        slowed = accounts.get(tx, account.id)
+        assert slowed.rate == pytest.approx(0.8 * 20 * 6)
+        later = accounts.refill(slowed, now + timedelta(seconds=30), configured)
+    assert later.rate > slowed.rate
+    assert later.creates_tokens == pytest.approx(quota.capacity(later.rate))

@@ -87,14 +87,14 @@ def test_one_tick_never_releases_more_than_a_transaction_bears():
 
 
 def test_each_episode_of_429_takes_a_fifth_of_the_rate():
-    assert quota.slowed(None, 600) == pytest.approx(480)
-    assert quota.slowed(480, 600) == pytest.approx(384)
+    assert quota.slowed(None, 600, 0) == pytest.approx(480)
+    assert quota.slowed(480, 600, 0) == pytest.approx(384)
 
 
 def test_the_rate_never_falls_to_nothing():
     rate = None
     for _ in range(100):
-        rate = quota.slowed(rate, 600)
+        rate = quota.slowed(rate, 600, 0)
     assert rate == pytest.approx(6)
 
 
@@ -109,13 +109,36 @@ def test_a_rate_only_climbs(rate, seconds):
     assert climbed is None or climbed >= rate
 
 
-def test_what_has_no_limit_is_not_slowed():
-    assert quota.slowed(None, None) is None
-    assert quota.climbed(300, None, 1) is None
+def test_a_limit_that_nobody_told_is_found_between_what_is_sold_and_what_is_refused():
+    limit, rate, over, calm = 600, None, 0, 0
+    for _ in range(3600):
+        rate, calm = quota.climbed(rate, None, 1, calm), calm + 1
+        if rate is None or rate > limit:
+            rate, over, calm = quota.slowed(rate, None, lately=limit), over + 1, 0
+        assert rate >= 0.8 * limit * 0.99
+    assert over < 3600 / 15
+
+
+def test_a_limit_that_was_guessed_too_low_is_found_within_a_minute():
+    rate = 150
+    for calm in range(60):
+        rate = quota.climbed(rate, None, 1, calm)
+    assert rate > 600
+
+
+def test_a_limit_that_was_found_and_is_never_met_again_is_forgotten():
+    rate, seconds = 300, 0
+    while rate is not None:
+        rate, seconds = quota.climbed(rate, None, 60), seconds + 60
+    assert seconds < 3600
+
+
+def test_who_sells_nothing_is_tried_again_all_the_same():
+    assert quota.slowed(None, None, lately=0) > 0
 
 
 def test_a_rate_above_a_limit_that_a_person_has_lowered_is_slowed_from_the_limit():
-    assert quota.slowed(480, 300) == pytest.approx(240)
+    assert quota.slowed(480, 300, 0) == pytest.approx(240)
 
 
 # Limits of an account's own
