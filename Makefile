@@ -51,6 +51,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.load --database sqlite
 	$(BIN)/python -m benchmarks.load --database postgresql
 	$(BIN)/python -m benchmarks.endurance
+	$(BIN)/python -m benchmarks.scale --database sqlite
 
 # One environment for both: what the demo needs is a part of what the tests need.
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-LARGE = frozenset({"jobs", "attempts", "outputs", "events"})
+LARGE = frozenset({"jobs", "attempts", "outputs", "events", "hints"})
 # They hold what is rare or under way, however large their table is: to look through them is no scan of it.
 SMALL = frozenset(
     {
