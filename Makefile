@@ -19,7 +19,7 @@ help:
 	@echo "make faults  processes killed, wires cut, an API that misbehaves: all of tests/faults"
 	@echo "make soak    nights of blows from random seeds, SEEDS=100 of them; takes hours"
 	@echo "make lint    everything of it but the tests"
-	@echo "make bench   how fast it is and what it costs this machine; takes half an hour"
+	@echo "make bench   how fast it is and what it costs this machine; takes an hour"
 	@echo "make lock    choose new versions of the dependencies (needs uv)"
 	@echo "make clean   remove what make made; databases and images stay"
 
