@@ -202,7 +202,7 @@ def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | Non
 def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
     under_way = [state for state in State if state not in FINAL and state is not State.PENDING]
     query = sa.select(sa.func.min(jobs.c.due_at)).where(
-        jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)
+        jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way), jobs.c.due_at.is_not(None)
     )
     earliest: datetime | None = tx.execute(query).scalar_one()
     return earliest

@@ -72,7 +72,11 @@ def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
 
 def running_as(tx: sa.Connection, api: str, prediction_ids: Collection[str]) -> list[Running]:
     """Return the running jobs that wait for one of these predictions."""
-    return _running(tx, api, attempts.c.prediction_id.in_(prediction_ids))
+    waiting = sa.select(attempts.c.job_id).where(attempts.c.prediction_id.in_(prediction_ids))
+    # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
+    ids = set(tx.execute(waiting).scalars())
+    wanted = frozenset(prediction_ids)
+    return [row for row in running(tx, api, ids) if row.prediction_id in wanted]
 
 
 def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> list[Running]:

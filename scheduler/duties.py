@@ -77,7 +77,9 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     account = accounts.current(tx, scope.api)
     if account is None or not account.breaker.is_away:
         return _all_due(tx, configured, scope, State.UNCONFIRMED)
-    running = sa.exists().where(jobs.c.state == State.RUNNING, lifecycle.at_api(scope.api))
+    running = sa.exists().where(
+        jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), lifecycle.at_api(scope.api)
+    )
     if not _may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
         return []
     accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))

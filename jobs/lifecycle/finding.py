@@ -116,6 +116,7 @@ def orphans(tx: sa.Connection, limit: int, *, api: str) -> list[tuple[int, str]]
             attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
             attempts.c.cancel_sent_at.is_(None),
         )
+        .order_by(attempts.c.id)  # the order of `attempts_orphaned`
         .limit(limit)
     )
     return [(row.id, row.prediction_id) for row in rows]

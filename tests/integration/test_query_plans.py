@@ -70,6 +70,13 @@ class Scene:
         self.duty = (self.database, self.settings, duties.Scope(factory.API))
         self.duty_away = (self.database, self.settings, duties.Scope(AWAY))
 
+    def analyse(self):
+        """Count what there is, as a person may, and as SQLite then weighs it."""
+        with self.database.engine.connect() as connection:
+            connection.exec_driver_sql("ANALYZE")
+            connection.commit()
+        self.database.engine.dispose()  # who is connected does not look at the counts again
+
     def ids(self, state):
         return [job.id for job in self._jobs[state]]
 
@@ -92,12 +99,14 @@ class Scene:
         return self.asks(lambda tx: lifecycle.settle(tx, lambda some: arrow(tx, now(tx), some, *said), items))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "sqlite, analysed", "postgresql"])
 def scene(request, tmp_path_factory):
-    if request.param == "sqlite":
+    if request.param != "postgresql":
         path = tmp_path_factory.mktemp("scene") / "overnight.db"
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         made = Scene(f"sqlite:///{path}")
+        if "analysed" in request.param:
+            made.analyse()
         yield made
         made.database.close()
         return
@@ -246,7 +255,7 @@ INDEXES = {
     "status of a batch": {"jobs_counted", "jobs_to_release"},
     "quota": {"attempts_by_age"},
 }
-# Scans that are none, and those that are meant: (what, index).
+# Scans that are none, and those that are meant: (what, index or table).
 EXCUSED = {
     # The first of an index, in its order, and no further.
     ("sweep", "attempts_by_age"),
@@ -261,8 +270,7 @@ EXCUSED = {
     ("status of a batch", "jobs_to_release"),
     ("any image", None),
     # A night has a few dozen events.
-    ("status of a batch", "events_pkey"),
-    ("status of a batch", "events_of_batch"),
+    ("status of a batch", "events"),
     # Exact counts, read from an index that has nothing else in it.
     ("status", "jobs_counted"),
     ("status of a batch", "jobs_counted"),
@@ -277,11 +285,13 @@ def test_it_looks_at_what_it_needs_and_not_at_all_there_is(scene, what):
     with plans.explained(scene.database) as found:
         ALL[what](scene)
     assert found
-    assert not [str(one) for one in found if one.is_scan and (what, one.index) not in EXCUSED]
+    assert not [
+        str(one) for one in found if one.is_scan and not {(what, one.index), (what, one.table)} & EXCUSED
+    ]
 
 
 # PostgreSQL weighs by what it sampled: where two indexes find a handful of rows it may take either.
-@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("scene", ["sqlite", "sqlite, analysed"], indirect=True)
 @pytest.mark.parametrize("what", INDEXES)
 def test_it_finds_its_rows_by_the_index_that_was_made_for_it(scene, what):
     with plans.explained(scene.database) as found:
