@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from jobs import batches, errors, purchases
 from jobs.batches import Batch
 from jobs.database import Database
-from jobs.manifest import rows, schema, validated
+from jobs.manifest import rows, validated
 from jobs.states import BatchState, State
 from jobs.tables import jobs
 
@@ -161,7 +161,6 @@ class _Comparison:
     target: Target
     left: purchases.Purchases
     found: Difference = field(default_factory=Difference)
-    model: schema.Schema = field(default_factory=schema.load)
     first_changed: rows.Row | None = None
     listed: int = 0  # of those that are left to buy
 
@@ -193,12 +192,12 @@ class _Comparison:
         if job.state == State.FAILED:
             self._want(row)
         elif job.state == State.PENDING:
-            self.found.images += self.model.outputs(row.input) - job.images
+            self.found.images += row.outputs - job.images
 
     def _want(self, row: rows.Row) -> None:
         self.found.jobs += 1
         self.found.unagreed += 1
-        self.found.images += self.model.outputs(row.input)
+        self.found.images += row.outputs
 
     def _add_what_is_left(self) -> None:
         """Count what the batch has to buy already; rows that nobody lists any more stay wanted."""

@@ -94,7 +94,9 @@ class _Writing:
         self._batch = batch
         self._all_new = not (found.there or found.changed)
         self._update = update
-        self._model = schema.load()
+        self._uuid = batch.uuid
+        self._version = schema.load().version
+        self._seeds = "seed" in schema.load().inputs
         self.updated = 0
         self.kept = 0
         self.kept_key: str | None = None
@@ -109,18 +111,19 @@ class _Writing:
             del wanted[:done]
 
     def _wanted(self, row: rows.Row) -> lifecycle.Wanted:
-        own_seed = "seed" in self._model.inputs and "seed" not in row.input
-        seed = {"seed": marker.seed(self._batch.uuid, row.key)} if own_seed else {}
+        own_seed = self._seeds and not row.seeded
         return lifecycle.Wanted(
             key=row.key,
             stem=row.stem,
             row=row.row,
             row_digest=difference.digest(row),
             image=row.image,
-            input=row.input | seed,
-            version=row.version or self._model.version,
+            input_json=_with_seed(row.input_json, marker.seed(self._uuid, row.key))
+            if own_seed
+            else row.input_json,
+            version=row.version or self._version,
             own_seed=own_seed,
-            labels=row.labels,
+            labels_json=row.labels_json,
             priority=row.priority,
             problem=row.problem,
         )
@@ -161,6 +164,15 @@ class _Writing:
             if one.key not in won:
                 self.kept += 1
                 self.kept_key = self.kept_key or one.key
+
+
+def _with_seed(input_json: str, seed: int) -> str:
+    """Return a JSON object with the seed that it has not.
+
+    >>> _with_seed('{"prompt":"a fox"}', 7), _with_seed("{}", 7)
+    ('{"prompt":"a fox","seed":7}', '{"seed":7}')
+    """
+    return f'{input_json[:-1]}{"" if input_json == "{}" else ","}"seed":{seed}}}'
 
 
 def _finish(

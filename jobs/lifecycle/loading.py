@@ -2,26 +2,25 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from jobs.failures import FailureClass
-from jobs.lifecycle import deciding
+from jobs.lifecycle import bulk, deciding
 from jobs.states import State
 from jobs.tables import jobs
 
 _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """One row as a job. ``input`` is without the image and with the job's own seed, if ``own_seed``.
+class Wanted(NamedTuple):
+    """One row as a job. The input is without the image and with the job's own seed, if ``own_seed``.
 
-    A row with a ``problem`` cannot be bought: it is a failed job from the start.
+    A row with a ``problem`` cannot be bought: it is a failed job from the start. Input and labels are JSON texts,
+    which either database takes as they are.
     """
 
     key: str
@@ -29,12 +28,22 @@ class Wanted:
     row: int
     row_digest: str
     image: str
-    input: Mapping[str, Any]
+    input_json: str
     version: str
     own_seed: bool
-    labels: Mapping[str, str]
+    labels_json: str
     priority: int
     problem: str | None = None
+
+
+# The columns of a `Wanted`, in its order; its problem goes elsewhere.
+_OF_ROW = [name.removesuffix("_json") for name in Wanted._fields if name != "problem"]
+_COLUMNS = (
+    *("batch_id", *_OF_ROW, "state", "due_at", "attempts", "absences"),
+    *("error_class", "error_message", "created_at", "finished_at"),
+)
+# As the driver takes them.
+_PENDING, _FAILED, _INVALID = State.PENDING.value, State.FAILED.value, FailureClass.INVALID_INPUT.value
 
 
 def add(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
@@ -59,7 +68,7 @@ def add(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted
 
 
 def _told_apart(wanted: Wanted) -> Wanted:
-    return replace(wanted, stem=f"{wanted.stem}-{hashlib.sha256(wanted.key.encode()).hexdigest()[:6]}")
+    return wanted._replace(stem=f"{wanted.stem}-{hashlib.sha256(wanted.key.encode()).hexdigest()[:6]}")
 
 
 def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> set[str]:
@@ -95,58 +104,23 @@ def _change(row: Any, wanted: Wanted) -> dict[str, Any]:
         "row": wanted.row,
         "row_digest": wanted.row_digest,
         "image": wanted.image,
-        "input": {**wanted.input, **kept},
+        "input": {**json.loads(wanted.input_json), **kept},
         "version": wanted.version,
         "own_seed": wanted.own_seed,
-        "labels": dict(wanted.labels),
+        "labels": json.loads(wanted.labels_json),
         "priority": wanted.priority,
     }
 
 
 def _insert(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
-    rows = [_columns(now, batch_id, one) for one in wanted]
-    if tx.dialect.name == "postgresql":
-        _copy(tx, rows)
-    else:
-        tx.execute(sa.insert(jobs), rows)
+    as_time = jobs.c.created_at.type.bind_processor(tx.dialect)
+    moment = as_time(now) if as_time else now
+    bulk.insert(tx, jobs, _COLUMNS, [_values(moment, batch_id, one) for one in wanted])
 
 
-def _columns(now: datetime, batch_id: int, wanted: Wanted) -> dict[str, Any]:
-    failed = wanted.problem is not None
-    return {
-        "batch_id": batch_id,
-        "key": wanted.key,
-        "stem": wanted.stem,
-        "row": wanted.row,
-        "row_digest": wanted.row_digest,
-        "image": wanted.image,
-        "input": wanted.input,
-        "version": wanted.version,
-        "own_seed": wanted.own_seed,
-        "labels": wanted.labels,
-        "priority": wanted.priority,
-        "state": State.FAILED if failed else State.PENDING,
-        "due_at": None if failed else now,
-        "attempts": 0,
-        "absences": 0,
-        "error_class": FailureClass.INVALID_INPUT if failed else None,
-        "error_message": wanted.problem,
-        "created_at": now,
-        "finished_at": now if failed else None,
-    }
-
-
-def _copy(tx: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert by COPY; the driver's errors become those that SQLAlchemy makes of any other statement's."""
-    names = ", ".join(tx.dialect.identifier_preparer.quote(name) for name in rows[0])
-    statement = f"COPY jobs ({names}) FROM STDIN"
-    driver: Any = tx.dialect.loaded_dbapi
-    connection: Any = tx.connection.driver_connection
-    try:
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row([json.dumps(v) if isinstance(v, dict) else v for v in row.values()])
-    except driver.IntegrityError as error:
-        raise sa.exc.IntegrityError(statement, None, error) from error
-    except driver.OperationalError as error:
-        raise sa.exc.OperationalError(statement, None, error) from error
+def _values(moment: Any, batch_id: int, wanted: Wanted) -> tuple[Any, ...]:
+    """Return one job's values, in the order of `_COLUMNS`."""
+    row = wanted[: len(_OF_ROW)]
+    if wanted.problem is None:
+        return (batch_id, *row, _PENDING, moment, 0, 0, None, None, moment, None)
+    return (batch_id, *row, _FAILED, None, 0, 0, _INVALID, wanted.problem, moment, moment)

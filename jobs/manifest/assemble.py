@@ -1,11 +1,11 @@
 """One record at a time into one row: values typed, defaults applied, everything checked, key derived."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs.manifest import columns, defaults, keys, pictures, problems, rows, schema, table
+from jobs.manifest import columns, keys, pictures, problems, rows, schema, table
 
 _NOT_GIVEN = {
     "image": "is not given",
@@ -16,13 +16,19 @@ NEEDED = frozenset(_NOT_GIVEN)
 
 @dataclass(slots=True)
 class Draft:
-    """A row before the others are known: its key may still repeat. ``body`` is what its digest is taken of."""
+    """A row before the others are known: its key may still repeat. What is not yet listed here is in `rows.Row`."""
 
     line: int
     key: str
     key_given: bool
-    inputs: dict[str, Any]
-    body: str
+    image: str
+    input_json: str
+    seeded: bool
+    version: str | None
+    labels_json: str
+    priority: int
+    digest: str
+    outputs: int = 0
     travel: pictures.Travel | None = None
     wrong: list[problems.Problem] = field(default_factory=list)
     warnings: list[problems.Problem] = field(default_factory=list)
@@ -35,7 +41,7 @@ class Assembler:
         self,
         file: str,
         model: schema.Schema,
-        values: defaults.Values,
+        values: columns.Values,
         needed: Iterable[str],
         seen: pictures.Pictures,
         images: Path | None,
@@ -49,26 +55,29 @@ class Assembler:
 
     def draft(self, record: table.Record) -> Draft:
         """Return the row with all that is wrong with it; nothing is raised, so that all can be told at once."""
-        values, wrong = self._read(record)
-        fields = {**self._defaults[columns.Place.FIELD], **values[columns.Place.FIELD]}
-        inputs = {**self._defaults[columns.Place.INPUT], **values[columns.Place.INPUT]}
-        draft = self._draft(record.line, values, fields, inputs)
+        own, wrong = self._read(record)
+        fields = {**self._defaults.fields, **own.fields}
+        inputs = {**self._defaults.inputs, **own.inputs}
+        draft = self._draft(record.line, own, fields, inputs)
         if record.wrong:  # cells that may stand in the wrong column are not worth a judgement each
             draft.wrong = record.wrong
         else:
             draft.wrong = wrong
             self._judge(draft, record, fields, inputs)
+        if not draft.wrong:
+            draft.outputs = self._model.outputs(inputs)
         return draft
 
     def _judge(
         self, draft: Draft, record: table.Record, fields: dict[str, Any], inputs: dict[str, Any]
     ) -> None:
         told = {problem.column for problem in draft.wrong}
-        for problem in self._missing(record, fields, inputs):
-            if problem.column not in told:
-                draft.wrong.append(problem)
-        for complaint, problem in self._complaints(record, inputs):
-            if problem.column not in told:
+        for name in self._needed:
+            if name not in fields and name not in inputs and (header := _header(record, name)) not in told:
+                draft.wrong.append(problems.Problem(self._file, record.line, header, _NOT_GIVEN[name]))
+        for complaint in self._model.complaints({"image": "", **inputs}):
+            problem = self._complaint(record, inputs, complaint)
+            if problem is not None and problem.column not in told:
                 (draft.warnings if complaint.advisory else draft.wrong).append(problem)
         if "image" in fields:
             try:
@@ -77,8 +86,8 @@ class Assembler:
                 header = _header(record, "image")
                 draft.wrong.append(self._problem(record.line, header, fields["image"], rejected))
 
-    def _read(self, record: table.Record) -> tuple[defaults.Values, list[problems.Problem]]:
-        values: defaults.Values = {place: {} for place in columns.Place}
+    def _read(self, record: table.Record) -> tuple[columns.Values, list[problems.Problem]]:
+        values = columns.Values({}, {}, {})
         wrong = []
         for column, cell in record.cells:
             if not cell or cell.isspace():
@@ -92,36 +101,34 @@ class Assembler:
     def _problem(self, line: int, column: str, value: str, rejected: problems.Rejected) -> problems.Problem:
         return problems.Problem(self._file, line, column, rejected.message, value, rejected.detail)
 
-    def _missing(
-        self, record: table.Record, fields: dict[str, Any], inputs: dict[str, Any]
-    ) -> Iterator[problems.Problem]:
-        for name in self._needed:
-            if name not in fields and name not in inputs:
-                yield problems.Problem(self._file, record.line, _header(record, name), _NOT_GIVEN[name])
+    def _complaint(
+        self, record: table.Record, inputs: dict[str, Any], complaint: schema.Complaint
+    ) -> problems.Problem | None:
+        """Return what the schema says against this row's own cells; defaults are judged once, elsewhere."""
+        header = _header(record, complaint.name)
+        cell = next((cell for column, cell in record.cells if cell and column.header == header), None)
+        if cell is None and complaint.advisory:
+            cell = str(inputs[complaint.name])
+        if cell is None and complaint.name in inputs:
+            return None
+        return problems.Problem(self._file, record.line, header, complaint.message, cell)
 
-    def _complaints(
-        self, record: table.Record, inputs: dict[str, Any]
-    ) -> Iterator[tuple[schema.Complaint, problems.Problem]]:
-        """Yield what the schema says against this row's own cells; defaults are judged once, elsewhere."""
-        for complaint in self._model.complaints({"image": "", **inputs}):
-            header = _header(record, complaint.name)
-            cell = next((cell for column, cell in record.cells if cell and column.header == header), None)
-            if cell is None and complaint.advisory:
-                cell = str(inputs[complaint.name])
-            if cell is not None or complaint.name not in inputs:
-                yield complaint, problems.Problem(self._file, record.line, header, complaint.message, cell)
-
-    def _draft(
-        self, line: int, values: defaults.Values, fields: dict[str, Any], inputs: dict[str, Any]
-    ) -> Draft:
-        image = fields.get("image", "")
-        labels = values[columns.Place.LABEL]
-        body = rows.canonical(image, inputs, fields.get("version"), labels, fields.get("priority", 0))
-        if "key" in fields:
-            return Draft(line, fields["key"], True, inputs, body)
-        # Of what the row itself says: a default that changes edits its rows, and does not replace them.
-        own = rows.canonical(values[columns.Place.FIELD], values[columns.Place.INPUT], labels)
-        return Draft(line, keys.derive(image, rows.digest(own), self._images), False, inputs, body)
+    def _draft(self, line: int, own: columns.Values, fields: dict[str, Any], inputs: dict[str, Any]) -> Draft:
+        image, version, priority = fields.get("image", ""), fields.get("version"), fields.get("priority", 0)
+        given, labels = rows.written_together(inputs), rows.written_together(own.labels)
+        digest = rows.digest(
+            rows.written(image), given, rows.written(version), labels, rows.written(priority)
+        )
+        key = fields.get("key")
+        if key is None:
+            # Of what the row itself says: a default that changes edits its rows, and does not replace them.
+            said = given if inputs == own.inputs else rows.written_together(own.inputs)
+            key = keys.derive(
+                image, rows.digest(rows.written_together(own.fields), said, labels), self._images
+            )
+        return Draft(
+            line, key, "key" in fields, image, given, "seed" in inputs, version, labels, priority, digest
+        )
 
 
 def _header(record: table.Record, name: str) -> str:

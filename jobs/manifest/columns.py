@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 from jobs.manifest import cells, keys, problems, rows, schema, slips
 
@@ -21,12 +22,24 @@ _FIELDS: Mapping[str, cells.Reader] = {
 }
 
 
-class Place(StrEnum):
-    """Where a cell's value goes."""
+class Place(IntEnum):
+    """Where a cell's value goes; the index of its mapping in `Values`."""
 
-    FIELD = "field"
-    INPUT = "input"
-    LABEL = "label"
+    FIELD = 0
+    INPUT = 1
+    LABEL = 2
+
+
+class Values(NamedTuple):
+    """The values of one row, or the defaults of all, by name."""
+
+    fields: dict[str, Any]
+    inputs: dict[str, Any]
+    labels: dict[str, str]
+
+    @classmethod
+    def none(cls) -> "Values":
+        return cls({}, {}, {})
 
 
 @dataclass(frozen=True, slots=True)

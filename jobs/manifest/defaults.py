@@ -1,18 +1,15 @@
 """The values for empty cells: typed and judged once, not again for every row."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from jobs.manifest import columns, problems, schema
-
-Values = dict[columns.Place, dict[str, Any]]
 
 
 def read(
     known: columns.Columns, model: schema.Schema, defaults: Mapping[str, str | int | float | bool]
-) -> tuple[Values, list[problems.Problem]]:
+) -> tuple[columns.Values, list[problems.Problem]]:
     """Return the defaults by place and name, and what is wrong with them."""
-    values: Values = {place: {} for place in columns.Place}
+    values = columns.Values.none()
     wrong = []
     texts = {name: _as_written(value) for name, value in defaults.items()}
     for name, written in texts.items():
@@ -23,7 +20,7 @@ def read(
             wrong.append(_problem(name, rejected.message, written, rejected.detail))
     wrong.extend(
         _problem(complaint.name, complaint.message, texts[complaint.name])
-        for complaint in model.complaints({"image": "", **values[columns.Place.INPUT]})
+        for complaint in model.complaints({"image": "", **values.inputs})
         if complaint.name in texts and not complaint.advisory
     )
     return values, wrong

@@ -5,30 +5,42 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row, checked: one img2img input that is wanted once.
 
     ``row`` is the line of the file on which it starts, from 1. ``input`` holds what the manifest gives, defaults of
-    the manifest included, the model's own excluded, and not the image. ``digest`` covers everything but the line
-    and the key, so that a reload can tell an edited row from a moved one. ``stem`` is the path of its files below
-    the batch's folder, without index and suffix, unique in the manifest ignoring case. A row with a ``problem``
-    is a failed job from the start.
+    the manifest included, the model's own excluded, and not the image; ``seeded`` says whether a seed is in it.
+    ``digest`` covers everything but the line and the key, so that a reload can tell an edited row from a moved one.
+    ``stem`` is the path of its files below the batch's folder, without index and suffix, unique in the manifest
+    ignoring case. A row with a ``problem`` is a failed job from the start. Input and labels stay the JSON texts
+    that the database takes: a million rows pass here, and hardly one is looked into.
     """
 
     row: int
     key: str
     image: str
-    input: dict[str, Any]
+    input_json: str
+    seeded: bool
     version: str | None
-    labels: dict[str, str]
+    labels_json: str
     priority: int
+    outputs: int
     digest: str
     stem: str
     problem: str | None = None
+
+    @property
+    def input(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.input_json)
+        return found
+
+    @property
+    def labels(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads(self.labels_json)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +84,28 @@ class Adaptation:
         )
 
 
-def canonical(*parts: Any) -> str:
-    """Return JSON values as one text, the same whatever the order of their keys."""
-    return _ENCODER.encode(parts)
-
-
-def digest(text: str) -> str:
-    """Return 16 hexadecimal digits that tell one text from others."""
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
-
-
 # Made once: json.dumps makes one at every call.
-_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
+def written(value: Any) -> str:
+    """Return one value as JSON, the same whatever the order of its keys."""
+    # The encoder sets itself up for a number as for a tree, and comes to the same.
+    return repr(value) if type(value) in _NUMBERS else _encoded(value)
+
+
+def written_together(values: Mapping[str, Any]) -> str:
+    """Return values by name as one JSON object.
+
+    >>> written_together({"prompt": "a fox", "num_outputs": 2})
+    '{"num_outputs":2,"prompt":"a fox"}'
+    """
+    return f"{{{','.join([f'{_encoded(name)}:{written(values[name])}' for name in sorted(values)])}}}"
+
+
+def digest(*texts: str) -> str:
+    """Return 16 hexadecimal digits that tell some JSON texts from others."""
+    return hashlib.sha256(f"[{','.join(texts)}]".encode("ascii")).hexdigest()[:16]
+
+
+_NUMBERS = frozenset({int, float})

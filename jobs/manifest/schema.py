@@ -5,7 +5,7 @@ Another model is another file in ``models/``: a published ``openapi_schema`` wit
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -54,10 +54,11 @@ class Schema:
     inputs: Mapping[str, Input]
     validator: jsonschema_rs.Validator
 
-    def complaints(self, values: dict[str, Any]) -> Iterator[Complaint]:
-        """Yield what is wrong with one job's inputs; nothing, and fast, when nothing is."""
-        if self.validator.is_valid(values):
-            return
+    def complaints(self, values: dict[str, Any]) -> Iterable[Complaint]:
+        """Return what is wrong with one job's inputs; nothing, and fast, when nothing is."""
+        return () if self.validator.is_valid(values) else self._complaints(values)
+
+    def _complaints(self, values: dict[str, Any]) -> Iterator[Complaint]:
         for error in self.validator.iter_errors(values):
             kind = error.kind.as_dict()
             name = str(error.instance_path[0] if error.instance_path else kind.get("property", ""))

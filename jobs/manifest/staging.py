@@ -4,7 +4,6 @@ Only here is the whole manifest known, so only here do keys and stems become uni
 """
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any, Self
@@ -21,14 +20,14 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE rows (
-    seq INTEGER PRIMARY KEY, line INTEGER, key TEXT, key_given INTEGER, stem TEXT, folded TEXT, digest TEXT,
-    body TEXT, problem TEXT
+    seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, line INTEGER, key TEXT, image TEXT, input TEXT,
+    seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT, problem TEXT
 );
 BEGIN;
 """
-_INSERT = (
-    "INSERT INTO rows (line, key, key_given, stem, folded, digest, body, problem) VALUES (?,?,?,?,?,?,?,?)"
-)
+# As the fields of `rows.Row` follow each other.
+_ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem"
+_INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
 
 _INDEX_KEYS = "CREATE INDEX rows_by_key ON rows (key)"
 _FIND_REPEATED = """
@@ -57,7 +56,7 @@ _TELL_STEMS_APART = """
 UPDATE rows SET stem = apart(key, ?1), folded = fold(apart(key, ?1))
 WHERE folded IN (SELECT folded FROM rows GROUP BY folded HAVING count(*) > 1)
 """
-_SELECT = "SELECT line, key, stem, digest, body, problem FROM rows ORDER BY seq"
+_SELECT = f"SELECT {_ROW} FROM rows ORDER BY seq"  # noqa: S608  the columns above
 
 
 class Staging:
@@ -76,10 +75,12 @@ class Staging:
 
     def add(self, draft: assemble.Draft) -> None:
         problem = draft.wrong[0].of_row() if draft.wrong else None
-        stem, digest = keys.slug(draft.key), rows.digest(draft.body)
-        self._buffer.append(
-            (draft.line, draft.key, draft.key_given, stem, stem.casefold(), digest, draft.body, problem)
-        )
+        stem = keys.slug(draft.key)
+        self._buffer.append((
+            draft.key_given, stem.casefold(), draft.line, draft.key, draft.image, draft.input_json,
+            draft.seeded, draft.version, draft.labels_json, draft.priority, draft.outputs, draft.digest,
+            stem, problem,
+        ))  # fmt: skip
         if len(self._buffer) >= _BUFFERED_ROWS:
             self._flush()
 
@@ -123,7 +124,7 @@ class Staging:
         """Yield all rows in the manifest's order, so many at a time."""
         cursor = self._database.execute(_SELECT)
         while found := cursor.fetchmany(chunk):
-            yield [_row(*columns) for columns in found]
+            yield [rows.Row._make(columns) for columns in found]
 
     def has(self, key: str) -> bool:
         """Whether a row has this key; to be asked once all are settled."""
@@ -138,11 +139,6 @@ class Staging:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _row(line: int, key: str, stem: str, digest: str, body: str, problem: str | None) -> rows.Row:
-    image, inputs, version, labels, priority = json.loads(body)
-    return rows.Row(line, key, image, inputs, version, labels, priority, digest, stem, problem)
 
 
 def _apart(key: str, digits: int) -> str:

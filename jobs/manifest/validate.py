@@ -126,7 +126,7 @@ class _Pass:
             draft = assembler.draft(record)
             into.count += 1
             if not draft.wrong:
-                into.outputs += self._model.outputs(draft.inputs)
+                into.outputs += draft.outputs
                 travels[draft.travel] += 1
             self._tell(draft)
             into.staged.add(draft)

@@ -1,0 +1,43 @@
+"""How many rows get into a table at once, by the fastest way that each database has. What is in them is not asked here.
+
+Past SQLAlchemy's own inserts, which look at each value of each row: the values come as the drivers take them.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import sqlalchemy as sa
+
+# Of one statement. SQLite prepares the table's CHECKs anew for each, which costs as much as several rows do.
+_ROWS = 100
+
+Values = Sequence[Any]
+
+
+def insert(tx: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Values]) -> None:
+    """Insert rows of values for these columns; raises what SQLAlchemy raises for any other statement."""
+    quote = tx.dialect.identifier_preparer.quote
+    into = f"{quote(table.name)} ({', '.join(map(quote, columns))})"
+    if tx.dialect.name == "postgresql":
+        _copy(tx, into, rows)
+        return
+    one = f"({','.join('?' * len(columns))})"
+    for piece in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)):
+        statement = f"INSERT INTO {into} VALUES {','.join([one] * len(piece))}"  # noqa: S608  no value is in it
+        tx.exec_driver_sql(statement, tuple(chain.from_iterable(piece)))
+
+
+def _copy(tx: sa.Connection, into: str, rows: Iterable[Values]) -> None:
+    """Insert by COPY; the driver's errors become those that SQLAlchemy makes of any other statement's."""
+    statement = f"COPY {into} FROM STDIN"
+    driver: Any = tx.dialect.loaded_dbapi
+    connection: Any = tx.connection.driver_connection
+    try:
+        with connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except driver.IntegrityError as error:
+        raise sa.exc.IntegrityError(statement, None, error) from error
+    except driver.OperationalError as error:
+        raise sa.exc.OperationalError(statement, None, error) from error
