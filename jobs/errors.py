@@ -15,6 +15,7 @@ see ``failures``.
         ├── Refused                   this very input is refused
         ├── Unconfirmed               a create may have been accepted: look it up, never post again blindly
         ├── Unanswered                a read came to nothing: look again later
+        ├── NotUploaded               the image did not get to the API: try again, but not for ever
         ├── Missing                   the API does not know this prediction (perhaps: not yet)
         ├── Unsupported               this API has no such call
         └── DownloadError             an output could not be fetched
@@ -106,6 +107,14 @@ class Unconfirmed(ApiError):
 
 class Unanswered(ApiError):
     """A read came to nothing (time-out, cut wire, 5xx, unreadable body): look again later."""
+
+
+class NotUploaded(ApiError):
+    """The image did not get to the API. While the API answers nothing else either, that says nothing of the image."""
+
+    def __init__(self, message: str, *, api_answers: bool) -> None:
+        super().__init__(message)
+        self.api_answers = api_answers
 
 
 class Missing(ApiError):

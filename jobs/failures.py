@@ -19,6 +19,7 @@ class FailureClass(StrEnum):
     INVALID_INPUT = "invalid-input"
     INPUT_UNREACHABLE = "input-unreachable"
     INPUT_UNREADABLE = "input-unreadable"
+    UPLOAD_FAILED = "upload-failed"
     MODEL_ERROR = "model-error"
     POISON = "poison"
     UNSUBMITTABLE = "unsubmittable"
@@ -61,6 +62,7 @@ _ADVICE: dict[FailureClass, Advice] = {
     FailureClass.INVALID_INPUT: Advice("the API or the model refuses the input", Remedy.NEW_INPUT),
     FailureClass.INPUT_UNREACHABLE: Advice("the provider could not fetch the image", Remedy.NEW_INPUT),
     FailureClass.INPUT_UNREADABLE: Advice("the image file is missing or broken", Remedy.NEW_INPUT),
+    FailureClass.UPLOAD_FAILED: Advice("five uploads of the image came to nothing", Remedy.NEW_INPUT),
     FailureClass.MODEL_ERROR: Advice("the model failed in a way we do not know", Remedy.LOOK_FIRST),
     FailureClass.POISON: Advice("the job ended its worker three times", Remedy.LOOK_FIRST),
     FailureClass.UNSUBMITTABLE: Advice("five sends came to nothing", Remedy.LOOK_FIRST),

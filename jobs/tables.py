@@ -101,6 +101,8 @@ jobs = sa.Table(
     sa.Column("absences", sa.Integer, nullable=False),
     # Workers that had it and said nothing more of it: what it has for an image is decoded elsewhere then.
     sa.Column("crashes", sa.Integer, nullable=False, server_default=sa.text("0")),
+    # Uploads of its image that came to nothing while the API answered otherwise.
+    sa.Column("upload_failures", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("cancel_requested_at", Utc),
     sa.Column("error_class", sa.String(32)),
     sa.Column("error_message", sa.Text),

@@ -43,7 +43,7 @@ def create_app(options: Options, records: Records) -> Router:
         options.lag, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks
     )
     listing = Listing(options.lag, drawn=drawn, records=records, views=views)
-    files = Files(options.lifetime, records=records, blobs=blobs)
+    files = Files(options.lifetime, drawn=drawn, records=records, blobs=blobs)
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
     return Router(

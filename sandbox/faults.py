@@ -42,6 +42,8 @@ SHOWN = {
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
     "rewritten": "its input is echoed in single precision, with defaults and with a name that nobody sent",
 }
+# What becomes of a file that is sent to be kept. Drawn per (content, n-th try).
+UPLOADED = {"upload": "a file is read to its end and not kept"}
 # What becomes of the call at a prediction's end, where one was asked for. Drawn per (job, attempt).
 CALLED = {
     "webhook_drop": "the webhook is never called",
@@ -69,6 +71,7 @@ LASTING = frozenset({"nsfw", "oom"})
 KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
     "vanish": ("while", "ever"),
+    "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),
     "bomb": ("pixels", "endless"),
     "drip": ("head", "body"),
@@ -82,7 +85,7 @@ def _with_kinds(name: str, meaning: str) -> str:
 
 MEANINGS: Mapping[str, str] = {
     name: _with_kinds(name, meaning)
-    for name, meaning in (BEFORE | AFTER | RUN | SHOWN | CALLED | OUTPUT | COUNTED).items()
+    for name, meaning in (BEFORE | AFTER | RUN | SHOWN | UPLOADED | CALLED | OUTPUT | COUNTED).items()
 }
 
 

@@ -6,6 +6,7 @@ import hmac
 import json
 import secrets
 import time
+from collections import Counter
 from typing import Any
 
 from starlette.datastructures import UploadFile
@@ -13,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import predictions, problems
+from sandbox import answers, plan, predictions, problems
 from sandbox.blobs import Blobs
 from sandbox.records import Records
 
@@ -25,8 +26,10 @@ _LIVES = 24
 class Files:
     """Takes files, shows, lists, deletes and serves them."""
 
-    def __init__(self, lifetime: float, *, records: Records, blobs: Blobs) -> None:
+    def __init__(self, lifetime: float, *, drawn: plan.Plan, records: Records, blobs: Blobs) -> None:
         self._lifetime = lifetime * _LIVES
+        self._plan = drawn
+        self._tries: Counter[str] = Counter()
         self._records = records
         self._blobs = blobs
 
@@ -38,6 +41,10 @@ class Files:
                 file = await self._keep(form.get("content"), form.get("metadata"), account)
         except MultiPartException as error:
             raise problems.Problem(400, error.message, title="Bad request") from None
+        content = file["checksums"]["sha256"]
+        self._tries[content] += 1
+        if self._plan.strikes("upload", content, self._tries[content]):
+            return answers.away(self._plan.kind("upload", content, self._tries[content]) or "5xx")
         await self._records.add_file(file)
         return JSONResponse(self._describe(file, request), 201)
 

@@ -31,8 +31,9 @@ _SHORTEST_SECRET = 16
 class PredictionClient:
     """The calls of a Replicate-compatible API, each within its own wall-clock deadline in seconds.
 
-    Creates have lines of their own, so that POSTs that hang cannot keep look-ups and polls waiting. Belongs
-    to one event loop. At the end of every prediction that it buys the API is asked to call ``webhook``, if any.
+    Creates have lines of their own, so that POSTs that hang cannot keep look-ups and polls waiting; so have
+    uploads, which may take minutes. Belongs to one event loop. At the end of every prediction that it buys the
+    API is asked to call ``webhook``, if any.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class PredictionClient:
         self._read_deadline = read_deadline
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
+        self._uploads = wire.Lines(connections)
         self.date: datetime | None = None  # the API's own time at its last answer to a read, if it told
 
     async def __aenter__(self) -> Self:
@@ -66,6 +68,7 @@ class PredictionClient:
     async def aclose(self) -> None:
         await self._creates.aclose()
         await self._others.aclose()
+        await self._uploads.aclose()
 
     async def create(
         self,
@@ -125,11 +128,15 @@ class PredictionClient:
         reply = await self._ask(self._request("GET", _path("overnight")))
         return reply.status >= 500 or bodies.parsed(reply.body) is not None
 
-    async def upload(self, content: bytes, name: str, media_type: str) -> str:
-        """Upload a file and return the URL by which an input may name it, for about a day."""
+    async def upload(self, content: bytes, name: str, media_type: str, *, deadline: float) -> str:
+        """Upload a file within some seconds; return the URL by which an input may name it, for about a day."""
         form = httpx.Request("POST", self._base, files={"content": (name, content, media_type)})
         headers = {"Content-Type": form.headers["content-type"]}
-        reply = await self._ask(self._request("POST", "/files", headers, form.read()))
+        request = self._request("POST", "/files", headers, form.read())
+        async with self._uploads.one() as line:
+            reply = self._without_token(
+                await wire.exchange(line, request, deadline=deadline, cap=_OBJECT_CAP)
+            )
         return replies.uploaded(reply.status, reply.headers, reply.body)
 
     async def _post(self, request: wire.Request, before_send: Callable[[], None] | None) -> wire.Reply:

@@ -4,6 +4,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from concurrent import futures
 from typing import Any, Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
@@ -18,6 +19,7 @@ class Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._started: set[futures.Future[None]] = set()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
         self._thread.start()
 
@@ -33,6 +35,12 @@ class Loop:
                 return await coroutine
 
         return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run one coroutine that nobody waits for; it must see to its own errors."""
+        started = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        self._started.add(started)
+        started.add_done_callback(self._started.discard)
 
     def outcomes(
         self,
@@ -55,7 +63,8 @@ class Loop:
             yield [_outcome(one) for one in some]
 
     def close(self) -> None:
-        """End the loop and its thread."""
+        """End the loop and its thread; what was started gets a few seconds to end by itself."""
+        futures.wait(list(self._started), timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         if not self._thread.is_alive():

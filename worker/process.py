@@ -62,6 +62,7 @@ class Process:
         self.loop.close()
 
     async def _close_clients(self) -> None:
+        await self.inputs.aclose()
         await asyncio.gather(self.api.aclose(), self.downloads.aclose())
 
 
@@ -98,6 +99,9 @@ def start(configured: settings.Settings, db: database.Database) -> Process:
         fetch = downloads.Downloads(
             configured.output, allow_private=configured.api.is_local, deadline=times.lease / 2
         )
-        return api, inputs.Inputs(api, doubt=times.list_doubt), fetch
+        images = inputs.Inputs(
+            api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
+        )
+        return api, images, fetch
 
     return Process(configured, db, account, thread, *thread.call(clients(), within=30))

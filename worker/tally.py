@@ -53,6 +53,8 @@ def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Ta
             return replace(tally, blocked=(error.reason, str(error)))
         case errors.Refused() | errors.Missing() | errors.Unsupported():
             return _answered(tally, creates)
+        case errors.NotUploaded(api_answers=True):  # the upload fails, and no outage
+            return _answered(tally, creates)
         case _ if creates:
             return replace(tally, lost=tally.lost + 1, message=str(error))
         case _:

@@ -35,10 +35,12 @@ from jobs.lifecycle.records import (
     Interrupted,
     Lost,
     NotBought,
+    NotUploaded,
     Produced,
     Stray,
     Submission,
 )
+from jobs.lifecycle.uploading import call, not_uploaded
 
 __all__ = [
     "Accepted",
@@ -48,6 +50,7 @@ __all__ = [
     "Interrupted",
     "Lost",
     "NotBought",
+    "NotUploaded",
     "Produced",
     "Stray",
     "Submission",
@@ -59,6 +62,7 @@ __all__ = [
     "ask_to_cancel",
     "at_api",
     "begin",
+    "call",
     "cancel",
     "cancel_sent",
     "cancel_unsent",
@@ -76,6 +80,7 @@ __all__ = [
     "lost",
     "missed",
     "not_bought",
+    "not_uploaded",
     "orphans",
     "presumed_absent",
     "produced",

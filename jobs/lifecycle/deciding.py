@@ -24,6 +24,7 @@ def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
             attempts=0,
             absences=0,
             crashes=0,
+            upload_failures=0,
             cancel_requested_at=None,
             error_class=None,
             error_message=None,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from jobs.lifecycle.fence import Fence
@@ -46,6 +46,16 @@ class NotBought:
     fence: Fence
     message: str
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NotUploaded:
+    """Nothing was bought, as the image is not at the API: again after ``wait``, longer the more were ``counted``."""
+
+    fence: Fence
+    message: str
+    wait: timedelta
+    counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

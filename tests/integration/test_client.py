@@ -349,7 +349,7 @@ def test_the_list_is_asked_by_time_and_then_by_cursor_from_our_own_base():
 def test_an_upload_is_a_form_with_one_part():
     url = "https://api.example/v1/files/f"
     answer = wires.always(wires.reply(json.dumps({"urls": {"get": url}}).encode(), "201 Created"))
-    served, found = run(answer, lambda api: api.upload(b"\x89PNG\0\r\n", "fox.png", "image/png"))
+    served, found = run(answer, lambda api: api.upload(b"\x89PNG\0\r\n", "fox.png", "image/png", deadline=5))
     assert found == url
     (heard,) = served.heard
     assert (heard.method, heard.target) == ("POST", "/v1/files")

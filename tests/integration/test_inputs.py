@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from jobs import errors
 from tests.integration import wires
-from worker import client, inputs
+from worker import client, inputs, uploads
 
 FILE_URL = "https://api.example/v1/files/f"
 TAKES = wires.always(wires.reply(json.dumps({"urls": {"get": FILE_URL}}).encode(), "201 Created"))
@@ -86,7 +86,7 @@ def test_the_same_large_image_is_uploaded_once_however_many_ask(tmp_path):
 
 
 def test_an_upload_is_made_again_when_the_api_has_forgotten_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "_UPLOAD_LIVES", 0.0)
+    monkeypatch.setattr(uploads, "_LIVES", 0.0)
     draw(tmp_path / "fox.png", (400, 400))
 
     async def conversation():
@@ -100,14 +100,15 @@ def test_an_upload_is_made_again_when_the_api_has_forgotten_it(tmp_path, monkeyp
 
 def test_an_upload_that_fails_is_not_remembered(tmp_path):
     draw(tmp_path / "fox.png", (400, 400))
-    answers = iter([wires.always(wires.reply(b"", "503 Service Unavailable")), TAKES])
+    away = wires.always(wires.reply(b"", "503 Service Unavailable"))
+    answers = iter([away, away, TAKES])  # the second is asked whether it is the upload alone
 
     async def answer(*conversation):
         await next(answers)(*conversation)
 
     async def conversation():
         async with ready(answer) as (_, made):
-            with pytest.raises(errors.Unanswered):
+            with pytest.raises(errors.NotUploaded, match=r"0\.\d MB could not be uploaded: .*503"):
                 await made.wire_form("fox.png", tmp_path)
             assert await made.wire_form("fox.png", tmp_path) == FILE_URL
 
@@ -139,7 +140,7 @@ def test_one_refused_upload_fails_no_job_and_is_tried_again(tmp_path):
     async def conversation():
         async with ready(LACKS, doubt=60) as (served, made):
             for _ in range(2):
-                with pytest.raises(errors.Unanswered):
+                with pytest.raises(uploads.NotYet):
                     await made.wire_form("fox.png", tmp_path)
         assert len(served.heard) == 2
 

@@ -189,3 +189,25 @@ def test_one_seed_strikes_the_same_jobs_in_any_order(start_sandbox):
 def test_the_next_attempt_of_a_job_is_a_new_draw(start_sandbox):
     with start_sandbox(faults={"502_before": 0.5}).client() as client:
         assert {create(client).status_code for _ in range(30)} == {201, 502}
+
+
+def send_file(client):
+    return client.post("/files", files={"content": ("hill.png", b"hill", "image/png")})
+
+
+def test_an_upload_is_refused_and_nothing_is_kept(start_sandbox):
+    with start_sandbox(faults={"upload:5xx": 1}).client() as client:
+        assert send_file(client).status_code == 503
+        assert client.get("/files").json()["results"] == []
+
+
+def test_an_upload_is_never_answered(start_sandbox):
+    with start_sandbox(faults={"upload:hang": 1}).client(timeout=1) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            send_file(client)
+        assert client.get("/files").json()["results"] == []
+
+
+def test_the_next_try_of_an_upload_is_drawn_anew(start_sandbox):
+    with start_sandbox(faults={"upload:5xx": 0.5}).client() as client:
+        assert {send_file(client).status_code for _ in range(20)} == {201, 503}

@@ -17,7 +17,7 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, process, room, tally
+from worker import app, parking, process, room, tally, uploads
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class Bought:
     version: str
 
 
-Outcome = Bought | NotBought | Lost | Failure
+Outcome = Bought | NotBought | parking.Parked | Lost | Failure
 
 
 def _ticks() -> float:
@@ -54,12 +54,13 @@ def submit(ids: list[int]) -> None:
     crashpoints.reach(Place.AFTER_INTENT_COMMIT)
     if not submissions:
         return
-    slice_ = _Slice(here, begun, now, tally.Counter(creates=True))
+    slice_ = _Slice(here, begun, now, tally.Counter(creates=True), tally.Counter())
     # Nothing leaves in the second half of the lease, but what left in the first has its own deadline whole: cut
     # short, it would be in doubt by our own fault.
     within = min(here.times.lease, here.times.lease / 2 + here.times.post_deadline)
     for group in here.loop.outcomes(slice_.buy, submissions, within=within):
-        _settle_until_written(here, group, slice_.counter.take())
+        _settle_until_written(here, group, [slice_.counter.take(), slice_.uploads.take()])
+        parking.call(here, _parked(group))
 
 
 def _has_room(here: process.Process, more: int) -> bool:
@@ -86,35 +87,37 @@ class _Slice:
     begun: float  # in _ticks, before the intent was written: the lease started no earlier
     now: datetime  # the database's time at the intent
     counter: tally.Counter
+    uploads: tally.Counter  # an API that takes no files may still sell
 
     async def buy(self, submission: Submission) -> Outcome:
         """Post one job's prediction; whatever happens is an outcome."""
+        try:
+            image = await self._image(submission)
+            return await self._send(submission, image) if isinstance(image, str) else image
+        except BaseException as error:
+            log.exception("submit-broke", job=submission.name)
+            return Lost(submission.fence, f"{type(error).__name__} while it was sent", self._time())
+
+    async def _send(self, submission: Submission, image: str) -> Outcome:
         left_at: datetime | None = None
 
         def leave() -> None:
             nonlocal left_at
             self._may_leave()
             crashpoints.reach(Place.BEFORE_POST)
-            left_at = (
-                self._time()
-            )  # not before: a send may have waited long for a line, and settles from now on
+            # Not before: a send may have waited long for a line, and settles from now on.
+            left_at = self._time()
 
         try:
-            image = await self._image(submission)
             prediction = await self.here.api.create(
                 submission.version,
                 {"image": image, **submission.input},
                 self.here.times.prediction_deadline,
                 leave,
             )
-            crashpoints.reach(Place.AFTER_POST_RESPONSE)
         except errors.ApiError as error:
             return self._came_to(submission, error, left_at or self._time())
-        except BaseException as error:
-            log.exception("submit-broke", job=submission.name)
-            return Lost(
-                submission.fence, f"{type(error).__name__} while it was sent", left_at or self._time()
-            )
+        crashpoints.reach(Place.AFTER_POST_RESPONSE)
         self.counter.bought()
         return Bought(Accepted(submission.fence, prediction.id), submission.version)
 
@@ -122,14 +125,30 @@ class _Slice:
         """The database's time, carried on by a clock that nobody sets: a step of the wall clock moves nothing."""
         return self.now + timedelta(seconds=_ticks() - self.begun)
 
-    async def _image(self, submission: Submission) -> str:
+    async def _image(self, submission: Submission) -> str | Outcome:
+        """Return the image as it goes on the wire, or what comes of the job without one."""
         try:
             root = Path(submission.images_root or "/")
             return await self.here.inputs.wire_form(submission.image, root, suspect=submission.suspect)
-        except errors.Unanswered as error:
-            raise errors.NotSent(f"The image could not be uploaded: {error}") from error
+        except errors.ApiError as error:
+            return self._without_image(submission, error)
         except asyncio.CancelledError:
-            raise errors.NotSent("The image was not ready in time.") from None
+            return self._without_image(submission, errors.NotSent("The image was not ready in time."))
+
+    def _without_image(self, submission: Submission, error: errors.ApiError) -> Outcome:
+        fence = submission.fence
+        match error:
+            case errors.Refused():
+                return Failure(fence, error.error_class, str(error))
+            case uploads.NotYet():
+                return parking.parked(self.here, submission, error)
+            case errors.NotUploaded():
+                self.uploads.failed(error)
+                return parking.parked(self.here, submission, error)
+            case errors.Throttled() | errors.Blocked():
+                self.uploads.failed(error)
+                self.counter.stopped = True
+        return NotBought(fence, str(error), self._time() + timedelta(seconds=self._pause(error)))
 
     def _may_leave(self) -> None:
         """Ask once more right before the bytes leave: does the lease last, and has nobody said stop."""
@@ -158,7 +177,9 @@ class _Slice:
         return self.here.times.poll_first
 
 
-def _settle_until_written(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
+def _settle_until_written(
+    here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]
+) -> None:
     """Commit a group, however long the database is away: its ids are paid for, and known nowhere else."""
     waits = False
     while True:
@@ -175,7 +196,7 @@ def _settle_until_written(here: process.Process, group: Sequence[Outcome], count
             return
 
 
-def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally) -> None:
+def settle(here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]) -> None:
     """Write what came of some sends, and what they say of the account, in one transaction."""
     settle_after = timedelta(seconds=here.times.settle)
 
@@ -188,11 +209,22 @@ def settle(here: process.Process, group: Sequence[Outcome], counted: quota.Tally
         lifecycle.settle(tx, lambda some: lifecycle.lost(tx, now, some, settle_after), lost)
         refused = [o for o in group if isinstance(o, Failure)]
         lifecycle.settle(tx, lambda some: lifecycle.refused(tx, now, some), refused)
-        here.note(tx, now, counted)
+        _park(here, tx, now, _parked(group))
+        for each in counted:
+            here.note(tx, now, each)
         crashpoints.reach(Place.BEFORE_IDS_COMMIT)
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_IDS_COMMIT)
+
+
+def _parked(group: Sequence[Outcome]) -> list[parking.Parked]:
+    return [one for one in group if isinstance(one, parking.Parked)]
+
+
+def _park(here: process.Process, tx: sa.Connection, now: datetime, some: Sequence[parking.Parked]) -> None:
+    later = parking.as_counted(here, tx, some)
+    lifecycle.settle(tx, lambda few: lifecycle.not_uploaded(tx, now, few), later)
 
 
 def _accept(here: process.Process, tx: sa.Connection, now: datetime, bought: Sequence[Bought]) -> None:

@@ -1,0 +1,76 @@
+"""Jobs whose image is not at the API: sent back, called again, or given up."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from jobs.failures import FailureClass
+from jobs.lifecycle.fence import Fence, move, note, winners
+from jobs.lifecycle.records import NotUploaded
+from jobs.states import Phase, State
+from jobs.tables import attempts, jobs
+
+MOST_UPLOADS = 5
+
+
+def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[NotUploaded]) -> set[Fence]:
+    """submitting → pending, or failed when so many uploads came to nothing as there may be.
+
+    Of the attempts that sent nothing a job keeps the last: an outage must not grow the table.
+    """
+    before = _failures(tx, items)
+    over = [item for item in items if item.counted and before.get(item.fence.job, 0) >= MOST_UPLOADS - 1]
+    given_up = set().union(*(_give_up(tx, now, item) for item in over))
+    again = set().union(*(_send_back(tx, now, item, before) for item in items if item not in over))
+    _note(tx, now, winners(items, given_up), FailureClass.UPLOAD_FAILED)
+    _note(tx, now, winners(items, again), None)
+    _forget_unsent(tx, again)
+    return given_up | again
+
+
+def call(tx: sa.Connection, now: datetime, fence: Fence) -> None:
+    """Make a job due whose upload is over, if it still waits for that."""
+    waits = (jobs.c.id == fence.job, jobs.c.attempt_id == fence.attempt, jobs.c.state == State.PENDING)
+    tx.execute(sa.update(jobs).where(*waits).values(due_at=now))
+
+
+def _failures(tx: sa.Connection, items: Sequence[NotUploaded]) -> Mapping[int, int]:
+    ids = [item.fence.job for item in items]
+    counted = tx.execute(sa.select(jobs.c.id, jobs.c.upload_failures).where(jobs.c.id.in_(ids)))
+    return {row.id: row.upload_failures for row in counted}
+
+
+def _send_back(tx: sa.Connection, now: datetime, item: NotUploaded, before: Mapping[int, int]) -> set[Fence]:
+    failures = before.get(item.fence.job, 0)
+    due_at = now + item.wait * (2**failures if item.counted else 1)
+    counted = jobs.c.upload_failures + int(item.counted)
+    return move(tx, [item.fence], {State.SUBMITTING}, State.PENDING, due_at=due_at, upload_failures=counted)
+
+
+def _give_up(tx: sa.Connection, now: datetime, item: NotUploaded) -> set[Fence]:
+    return move(
+        tx, [item.fence], {State.SUBMITTING}, State.FAILED,
+        due_at=None, finished_at=now, upload_failures=MOST_UPLOADS, error_class=FailureClass.UPLOAD_FAILED,
+        error_message=f"{item.message} That was try {MOST_UPLOADS}: make it smaller, or give its URL.",
+    )  # fmt: skip
+
+
+def _note(
+    tx: sa.Connection, now: datetime, items: Sequence[NotUploaded], error_class: FailureClass | None
+) -> None:
+    rows = [{"attempt": item.fence.attempt, "error_message": item.message} for item in items]
+    note(tx, rows, phase=Phase.REFUSED, finished_at=now, error_class=error_class)
+
+
+def _forget_unsent(tx: sa.Connection, fences: Collection[Fence]) -> None:
+    """Delete the earlier attempts of these jobs that sent nothing; never the current one, whose id is the fence."""
+    tx.execute(
+        sa.delete(attempts).where(
+            attempts.c.job_id.in_([fence.job for fence in fences]),
+            attempts.c.id.not_in([fence.attempt for fence in fences]),
+            attempts.c.phase == Phase.REFUSED,
+            attempts.c.error_class.is_(None),
+            attempts.c.sent_at.is_(None),
+        )
+    )
