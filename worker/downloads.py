@@ -101,7 +101,7 @@ class Downloads:
     def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> storing.Stored:
         return part.keep(_inline(url, self._max_bytes), index, self._max_pixels, suspect=suspect)
 
-    async def _receive(self, line: httpcore.AsyncConnectionPool, url: str, body: "_Body") -> None:
+    async def _receive(self, line: wire.Line, url: str, body: "_Body") -> None:
         try:
             async with asyncio.timeout(self._deadline):
                 await self._follow(line, url, body)
@@ -112,7 +112,7 @@ class Downloads:
                 f"The output did not come. {wire.trouble(error, self._deadline)}"
             ) from error
 
-    async def _follow(self, line: httpcore.AsyncConnectionPool, url: str, body: "_Body") -> None:
+    async def _follow(self, line: wire.Line, url: str, body: "_Body") -> None:
         target = addresses.checked(url, allow_private=self._allow_private)
         for _ in range(_MOST_REDIRECTS + 1):
             async with wire.streamed(line, _request(target), self._deadline) as response:

@@ -303,6 +303,31 @@ def test_a_connection_is_used_again_and_a_closed_one_is_noticed():
     asyncio.run(conversation())
 
 
+def test_a_line_whose_call_was_cut_short_serves_the_next():
+    async def answer(heard, writer):
+        await (
+            wires.hang()
+            if heard.target.endswith("slow")
+            else wires.always(wires.reply(ACCEPTED))(heard, writer)
+        )
+
+    async def conversation():
+        async with (
+            wires.serve(answer, keep_alive=True) as served,
+            calling(served.url, connections=1) as api,
+        ):
+            await api.get("abc")
+            served.arrived.clear()
+            slow = asyncio.create_task(api.get("slow"))
+            await served.arrived.wait()
+            slow.cancel()
+            await asyncio.gather(slow, return_exceptions=True)
+            assert (await api.get("abc")).id == "abc"
+            assert served.connections == 2
+
+    asyncio.run(conversation())
+
+
 def test_ids_are_quoted_into_the_path():
     async def conversation():
         answer = wires.always(wires.reply(json.dumps({"id": "a/../b?c#d e"}).encode()))

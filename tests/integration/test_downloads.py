@@ -213,6 +213,23 @@ def test_a_few_redirects_are_followed(tmp_path):
     assert [heard.target for heard in served.heard] == ["/a", "/b", "/c", "/here.png"]
 
 
+def test_a_line_that_goes_to_another_host_lets_go_of_the_first(tmp_path):
+    async def conversation():
+        answer = wires.always(wires.reply(WHOLE))
+        async with (
+            wires.serve(answer, keep_alive=True) as first,
+            wires.serve(answer, keep_alive=True) as last,
+            fetching(tmp_path, connections=1) as down,
+        ):
+            for served in (first, first, last):
+                await down.fetch(served.url + "/out.png", STEM, 0)
+            async with asyncio.timeout(5):
+                await first.ended()
+            assert (first.connections, last.connections) == (1, 1)
+
+    asyncio.run(conversation())
+
+
 def test_a_redirect_loop_ends(tmp_path):
     served, error = run(tmp_path, redirecting(lambda target: target), path="/a")
     assert type(error) is errors.Undelivered
