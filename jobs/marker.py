@@ -27,11 +27,18 @@ def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
     {'guidance_scale': 7.5, 'prompt': 'a', 'seed': 7.0}
     """
     return {
-        # Adding zero makes of -0.0 what it equals.
-        name: float(value) + 0.0 if isinstance(value, int | float) and not isinstance(value, bool) else value
+        name: _number(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
         for name, value in sorted(sent.items())
         if name not in _NOT_COMPARED and isinstance(value, str | int | float | bool)
     }
+
+
+def _number(value: float) -> float:
+    """Strangers' inputs hold whole numbers of any length; adding zero makes of -0.0 what it equals."""
+    try:
+        return float(value) + 0.0
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def digest(sent: Mapping[str, Any]) -> str:
@@ -54,9 +61,22 @@ def matches(sent: Mapping[str, Any], echoed: Mapping[str, Any]) -> bool:
     return all(name in shown and _is_same(value, shown[name]) for name, value in scalars(sent).items())
 
 
+def exact(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
+    """Return the scalars that an echo shows as they were sent: all but fractions.
+
+    >>> exact({"seed": 7, "guidance_scale": 7.5})
+    {'seed': 7.0}
+    """
+    return {name: value for name, value in scalars(sent).items() if not _is_fraction(value)}
+
+
+def _is_fraction(value: str | float | bool) -> bool:
+    return isinstance(value, float) and not value.is_integer()
+
+
 def _is_same(sent: str | float | bool, shown: str | float | bool) -> bool:
     if type(sent) is not type(shown):  # False is not 0
         return False
-    if isinstance(sent, float) and isinstance(shown, float) and not sent.is_integer():
+    if isinstance(sent, float) and isinstance(shown, float) and _is_fraction(sent):
         return sent == shown or math.isclose(sent, shown, rel_tol=_SINGLE)
     return sent == shown

@@ -323,10 +323,14 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
         .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
     )  # fmt: skip
     # Two queries, and the digests asked without their account: SQLite would look through all of the account's.
-    same = ended.where(attempts.c.input_digest.in_(digests))
     absent = attempts.c.phase == Phase.ABSENT
     given_up = ended.where(attempts.c.account_id == account_id, absent, attempts.c.intended_at >= since)
-    rows = {row.id: row for query in (same, given_up) for row in tx.execute(query)}
+    some = list(digests)
+    same = [
+        ended.where(attempts.c.input_digest.in_(some[start : start + _AT_ONCE]))
+        for start in range(0, len(some), _AT_ONCE)
+    ]
+    rows = {row.id: row for query in (*same, given_up) for row in tx.execute(query)}
     return [
         Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed)
         for _, r in sorted(rows.items())

@@ -3,6 +3,7 @@
 Writes the conclusions of one walk. A wrong one is paid twice, so whatever the list might hide keeps a case waiting.
 """
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -89,13 +90,14 @@ class Look:
         A prediction without an input may be any of ours, and so may any at all while nobody knows whether the list
         shows what was sent. Another account's list says nothing of what ours lacks.
         """
-        hidden = [p for p in strange if not p.input] if self.account.list_echoes else strange
+        hidden = self._born([p for p in strange if not p.input] if self.account.list_echoes else strange)
+        unknown = self._born(strange)
         proven: list[Fence] = []
         lapsed: list[Fence] = []
         waiting: list[Case] = []
         for case in cases:
             fresh = is_fresh(self.here, case, self.started)
-            if case.account_id == self.account.id and not self._could_be(case, hidden if fresh else strange):
+            if case.account_id == self.account.id and not self._could_be(case, hidden if fresh else unknown):
                 proven.append(case.fence)
             elif fresh:
                 waiting.append(case)
@@ -107,12 +109,18 @@ class Look:
         lifecycle.unprovable(self.tx, self.now, lapsed, _DELETED)
         self._wait(waiting)
 
-    def _could_be(self, case: Case, strange: Sequence[Prediction]) -> bool:
-        """Whether some prediction that nobody knows was made around the time of this send."""
+    def _born(self, strange: Sequence[Prediction]) -> list[datetime] | None:
+        """Return when predictions were made, by our clock and in order; None if one of them does not tell."""
+        dates = [p.created_at for p in strange if p.created_at]
+        return sorted(date + self.taken.ahead for date in dates) if len(dates) == len(strange) else None
+
+    def _could_be(self, case: Case, born: Sequence[datetime] | None) -> bool:
+        """Whether one of them, or one of which nobody knows when it was made, was made around this send's time."""
+        if born is None:
+            return True
         margin = timedelta(seconds=self.here.times.list_margin)
-        first, last = case.intended_at - margin, case.sent_at + margin
-        ahead = self.taken.ahead
-        return any(p.created_at is None or first <= p.created_at + ahead <= last for p in strange)
+        at = bisect.bisect_left(born, case.intended_at - margin)
+        return at < len(born) and born[at] <= case.sent_at + margin
 
     def _wait(self, cases: Sequence[Case]) -> None:
         soon = self.now + timedelta(seconds=self.here.times.absence_gap)

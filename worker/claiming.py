@@ -3,7 +3,7 @@
 Only what bears a seed of our making is claimed; anything else may be another client's of the same account.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -18,14 +18,21 @@ log = structlog.get_logger(__name__)
 
 
 def claim(
-    here: process.Process, tx: sa.Connection, now: datetime, strange: Sequence[Prediction], since: datetime
+    here: process.Process,
+    tx: sa.Connection,
+    now: datetime,
+    strange: Sequence[Prediction],
+    digests: Mapping[str, str],
+    since: datetime,
 ) -> None:
-    """Give strange predictions to the closed attempts that they stem from, else to the jobs whose seed they bear."""
+    """Give strange predictions to the closed attempts that they stem from, else to the jobs whose seed they bear.
+
+    ``digests`` are those of their inputs, by their ids: made beforehand, they keep no writer waiting.
+    """
     if not strange:
         return
     first_look = timedelta(seconds=here.times.poll_first)
-    digests = {marker.digest(p.input) for p in strange}
-    traces = worklists.traces(tx, here.account.id, digests, since)
+    traces = worklists.traces(tx, here.account.id, {digests[p.id] for p in strange}, since)
     explained = matching.explain(strange, traces)
     for trace, prediction in explained:
         phase = lifecycle.found_late(tx, now, Accepted(trace.fence, prediction.id), first_look)

@@ -1,9 +1,13 @@
-"""Which prediction in the list is whose: attempts in doubt first, then what nothing in doubt explains. Pure."""
+"""Which prediction in the list is whose: attempts in doubt first, then what nothing in doubt explains. Pure.
 
+Another client of the account may have tens of thousands there: nothing here compares each send with each of them.
+"""
+
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from jobs import marker
 from jobs.recalling import Owner
@@ -11,6 +15,7 @@ from jobs.worklists import Case, Trace
 from worker.replies import Prediction
 
 _DEAD = frozenset({"failed", "canceled", "aborted"})
+_Name = TypeVar("_Name", int, str)  # of a send: its digest, or whose it is
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -32,56 +37,83 @@ def match(
     what another did; then a prediction is of the one that sent more. ``unsettled`` are the inputs of them all:
     of some the answer is still on its way, and their predictions are neither found nor strange.
     """
+    digests = [marker.digest(case.sent) for case in cases]
     rivals = {marker.digest(sent): sent for sent in (*unsettled, *(case.sent for case in cases))}
     left = {prediction.id: prediction for prediction in unknown}
+    shows = _shown(left.values(), rivals)
+    fitting = _of_the_largest(shows, rivals)
     found: list[tuple[Case, Prediction]] = []
     missing: list[Case] = []
-    for case in cases:
-        fitting = [p for p in left.values() if _is_of(case.sent, p, rivals.values())]
-        if not fitting:
+    for case, digest in zip(cases, digests, strict=True):
+        best = min(
+            (left[one] for one in fitting.get(digest, ()) if one in left), key=_preference, default=None
+        )
+        if best is None:
             missing.append(case)
             continue
-        best = min(fitting, key=_preference)
         del left[best.id]
+        rivals.pop(digest, None)  # a twin of another account's may have been given one before
         found.append((case, best))
-    for case, _ in found:
-        del rivals[marker.digest(case.sent)]
-    strange = [p for p in left.values() if not any(marker.matches(sent, p.input) for sent in rivals.values())]
+    strange = [p for p in left.values() if rivals.keys().isdisjoint(shows.get(p.id, ()))]
     return Matched(tuple(found), tuple(missing), tuple(strange))
 
 
-def _is_of(sent: Mapping[str, Any], prediction: Prediction, rivals: Iterable[Mapping[str, Any]]) -> bool:
-    if not marker.matches(sent, prediction.input):
-        return False
-    size = len(marker.scalars(sent))
-    return not any(len(marker.scalars(r)) > size and marker.matches(r, prediction.input) for r in rivals)
+def _shown(
+    predictions: Iterable[Prediction], sends: Mapping[_Name, Mapping[str, Any]]
+) -> dict[str, list[_Name]]:
+    """Return which of the named sends each prediction shows, in their order; not those that show none.
+
+    Compared are only those that agree in what all the sends have and no echo changes: it is the job's own seed at
+    the least, so that hardly any pair is.
+    """
+    exact = {name: marker.exact(sent) for name, sent in sends.items()}
+    common = set.intersection(*map(set, exact.values())) if exact else set()
+    alike: defaultdict[frozenset[tuple[str, Any]], list[_Name]] = defaultdict(list)
+    for name, scalars in exact.items():
+        alike[frozenset((one, scalars[one]) for one in common)].append(name)
+    found: dict[str, list[_Name]] = {}
+    for prediction in predictions:
+        echoed = {one: prediction.input[one] for one in common if one in prediction.input}
+        near = alike.get(frozenset(marker.scalars(echoed).items()), ())
+        if same := [name for name in near if marker.matches(sends[name], prediction.input)]:
+            found[prediction.id] = same
+    return found
+
+
+def _of_the_largest(
+    shows: Mapping[str, Sequence[str]], sends: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Sequence[str]]:
+    """Return which predictions are of each send: of those that one shows, it is of the one that said most."""
+    fitting: defaultdict[str, list[str]] = defaultdict(list)
+    for prediction_id, digests in shows.items():
+        sizes = {digest: len(marker.scalars(sends[digest])) for digest in digests}
+        most = max(sizes.values())
+        for digest, size in sizes.items():
+            if size == most:
+                fitting[digest].append(prediction_id)
+    return fitting
 
 
 def _preference(prediction: Prediction) -> tuple[bool, datetime, str]:
     return (prediction.status in _DEAD, prediction.created_at or _LAST, prediction.id)
 
 
-def explain(strange: Iterable[Prediction], traces: Sequence[Trace]) -> list[tuple[Trace, Prediction]]:
+def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tuple[Trace, Prediction]]:
     """Say which strange predictions stem from our own closed attempts.
 
     Only sends with a seed of our making are claimed: anything else may be another client's of the same account.
     """
-    ours = [trace for trace in traces if trace.own_seed]
-    explained: list[tuple[Trace, Prediction]] = []
-    for prediction in strange:
-        fitting = [trace for trace in ours if marker.matches(trace.sent, prediction.input)]
+    ours = {trace.fence.attempt: trace for trace in traces if trace.own_seed}
+    shows = _shown(strange, {attempt: trace.sent for attempt, trace in ours.items()})
+
+    def likeliest(attempt: int) -> tuple[bool, int]:
         # An attempt without an id has lost exactly such a prediction; one with an id has a surplus twin.
-        fitting.sort(key=lambda trace: (trace.prediction_id is not None, trace.fence.attempt))
-        if fitting:
-            explained.append((fitting[0], prediction))
-    return explained
+        return (ours[attempt].prediction_id is not None, attempt)
+
+    return [(ours[min(shows[p.id], key=likeliest)], p) for p in strange if p.id in shows]
 
 
-def own(strange: Iterable[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
+def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
     """Say which strange predictions show all that a job wants, its own seed included; the best to adopt first."""
-    return [
-        (owner.job, prediction)
-        for prediction in sorted(strange, key=_preference)
-        for owner in owners
-        if marker.matches(owner.wanted, prediction.input)
-    ]
+    shows = _shown(strange, {owner.job: owner.wanted for owner in owners})
+    return [(job, p) for p in sorted(strange, key=_preference) for job in shows.get(p.id, ())]

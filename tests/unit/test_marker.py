@@ -64,6 +64,11 @@ def test_an_echo_with_another_value_does_not_match(sent, name, value):
         assert not marker.matches(sent, changed)
 
 
+def test_a_whole_number_of_any_length_is_a_number():
+    assert marker.matches({"seed": 7}, {"seed": 7, "theirs": -(10**400)})
+    assert not marker.matches({"seed": 7}, {"seed": 10**400})
+
+
 def test_zero_is_zero_whatever_its_sign():
     assert marker.digest({"guidance_scale": -0.0}) == marker.digest({"guidance_scale": 0})
 

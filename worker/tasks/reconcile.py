@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, quota, recalling, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, marker, quota, recalling, worklists
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted
@@ -139,6 +139,7 @@ def _settle(
     here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
 ) -> None:
     """Write what the walk showed. What it shows holds whatever its end; an absence needs it to go far enough."""
+    digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
@@ -155,7 +156,7 @@ def _settle(
         _adopt(here, tx, now, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
-        claiming.claim(here, tx, now, matched.strange, since)
+        claiming.claim(here, tx, now, matched.strange, digests, since)
         crashpoints.reach(Place.BEFORE_WALK_COMMIT)
 
     here.database.unit(write)
