@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 PAGE = 100  # predictions on a page of the API's list
-_HARVEST = 4
+HARVEST = 4  # predictions that had better have ended since the last look at the list
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest run that is known
 _LATE = 0.2  # of the age
 _FEW_ALONE = 0.25  # of what is due
+_MANY = 2 * HARVEST  # predictions on a page, of which some may have ended as well
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -52,7 +53,7 @@ def learned(age: float, runs: Sequence[float], *, worth: float) -> float | None:
     return at - age
 
 
-def interval(bought: int, seconds: float, *, least: float, most: float, together: int = _HARVEST) -> float:
+def interval(bought: int, seconds: float, *, least: float, most: float, together: int = HARVEST) -> float:
     """Return the seconds between two looks at the list: so many that about ``together`` predictions end in between.
 
     As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
@@ -86,10 +87,11 @@ def look(due: int, depth: Callable[[int], int], most: int) -> Look | None:
 
     ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck for
     half an hour lies so deep that dozens of pages would be read for it alone. But what is asked for alone stays
-    few: a list that shows nothing of most that it should is one that fails.
+    few: a list that shows nothing of most that it should is one that fails. A page that shows many others is
+    worth more than the answer to one question.
 
-    >>> look(12, lambda n: 80, most=50), look(1, lambda n: 1, most=50)
-    (Look(pages=1, alone=0), None)
+    >>> look(12, lambda n: 80, most=50), look(1, lambda n: 1, most=50), look(1, lambda n: 50, most=50)
+    (Look(pages=1, alone=0), None, Look(pages=1, alone=0))
     >>> look(12, lambda n: 950 - n, most=50), look(12, lambda n: 950 - n, most=9)
     (Look(pages=10, alone=0), None)
     >>> look(40, lambda n: 3900 if n < 2 else 75, most=50)
@@ -97,8 +99,9 @@ def look(due: int, depth: Callable[[int], int], most: int) -> Look | None:
     """
     best, cost, alone = None, min(due, most + 1), 0
     while alone <= due * _FEW_ALONE and alone < cost:
-        pages = -(-depth(alone) // PAGE)
-        if pages + alone < cost:
+        shown = depth(alone)
+        pages = -(-shown // PAGE)
+        if pages + alone < cost or (pages == cost == 1 <= most and shown > _MANY):
             best, cost = Look(pages, alone), pages + alone
         if pages <= 1:
             break

@@ -27,6 +27,7 @@ class Times:
 
     # Pace.
     tick: float = 0.25
+    tick_least: float = 0.05  # while places in flight that become free are all that more can be bought with
     poll_first: float = 1
     poll_most: float = 15
 

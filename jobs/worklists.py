@@ -125,6 +125,22 @@ def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) 
     return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
 
 
+def begun_lately(
+    tx: sa.Connection, account_id: int, now: datetime, seconds: float, most: int
+) -> tuple[int, float]:
+    """Return how many purchases an account has begun in the last seconds, and the first of them how long ago."""
+    some = (
+        sa.select(attempts.c.intended_at)
+        .where(
+            attempts.c.account_id == account_id, attempts.c.intended_at >= now - timedelta(seconds=seconds)
+        )
+        .limit(most)
+        .subquery()
+    )
+    row = tx.execute(sa.select(sa.func.count(), sa.func.min(some.c.intended_at)).select_from(some)).one()
+    return row[0], (now - row[1]).total_seconds() if row[0] else seconds
+
+
 def unwanted(
     tx: sa.Connection, now: datetime, api: str, most: int, *, overdue: timedelta, again: timedelta
 ) -> list[tuple[int, str]]:

@@ -40,6 +40,13 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """A wish to be asked again sooner than at the next tick."""
+
+    after: float  # seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Whose work is handed out: all of one API's, or of that only some batches' purchases."""
 
@@ -177,8 +184,8 @@ def _interval(
     """Return the seconds between two looks at the list: the busier, the oftener, and no more calls a job."""
     times = configured.times
     lately = _LATELY * configured.time_scale
-    bought = worklists.begun_since(tx, account.id, now - timedelta(seconds=lately), _GLANCED)
-    return polling.interval(bought, lately, least=times.tick, most=times.poll_first)
+    bought, within = worklists.begun_lately(tx, account.id, now, lately, _GLANCED)
+    return polling.interval(bought, within, least=times.tick_least, most=times.poll_first)
 
 
 def _may_glance(account: accounts.Account, now: datetime) -> bool:
@@ -240,26 +247,34 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     return list(targets.items())
 
 
-def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Hand out as many purchases as quota, in-flight cap and breaker allow: by batch in turn, by priority within."""
-    yield from _sliced(Lane.SUBMIT, db.unit(lambda tx: _released(tx, configured, scope)))
+def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message | Again]:
+    """Hand out as many purchases as quota, in-flight cap and breaker allow: by batch in turn, by priority within.
+
+    A place in flight that becomes free is to be filled at once, where nothing else keeps jobs back.
+    """
+    ids, full = db.unit(lambda tx: _released(tx, configured, scope))
+    yield from _sliced(Lane.SUBMIT, ids)
+    if full:
+        yield Again(configured.times.tick_least)
 
 
-def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], bool]:
+    """Release what may be; return with it whether the cap in flight alone keeps others back."""
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
     if account is None:
-        return []
+        return [], False
     lease = timedelta(seconds=configured.times.lease)
     open_batches = batches.releasable(tx, account.api, scope.release_only)
     if account.breaker.state != "closed":
         open_batches += batches.blocked(tx, account.api, scope.release_only)
-    ids = _dealt(tx, now, open_batches, _room(tx, now, account, configured), lease)
+    room, fills = _room(tx, now, account, configured)
+    ids = _dealt(tx, now, open_batches, room, lease)
     if ids:
         accounts.spend(tx, account, creates=len(ids), reads=0)
         if account.breaker.state != "closed" or account.breaker.in_doubt:
             _probed(tx, now, account, configured)
-    return ids
+    return ids, fills and len(ids) == room
 
 
 def _dealt(
@@ -284,20 +299,25 @@ def _dealt(
     return ids
 
 
-def _room(tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings) -> int:
+def _room(
+    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+) -> tuple[int, bool]:
+    """Return how many jobs may be released, and whether they would fill every place in flight."""
     if account.not_before is not None and account.not_before > now:
-        return 0
+        return 0, False
     if account.breaker.state != "closed" or account.breaker.in_doubt:
-        return _PROBE if _may_probe(account, now) else 0
+        return _PROBE if _may_probe(account, now) else 0, False
     limits = quota.in_force(configured, account.own_limits)
     counts = _in_flight(tx, account.api)
-    return quota.room(
+    in_flight = sum(counts.values())
+    room = quota.room(
         account.creates_tokens,
         limits.creates_per_minute if account.rate is None else account.rate,
         queued=counts.get(State.QUEUED, 0),
-        in_flight=sum(counts.values()),
+        in_flight=in_flight,
         most_in_flight=limits.max_in_flight,
     )
+    return room, in_flight + room >= limits.max_in_flight
 
 
 def _in_flight(tx: sa.Connection, api: str) -> dict[State, int]:

@@ -5,6 +5,7 @@
 It keeps no state: any number may run at once, and one that dies is missed by nobody.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -17,11 +18,11 @@ from jobs import accounts, crashpoints, database, errors, settings
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from scheduler import backlog, duties
-from scheduler.duties import Message, Scope
+from scheduler.duties import Again, Message, Scope
 
 log = structlog.get_logger(__name__)
 
-Duty = Callable[[database.Database, settings.Settings, Scope], Iterable[Message]]
+Duty = Callable[[database.Database, settings.Settings, Scope], Iterable[Message | Again]]
 
 _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.RECONCILE, duties.reconcile),
@@ -33,6 +34,8 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
 )
 _LOSSES_EVERY = 8  # ticks between two looks at the losses
 _AWAY = 1.0  # seconds until the next try when the database or the broker is away
+_SHARE = 0.2  # of the time, which ticks may take up when they are asked for sooner
+_LEAST = 0.02  # seconds between two ticks
 _BACKLOG = 3  # messages a lane may have waiting before the next tick hands out more
 
 
@@ -71,7 +74,8 @@ class Timetable(beat.Scheduler):
         An exception that left here would end beat without a word.
         """
         try:
-            self._pass()
+            began = time.monotonic()
+            again = self._pass()
             self._tell("")
         except errors.Unavailable as error:
             self._tell(str(error))
@@ -81,7 +85,8 @@ class Timetable(beat.Scheduler):
             return max(_AWAY, self._settings.times.tick)
         finally:
             self.last_tick = time.monotonic()
-        return max(0.02, self._settings.times.tick)
+        soon = max(again, (self.last_tick - began) / _SHARE)
+        return max(_LEAST, min(soon, self._settings.times.tick))
 
     def _tell(self, reason: str) -> None:
         """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""
@@ -89,8 +94,10 @@ class Timetable(beat.Scheduler):
             log.warning("tick-waits" if reason else "tick-goes-on", reason=reason or self.waits_for)
         self.waits_for = reason
 
-    def _pass(self) -> None:
+    def _pass(self) -> float:
+        """Do what is due; return in how many seconds there may be more."""
         self._ticks += 1
+        again = self._settings.times.tick
         duties.rescue(self._database, self._settings)
         crashpoints.reach(Place.AFTER_RESCUE)
         for scope in self._scopes():
@@ -98,20 +105,25 @@ class Timetable(beat.Scheduler):
                 if lane is Lane.SUBMIT and not self._may_buy:
                     continue
                 if self._backlog.of(lane) < _BACKLOG:  # asked first: without a broker nothing is handed out
-                    self._send(duty, scope)
+                    again = min(again, self._send(duty, scope))
             if self._ticks % _LOSSES_EVERY == 0:
                 duties.limit_losses(self._database, scope)
+        return again
 
     def _scopes(self) -> list[Scope]:
         with self._database.read() as tx:
             return [Scope(api, self._release_only) for api in accounts.apis(tx)]
 
-    def _send(self, duty: Duty, scope: Scope) -> None:
+    def _send(self, duty: Duty, scope: Scope) -> float:
         """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""
+        again = math.inf
         try:
-            for message in duty(self._database, self._settings, scope):
+            for item in duty(self._database, self._settings, scope):
+                if isinstance(item, Again):
+                    again = item.after
+                    continue
                 crashpoints.reach(Place.BEFORE_MESSAGE)
-                self.app.send_task(message.lane, args=message.args, queue=message.lane)
+                self.app.send_task(item.lane, args=item.args, queue=item.lane)
                 crashpoints.reach(Place.AFTER_MESSAGE)
         except errors.Unavailable:
             raise
@@ -120,3 +132,4 @@ class Timetable(beat.Scheduler):
             raise errors.Unavailable(f"the broker is away: {error}") from error
         except Exception:
             log.exception("duty-broke", duty=duty.__name__)
+        return again

@@ -19,6 +19,7 @@ class Waiting:
     """Still under way, or nobody could tell: look again."""
 
     running: Running
+    among: int = 1  # that run, which one look shows all
 
 
 @dataclass(frozen=True, slots=True)

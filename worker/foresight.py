@@ -31,8 +31,13 @@ class Foresight:
         self._read_at: datetime | None = None
         self._runs: Mapping[str, Sequence[float]] = {}
 
-    def next_look(self, tx: sa.Connection, now: datetime, version: str, age: timedelta) -> timedelta:
-        """Return how long to wait before a prediction of this age is looked at; of some versions nothing is known."""
+    def next_look(
+        self, tx: sa.Connection, now: datetime, version: str, age: timedelta, among: int = 1
+    ) -> timedelta:
+        """Return how long to wait before a prediction of this age is looked at; of some versions nothing is known.
+
+        It may stand for several that one look shows: then it is due as soon as a few ``among`` them may have ended.
+        """
         known, seconds, times = self._lately(tx, now).get(version, ()), age.total_seconds(), self._times
         net = self._net(tx, now, known)
         # A look in between was asked for by a hint, and the list that shows no end yet lags behind it.
@@ -42,8 +47,11 @@ class Foresight:
         if wait is None:
             wait = polling.next_look(seconds, first=times.poll_first, most=times.poll_most)
         else:
-            most = max(times.poll_most, _LONG * known[len(known) // 2])
+            usual = known[len(known) // 2]
+            most = max(times.poll_most, _LONG * usual)
             wait = min(most, max(times.tick, wait))
+            if among > 1:
+                wait = min(wait, max(times.tick_least, polling.HARVEST * usual / among))
         return timedelta(seconds=wait)
 
     def _net(self, tx: sa.Connection, now: datetime, known: Sequence[float]) -> timedelta | None:

@@ -5,8 +5,9 @@ for one by one: the list may lag, be cut short, or be another account's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from jobs import errors, worklists
 from jobs.lifecycle import Fence, Produced
@@ -36,7 +37,8 @@ class Glance:
 def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
     """Read about so many pages, back to the oldest of the rows, and say what they tell.
 
-    Whatever else of ours has ended is told as well, due or not: its page is read anyhow.
+    Whatever else of ours has ended is told as well, due or not: its page is read anyhow. And of what still runs
+    the oldest stands for all that are on the one page: it is looked at again as soon as some of them may have ended.
     """
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
@@ -51,22 +53,39 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
         wanted=[row.prediction_id for row in rows],
     )
     taken = here.loop.call(walking, within=within + 1)
+    oldest, running = _still_running(taken)
     outcomes = [
         endings.ended(here, row, taken.seen[row.prediction_id], now)
-        for row in [*rows, *_ended_besides(here, taken, rows)]
+        for row in [*rows, *_besides(here, taken, rows, oldest)]
         if row.prediction_id in taken.seen
+    ]
+    outcomes = [
+        replace(outcome, among=running) if _is_of(outcome, oldest) else outcome for outcome in outcomes
     ]
     unseen = [row for row in rows if row.prediction_id not in taken.seen]
     return Glance(outcomes, unseen, _to_prove(here, outcomes, now), taken.pages, taken.error)
 
 
-def _ended_besides(here: process.Process, taken: walk.Walk, rows: Sequence[Running]) -> Sequence[Running]:
+def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
+    """Return the oldest prediction that runs, where all are on one page, and how many run."""
+    running = [p.id for p in taken.seen.values() if not p.final]
+    return (running[-1], len(running)) if running and taken.pages == 1 else (None, 0)
+
+
+def _besides(
+    here: process.Process, taken: walk.Walk, rows: Sequence[Running], oldest: str | None
+) -> Sequence[Running]:
+    """Return what was not asked for: all that has ended, and the oldest that runs."""
     asked = {row.prediction_id for row in rows}
-    ended = [p.id for p in taken.seen.values() if p.final and p.id not in asked]
-    if not ended:
+    besides = [p.id for p in taken.seen.values() if (p.final or p.id == oldest) and p.id not in asked]
+    if not besides:
         return []
     with here.database.read() as tx:
-        return worklists.running_as(tx, here.account.api, ended)
+        return worklists.running_as(tx, here.account.api, besides)
+
+
+def _is_of(outcome: Outcome, prediction_id: str | None) -> TypeGuard[Waiting]:
+    return isinstance(outcome, Waiting) and outcome.running.prediction_id == prediction_id
 
 
 def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime) -> Running | None:

@@ -86,7 +86,8 @@ class Night:
     def told(self, duty):
         """What a duty would send."""
         duties.rescue(self.database, self.settings)
-        return list(duty(self.database, self.settings, self.scope))
+        handed = duty(self.database, self.settings, self.scope)
+        return [one for one in handed if isinstance(one, duties.Message)]
 
     def tick(self, *only):
         """One pass of the scheduler; each message is acted on at once. Return the lanes that had something to do."""

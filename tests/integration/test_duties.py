@@ -13,7 +13,7 @@ from jobs.database import Database
 from jobs.lanes import SLICE, Lane
 from jobs.states import Phase, State
 from scheduler import duties, timetable
-from scheduler.duties import Scope
+from scheduler.duties import Again, Message, Scope
 from tests import factory, rows
 from worker import app
 
@@ -45,7 +45,7 @@ def make(database, batch, count, state=State.PENDING, **columns):
 
 def handed(duty, database, scope=SCOPE, **given):
     """What a duty hands out, all messages together."""
-    messages = list(duty(database, configure(**given), scope))
+    messages = [one for one in duty(database, configure(**given), scope) if isinstance(one, Message)]
     assert all(0 < len(message.payload) <= SLICE[message.lane] for message in messages)
     return [item for message in messages for item in message.payload]
 
@@ -75,6 +75,19 @@ def test_no_more_is_in_flight_than_the_cap_allows(database, batch):
     make(database, batch, 20)
     assert len(handed(duties.release, database, max_in_flight="11")) == 3
     assert handed(duties.release, database, max_in_flight="11") == []
+
+
+def test_places_in_flight_that_become_free_are_asked_for_soon_and_tokens_are_not(database, batch):
+    def again(**given):
+        wishes = duties.release(database, configure(**given), SCOPE)
+        return [one.after for one in wishes if isinstance(one, Again)]
+
+    make(database, batch, 20)
+    unlimited = {"creates_per_minute": "unlimited", "max_in_flight": "11"}
+    assert again(**unlimited) == [0.05]  # filled just now
+    assert again(**unlimited) == [0.05]  # full
+    assert again(creates_per_minute="60") == []
+    assert again(**unlimited | {"max_in_flight": "30"}) == []  # more places than jobs
 
 
 def test_without_a_limit_only_the_cap_limits(database, batch):
@@ -460,8 +473,8 @@ def test_what_may_have_been_paid_twice_stops_the_batch(database, batch):
 def make_timetable():
     made = []
 
-    def make(database):
-        given = configure()
+    def make(database, **own):
+        given = configure(**own)
         celery = app.create(given)
         made.append(timetable.Timetable(celery, configured=given, db=database, lazy=True))
         with celery.connection_for_write() as connection:  # one broker in memory serves the whole process
@@ -471,6 +484,12 @@ def make_timetable():
         return made[-1]
 
     return make
+
+
+def test_ticks_follow_closely_while_places_in_flight_are_to_be_filled(database, batch, make_timetable):
+    make(database, batch, 20)
+    assert make_timetable(database).tick() == 0.25
+    assert make_timetable(database, max_in_flight="10").tick() < 0.25
 
 
 def test_a_tick_hands_everything_out(database, batch, make_timetable):

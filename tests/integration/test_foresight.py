@@ -41,10 +41,10 @@ def hinted(database, account, seconds_ago):
     return Foresight(account.id, Times(), webhooks=True)
 
 
-def wait(database, account, version, age=NEW, foresight=None):
+def wait(database, account, version, age=NEW, foresight=None, among=1):
     foresight = foresight or Foresight(account.id, Times())
     with database.read() as tx:
-        return foresight.next_look(tx, rows.now(database), version, age).total_seconds()
+        return foresight.next_look(tx, rows.now(database), version, age, among).total_seconds()
 
 
 def test_run_times_are_known_by_version_and_in_order(database, account, batch):
@@ -67,6 +67,16 @@ def test_the_first_look_comes_when_the_first_may_have_ended(database, account, b
     ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
     assert 8 < wait(database, account, SLOW) < 10
     assert 0.25 <= wait(database, account, SLOW, timedelta(seconds=9)) < 1
+
+
+def test_what_stands_for_many_is_looked_at_as_soon_as_a_few_of_them_may_have_ended(database, account, batch):
+    ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
+    usual = 9.0
+    for among in (50, 100):
+        assert wait(database, account, SLOW, among=among) == pytest.approx(4 * usual / among)
+    assert wait(database, account, SLOW, among=50) < wait(database, account, SLOW) / 5
+    assert wait(database, account, SLOW, among=100_000) == 0.05
+    assert wait(database, account, FAST, among=50) == wait(database, account, FAST)  # nothing is known of it
 
 
 def test_what_is_not_known_is_looked_at_after_1_2_4_seconds(database, account, batch):

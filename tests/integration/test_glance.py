@@ -10,7 +10,7 @@ from jobs.lanes import Lane
 from scheduler import duties
 from tests import rows
 from tests.integration import stepped
-from worker import glance
+from worker import foresight, glance
 from worker.replies import Page
 
 MINUTE = 60
@@ -97,6 +97,27 @@ def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
     make_due(night, early, 60)
     assert looks(night) == (1, 0)
     assert states(night, early) == ["collecting"] * 3
+
+
+def test_the_oldest_that_runs_stands_for_all_that_its_page_shows(night, monkeypatch):
+    seen, ids, api = [], bought(night, 5), night.here.api
+
+    def next_look(_self, _tx, _now, _version, _age, among):
+        seen.append(among)
+        return timedelta(minutes=1)
+
+    async def running(*args, **named):
+        page = await api.list(*args, **named)
+        *newer, oldest = page.predictions
+        shown = [dataclasses.replace(p, status="processing") for p in newer]
+        return dataclasses.replace(page, predictions=(*shown, oldest))
+
+    night.passes(5)
+    make_due(night, ids[-2:], -60)
+    make_due(night, ids[:-2], 60)
+    monkeypatch.setattr(foresight.Foresight, "next_look", next_look)
+    assert looks(night, running) == (1, 0)
+    assert sorted(seen) == [1, 1, 5]
 
 
 def test_one_prediction_is_asked_for_by_its_id(night):

@@ -132,6 +132,9 @@ DUTIES = {
     "limit losses": lambda s: duties.limit_losses(s.database, s.duty[2]),
     "due": lambda s: s.arrow(lambda tx, at: worklists.due(tx, s.account.id, factory.API, at, 2000)),
     "begun since": lambda s: s.arrow(lambda tx, at: worklists.begun_since(tx, s.account.id, at - HOUR, 9000)),
+    "begun lately": lambda s: s.arrow(
+        lambda tx, at: worklists.begun_lately(tx, s.account.id, at, 10.0, 2000)
+    ),
 }
 TASKS = {
     "begin": lambda s: s.arrow(lifecycle.begin, s.account.id, s.ids(State.QUEUED), LEASE),

@@ -39,7 +39,8 @@ def retune(database, **own):
 
 def released(database, **given):
     """How many purchases one tick hands out."""
-    return sum(len(message.payload) for message in duties.release(database, configure(**given), SCOPE))
+    handed = duties.release(database, configure(**given), SCOPE)
+    return sum(len(message.payload) for message in handed if isinstance(message, duties.Message))
 
 
 # What a change does to those who run

@@ -160,13 +160,14 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         lifecycle.settle(tx, lambda some: lifecycle.failed(tx, now, some), failed)
         interrupted = [o for o in group if isinstance(o, Interrupted)]
         lifecycle.settle(tx, lambda some: lifecycle.interrupted(tx, now, some), interrupted)
-        waiting = [o.running for o in group if isinstance(o, Waiting)]
-        lifecycle.look_again(tx, State.RUNNING, {row.fence: _next(here, tx, row, now) for row in waiting})
+        waiting = [o for o in group if isinstance(o, Waiting)]
+        lifecycle.look_again(tx, State.RUNNING, {o.running.fence: _next(here, tx, o, now) for o in waiting})
         crashpoints.reach(Place.BEFORE_ENDS_COMMIT)
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_ENDS_COMMIT)
 
 
-def _next(here: process.Process, tx: sa.Connection, row: Running, now: datetime) -> datetime:
-    return now + here.foresight.next_look(tx, now, row.version, now - row.accepted_at)
+def _next(here: process.Process, tx: sa.Connection, waiting: Waiting, now: datetime) -> datetime:
+    row = waiting.running
+    return now + here.foresight.next_look(tx, now, row.version, now - row.accepted_at, waiting.among)
