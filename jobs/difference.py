@@ -3,13 +3,12 @@
 Rows are compared by key and digest, a chunk at a time: a million rows need no more memory than a thousand.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors, purchases
+from jobs import batches, counterparts, errors, purchases
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.manifest import rows, validated
@@ -139,18 +138,6 @@ def digest(row: rows.Row) -> str:
     return row.digest if row.problem is None else f"{row.digest}-broken"
 
 
-def there_already(
-    tx: sa.Connection, batch_id: int, keys: Collection[str]
-) -> dict[str, sa.Row[str, str, str, int]]:
-    """Return the jobs of a batch that have these keys, by key: each one's ``row_digest``, ``state``, ``images``."""
-    if tx.dialect.name == "postgresql":
-        # The plan of the first such query, good for a small table, would be kept while the table grows.
-        tx.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-    query = sa.select(jobs.c.key, jobs.c.row_digest, jobs.c.state, purchases.images().label("images"))
-    found = tx.execute(query.where(jobs.c.batch_id == batch_id, jobs.c.key.in_(keys)))
-    return {job.key: job for job in found}
-
-
 @dataclass(slots=True)
 class _Comparison:
     """One walk over the rows, beside the jobs that have their keys; ``left`` was to be bought before."""
@@ -167,7 +154,7 @@ class _Comparison:
     def difference(self) -> Difference:
         for chunk in self.read.rows(_CHUNK):
             with self.database.read() as tx:
-                there = there_already(tx, self.batch.id, [row.key for row in chunk])
+                there = counterparts.of(tx, self.batch.id, [row.key for row in chunk])
             for row in chunk:
                 self._count(row, there.get(row.key))
         if self.first_changed is not None and not self.target.update:
@@ -177,7 +164,7 @@ class _Comparison:
         self._add_what_is_left()
         return self.found
 
-    def _count(self, row: rows.Row, job: sa.Row[str, str, str, int] | None) -> None:
+    def _count(self, row: rows.Row, job: counterparts.Counterpart | None) -> None:
         if job is None:
             self.found.new += 1
             self.found.broken += row.problem is not None

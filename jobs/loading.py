@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, crashpoints, difference, lifecycle, marker, names, tables
+from jobs import batches, counterparts, crashpoints, difference, lifecycle, marker, names, tables
 from jobs.batches import Batch, EventKind
 from jobs.crashpoints import Place
 from jobs.database import Database, now
@@ -151,7 +151,7 @@ class _Writing:
                     return
             except sa.exc.IntegrityError:
                 self._all_new = False  # another load of the batch was quicker
-        there = difference.there_already(tx, self._batch.id, [one.key for one in piece])
+        there = counterparts.of(tx, self._batch.id, [one.key for one in piece])
         lifecycle.add(tx, moment, self._batch.id, [one for one in piece if one.key not in there])
         changed = [one for one in piece if one.key in there and there[one.key].row_digest != one.row_digest]
         if self._update:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, difference, errors, loading, marker, tables
+from jobs import batches, counterparts, difference, errors, loading, marker, tables
 from jobs.database import Database, now
 from jobs.difference import Target
 from jobs.lifecycle import retry
 from jobs.manifest import rows, schema
 from jobs.states import BatchState, State
 from tests import factory
+from tests.integration import plans
 from tests.integration.loads import table
 from tests.manifests import WEB, picture, reading, write
 
@@ -133,6 +134,16 @@ def test_loading_again_changes_nothing_and_says_so(database, tmp_path):
     before = jobs_of(database)
     assert load(database, path).difference.line() == "0 new, 2 there"
     assert jobs_of(database) == before
+
+
+def test_rows_find_their_jobs_by_key_though_nothing_has_been_counted_yet(database, tmp_path):
+    keys = [f"cat-{n}" for n in range(5000)]
+    batch = load(database, write(tmp_path, table(*keys))).batch
+    with plans.explained(database) as found, database.read() as tx:
+        assert counterparts.of(tx, batch.id, keys[2000:3000]).keys() == set(keys[2000:3000])
+    assert {(access.index is not None, access.is_scan) for access in found if access.table == "jobs"} == {
+        (True, False)
+    }
 
 
 def test_a_manifest_is_the_same_however_its_path_is_written(database, tmp_path, monkeypatch):
