@@ -5,7 +5,7 @@ import unicodedata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from jobs.manifest import problems
+from jobs.manifest import addresses, problems
 
 LONGEST_KEY = 200
 # Room for the digest of a derived key and for the number of a repeated row.
@@ -14,7 +14,6 @@ _LONGEST_PART_BYTES = 100
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _WEB = re.compile("https?://", re.IGNORECASE)
-_SUFFIX = re.compile(r"\.[^./]*$")
 _SAFE_PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 # KEY.2-0.png is what a second run of KEY writes, so no stem may itself end in a dot and a number.
 _DOT_NUMBER = re.compile(r"\.(?=[0-9]+$)")
@@ -42,14 +41,18 @@ def derive(image: str, digest: str, images: Path | None = None) -> str:
     ('cats/tom-0123456789', 'tom-0123456789')
     """
     name = _web_name(image) if _WEB.match(image) else _path_name(image, images)
-    parts = [part for part in _CONTROL.sub("-", name).split("/") if part not in {"", ".", ".."}]
-    whole = _SUFFIX.sub("", "/".join(parts))[:_LONGEST_NAME].rstrip("/") or "image"
+    plain = name if name.isprintable() else _CONTROL.sub("-", name)
+    whole = "/".join([part for part in plain.split("/") if part not in {"", ".", ".."}])
+    before, dot, suffix = whole.rpartition(".")
+    if dot and "/" not in suffix:
+        whole = before
+    whole = whole[:_LONGEST_NAME].rstrip("/") or "image"
     return f"{whole}-{digest[:10]}"
 
 
 def _web_name(url: str) -> str:
     try:
-        path = urlsplit(url).path
+        path = addresses.plain_path(url) or urlsplit(url).path
     except ValueError:  # an address that is refused elsewhere still needs a key to be refused under
         return ""
     return unquote(path.rstrip("/").rpartition("/")[2]).replace("/", "-")
@@ -73,7 +76,7 @@ def slug(key: str) -> str:
     >>> slug("cats/tom & jerry"), slug("../con.png"), slug("v1.2")
     ('cats/tom-jerry', '_/_con.png', 'v1-2')
     """
-    return "/".join(_slug_part(part) for part in key.split("/"))
+    return "/".join(map(_slug_part, key.split("/")))
 
 
 def _slug_part(part: str) -> str:

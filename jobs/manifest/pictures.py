@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from PIL import Image, UnidentifiedImageError
 
 from jobs import images
-from jobs.manifest import problems
+from jobs.manifest import addresses, problems
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # Lengths of a data URI as the API counts them (API: recommended up to 256 kB), and of an upload.
@@ -69,6 +69,8 @@ class Pictures:
 
     def travel(self, image: str) -> Travel:
         """Return how the picture will travel, or raise `problems.Rejected` with why it cannot."""
+        if len(image) <= _LONGEST_URL and addresses.plain_path(image):
+            return Travel.URL
         seen = self._remembered(image)
         if isinstance(seen, Travel):
             return seen

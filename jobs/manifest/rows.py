@@ -90,7 +90,9 @@ _encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 def written(value: Any) -> str:
     """Return one value as JSON, the same whatever the order of its keys."""
-    # The encoder sets itself up for a number as for a tree, and comes to the same.
+    # But for a text, the encoder sets itself up as for a tree, and comes to the same as this.
+    if value is None:
+        return "null"
     return repr(value) if type(value) in _NUMBERS else _encoded(value)
 
 
