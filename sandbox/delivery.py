@@ -5,10 +5,11 @@ import io
 import re
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
 
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from sandbox import damage, faults, model, plan, predictions, problems, schema
 from sandbox.blobs import Blobs
@@ -19,6 +20,7 @@ from sandbox.records import Records
 
 _NAME = re.compile(r"out-(\d)\.png", re.ASCII)
 _PAINTERS = 2
+_PIECES = 10  # that a slow picture is sent in
 # Pixels; handing a picture as small as this to a thread costs more than painting it.
 _SMALL = 128
 
@@ -62,7 +64,11 @@ class Delivery:
         if fault := self._plan.first(possible, subject, self._reads[subject]):
             kind = self._plan.kind(fault, subject, self._reads[subject])
             return damage.spoilt(fault, kind, content, request.url)
-        return Response(content, media_type="image/png")
+        if not self._options.output_seconds:
+            return Response(content, media_type="image/png")
+        length = {"content-length": str(len(content))}
+        slowly = _paced(content, self._options.output_seconds)
+        return StreamingResponse(slowly, media_type="image/png", headers=length)
 
     async def _content(self, prediction: Prediction, index: int) -> bytes:
         if self._options.output_size <= _SMALL:
@@ -87,3 +93,11 @@ class Delivery:
         if content is None:
             return problems.not_found("requested file not found").response()
         return Response(content, media_type="application/octet-stream")
+
+
+async def _paced(content: bytes, seconds: float) -> AsyncIterator[bytes]:
+    """Yield a picture in equal pieces, the last of them after so many seconds."""
+    size = len(content) // _PIECES + 1
+    for start in range(0, len(content), size):
+        await asyncio.sleep(seconds / _PIECES)
+        yield content[start : start + size]

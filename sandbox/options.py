@@ -13,7 +13,8 @@ class Options:
 
     ``latency`` is the median run time in seconds; at 0 a prediction has ended by the next read.
     A limit of 0 is no limit. ``lifetime`` is how many seconds inputs and outputs live after completion; uploaded
-    files live 24 times as long. ``output_size`` caps the sides of a picture, in pixels.
+    files live 24 times as long. ``output_size`` caps the sides of a picture, in pixels, and a picture takes
+    ``output_seconds`` to be sent.
     ``late`` is how many seconds after its answer a ``late_exec`` is accepted, ``lag`` for how many a prediction
     is unknown or misplaced by the faults that do so, ``outage`` how many an outage lasts (0: until healed),
     ``wait`` how many a 429 asks for at the least. After ``heal_after`` seconds (0: never) every fault is off.
@@ -37,6 +38,7 @@ class Options:
     outage: float = 0.0
     wait: float = 1.0
     output_size: int = 1024
+    output_seconds: float = 0.0
     webhook_secret: str = signing.MADE_UP
     parent_pid: int | None = None
 
@@ -51,6 +53,7 @@ class Options:
             "late",
             "lag",
             "outage",
+            "output_seconds",
         ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} {getattr(self, name)} makes no sense: use 0 or more.")

@@ -83,6 +83,12 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
     help="What webhooks are signed with.",
 )
 @click.option("--output-size", default=Options.output_size, show_default=True, help="Longest side in pixels.")
+@click.option(
+    "--output-seconds",
+    default=Options.output_seconds,
+    show_default=True,
+    help="Seconds that an output takes to be sent.",
+)
 def command(**given: Any) -> None:
     """Serve a made-up API to rehearse against; nothing is bought, any token will do."""
     from sandbox import server

@@ -129,3 +129,13 @@ def test_an_answer_drips_and_what_it_is_about_was_accepted(start_sandbox):
             client.get(f"/predictions/{bought['id']}")
         sandbox.heal()
         assert client.get(f"/predictions/{bought['id']}").json()["status"] == "succeeded"
+
+
+def test_an_output_can_be_sent_slowly_and_comes_whole(start_sandbox):
+    sandbox = start_sandbox(output_seconds=0.5)
+    url = output(sandbox)
+    with httpx.stream("GET", url) as answer:
+        pieces = list(answer.iter_raw())
+    assert len(pieces) > 1
+    assert b"".join(pieces).startswith(b"\x89PNG")
+    assert sum(map(len, pieces)) == int(answer.headers["content-length"])
