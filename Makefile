@@ -19,7 +19,7 @@ help:
 	@echo "make faults  processes killed, wires cut, an API that misbehaves: all of tests/faults"
 	@echo "make soak    nights of blows from random seeds, SEEDS=100 of them; takes hours"
 	@echo "make lint    everything of it but the tests"
-	@echo "make bench   how fast it is and what it costs this machine; takes an hour"
+	@echo "make bench   how fast it is and what it costs this machine; beside what others use; takes two hours"
 	@echo "make lock    choose new versions of the dependencies (needs uv)"
 	@echo "make clean   remove what make made; databases and images stay"
 
@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.load --database postgresql
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.scale --database sqlite
+	$(BIN)/python -m benchmarks.compare --markdown benchmarks/RESULTS.md
 
 # One environment for both: what the demo needs is a part of what the tests need.
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
@@ -80,5 +81,5 @@ lock:
 	$(LOCK) --group build --group dev --output-file requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-peers build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
