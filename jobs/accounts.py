@@ -176,6 +176,7 @@ def observe(
     """Write down what a slice of calls came to; return the breaker before and after.
 
     A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once.
+    Whoever else buys with the token uses up our bucket as well: it holds no more than the API says is left.
     """
     account = get(tx, account_id)
     after = quota.judge(account.breaker, tally, now, times)
@@ -186,6 +187,8 @@ def observe(
             "probe_at": after.probe_at, "failures": after.failures, "failing_since": after.failing_since,
             "failing": after.failing,
         }  # fmt: skip
+    if tally.left is not None and tally.left < account.creates_tokens:
+        spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
         if tally.throttled_creates and (account.not_before is None or account.not_before <= now):

@@ -123,6 +123,7 @@ class Tally:
     """What the calls of one slice came to."""
 
     bought: int = 0  # creates that were accepted
+    left: int | None = None  # creates that the API would take at once, as it told with the latest of them
     declined: int = 0  # creates that the API answered with a no
     lost: int = 0  # creates: not sent, timed out, 5xx, unreadable
     answered: int = 0  # reads that the API answered as an API does

@@ -55,6 +55,9 @@ class PredictionClient:
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
         self._uploads = wire.Lines(connections)
+        self.creates_left: int | None = (
+            None  # that the API takes at once, if it told with its last answer to one
+        )
         self.date: datetime | None = None  # the API's own time at its last answer to a read, if it told
 
     async def __aenter__(self) -> Self:
@@ -144,6 +147,7 @@ class PredictionClient:
             if before_send:
                 before_send()
             reply = await wire.exchange(line, request, deadline=self._post_deadline, cap=_OBJECT_CAP)
+        self.creates_left = replies.left(reply.headers)
         return self._without_token(reply)
 
     async def _ask(self, request: wire.Request, cap: int = _OBJECT_CAP) -> wire.Reply:

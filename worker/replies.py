@@ -4,6 +4,7 @@ Pure: sends nothing, waits for nothing. Every field but the id is optional, and 
 anything but our own errors come out. What an error reply means is asked of `refusals`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ _CREATED = frozenset({200, 201, 202})
 _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _FILE_REFUSED = frozenset({400, 413, 415, 422})
+_COUNT = re.compile(r"[0-9]{1,9}")
 _LONGEST_ID = 200
 _LONGEST_CURSOR = 4000
 
@@ -67,6 +69,16 @@ def created(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
     if prediction is None:
         raise errors.Unconfirmed(f"The API answered {status} without a prediction's id.")
     return prediction
+
+
+def left(headers: Mapping[str, str]) -> int | None:
+    """Return how many more requests the API says that it would take now; None if it does not say.
+
+    >>> left({"ratelimit-remaining": "7"}), left({"ratelimit-remaining": "many"}), left({})
+    (7, None, None)
+    """
+    told = headers.get("ratelimit-remaining", "")
+    return int(told) if _COUNT.fullmatch(told) else None
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:

@@ -19,9 +19,10 @@ class Counter:
     stopped: bool = False
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def bought(self) -> None:
+    def bought(self, left: int | None = None) -> None:
+        """Count a create that was accepted, and how many more the API said that it would take."""
         with self._turn:
-            self.tally = replace(self.tally, bought=self.tally.bought + 1)
+            self.tally = replace(self.tally, bought=self.tally.bought + 1, left=left)
 
     def answered(self) -> None:
         with self._turn:

@@ -98,3 +98,17 @@ def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late
         later = accounts.refill(slowed, now + timedelta(seconds=30), configured)
     assert later.rate > slowed.rate
     assert later.creates_tokens == pytest.approx(quota.capacity(later.rate))
+
+
+# What the API tells of its own bucket
+
+
+@pytest.mark.parametrize(("left", "tokens"), [(2, 2), (0, 0), (9, 5), (None, 5)])
+def test_a_bucket_that_somebody_else_draws_from_holds_no_more_than_the_api_says(database, left, tokens):
+    account = factory.make_account(database, creates_tokens=5.0, reads_tokens=20.0)
+    configured = settings.Settings(_env_file=None)
+    with database.write() as tx:
+        now = accounts.get(tx, account.id).refilled_at
+        accounts.observe(tx, now, account.id, quota.Tally(bought=1, left=left), configured.times, configured)
+        after = accounts.get(tx, account.id)
+    assert (after.creates_tokens, after.reads_tokens) == (tokens, 20.0)

@@ -690,6 +690,17 @@ def test_at_the_first_429_the_rest_of_the_slice_stays_here_and_costs_no_attempt(
     assert 0 < len(night.release()) < 45 - bought, "at the rate that was found"
 
 
+def test_what_another_buyer_with_the_same_token_uses_up_is_not_released(begin_night, start_sandbox):
+    sandbox = start_sandbox(creates_per_minute=600)
+    night = begin_night(sandbox, creates_per_minute="6000")
+    night.make(30)
+    first, *_ = night.release()
+    rows.change(night.database, tables.accounts, night.account.id, creates_tokens=100.0)
+    buy_elsewhere(sandbox, {"prompt": "theirs"})
+    submit([first])
+    assert night.account.creates_tokens < 60  # what the sandbox sells at once
+
+
 def test_a_slower_quota_after_a_429_still_buys_everything_once(begin_night, start_sandbox):
     sandbox = start_sandbox(creates_per_minute=300)
     night = begin_night(sandbox, creates_per_minute="6000")

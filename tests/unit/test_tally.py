@@ -21,6 +21,13 @@ def test_successes_are_counted():
     assert counted(bought=2, answered=3).take() == Tally(bought=2, answered=3)
 
 
+def test_what_the_api_has_left_is_what_it_told_last():
+    counter = tally.Counter()
+    for left in (9, 7, 8):
+        counter.bought(left)
+    assert counter.take() == Tally(bought=3, left=8)
+
+
 @pytest.mark.parametrize("error", [errors.NotSent("x"), errors.Unconfirmed("x"), errors.Unanswered("x")])
 def test_what_brought_no_answer_counts_against_the_api(error):
     assert counted(error, error).take() == Tally(failed=2, message="x")

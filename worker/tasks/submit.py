@@ -118,7 +118,7 @@ class _Slice:
         except errors.ApiError as error:
             return self._came_to(submission, error, left_at or self._time())
         crashpoints.reach(Place.AFTER_POST_RESPONSE)
-        self.counter.bought()
+        self.counter.bought(self.here.api.creates_left)
         return Bought(Accepted(submission.fence, prediction.id), submission.version)
 
     def _time(self) -> datetime:
