@@ -50,7 +50,7 @@ UNSETTLED_PHASES = frozenset({Phase.SUBMITTING, Phase.UNCONFIRMED})
 # From each state, the states that an arrow of the life cycle leads to. `lifecycle` has one function per arrow,
 # and a test walks every pair of states to see that no other pair can be written.
 TRANSITIONS: dict[State, frozenset[State]] = {
-    # pending or queued to running: an id that arrived late, adopted before anything was bought again
+    # pending, queued or failed to running: an id that arrived late, adopted before anything was bought again
     State.PENDING: frozenset({State.QUEUED, State.CANCELLED, State.RUNNING}),
     State.QUEUED: frozenset({State.PENDING, State.SUBMITTING, State.CANCELLED, State.RUNNING}),
     State.SUBMITTING: frozenset({State.PENDING, State.UNCONFIRMED, State.RUNNING, State.FAILED}),
@@ -58,6 +58,6 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RUNNING: frozenset({State.PENDING, State.COLLECTING, State.FAILED, State.CANCELLED}),
     State.COLLECTING: frozenset({State.SUCCEEDED, State.FAILED}),
     State.SUCCEEDED: frozenset({State.PENDING}),
-    State.FAILED: frozenset({State.PENDING, State.CANCELLED}),
+    State.FAILED: frozenset({State.PENDING, State.CANCELLED, State.RUNNING}),
     State.CANCELLED: frozenset({State.PENDING}),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import lifecycle
+from jobs.failures import FailureClass
 from jobs.lifecycle import Fence
 from jobs.states import UNSETTLED_PHASES, Phase, State
 from jobs.tables import accounts, attempts, batches, jobs, outputs
@@ -326,7 +327,7 @@ class Trace:
 
 
 def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:
-    """Return attempts whose sends could explain strange predictions: same digest, or closed as absent since.
+    """Return attempts whose sends could explain strange predictions: same digest, or closed since without an answer.
 
     An attempt that is still in doubt explains nothing yet: it is adopted, or found absent, first.
     """
@@ -339,8 +340,8 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
         .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
     )  # fmt: skip
     # Two queries, and the digests asked without their account: SQLite would look through all of the account's.
-    absent = attempts.c.phase == Phase.ABSENT
-    given_up = ended.where(attempts.c.account_id == account_id, absent, attempts.c.intended_at >= since)
+    unanswered = (attempts.c.phase == Phase.ABSENT) | (attempts.c.error_class == FailureClass.UNCONFIRMED)
+    given_up = ended.where(attempts.c.account_id == account_id, unanswered, attempts.c.intended_at >= since)
     some = list(digests)
     same = [
         ended.where(attempts.c.input_digest.in_(some[start : start + _AT_ONCE]))

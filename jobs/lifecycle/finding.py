@@ -6,17 +6,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import marker
+from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, note
 from jobs.lifecycle.records import Accepted, Stray
-from jobs.states import OPEN_PHASES, Phase, State
-from jobs.tables import accounts, attempts, jobs
+from jobs.states import OPEN_PHASES, BatchState, Phase, State
+from jobs.tables import accounts, attempts, batches, jobs
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
     """Record an id on its own attempt, whatever became of that attempt meanwhile.
 
-    Adopted if its job has nothing open, is not final and still wants that input; else an orphan, to be cancelled
-    at the API and reported.
+    Adopted if its job still wants that input and has nothing else for it; else an orphan, to be cancelled at the
+    API and reported.
     """
     attempt = tx.execute(
         sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input_digest, jobs.c.input)
@@ -33,7 +34,8 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
     free = wanted and _run_again(tx, now, item.fence, first_look)
     row = {"attempt": item.fence.attempt, "prediction_id": item.prediction_id}
     if free:
-        note(tx, [row], phase=Phase.RUNNING, accepted_at=now, finished_at=None, absent_at=None)
+        nothing = dict.fromkeys(("finished_at", "absent_at", "error_class", "error_message"))
+        note(tx, [row], phase=Phase.RUNNING, accepted_at=now, possibly_paid=False, **nothing)
         return Phase.RUNNING
     note(tx, [row], phase=Phase.ORPHAN, accepted_at=now, finished_at=now)
     return Phase.ORPHAN
@@ -48,16 +50,34 @@ def _second(tx: sa.Connection, now: datetime, item: Accepted, first: str) -> Pha
 
 
 def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timedelta) -> bool:
-    """pending or queued → running, if nothing was bought meanwhile."""
+    """pending, queued or failed → running, if nothing was bought meanwhile and nobody has decided otherwise.
+
+    Of failed jobs only those that failed for want of this very prediction: it is paid. A retry has made the job
+    pending, a person who gave it up has made it cancelled, and one who asked for its end, or its batch's, meant it.
+    """
     has_open = sa.exists().where(attempts.c.job_id == jobs.c.id, attempts.c.phase.in_(OPEN_PHASES))
+    given_up = sa.select(batches.c.id).where(batches.c.state == BatchState.CANCELLED)
+    for_want_of_it = sa.and_(
+        jobs.c.state == State.FAILED,
+        jobs.c.error_class.in_([FailureClass.UNCONFIRMED, FailureClass.UNSUBMITTABLE]),
+        jobs.c.cancel_requested_at.is_(None),
+        jobs.c.batch_id.not_in(given_up),
+    )
     moved = tx.execute(
         sa.update(jobs)
-        .where(jobs.c.id == fence.job, jobs.c.state.in_([State.PENDING, State.QUEUED]), ~has_open)
+        .where(
+            jobs.c.id == fence.job,
+            jobs.c.state.in_([State.PENDING, State.QUEUED]) | for_want_of_it,
+            ~has_open,
+        )
         .values(
             state=State.RUNNING,
             attempt_id=fence.attempt,
             attempts=jobs.c.attempts + 1,
             due_at=now + first_look,
+            finished_at=None,
+            error_class=None,
+            error_message=None,
         )
     )
     return moved.rowcount > 0

@@ -48,5 +48,5 @@ def _is_legal(move: Move) -> bool:
         return False
     if move.target is State.SUBMITTING:
         return move.after is not None and (move.before is None or move.after > move.before)
-    late = move.target is State.RUNNING and move.source in {State.PENDING, State.QUEUED}
+    late = move.target is State.RUNNING and move.source in {State.PENDING, State.QUEUED, State.FAILED}
     return late or move.after == move.before

@@ -6,9 +6,10 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import lifecycle, marker, tables
-from jobs.lifecycle import Accepted, Failure, Fence, Image, Interrupted, Lost, NotBought, Produced
+from jobs.failures import FailureClass
+from jobs.lifecycle import Accepted, Failure, Fence, Image, Interrupted, Lost, NotBought, Produced, Stray
 from jobs.lifecycle.fence import move
-from jobs.states import FINAL, OPEN_PHASES, TRANSITIONS, Phase, State
+from jobs.states import FINAL, OPEN_PHASES, TRANSITIONS, BatchState, Phase, State
 from tests import factory, rows
 
 LEASE = timedelta(seconds=60)
@@ -463,6 +464,72 @@ def test_a_late_id_of_a_job_that_is_over_is_an_orphan(database, make, arrow, sta
     arrow(lifecycle.adopted, [Accepted(fence, "late")], LOOK)
     assert rows.attempt(database, fence.attempt).phase == Phase.ORPHAN
     assert rows.job(database, job.id) == job
+
+
+WANT_OF_IT = [FailureClass.UNCONFIRMED, FailureClass.UNSUBMITTABLE]
+
+
+@pytest.mark.parametrize("error_class", WANT_OF_IT)
+@pytest.mark.parametrize("found", [lifecycle.accepted, lifecycle.adopted])
+def test_a_job_that_failed_for_want_of_a_prediction_is_running_when_it_turns_up(
+    database, make, arrow, error_class, found
+):
+    job = make(State.UNCONFIRMED)
+    fence = rows.fence(job)
+    arrow(lifecycle.unprovable, [fence], "nobody can tell")
+    rows.change(database, tables.jobs, job.id, error_class=error_class)
+    arrow(found, [Accepted(fence, "late")], LOOK)
+    after, attempt = moved(database, job, State.RUNNING, Phase.RUNNING)
+    assert (after.attempts, after.finished_at, after.error_class, after.error_message) == (
+        1,
+        None,
+        None,
+        None,
+    )
+    assert (attempt.id, attempt.prediction_id, attempt.finished_at) == (fence.attempt, "late", None)
+    assert (attempt.error_class, attempt.possibly_paid) == (None, False)
+
+
+def test_what_was_recalled_for_a_job_that_failed_for_want_of_it_is_adopted(database, make, account, arrow):
+    job = make(State.FAILED, error_class=FailureClass.UNCONFIRMED)
+    assert arrow(lifecycle.recalled, Stray(job.id, account.id, "late", job.created_at), LOOK) is Phase.RUNNING
+    assert rows.job(database, job.id).state == State.RUNNING
+
+
+@pytest.mark.parametrize(
+    "error_class", [FailureClass.MODEL_ERROR, FailureClass.INTERRUPTED, FailureClass.EXPIRED]
+)
+def test_a_late_id_of_a_job_that_failed_by_itself_is_an_orphan(database, make, arrow, error_class):
+    job, fence = closed(database, make, Phase.ABSENT, State.FAILED, error_class=error_class)
+    arrow(lifecycle.accepted, [Accepted(fence, "late")], LOOK)
+    assert rows.attempt(database, fence.attempt).phase == Phase.ORPHAN
+    assert rows.job(database, job.id) == job
+
+
+def given_up(database, job):
+    rows.write(database, lifecycle.give_up, [job.id])
+
+
+def asked_to_end(database, job):
+    rows.change(database, tables.jobs, job.id, cancel_requested_at=job.created_at)
+
+
+def batch_cancelled(database, job):
+    rows.change(database, tables.batches, job.batch_id, state=BatchState.CANCELLED)
+
+
+def bought_again(database, job):
+    factory.make_attempt(database, job, Phase.RUNNING)
+
+
+@pytest.mark.parametrize("decided", [given_up, asked_to_end, batch_cancelled, bought_again])
+def test_a_late_id_does_not_undo_what_was_decided_since(database, make, arrow, decided):
+    job, fence = closed(database, make, Phase.FAILED, State.FAILED, error_class=FailureClass.UNCONFIRMED)
+    decided(database, job)
+    before = rows.job(database, job.id)
+    arrow(lifecycle.accepted, [Accepted(fence, "late")], LOOK)
+    assert rows.attempt(database, fence.attempt).phase == Phase.ORPHAN
+    assert rows.job(database, job.id) == before
 
 
 def test_a_late_id_of_an_input_that_is_no_longer_wanted_is_an_orphan(database, make, arrow):

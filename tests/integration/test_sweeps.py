@@ -101,6 +101,22 @@ def test_a_send_that_was_accepted_after_its_second_purchase_is_an_orphan_and_is_
     assert "orphaned" in night.events()
 
 
+@pytest.mark.parametrize("added", [{}, {"num_outputs": 1}])
+def test_what_a_job_failed_for_want_of_is_its_own_when_it_turns_up(night, sandbox, added):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    rows.write(night.database, lifecycle.unprovable, [rows.fence(night.job(job_id))], "nobody can tell")
+    assert night.job(job_id).state == "failed"
+    late = accept_late(sandbox, night.job(job_id).input | added)
+    sweep(night)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.phase, attempt.prediction_id) == ("running", late)
+    assert night.job(job_id).state == "running"
+    assert night.told(duties.cancel) == []
+
+
 def test_what_turns_up_while_a_second_send_is_in_doubt_is_not_taken_for_its_own_before_that_has_settled(
     night, sandbox
 ):
