@@ -80,9 +80,9 @@ program had a fresh `overnight sandbox`, which is the API and keeps a ledger of 
 - **CPU, memory**: of all processes of the program and of its broker, start-up included; memory is proportional, sampled
   twice a second.
 - **POSTs, GETs**: purchases and other calls to the API, downloads aside.
-- **lost**: no whole image, and the program has ended, or says itself that the job failed. **stranded**: no whole image,
-  nothing said, after a kill and the same command again. **paid twice**: predictions beyond one a job that the API
-  did not fail. **expired**: bought, and wiped before it was fetched.
+- **lost**: no whole image, and the program has ended, or says itself that the job failed. **stranded**: no whole
+  image and nothing said, after a kill and the same command again, or because it was stopped. **paid twice**:
+  predictions beyond one a job that the API did not fail. **expired**: bought, and wiped before it was fetched.
 - **(stopped)**: it had not ended after {limit:.0f} s, or had not called for {quiet:.0f} s.
 - Peers are written as their own documentation has it, in `benchmarks/peers`. DBOS, Celery and GNU parallel are told the
   quota of purchases, for which they have an option; overnight is told both quotas; the others have no place for it.
