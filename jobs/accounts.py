@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs import database, quota
 from jobs.settings import Settings
+from jobs.states import Phase
 from jobs.tables import accounts, attempts
 from jobs.times import Times
 
@@ -204,11 +205,14 @@ def observe(
 
 
 def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:
-    """Return the rate at which the API has sold predictions of late."""
+    """Return the rate at which the API has sold predictions of late, what is on its way counted as sold.
+
+    A refusal is answered sooner than a sale: the first 429 of a burst would find hardly anything sold before it.
+    """
     bought = sa.select(sa.func.count()).where(
         attempts.c.account_id == account_id,
         attempts.c.intended_at >= now - _LATELY,
-        attempts.c.prediction_id.is_not(None),
+        attempts.c.prediction_id.is_not(None) | (attempts.c.phase == Phase.SUBMITTING),
     )
     return float(tx.execute(bought).scalar_one()) * (timedelta(minutes=1) / _LATELY)
 

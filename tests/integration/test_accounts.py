@@ -100,6 +100,17 @@ def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late
     assert later.creates_tokens == pytest.approx(quota.capacity(later.rate))
 
 
+def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_sale(database):
+    account, batch = factory.make_account(database), factory.make_batch(database)
+    for state in [State.SUBMITTING] * 19 + [State.RUNNING]:
+        factory.make_job(database, batch, state=state)
+    configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
+    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    with database.write() as tx:
+        accounts.observe(tx, databases.now(tx), account.id, told, configured.times, configured)
+        assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 6)
+
+
 # What the API tells of its own bucket
 
 
