@@ -86,14 +86,14 @@ class Night:
         lifecycle.accepted(tx, now, sold, AT_ONCE)
 
     def _look(self, tx, now, ids, most):
-        fences = [one.fence for one in worklists.running(tx, factory.API, ids)]
+        fences = [one.fence for one in worklists.running(tx, [self.account], ids)]
         url = ("https://files.example/image.png",)
         lifecycle.produced(tx, now, [lifecycle.Produced(fence, url, now) for fence in fences[:most]])
         lifecycle.look_again(tx, State.RUNNING, dict.fromkeys(fences[most:], now))
         return len(fences[:most])
 
     def _fetch(self, tx, now, ids):
-        fences = [one.fence for one in worklists.collecting(tx, factory.API, ids)]
+        fences = [one.fence for one in worklists.collecting(tx, [self.account], ids)]
         lifecycle.kept(tx, now, [_image(fence) for fence in fences])
         lifecycle.stored(tx, now, fences)
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jobs import database, quota
+from jobs import quota
 from jobs.settings import Settings
 from jobs.states import Phase
 from jobs.tables import accounts, attempts
@@ -29,6 +29,7 @@ class Account:
 
     id: int
     name: str
+    label: str | None
     api: str
     can_list: bool | None
     list_missing_at: datetime | None
@@ -56,39 +57,21 @@ def name(host: str, api: str, token: str) -> str:
     return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
 
 
-def register(tx: sa.Connection, account_name: str, api: str) -> int:
-    """Return the account's id; the row is made when it is new. The one seen last is the one that buys."""
-    now = database.now(tx)
+def register(tx: sa.Connection, now: datetime, account_name: str, api: str, label: str | None = None) -> int:
+    """Return the account's id; the row is made when it is new. Those seen last, at one moment, are those that buy."""
     insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     new = insert(accounts).values(
-        name=account_name, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
+        name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
         breaker="closed", failures=0, seen_at=now,
     )  # fmt: skip
     # In one statement: two workers that start at the same moment find no row, either of them.
-    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"seen_at": now})
+    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"label": label, "seen_at": now})
     return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
-
-
-def current(tx: sa.Connection, api: str) -> Account | None:
-    """Return the account that buys at an API now, its row locked; None when no worker was ever there."""
-    return _one(tx, sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc()))
-
-
-def known_at(tx: sa.Connection, api: str) -> Account | None:
-    """Return the account that buys at an API now, to look at only, as `known` does."""
-    buyers = sa.select(accounts).where(accounts.c.api == api).order_by(accounts.c.seen_at.desc())
-    row = tx.execute(buyers.limit(1)).one_or_none()
-    return None if row is None else _account(row)
 
 
 def every(tx: sa.Connection) -> list[Account]:
     """Return all accounts by their names, to look at only."""
     return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
-
-
-def apis(tx: sa.Connection) -> list[str]:
-    """Return every API at which some worker ever had an account."""
-    return list(tx.execute(sa.select(accounts.c.api).distinct().order_by(accounts.c.api)).scalars())
 
 
 def get(tx: sa.Connection, account_id: int) -> Account:
@@ -120,7 +103,7 @@ def _account(row: sa.Row[Any]) -> Account:
         row.failing,
     )
     return Account(
-        row.id, row.name, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
+        row.id, row.name, row.label, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
         row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes, row.list_lag,
         row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import errors
+from jobs.accounts import Account
 from jobs.states import FINAL, BatchState, State
 from jobs.tables import SURPLUS, attempts, batches, events, jobs
 
@@ -53,6 +54,7 @@ class Batch:
     name: str
     folder: str
     api: str
+    account: str | None  # the label of the one that buys; None: whichever at the API
     state: BatchState
     pause_reason: PauseReason | None
     pause_detail: str | None
@@ -71,6 +73,7 @@ def create(
     name: str,
     folder: str,
     api: str,
+    account: str | None = None,
     options: Mapping[str, Any],
     manifest_path: str | None,
     manifest_sha256: str,
@@ -79,7 +82,7 @@ def create(
     batch_id = tx.execute(
         sa.insert(batches)
         .values(
-            uuid=str(uuids.uuid4()), name=name, folder=folder, api=api, state=BatchState.LOADING,
+            uuid=str(uuids.uuid4()), name=name, folder=folder, api=api, account=account, state=BatchState.LOADING,
             options=dict(options), manifest_path=manifest_path, manifest_sha256=manifest_sha256,
             created_at=now,
         )
@@ -111,12 +114,24 @@ def _batch(row: sa.Row[Any]) -> Batch:
     return Batch(**values)
 
 
-def releasable(tx: sa.Connection, api: str, only: Sequence[int] | None = None) -> list[int]:
-    """Return the open batches of an API, or those of ``only``, the oldest first."""
-    query = sa.select(batches.c.id).where(batches.c.api == api, batches.c.state == BatchState.OPEN)
+def bought_by(account: Account) -> sa.ColumnElement[bool]:
+    """Batches that an account may buy for: those at its API that want it, or any."""
+    any_will_do = batches.c.account.is_(None)
+    wanted = any_will_do if account.label is None else any_will_do | (batches.c.account == account.label)
+    return (batches.c.api == account.api) & wanted
+
+
+def releasable(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
+    """Return the open batches that an account may buy for, or those of ``only``, the oldest first."""
+    query = sa.select(batches.c.id).where(bought_by(account), batches.c.state == BatchState.OPEN)
     if only is not None:
         query = query.where(batches.c.id.in_(only))
     return list(tx.execute(query.order_by(batches.c.id)).scalars())
+
+
+def open_at(tx: sa.Connection, api: str) -> list[int]:
+    """Return the open batches of an API, the oldest first."""
+    return [one.id for one in every(tx) if one.state is BatchState.OPEN and one.api == api]
 
 
 def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
@@ -179,17 +194,17 @@ def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:
     record(tx, now, batch_id, EventKind.CANCELLED, "")
 
 
-def blocked(tx: sa.Connection, api: str, only: Sequence[int] | None = None) -> list[int]:
-    """Return the batches that a blocked account paused, or those of ``only``."""
-    query = sa.select(batches.c.id).where(batches.c.api == api, batches.c.pause_reason == PauseReason.BLOCKED)
+def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
+    """Return the batches that a block paused and that an account may buy for, or those of ``only``."""
+    query = sa.select(batches.c.id).where(bought_by(account), batches.c.pause_reason == PauseReason.BLOCKED)
     if only is not None:
         query = query.where(batches.c.id.in_(only))
     return list(tx.execute(query).scalars())
 
 
-def unblock(tx: sa.Connection, now: datetime, api: str) -> list[int]:
-    """paused → open for the batches that a block had paused: the API takes our calls again."""
-    ids = blocked(tx, api)
+def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
+    """paused → open for the batches that a block had paused: the API takes an account's calls again."""
+    ids = blocked(tx, account)
     tx.execute(
         sa.update(batches)
         .where(batches.c.id.in_(ids))

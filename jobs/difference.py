@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from jobs import batches, counterparts, errors, purchases
 from jobs.batches import Batch
+from jobs.credentials import ANY
 from jobs.database import Database
 from jobs.manifest import rows, validated
 from jobs.states import BatchState, State
@@ -32,6 +33,7 @@ class Target:
     name: str
     instead_of: str | None = None
     api: str
+    account: str | None = None  # the label of the one that buys; None: any
     named: bool = True
     update: bool = False
     adaptation: rows.Adaptation = field(default_factory=rows.Adaptation)
@@ -107,6 +109,11 @@ def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | N
         return (
             f"buys from {batch.api}, and stays with it; "
             f"for {target.api} load the manifest under another name with --batch NAME"
+        )
+    if batch.account != target.account:
+        return (
+            f"is bought by account {batch.account or ANY}, and stays with it; "
+            f"for {target.account or ANY} load the manifest under another name with --batch NAME"
         )
     elsewhere = batch.manifest_path != path_of(read.path)
     if elsewhere and not (target.update and target.named):

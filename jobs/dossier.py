@@ -101,7 +101,7 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
     """Collect what is known of a job."""
     of_job: sa.Select[Any] = sa.select(*_columns(Job, jobs), jobs.c.batch_id).where(jobs.c.id == job_id)
     tries: sa.Select[Any] = (
-        sa.select(*_columns(Attempt, attempts), accounts.c.name.label("account"))
+        sa.select(*_columns(Attempt, attempts), _account().label("account"))
         .join(accounts, accounts.c.id == attempts.c.account_id)
         .where(attempts.c.job_id == job_id)
         .order_by(attempts.c.number)
@@ -119,6 +119,12 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
         files=[File(**_values(row)) for row in tx.execute(files)],
         at=database.now(tx),
     )
+
+
+def _account() -> sa.ColumnElement[str]:
+    """Return an account's own name behind the one that a person gave it, if one did."""
+    named = accounts.c.label + sa.literal(" (") + accounts.c.name + sa.literal(")")
+    return sa.func.coalesce(named, accounts.c.name)
 
 
 def _columns(record: type, table: sa.Table) -> list[sa.Column[Any]]:

@@ -89,6 +89,9 @@ def _moment(tx: sa.Connection, now: datetime, account_id: int, times: Times) -> 
     )
     latest = now + timedelta(seconds=every)
     soon = sa.select(sa.func.min(jobs.c.due_at)).where(
-        jobs.c.state == State.RUNNING, jobs.c.due_at > now, jobs.c.due_at < latest
+        jobs.c.state == State.RUNNING,
+        jobs.c.due_at > now,
+        jobs.c.due_at < latest,
+        jobs.c.account_id == account_id,
     )
     return tx.execute(soon).scalar_one() or latest

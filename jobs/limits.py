@@ -194,11 +194,12 @@ def _buying(progress: Progress, settings: Settings) -> Limit | None:
         return Limit(Kind.WORKERS, "waiting for a worker")
     most = settings.max_in_flight
     if account.in_flight >= _NEARLY * most:
-        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}")
-    return _pace(account, settings.creates_per_minute, queued)
+        each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
+        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}{each}")
+    return _pace(account, settings.creates_per_minute, queued, len(progress.accounts))
 
 
-def _pace(account: Standing, configured: int | None, queued: int) -> Limit:
+def _pace(account: Standing, configured: int | None, queued: int, accounts: int) -> Limit:
     rate = configured if account.rate is None else account.rate
     if not quota.room(math.inf, rate, queued=queued, in_flight=0, most_in_flight=quota.AT_ONCE):
         return Limit(
@@ -207,7 +208,8 @@ def _pace(account: Standing, configured: int | None, queued: int) -> Limit:
     if rate is None:
         return Limit(Kind.WORKERS, "nothing but our own pace: the quota is unlimited")
     lowered = "" if account.rate is None else f", lowered from {configured}/min after a 429"
-    return Limit(Kind.QUOTA, f"quota {rate:.0f}/min{lowered}")
+    each = f" at each of {accounts} accounts" if accounts > 1 else ""
+    return Limit(Kind.QUOTA, f"quota {rate:.0f}/min{lowered}{each}")
 
 
 def _waiting(progress: Progress) -> Limit:

@@ -71,6 +71,7 @@ def _found_or_made(database: Database, read: validated.Validated, target: Target
             name=target.name,
             folder=names.folder(target.name, {other.folder for other in batches.every(tx)}),
             api=target.api,
+            account=target.account,
             options=_options(read, target),
             manifest_path=difference.path_of(read.path),
             manifest_sha256=read.sha256,

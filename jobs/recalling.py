@@ -109,7 +109,7 @@ def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool
     if account.swept_at is None or account.swept_at < settled:
         return True
     under_way = sa.exists().where(
-        jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.at_api(account.api)
+        jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.of_accounts([account.id])
     )
     return bool(tx.execute(sa.select(under_way)).scalar_one())
 

@@ -3,17 +3,16 @@
 What limits a batch just now is `limits`' question.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, quota
+from jobs import accounts, attendance, batches, database, quota
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
 from jobs.tables import attempts, events, jobs, outputs
-from jobs.tables import batches as batch_rows
 
 _EVENTS = 5
 
@@ -52,6 +51,7 @@ class Standing:
     """What the account may do now, by its row, and how much it has in flight over all batches."""
 
     name: str
+    label: str | None
     rate: float | None  # creates per minute; None: as configured
     not_before: datetime | None
     breaker: quota.Breaker
@@ -92,8 +92,15 @@ class Progress(Overview):
     look_ups_end: datetime | None  # when the last send in doubt is due to be looked up
     next_due: datetime | None  # when the next pending job may be bought; not after `at`: now
     untouched_since: datetime | None  # the earliest `due_at` of the jobs under way
-    account: Standing | None  # None: no worker was ever there
+    accounts: tuple[
+        Standing, ...
+    ]  # that may buy it, the least held back first; none: no worker was ever there
     events: tuple[Event, ...]  # the latest ones, the oldest of them first
+
+    @property
+    def account(self) -> Standing | None:
+        """The account that is held back least: what limits it limits the batch."""
+        return next(iter(self.accounts), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +140,7 @@ def progress(tx: sa.Connection, batch_id: int) -> Progress:
         look_ups_end=_look_ups_end(tx, batch_id) if counts.of(State.UNCONFIRMED) else None,
         next_due=_next_due(tx, batch_id, now) if counts.of(State.PENDING) else None,
         untouched_since=_untouched_since(tx, batch_id),
-        account=_standing(tx, batch.api),
+        accounts=_standings(tx, batch, now),
         events=_events(tx, batch_id),
     )
 
@@ -208,20 +215,32 @@ def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
     return earliest
 
 
-def _standing(tx: sa.Connection, api: str) -> Standing | None:
-    found = accounts.known_at(tx, api)
-    if found is None:
-        return None
+def _standings(tx: sa.Connection, batch: batches.Batch, now: datetime) -> tuple[Standing, ...]:
+    seats = [one for one in attendance.seats(tx) if one.api == batch.api]
+    standings = [_standing(tx, one) for one in seats if batch.account in {None, one.label}]
+    return tuple(sorted(standings, key=lambda one: _held_back(one, now)))
+
+
+def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
+    found = accounts.known(tx, seat.account_id)
     return Standing(
-        found.name, found.rate, found.not_before, found.breaker, in_flight(tx, api), found.refilled_at,
-        found.own_limits,
+        found.name, found.label, found.rate, found.not_before, found.breaker,
+        in_flight(tx, seat.answers_for), found.refilled_at, found.own_limits,
     )  # fmt: skip
 
 
-def in_flight(tx: sa.Connection, api: str) -> int:
-    """Return how many predictions are under way at an API, over all batches."""
-    of_api = sa.select(batch_rows.c.id).where(batch_rows.c.api == api)
-    query = sa.select(sa.func.count()).where(jobs.c.batch_id.in_(of_api), jobs.c.state.in_(IN_FLIGHT))
+def _held_back(one: Standing, now: datetime) -> tuple[int, bool, int]:
+    """Return how much an account is held back, to sort by; of two in a stop the one that will be tried is first."""
+    stop = ("closed", "outage", "blocked").index(one.breaker.state)
+    waits = one.breaker.probe_at is None if stop else one.not_before is not None and one.not_before > now
+    return stop, waits, one.in_flight
+
+
+def in_flight(tx: sa.Connection, of: Collection[int]) -> int:
+    """Return how many predictions of these accounts are under way, over all batches."""
+    query = sa.select(sa.func.count()).where(
+        jobs.c.account_id.in_(of), jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None)
+    )
     return tx.execute(query).scalar_one()
 
 

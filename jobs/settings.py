@@ -4,22 +4,17 @@ Every mistake is told at once, one line each, under the name it was written by. 
 not answered here: see `written`, `apis`, `tokens` and `places`.
 """
 
-import difflib
-from collections.abc import Container
+from collections.abc import Container, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NoDecode,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from jobs import apis, errors, places, signatures, times, tokens, written
+from jobs import apis, credentials, errors, places, signatures, spelling, times, tokens, written
+from jobs.credentials import Credential
 
 
 def _default(text: str, **more: Any) -> Any:
@@ -68,6 +63,7 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = None
     api_token_file: Annotated[tokens.Kept | None, NoDecode] = None
     replicate_api_token: SecretStr | None = Field(None, validation_alias="REPLICATE_API_TOKEN")
+    accounts: Annotated[tuple[Credential, ...], NoDecode] = ()
     webhook_url: str | None = Field(None, repr=False)
     webhook_secret: SecretStr | None = None
 
@@ -128,6 +124,17 @@ class Settings(BaseSettings):
             raise ValueError("OVERNIGHT_API_TOKEN is set as well; keep one of the two")
         return tokens.read(places.folder(text, Path.cwd())) if text else None
 
+    @field_validator("accounts", mode="before")
+    @classmethod
+    def _read_accounts(
+        cls, listed: str | tuple[Credential, ...], info: ValidationInfo
+    ) -> tuple[Credential, ...]:
+        if isinstance(listed, tuple):
+            return listed
+        if alone := next((name for name in ("api_token", "api_token_file") if info.data.get(name)), None):
+            raise ValueError(f"{_variable(alone)} is set as well, and no account's; give it a name here, too")
+        return credentials.read(listed, spelling.found(cls), info.data["api"]) if "api" in info.data else ()
+
     @field_validator("webhook_url")
     @classmethod
     def _place_webhook(cls, text: str | None) -> str | None:
@@ -180,6 +187,10 @@ class Settings(BaseSettings):
             "or rehearse with --api sandbox"
         )
 
+    def require_credentials(self) -> tuple[Credential, ...]:
+        """Return what every account needs that is worked for, or say what to do about it."""
+        return self.accounts or (Credential(None, self.api, self.require_token()),)
+
     def require_webhook_secret(self) -> SecretStr:
         """Return what webhooks are signed with, or say what to do about it."""
         if self.webhook_secret is None:
@@ -193,23 +204,21 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Every token and secret at hand, for whoever must keep them out of a text."""
         kept = self.api_token_file.token if self.api_token_file else None
-        known = (self.api_token, kept, self.replicate_api_token, self.webhook_secret)
+        known = (
+            self.api_token,
+            kept,
+            self.replicate_api_token,
+            self.webhook_secret,
+            *(one.token for one in self.accounts),
+        )
         return tuple(secret.get_secret_value() for secret in known if secret)
-
-    def warnings(self) -> list[str]:
-        """Return what is no mistake and yet worth a line before the first purchase."""
-        exposed = self.api_token_file and tokens.exposure(self.api_token_file.path)
-        return [line for line in (exposed, self._unreachable()) if line]
-
-    def _unreachable(self) -> str | None:
-        """Say that an API elsewhere cannot call a webhook on this machine."""
-        if self.webhook_url is None or self.api.is_local or not apis.is_local_url(self.webhook_url):
-            return None
-        return f"OVERNIGHT_WEBHOOK_URL is on this machine, where {self.api.host} cannot call it"
 
     def at(self, url: str) -> "Settings":
         """Return the same settings with the URL at which the sandbox now listens."""
-        return self.model_copy(update={"api": apis.Api(self.api.name, url)})
+        api = apis.Api(self.api.name, url)
+        return self.model_copy(
+            update={"api": api, "accounts": tuple(replace(one, api=api) for one in self.accounts)}
+        )
 
     def _written_token(self) -> SecretStr | None:
         if self.api.is_sandbox:
@@ -237,7 +246,9 @@ def load(
         settings = Settings(**given)
     except ValidationError as error:
         # Without `from None` the traceback would show the input, and a token may be part of it.
-        raise errors.Mistakes([*mistakes, *(_sentence(dict(one), given) for one in error.errors())]) from None
+        raise errors.Mistakes(
+            [*mistakes, *(line for one in error.errors() for line in _sentences(dict(one), given))]
+        ) from None
     except (OSError, UnicodeError) as error:
         raise errors.Mistake(f"{Path('.env').resolve()}: cannot be read: {error}") from None
     if mistakes:
@@ -262,24 +273,19 @@ _OPTIONS = {
 }
 
 
-def _sentence(mistake: dict[str, Any], given: Container[str]) -> str:
+def _sentences(mistake: dict[str, Any], given: Container[str]) -> Sequence[str]:
+    error = mistake["ctx"]["error"]
+    if isinstance(error, credentials.Wrong):
+        return error.lines
     place = str(mistake["loc"][0])
     name = _OPTIONS[place] if place in given else place if place.isupper() else _variable(place)
-    return f"{name}: {mistake['ctx']['error']}"
+    return [f"{name}: {error}"]
 
 
 def _misspelt() -> list[str]:
-    """Name what looks like a setting of ours and is none, or has no value: it would silently do nothing."""
-    found = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
-    known = variables()
-    lines = []
-    for name, value in sorted((name.upper(), value) for name, value in found.items()):
-        if name in known and value is None:
-            lines.append(f"{name}: no value in .env; write {name}=…")
-        elif name.startswith("OVERNIGHT_") and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-            lines.append(f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else ""))
-    return lines
+    found = spelling.found(Settings)
+    known = [*variables(), *credentials.variables(found.get("OVERNIGHT_ACCOUNTS") or "")]
+    return spelling.mistakes(found, known)
 
 
 def _suffix(info: ValidationInfo) -> str:

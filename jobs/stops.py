@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, batches, lifecycle, quota
+from jobs import accounts, attendance, batches, lifecycle, quota
 from jobs.batches import EventKind, PauseReason
 from jobs.settings import Settings
 from jobs.times import Times
@@ -27,32 +27,43 @@ def observe(
     """Write down what a slice of calls came to, and stop or go on accordingly."""
     before, after = accounts.observe(tx, now, account.id, tally, times, configured)
     if tally.blocked:  # once more, too: a person may have opened a batch to try whether it is over
-        _block(tx, now, account.api, after.reason or "")
+        _block(tx, now, account, after.reason or "")
     if before.state == after.state:
         return
     log.warning("breaker", account=account.name, state=after.state, reason=after.reason)
     if after.state == "closed":
-        _recover(tx, now, account.api, before)
+        _recover(tx, now, account, before)
     elif after.state == "outage":
-        _wait_out(tx, now, account.api, after.reason or "")
+        _wait_out(tx, now, account, after.reason or "")
 
 
-def _recover(tx: sa.Connection, now: datetime, api: str, before: quota.Breaker) -> None:
+def _recover(tx: sa.Connection, now: datetime, account: accounts.Account, before: quota.Breaker) -> None:
     if before.state == "blocked":
-        batches.unblock(tx, now, api)
+        batches.unblock(tx, now, account)
     else:
-        batches.record(tx, now, None, EventKind.RECOVERED, f"{api} answers again")
+        batches.record(tx, now, None, EventKind.RECOVERED, f"{account.api} answers again")
 
 
-def _wait_out(tx: sa.Connection, now: datetime, api: str, reason: str) -> None:
+def _wait_out(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
     """Batches stay open and nothing fails: what was handed out unsent goes back."""
-    batches.record(tx, now, None, EventKind.OUTAGE, f"{api}: {reason}")
-    lifecycle.rescue(tx, now, batch_ids=batches.releasable(tx, api), expired_only=False)
+    batches.record(tx, now, None, EventKind.OUTAGE, f"{account.api}: {reason}")
+    lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
 
 
-def _block(tx: sa.Connection, now: datetime, api: str, reason: str) -> None:
-    paused = batches.pause(tx, now, batches.releasable(tx, api), PauseReason.BLOCKED, reason)
-    lifecycle.rescue(tx, now, batch_ids=paused, expired_only=False)
+def _block(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
+    """Take back what was handed out for the account; pause the batches that no other may buy for."""
+    lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
+    others = [one for one in _beside(tx, account) if one.breaker.state != "blocked"]
+    served = {batch for one in others for batch in batches.releasable(tx, one)}
+    left = [batch for batch in batches.releasable(tx, account) if batch not in served]
+    whose = f"account {account.label}: " if account.label else ""
+    batches.pause(tx, now, left, PauseReason.BLOCKED, whose + reason)
+
+
+def _beside(tx: sa.Connection, account: accounts.Account) -> list[accounts.Account]:
+    """Return the other accounts that are worked for at the same API."""
+    there = [seat.account_id for seat in attendance.seats(tx) if seat.api == account.api]
+    return [accounts.known(tx, one) for one in there if one != account.id]
 
 
 def pause(

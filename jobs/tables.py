@@ -64,6 +64,7 @@ batches = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("folder", sa.Text, nullable=False, unique=True),
     sa.Column("api", sa.Text, nullable=False),
+    sa.Column("account", sa.Text),  # the label of the one that buys; null: any at the API
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("pause_reason", sa.String(16)),
     sa.Column("pause_detail", sa.Text),
@@ -97,6 +98,8 @@ jobs = sa.Table(
     sa.Column("due_at", Utc),
     # The fence. No foreign key: the attempt already points at its job; two pointers would need each other.
     sa.Column("attempt_id", Id),
+    # Whom it was handed out for last: while an attempt is open, that one's, said here to be found without a join.
+    sa.Column("account_id", Id),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("absences", sa.Integer, nullable=False),
     # Workers that had it and said nothing more of it: what it has for an image is decoded elsewhere then.
@@ -147,6 +150,7 @@ accounts = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("label", sa.Text),  # the name that a person gave it; null: none, it is the only one
     sa.Column("api", sa.Text, nullable=False),
     sa.Column("can_list", sa.Boolean),
     sa.Column("list_missing_at", Utc),

@@ -12,6 +12,11 @@ from jobs import apis
 MADE_UP = SecretStr("sandbox-token")
 
 
+def made_up(name: str) -> SecretStr:
+    """Return the token that an account has in a rehearsal."""
+    return SecretStr(f"sandbox-token-of-{name}")
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A token and the file it was read from."""

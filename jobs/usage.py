@@ -37,7 +37,7 @@ def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
         Usage(
             accounts.refill(account, now, configured),
             quota.in_force(configured, account.own_limits),
-            results.in_flight(tx, account.api),
+            results.in_flight(tx, [account.id]),
             _accepted(tx, account.id, now),
             now,
         )

@@ -66,28 +66,15 @@ class Case:
     may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
 
 
-def running(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Running]:
-    """Return the running jobs among ``ids``, with their predictions; another API's are not this worker's."""
-    return _running(tx, api, jobs.c.id.in_(ids))
-
-
-def running_as(tx: sa.Connection, api: str, prediction_ids: Collection[str]) -> list[Running]:
-    """Return the running jobs that wait for one of these predictions."""
-    waiting = sa.select(attempts.c.job_id).where(attempts.c.prediction_id.in_(prediction_ids))
-    # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
-    ids = set(tx.execute(waiting).scalars())
-    wanted = frozenset(prediction_ids)
-    return [row for row in running(tx, api, ids) if row.prediction_id in wanted]
-
-
-def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> list[Running]:
+def running(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Running]:
+    """Return the jobs among ``ids`` that run at these accounts, with their predictions; nobody else knows those."""
     rows = tx.execute(
         sa.select(
             jobs.c.id, jobs.c.attempt_id, jobs.c.version, jobs.c.attempts, jobs.c.cancel_requested_at,
             attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
-        .where(chosen, jobs.c.state == State.RUNNING, lifecycle.at_api(api))
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
     )  # fmt: skip
     return [
         Running(
@@ -98,18 +85,26 @@ def _running(tx: sa.Connection, api: str, chosen: sa.ColumnElement[bool]) -> lis
     ]  # fmt: skip
 
 
-def due(tx: sa.Connection, account_id: int, api: str, now: datetime, most: int) -> list[tuple[int, datetime]]:
+def running_as(tx: sa.Connection, of: Collection[int], prediction_ids: Collection[str]) -> list[Running]:
+    """Return the jobs that wait for one of these predictions of these accounts."""
+    waiting = sa.select(attempts.c.job_id).where(attempts.c.prediction_id.in_(prediction_ids))
+    # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
+    ids = set(tx.execute(waiting).scalars())
+    wanted = frozenset(prediction_ids)
+    return [row for row in running(tx, of, ids) if row.prediction_id in wanted]
+
+
+def due(tx: sa.Connection, account_id: int, now: datetime, most: int) -> list[tuple[int, datetime]]:
     """Return (job, intent) of running predictions of an account that are due, the oldest first; not beyond ``most``."""
     some = (
         sa.select(jobs.c.id, jobs.c.attempt_id)
-        .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.at_api(api))
+        .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.of_accounts([account_id]))
         .limit(most)
         .subquery()
     )
     rows = tx.execute(
         sa.select(some.c.id, attempts.c.intended_at)
         .join_from(some, attempts, attempts.c.id == some.c.attempt_id)
-        .where(attempts.c.account_id == account_id)
         .order_by(attempts.c.intended_at)
     )
     return [(job, intended_at) for job, intended_at in rows]
@@ -143,7 +138,13 @@ def begun_lately(
 
 
 def unwanted(
-    tx: sa.Connection, now: datetime, api: str, most: int, *, overdue: timedelta, again: timedelta
+    tx: sa.Connection,
+    now: datetime,
+    of: Collection[int],
+    most: int,
+    *,
+    overdue: timedelta,
+    again: timedelta,
 ) -> list[tuple[int, str]]:
     """Return (attempt, prediction) of what runs and should not: cancelled by a person, or ``overdue`` since its sale.
 
@@ -152,7 +153,7 @@ def unwanted(
     running = (
         sa.select(attempts.c.id, attempts.c.prediction_id)
         .join(jobs, jobs.c.attempt_id == attempts.c.id)
-        .where(jobs.c.state == State.RUNNING, lifecycle.at_api(api))
+        .where(jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
         .limit(most)
     )
     wished = running.where(
@@ -173,8 +174,8 @@ def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
     return set(tx.execute(query).scalars()) if ids else set()
 
 
-def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collecting]:
-    """Return the jobs among ``ids`` with images to fetch, what expires first first; not those of another API."""
+def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Collecting]:
+    """Return the jobs among ``ids`` with images of these accounts to fetch, what expires first first."""
     # An earlier attempt's images may be fewer than it promised; they are kept all the same.
     generation = (
         sa.select(sa.func.count(outputs.c.attempt_id.distinct()))
@@ -193,7 +194,7 @@ def collecting(tx: sa.Connection, api: str, ids: Collection[int]) -> list[Collec
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
         .join(batches, batches.c.id == jobs.c.batch_id)
-        .where(jobs.c.id.in_(ids), jobs.c.state == State.COLLECTING, lifecycle.at_api(api))
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.COLLECTING, lifecycle.of_accounts(of))
         .order_by(attempts.c.produced_at)
     ).all()  # fmt: skip
     missing = _missing(tx, [row.attempt_id for row in rows])
@@ -224,8 +225,8 @@ def _missing(tx: sa.Connection, attempt_ids: Sequence[int]) -> dict[int, list[Ou
     return found
 
 
-def cases(tx: sa.Connection, api: str) -> list[Case]:
-    """Return every attempt at an API that is in doubt, the oldest first: one walk of the list serves them all."""
+def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
+    """Return every attempt of these accounts that is in doubt, the oldest first: one walk of the list serves all."""
     other = attempts.alias("other")
     presumed = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.possibly_paid)
     given_up = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.phase == Phase.ABSENT)
@@ -241,7 +242,7 @@ def cases(tx: sa.Connection, api: str) -> list[Case]:
             jobs.c.state == State.UNCONFIRMED,
             jobs.c.due_at.is_not(None),
             attempts.c.phase == Phase.UNCONFIRMED,
-            attempts.c.account_id.in_(_accounts_at(api)),
+            attempts.c.account_id.in_(of),
         )
         .order_by(attempts.c.intended_at)
     )  # fmt: skip
@@ -255,27 +256,27 @@ def cases(tx: sa.Connection, api: str) -> list[Case]:
     ]  # fmt: skip
 
 
-def _accounts_at(api: str) -> sa.Select[Any]:
-    return sa.select(accounts.c.id).where(accounts.c.api == api)
-
-
-def ours(tx: sa.Connection, api: str, attempt_ids: Collection[int]) -> set[int]:
-    """Return which attempts were made at this API: another one would say that it does not know them."""
-    query = sa.select(attempts.c.id).where(
-        attempts.c.id.in_(attempt_ids), attempts.c.account_id.in_(_accounts_at(api))
-    )
-    return set(tx.execute(query).scalars())
+def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> set[int]:
+    """Return which attempts are these accounts': another one would say that it does not know them."""
+    query = sa.select(attempts.c.id, attempts.c.account_id).where(attempts.c.id.in_(attempt_ids))
+    return {
+        row.id for row in tx.execute(query) if row.account_id in of
+    }  # SQLite would look through all of theirs
 
 
 def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
-    """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted."""
+    """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted.
+
+    Whichever account sent it: two tokens may share one list, which then shows the one what the other has sent.
+    """
+    there = sa.select(accounts.c.id).where(accounts.c.api == api)
     rows = tx.execute(
         sa.select(attempts.c.input)
         .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
         .where(
             jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
             jobs.c.due_at.is_not(None),
-            attempts.c.account_id.in_(_accounts_at(api)),
+            attempts.c.account_id.in_(there),
         )
     )
     return list(rows.scalars())

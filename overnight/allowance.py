@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs import limits, quota, written
+from jobs.accounts import Account
 from jobs.manifest import problems
 from jobs.settings import Settings
 from jobs.usage import Usage
@@ -19,7 +20,7 @@ def lines(used: Usage, configured: Settings) -> list[str]:
         account.reads_tokens, used.limits.reads_per_minute
     )
     told = [
-        f"account    {account.name} at {account.api}",
+        f"account    {_named(account)} at {account.api}",
         f"creates    {_lowered(used)}{creates}",
         f"reads      {reads}",
         f"in flight  {used.in_flight} of {_limit(used, configured, 'max_in_flight')}",
@@ -30,11 +31,16 @@ def lines(used: Usage, configured: Settings) -> list[str]:
     return [problems.printable(line) for line in told]
 
 
+def _named(account: Account) -> str:
+    return f"{account.label} ({account.name})" if account.label else account.name
+
+
 def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
     """Return one account; a rate or a bucket of null is unlimited, times are ISO 8601 and UTC."""
     account, breaker = used.account, used.account.breaker
     return {
         "account": account.name,
+        "label": account.label,
         "api": account.api,
         "at": _moment(used.at),
         "creates": _rate(used, configured, "creates_per_minute", account.creates_tokens, used.rate),

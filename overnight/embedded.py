@@ -7,7 +7,7 @@ from typing import cast
 
 import structlog
 
-from jobs import batches, crashpoints, database, errors, lifecycle
+from jobs import attendance, batches, crashpoints, database, errors, lifecycle
 from jobs.settings import Settings
 from scheduler import duties
 from scheduler.timetable import Timetable
@@ -28,9 +28,9 @@ class Embedded:
         self._settings = settings
         self._database = db
         self._batch_id = batch_id
-        self._process = process.start(settings, db)
+        self._processes = process.start(settings, db)
         celery = app.configure(settings)
-        app.hold(self._process)
+        app.hold(*self._processes)
         self._lanes = lanes.Lanes(settings)
         self._timetable = Timetable(celery, configured=settings, db=db, release_only=(batch_id,), lazy=True)
         self._stopping = threading.Event()
@@ -92,7 +92,7 @@ class Embedded:
         """
         self._stopping.set()
         if not self._started:
-            self._process.close()
+            process.close(self._processes)
             return
         self._look_over()
         self._clock.join(5)
@@ -103,14 +103,20 @@ class Embedded:
 
         Here and not by a worker, since there is no later: what cannot be asked now is left to the next run.
         """
-        scope = duties.Scope(self._settings.api.identity)
         try:
             with self._database.read() as tx:
                 if batches.unfinished(tx, self._batch_id):
                     return
-            if duties.sweep_now(self._database, self._settings, scope):
-                reconcile.look(self._process, sweeping=True)
-                for message in duties.cancel(self._database, self._settings, scope):
-                    cancel.cancel(cast("list[tuple[int, str]]", message.payload))
+                scopes = [duties.Scope(seat) for seat in attendance.seats(tx)]
+            for scope in scopes:
+                self._look_over_at(scope)
         except errors.OvernightError as error:
             log.warning("not-looked-over", reason=str(error))
+
+    def _look_over_at(self, scope: duties.Scope) -> None:
+        here = app.held(scope.account_id)
+        if here is None or not duties.sweep_now(self._database, self._settings, scope):
+            return
+        reconcile.look(here, sweeping=True)
+        for message in duties.cancel(self._database, self._settings, scope):
+            cancel.cancel(cast("list[tuple[int, str]]", message.payload), scope.account_id)

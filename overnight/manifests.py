@@ -74,6 +74,7 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="Where the pictures are.  [default: the manifest's folder]",
     ),
+    options.account,
     click.option(
         "--limit",
         metavar="N",

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import accounts, batches, database, difference, errors, limits, loading, lookup, purchases, results
+from jobs import (
+    accounts,
+    batches,
+    buyers,
+    cautions,
+    database,
+    difference,
+    errors,
+    limits,
+    loading,
+    lookup,
+    purchases,
+    results,
+)
 from jobs.batches import Batch, EventKind, PauseReason
 from jobs.database import Database
 from jobs.results import Harvest, Progress
@@ -78,10 +91,10 @@ class Night:
         if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
             return
-        self._surroundings.require_token()
+        self._surroundings.require_token(target.account)
         self._say(*planning.before(self.settings, db, read, target, found).lines())
         self._ask(found.jobs, found.unagreed)
-        self._surroundings.require(db)
+        self._surroundings.require(db, target.account)
 
     def _ask(self, jobs: int, unagreed: int) -> None:
         """Ask for money that is much and was not agreed to yet; the rest of a batch was, when it was begun."""
@@ -95,10 +108,11 @@ class Night:
             raise click.UsageError(f"{_option(typed[0])} goes with a manifest; {name} is no file here.")
         try:
             with opened.database(self.settings) as db, db.read() as tx:
-                lookup.batch(tx, name)
+                self.settings = buyers.for_api(self.settings, lookup.batch(tx, name).api)
+                self._surroundings = Surroundings(self.settings)
         except errors.Mistake as error:
             raise errors.Mistake(f'"{name}" is no file here, and {error}') from error
-        self._say(*self.settings.warnings())
+        self._say(*cautions.of(self.settings))
         return name
 
     def _go_on(self, db: Database, batch: Batch) -> Exit:
@@ -108,7 +122,7 @@ class Night:
             return self._sum_up(db, batch, End.FINISHED)
         if (refusal := self._refusal(batch)) and not under_way(progress.counts):
             raise refusal
-        self._surroundings.require(db)
+        self._surroundings.require(db, batch.account)
         self._choose(db, batch)
         if refusal is None:
             self._begin(db, batch)

@@ -39,6 +39,11 @@ output = click.option(
 api = click.option(
     "--api", metavar="NAME|URL", help="sandbox, quickrouter, replicate or a URL.  [default: quickrouter]"
 )
+account = click.option(
+    "--account",
+    metavar="NAME|any",
+    help="Which of OVERNIGHT_ACCOUNTS buys; any: whichever has room.  [default: any]",
+)
 when_unconfirmed = click.option(
     "--when-unconfirmed",
     metavar="resubmit|hold",
@@ -97,9 +102,11 @@ def with_settings(command: Command) -> Command:
         when_unconfirmed: str | None = None,
         **given: Any,
     ) -> Any:
-        from jobs import logs, settings
+        from jobs import buyers, logs, settings
 
-        chosen = settings.load(database, output, api, when_unconfirmed)
+        chosen = buyers.for_account(
+            settings.load(database, output, api, when_unconfirmed), given.get("account")
+        )
         logs.to_file(chosen.log_path, chosen.secrets)
         return command(settings=chosen, **given)
 

@@ -40,6 +40,7 @@ def detail(
         "look_ups_end": _moment(progress.look_ups_end),
         "next_due": _moment(progress.next_due),
         "account": _account(progress.account) if progress.account else None,
+        "accounts": [_account(one) for one in progress.accounts],
         "images": harvest.images,
         "bytes": harvest.bytes,
         "predictions": harvest.predictions,
@@ -71,6 +72,7 @@ def _failure(progress: Progress, error_class: str, flags: str) -> dict[str, Any]
 def _account(account: Standing) -> dict[str, Any]:
     return {
         "name": account.name,
+        "label": account.label,
         "rate": account.rate,
         "in_flight": account.in_flight,
         "not_before": _moment(account.not_before),

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, errors, globs, limits, places, quota
+from jobs import accounts, attendance, buyers, cautions, errors, globs, limits, places, quota
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.difference import Difference, Target
@@ -25,12 +25,12 @@ def before(
 ) -> Plan:
     """Return the plan of what a run will buy."""
     return _plan(
-        _in_force(settings, db),
+        _in_force(settings, db, target.account),
         batch=target.name,
         difference=found,
         pictures=read.images,
         when_unconfirmed=_when_unconfirmed(settings, target),
-        warnings=(*settings.warnings(), *read.warnings.lines(), *_token(settings)),
+        warnings=(*cautions.of(settings), *read.warnings.lines(), *_token(settings, target.account)),
     )
 
 
@@ -42,7 +42,7 @@ def _when_unconfirmed(settings: Settings, target: Target) -> str:
 def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) -> Plan:
     """Return the plan of a run that goes on with what is left to buy of a batch."""
     return _plan(
-        _in_force(settings, db),
+        _in_force(settings, db, batch.account),
         batch=batch.name,
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
         pictures=ImageCounts(),
@@ -50,13 +50,30 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
     )
 
 
-def _in_force(settings: Settings, db: Database | None) -> Settings:
-    """Return the settings as they hold for the account that buys; where no worker ever was there is none."""
+def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:
+    """Return the settings as they hold for the accounts that buy, their quotas added up."""
+    try:
+        held = len(buyers.may_buy(settings, label))
+    except errors.Mistake:  # said by `_token`, or workers have them
+        held = 1
+    limits = [quota.in_force(settings, own) for own in _own_limits(settings, db, label)]
+    limits += [settings] * (held - len(limits))
+    rates = [one.creates_per_minute for one in limits]
+    return settings.model_copy(
+        update={
+            "creates_per_minute": None if None in rates else sum(rate for rate in rates if rate),
+            "max_in_flight": sum(one.max_in_flight for one in limits),
+        }
+    )
+
+
+def _own_limits(settings: Settings, db: Database | None, label: str | None) -> list[quota.OwnLimits]:
+    """Return the limits of each account that some worker has; where no worker ever was there is none."""
     if db is None:
-        return settings
+        return []
     with db.read() as tx:
-        account = accounts.known_at(tx, settings.api.identity)
-    return quota.in_force(settings, account.own_limits) if account else settings
+        seats = [seat for seat in attendance.seats(tx) if seat.api == settings.api.identity]
+        return [accounts.known(tx, one.account_id).own_limits for one in seats if label in {None, one.label}]
 
 
 def _plan(settings: Settings, **known: Any) -> Plan:
@@ -122,9 +139,9 @@ def _free(output: Path) -> int | None:
         return None
 
 
-def _token(settings: Settings) -> list[str]:
+def _token(settings: Settings, label: str | None) -> list[str]:
     try:
-        settings.require_token()
+        buyers.may_buy(settings, label)
     except errors.Mistake as missing:
         return [str(missing)]
     return []

@@ -32,6 +32,7 @@ class Asked:
     labels: tuple[str, ...]
     defaults: Mapping[str, str]
     images: Path | None
+    account: str | None
     limit: int | None
     keep_going: bool
     update: bool
@@ -68,6 +69,7 @@ def reading(
                     name=batch.name if batch else name,
                     instead_of=name if batch and batch.name != name else None,
                     api=settings.api.identity,
+                    account=_account(settings, asked.account, batch),
                     named=asked.batch is not None,
                     update=asked.update,
                     adaptation=adaptation,
@@ -137,6 +139,13 @@ def _kept(batch: "Batch | None", manifest: "Source") -> "Adaptation":
     if batch.manifest_path == difference.path_of(manifest.path):
         return rows.Adaptation.from_json(batch.options["adaptation"])
     return rows.Adaptation(images=Path(batch.options["images_root"]))
+
+
+def _account(settings: Settings, typed: str | None, batch: "Batch | None") -> str | None:
+    """Return which account buys: as typed now, else as kept with the batch, else any."""
+    from jobs import buyers
+
+    return buyers.named(settings, typed) if typed or batch is None else batch.account
 
 
 def _when_unconfirmed(settings: Settings, batch: "Batch | None") -> str:

@@ -4,12 +4,14 @@ Each missing thing is one line, while somebody is looking. What a worker or a sc
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from jobs import errors, results
+from jobs import buyers, errors, results
+from jobs.credentials import Credential
 from jobs.database import Database
 from jobs.settings import Settings
-from overnight import services
+from overnight import services, words
 
 
 class Surroundings:
@@ -19,30 +21,43 @@ class Surroundings:
         self._settings = settings
         self._found = False
 
-    def require_token(self) -> None:
+    def require_token(self, account: str | None) -> None:
         """Raise a missing token; where workers buy, they have one."""
         if not self._settings.broker_url:
-            self._settings.require_token()
+            buyers.may_buy(self._settings, account)
 
-    def require(self, db: Database | None) -> None:
-        """Raise what is missing; ``db`` is None as long as there is none."""
+    def require(self, db: Database | None, account: str | None) -> None:
+        """Raise what is missing to buy with an account, or any; ``db`` is None as long as there is none."""
         if self._found:
             return
         if self._settings.broker_url:
             services.reach_broker(self._settings)
         else:
-            self._require_all_of_it(db)
+            self._require_all_of_it(db, account)
         self._found = True
 
-    def _require_all_of_it(self, db: Database | None) -> None:
+    def _require_all_of_it(self, db: Database | None, account: str | None) -> None:
         """Without workers, this process is the one that stores and buys."""
         require_workers(self._settings)
-        self._settings.require_token()
+        held = buyers.may_buy(self._settings, account)
         self._require_output(db)
         if not self._settings.api.is_sandbox:  # that one is started when the work begins
-            from worker import greeting
+            self._greet(held)
 
-            greeting.greet(self._settings)
+    def _greet(self, held: Sequence[Credential]) -> None:
+        """Ask the API by each account; one that may buy is enough, and what the others lack is said."""
+        from worker import greeting
+
+        lacking: list[errors.OvernightError] = []
+        for one in held:
+            try:
+                greeting.greet(self._settings, one)
+            except errors.OvernightError as error:
+                lacking.append(error)
+        if len(lacking) == len(held):
+            raise lacking[0]
+        for why in lacking:
+            words.say(f"going on without an account: {why}")
 
     def _require_output(self, db: Database | None) -> None:
         output = self._settings.output

@@ -14,8 +14,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import accounts, batches, database, lifecycle, polling, quota, recalling, settings, stops, worklists
+from jobs.attendance import Seat
 from jobs.lanes import SLICE, Lane
-from jobs.states import IN_FLIGHT, State
+from jobs.states import IN_FLIGHT, BatchState, State
 from jobs.tables import jobs
 
 _AT_ONCE = 1000  # rows that one duty hands out in one tick
@@ -31,12 +32,14 @@ class Message:
 
     lane: Lane
     payload: list[int] | list[tuple[int, str]]
+    account_id: int  # whose calls they are
     pages: int = 0  # of the list to read for them; none: ask for each
 
     @property
     def args(self) -> list[Any]:
         """What the task is called with."""
-        return [self.payload, self.pages] if self.pages else [self.payload]
+        pages = [self.pages] if self.lane is Lane.POLL else []
+        return [self.payload, *pages, self.account_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,14 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose work is handed out: all of one API's, or of that only some batches' purchases."""
+    """Whose work is handed out: all of one account's, or of that only some batches' purchases."""
 
-    api: str
+    seat: Seat
     release_only: tuple[int, ...] | None = None
+
+    @property
+    def account_id(self) -> int:
+        return self.seat.account_id
 
 
 def rescue(db: database.Database, configured: settings.Settings) -> None:
@@ -75,18 +82,16 @@ def reconcile(db: database.Database, configured: settings.Settings, scope: Scope
     """Have sends in doubt looked up once they have settled."""
     ids = db.unit(lambda tx: _in_doubt(tx, configured, scope))
     if ids:  # one walk serves them all
-        yield Message(Lane.RECONCILE, ids[: SLICE[Lane.RECONCILE]])
+        yield Message(Lane.RECONCILE, ids[: SLICE[Lane.RECONCILE]], scope.account_id)
 
 
 def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
     """Claim what is due; while the API is away a walk is a probe of several calls, for where no poll can be one."""
     now = database.now(tx)
-    account = accounts.current(tx, scope.api)
-    if account is None or not account.breaker.is_away:
+    account = accounts.get(tx, scope.account_id)
+    if not account.breaker.is_away:
         return _all_due(tx, configured, scope, State.UNCONFIRMED)
-    running = sa.exists().where(
-        jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), lifecycle.at_api(scope.api)
-    )
+    running = sa.exists().where(jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), _under_way(scope))
     if not _may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
         return []
     accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
@@ -99,7 +104,7 @@ def sweep(db: database.Database, configured: settings.Settings, scope: Scope) ->
     A look-up without ids: the walk serves what is in doubt as well.
     """
     if db.unit(lambda tx: _sweeps(tx, configured, scope)):
-        yield Message(Lane.RECONCILE, [])
+        yield Message(Lane.RECONCILE, [], scope.account_id)
 
 
 def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope) -> bool:
@@ -110,7 +115,7 @@ def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope
 def _sweeps(tx: sa.Connection, configured: settings.Settings, scope: Scope, *, early: bool = False) -> bool:
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
-    if account is None or account.can_list is False:
+    if account.can_list is False:
         return False
     if account.breaker.is_away or account.breaker.in_doubt or not _reads(account, now):
         return False
@@ -124,20 +129,25 @@ def _sweeps(tx: sa.Connection, configured: settings.Settings, scope: Scope, *, e
 
 def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have paid images fetched before they expire."""
-    yield from _sliced(Lane.COLLECT, db.unit(lambda tx: _all_due(tx, configured, scope, State.COLLECTING)))
+    ids = db.unit(lambda tx: _all_due(tx, configured, scope, State.COLLECTING))
+    yield from _sliced(Lane.COLLECT, ids, scope)
 
 
 def _all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State) -> list[int]:
     lease = timedelta(seconds=configured.times.lease)
-    return lifecycle.hand_out(tx, database.now(tx), state, _AT_ONCE, lease, api=scope.api)
+    return lifecycle.hand_out(tx, database.now(tx), state, _AT_ONCE, lease, of=scope.seat.answers_for)
+
+
+def _under_way(scope: Scope) -> sa.ColumnElement[bool]:
+    return lifecycle.of_accounts(scope.seat.answers_for)
 
 
 def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have running predictions looked at, by list or one by one, as the reads allow; as a probe while it is away."""
     alone, listed, pages = db.unit(lambda tx: _polled(tx, configured, scope))
     if listed:
-        yield Message(Lane.POLL, listed, pages)
-    yield from _sliced(Lane.POLL, alone)
+        yield Message(Lane.POLL, listed, scope.account_id, pages)
+    yield from _sliced(Lane.POLL, alone, scope)
 
 
 def _polled(
@@ -146,8 +156,8 @@ def _polled(
     """Hand out what is due: what to ask for one by one, and what to look for on how many pages of the list."""
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
-    reads = 0 if account is None else _reads(account, now)
-    if account is None or not reads:
+    reads = _reads(account, now)
+    if not reads:
         return [], [], 0
     # For longer than a doubt lasts: by then it is an outage, or dispelled.
     late = timedelta(seconds=2 * configured.times.outage_after if _creates_in_doubt(account) else 0)
@@ -159,7 +169,7 @@ def _polled(
         moment = polling.beat(now, _interval(tx, now, account, configured))
         look, stuck = _look(tx, account, moment, reads)
     most = _GLANCED if look else reads
-    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, api=scope.api)
+    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, of=scope.seat.answers_for)
     if ids:
         accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
@@ -173,7 +183,7 @@ def _look(
     tx: sa.Connection, account: accounts.Account, moment: datetime, reads: int
 ) -> tuple[polling.Look | None, set[int]]:
     """Choose how to look at what is due; return with it the jobs that lie too deep in the list."""
-    due = worklists.due(tx, account.id, account.api, moment, _GLANCED)
+    due = worklists.due(tx, account.id, moment, _GLANCED)
     look = polling.look(len(due), lambda n: worklists.begun_since(tx, account.id, due[n][1], _DEEPEST), reads)
     return look, {job for job, _ in due[: look.alone]} if look else set()
 
@@ -228,20 +238,21 @@ def cancel(db: database.Database, configured: settings.Settings, scope: Scope) -
     """Have predictions ended that nobody wants: cancelled by a person, past their deadline, or orphans."""
     targets = db.unit(lambda tx: _unwanted(tx, configured, scope))
     if targets:
-        yield Message(Lane.CANCEL, targets)
+        yield Message(Lane.CANCEL, targets, scope.account_id)
 
 
 def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[tuple[int, str]]:
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
-    most = 0 if account is None else _reads(account, now)
-    if account is None or not most or account.breaker.in_doubt:
+    most = _reads(account, now)
+    if not most or account.breaker.in_doubt:
         return []
     # The API was told the deadline, too; half a lease later it has had its time.
     overdue = timedelta(seconds=configured.times.prediction_deadline + configured.times.lease / 2)
     again = timedelta(seconds=configured.times.lease)
-    running = worklists.unwanted(tx, now, scope.api, SLICE[Lane.CANCEL], overdue=overdue, again=again)
-    surplus = lifecycle.orphans(tx, SLICE[Lane.CANCEL], api=scope.api)
+    of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]
+    running = worklists.unwanted(tx, now, of, most_at_once, overdue=overdue, again=again)
+    surplus = lifecycle.orphans(tx, most_at_once, of=of)
     targets = dict([*running, *surplus][:most])
     accounts.spend(tx, account, creates=0, reads=len(targets))
     return list(targets.items())
@@ -253,7 +264,7 @@ def release(db: database.Database, configured: settings.Settings, scope: Scope) 
     A place in flight that becomes free is to be filled at once, where nothing else keeps jobs back.
     """
     ids, full = db.unit(lambda tx: _released(tx, configured, scope))
-    yield from _sliced(Lane.SUBMIT, ids)
+    yield from _sliced(Lane.SUBMIT, ids, scope)
     if full:
         yield Again(configured.times.tick_least)
 
@@ -262,14 +273,11 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     """Release what may be; return with it whether the cap in flight alone keeps others back."""
     now = database.now(tx)
     account = _refilled(tx, now, configured, scope)
-    if account is None:
-        return [], False
-    lease = timedelta(seconds=configured.times.lease)
-    open_batches = batches.releasable(tx, account.api, scope.release_only)
+    open_batches = batches.releasable(tx, account, scope.release_only)
     if account.breaker.state != "closed":
-        open_batches += batches.blocked(tx, account.api, scope.release_only)
-    room, fills = _room(tx, now, account, configured)
-    ids = _dealt(tx, now, open_batches, room, lease)
+        open_batches += batches.blocked(tx, account, scope.release_only)
+    room, fills = _room(tx, now, account, configured, scope)
+    ids = _dealt(tx, now, open_batches, room, configured, scope)
     if ids:
         accounts.spend(tx, account, creates=len(ids), reads=0)
         if account.breaker.state != "closed" or account.breaker.in_doubt:
@@ -278,12 +286,18 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
 
 
 def _dealt(
-    tx: sa.Connection, now: datetime, batch_ids: Sequence[int], room: int, lease: timedelta
+    tx: sa.Connection,
+    now: datetime,
+    batch_ids: Sequence[int],
+    room: int,
+    configured: settings.Settings,
+    scope: Scope,
 ) -> list[int]:
     """Release for each batch that wants something its even share of the room, and what others leave of theirs.
 
     Who comes first is drawn anew each time: a room of one would always be the same batch's otherwise.
     """
+    lease = timedelta(seconds=configured.times.lease)
     turn = lifecycle.wanting(tx, now, batch_ids)
     random.shuffle(turn)
     ids: list[int] = []
@@ -291,7 +305,7 @@ def _dealt(
         want_more = []
         for place, batch_id in enumerate(turn):
             share = math.ceil((room - len(ids)) / (len(turn) - place))
-            released = lifecycle.release(tx, now, batch_id, share, lease)
+            released = lifecycle.release(tx, now, batch_id, share, lease, account_id=scope.account_id)
             ids += released
             if len(released) == share:
                 want_more.append(batch_id)
@@ -300,7 +314,11 @@ def _dealt(
 
 
 def _room(
-    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    scope: Scope,
 ) -> tuple[int, bool]:
     """Return how many jobs may be released, and whether they would fill every place in flight."""
     if account.not_before is not None and account.not_before > now:
@@ -308,7 +326,7 @@ def _room(
     if account.breaker.state != "closed" or account.breaker.in_doubt:
         return _PROBE if _may_probe(account, now) else 0, False
     limits = quota.in_force(configured, account.own_limits)
-    counts = _in_flight(tx, account.api)
+    counts = _in_flight(tx, scope)
     in_flight = sum(counts.values())
     room = quota.room(
         account.creates_tokens,
@@ -320,10 +338,10 @@ def _room(
     return room, in_flight + room >= limits.max_in_flight
 
 
-def _in_flight(tx: sa.Connection, api: str) -> dict[State, int]:
+def _in_flight(tx: sa.Connection, scope: Scope) -> dict[State, int]:
     rows = tx.execute(
         sa.select(jobs.c.state, sa.func.count())
-        .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.at_api(api))
+        .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), _under_way(scope))
         .group_by(jobs.c.state)
     )
     return {State(state): n for state, n in rows}
@@ -331,25 +349,22 @@ def _in_flight(tx: sa.Connection, api: str) -> dict[State, int]:
 
 def _refilled(
     tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope
-) -> accounts.Account | None:
-    account = accounts.current(tx, scope.api)
-    if account is None:
-        return None
-    return accounts.refill(account, now, configured)
+) -> accounts.Account:
+    return accounts.refill(accounts.get(tx, scope.account_id), now, configured)
 
 
-def limit_losses(db: database.Database, scope: Scope) -> None:
+def limit_losses(db: database.Database) -> None:
     """Pause batches of whose jobs too many fail. Counting reads; only a stop takes the writers' turn."""
     with db.read() as tx:
-        open_batches = batches.releasable(tx, scope.api)
-        judged = [batches.get(tx, one) for one in open_batches if batches.unfinished(tx, one)]
+        open_batches = [one for one in batches.every(tx) if one.state is BatchState.OPEN]
+        judged = [one for one in open_batches if batches.unfinished(tx, one.id)]
         stopping = [batch for batch in judged if batches.losses(tx, batch).stopping]
     for batch in stopping:
         with db.write() as tx:
             stops.limit_losses(tx, database.now(tx), batch)
 
 
-def _sliced(lane: Lane, ids: Sequence[int]) -> Iterator[Message]:
+def _sliced(lane: Lane, ids: Sequence[int], scope: Scope) -> Iterator[Message]:
     size = SLICE[lane]
     for start in range(0, len(ids), size):
-        yield Message(lane, list(ids[start : start + size]))
+        yield Message(lane, list(ids[start : start + size]), scope.account_id)

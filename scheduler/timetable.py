@@ -14,7 +14,7 @@ import structlog
 from celery import Celery, beat
 from kombu import exceptions
 
-from jobs import accounts, crashpoints, database, errors, settings
+from jobs import attendance, crashpoints, database, errors, settings
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from scheduler import backlog, duties
@@ -100,19 +100,21 @@ class Timetable(beat.Scheduler):
         again = self._settings.times.tick
         duties.rescue(self._database, self._settings)
         crashpoints.reach(Place.AFTER_RESCUE)
-        for scope in self._scopes():
-            for lane, duty in _DUTIES:
-                if lane is Lane.SUBMIT and not self._may_buy:
-                    continue
-                if self._backlog.of(lane) < _BACKLOG:  # asked first: without a broker nothing is handed out
-                    again = min(again, self._send(duty, scope))
-            if self._ticks % _LOSSES_EVERY == 0:
-                duties.limit_losses(self._database, scope)
+        scopes = self._scopes()
+        for lane, duty in _DUTIES:
+            if lane is Lane.SUBMIT and not self._may_buy:
+                continue
+            # Asked first: without a broker nothing is handed out. And once for all accounts: what is handed out for
+            # the first of them must not keep the next from their turn.
+            if self._backlog.of(lane) < _BACKLOG:
+                again = min([again, *(self._send(duty, scope) for scope in scopes)])
+        if self._ticks % _LOSSES_EVERY == 0:
+            duties.limit_losses(self._database)
         return again
 
     def _scopes(self) -> list[Scope]:
         with self._database.read() as tx:
-            return [Scope(api, self._release_only) for api in accounts.apis(tx)]
+            return [Scope(seat, self._release_only) for seat in attendance.seats(tx)]
 
     def _send(self, duty: Duty, scope: Scope) -> float:
         """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""

@@ -29,11 +29,12 @@ _JSON = {"postgresql": "CAST({} AS jsonb)", "sqlite": "{}"}
 
 _JOBS = """
 INSERT INTO jobs (batch_id, key, stem, "row", row_digest, image, input, version, own_seed, labels, priority, state,
-                  due_at, attempt_id, attempts, absences, error_class, error_message, created_at, finished_at)
+                  due_at, attempt_id, account_id, attempts, absences, error_class, error_message, created_at,
+                  finished_at)
 SELECT :batch, 'crowd-' || n, 'crowd-' || n, n, {row_digest}, 'https://images.example/photo-' || n || '.jpg',
        {input}, 'stability-ai/stable-diffusion-img2img', true, {labels}, 0, state,
        CASE state WHEN 'pending' THEN {began} WHEN 'running' THEN {now} END,
-       CASE WHEN state <> 'pending' THEN :attempts + 2 * n END,
+       CASE WHEN state <> 'pending' THEN :attempts + 2 * n END, CASE WHEN state <> 'pending' THEN :account END,
        CASE WHEN state = 'pending' THEN 0 WHEN n % 50 = 1 THEN 2 ELSE 1 END, 0,
        CASE WHEN state = 'failed' THEN CASE n % 300 WHEN 0 THEN 'nsfw' ELSE 'timed-out' END END,
        CASE WHEN state = 'failed' THEN 'it did not work out, number ' || n END,

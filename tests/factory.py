@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import failures, marker, tables
+from jobs import attendance, failures, marker, tables
 from jobs.database import Database
 from jobs.states import FINAL, OPEN_PHASES, BatchState, Phase, State
 
@@ -75,12 +75,27 @@ def make_job(
     """Insert a job; its attempt, if the state needs one, is of the first account of the batch's API."""
     phase = PHASE_OF.get(State(state))
     job = _insert(database, tables.jobs, _job(batch, State(state)) | columns)
+    if state == State.QUEUED and job.account_id is None:
+        return _update(database, tables.jobs, job.id, account_id=_account_of(database, job).id)
     if phase is None:
         return job
     attempt = make_attempt(database, job, phase)
     if phase in {Phase.COLLECTING, Phase.SUCCEEDED}:
         make_output(database, attempt, collected=phase is Phase.SUCCEEDED)
-    return _update(database, tables.jobs, job.id, attempt_id=attempt.id)
+    return _update(database, tables.jobs, job.id, attempt_id=attempt.id, account_id=attempt.account_id)
+
+
+def move_job(database: Database, job_id: int, account_id: int) -> None:
+    """Make a job under way another account's."""
+    job = _update(database, tables.jobs, job_id, account_id=account_id)
+    _update(database, tables.attempts, job.attempt_id, account_id=account_id)
+
+
+def seat(database: Database, api: str = API) -> attendance.Seat:
+    """Return the only account that is worked for at an API."""
+    with database.read() as connection:
+        [found] = [one for one in attendance.seats(connection) if one.api == api]
+    return found
 
 
 def make_attempt(

@@ -23,6 +23,7 @@ def batch(**columns: Any) -> Batch:
         "name": "cats",
         "folder": "cats",
         "api": "https://api.example/v1",
+        "account": None,
         "state": state,
         "pause_reason": PauseReason.PERSON if state is BatchState.PAUSED else None,
         "pause_detail": None,
@@ -38,7 +39,7 @@ def batch(**columns: Any) -> Batch:
 
 def standing(*, breaker: quota.Breaker | None = None, **more: Any) -> Standing:
     made: dict[str, Any] = {
-        "name": "api.example-00000000", "rate": None, "not_before": None, "in_flight": 0,
+        "name": "api.example-00000000", "label": None, "rate": None, "not_before": None, "in_flight": 0,
         "moved_at": after(-86400), "own_limits": {},
     }  # fmt: skip
     return Standing(breaker=breaker or quota.Breaker(), **made | more)
@@ -54,9 +55,12 @@ def progress(**more: Any) -> Progress:
         "look_ups_end": None,
         "next_due": NOW if counts.get(State.PENDING) else None,
         "untouched_since": None,
-        "account": standing(),
+        "accounts": (standing(),),
         "events": (),
     }
+    if "account" in more:
+        only = more.pop("account")
+        more["accounts"] = (only,) if only else ()
     return Progress(counts=Counts(counts), **made | more)
 
 

@@ -6,12 +6,15 @@ no countdowns, no time limit that could end a commit half-way but the hard one o
 
 from typing import Any
 
+import structlog
 from celery import Celery, signals
 from kombu import Queue
 
 from jobs import database, errors, logs, settings
 from jobs.lanes import Lane
 from worker import leaving, process, storing, vigil
+
+log = structlog.get_logger(__name__)
 
 _SETTINGS: dict[str, Any] = {
     "result_backend": None,
@@ -66,7 +69,8 @@ def create(configured: settings.Settings) -> Celery:
     return made
 
 
-_held: list[process.Process] = []
+_held: dict[int, process.Process] = {}
+_strange: set[int | None] = set()
 _configured: list[settings.Settings] = []
 
 
@@ -81,17 +85,28 @@ def configure(given: settings.Settings) -> Celery:
     return made
 
 
-def hold(started: process.Process) -> None:
-    """Make this the process that the tasks run in."""
-    _held[:] = [started]
+def hold(*started: process.Process) -> None:
+    """Make these the accounts that the tasks of this process work for."""
+    _held.clear()
+    _held.update((one.account.id, one) for one in started)
 
 
-def held() -> process.Process:
-    """Return what the tasks of this process use; a prefork child makes it at its first task, after the fork."""
+def held(account_id: int | None) -> process.Process | None:
+    """Return what tasks for an account use; a prefork child makes it at its first task, after the fork.
+
+    None if the account is not one of this process, or a message of an older program named none and there are
+    several: its rows are left alone, and due again after their lease.
+    """
     if not _held:
         here = _configured[0] if _configured else settings.load()
-        hold(process.start(here, database.Database(here.database_url)))
-    return _held[0]
+        hold(*process.start(here, database.Database(here.database_url)))
+    if account_id is None and len(_held) == 1:
+        return next(iter(_held.values()))
+    found = _held.get(account_id) if account_id is not None else None
+    if found is None and account_id not in _strange:
+        _strange.add(account_id)
+        log.warning("account-not-served-here", account_id=account_id, served=sorted(_held))
+    return found
 
 
 def __getattr__(name: str) -> Celery:
@@ -127,5 +142,6 @@ def _log(**_said: Any) -> None:
 def _close(**_said: Any) -> None:
     """Say goodbye to database and API when a child has done its share of tasks, or its worker ends."""
     if _held:
-        _held[0].close()
-        _held[0].database.close()
+        process.close(_held.values())
+        for one in _held.values():
+            one.database.close()

@@ -1,13 +1,18 @@
-"""What one worker process holds: settings, database, account, event loop and HTTP clients. Made once, after a fork."""
+"""What a worker process holds to work for an account: its HTTP clients, beside what it shares with others.
+
+Made once, after a fork, for all accounts of the settings.
+"""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, quota, settings, stops
+from jobs import accounts, attendance, batches, database, quota, settings, stops
+from jobs.credentials import Credential
 from jobs.times import Times
 from worker import client, downloads, foresight, inputs, loop
 
@@ -17,7 +22,7 @@ _CONNECTIONS = 20
 
 @dataclass(frozen=True)
 class Process:
-    """The process-wide things that tasks use; every one of them may die with the process."""
+    """What tasks for one account use; every part of it may die with the process."""
 
     settings: settings.Settings
     database: database.Database
@@ -54,54 +59,84 @@ class Process:
             stops.observe(tx, now, self.account, tally, self.times, self.settings)
 
     def pause_all(self, tx: sa.Connection, now: datetime, reason: batches.PauseReason, detail: str) -> None:
-        """Pause every open batch of the account: what holds one back holds back all."""
-        stops.pause(tx, now, batches.releasable(tx, self.account.api), reason, detail)
+        """Pause every open batch at the API: what holds one back holds back all, whichever account buys."""
+        stops.pause(tx, now, batches.open_at(tx, self.account.api), reason, detail)
 
-    def close(self) -> None:
-        self.loop.call(self._close_clients(), within=5)
-        self.loop.close()
+    def answers_for(self, tx: sa.Connection) -> tuple[int, ...]:
+        """Return the accounts whose predictions this one asks for; its own first."""
+        return attendance.answers_for(tx, self.account.id)
 
-    async def _close_clients(self) -> None:
+    async def aclose(self) -> None:
         await self.inputs.aclose()
         await asyncio.gather(self.api.aclose(), self.downloads.aclose())
 
 
-def enrol(configured: settings.Settings, db: database.Database | None = None) -> accounts.Account:
-    """Register the account of the token: the scheduler hands out nothing for an API where nobody has one."""
-    token = configured.require_token()
-    host = configured.api.name if configured.api.is_sandbox else configured.api.host
-    name = accounts.name(host, configured.api.identity, token.get_secret_value())
+def enrol(configured: settings.Settings, db: database.Database | None = None) -> list[accounts.Account]:
+    """Register the accounts of the tokens: the scheduler hands out nothing for an account that nobody has.
+
+    All at one moment: those that were seen last are those that buy.
+    """
+    named = [(_name(one), one) for one in configured.require_credentials()]
     opened = db or database.Database(configured.database_url)
     try:
         with opened.write() as tx:
-            return accounts.get(tx, accounts.register(tx, name, configured.api.identity))
+            now = database.now(tx)
+            # In one order everywhere: of two workers that start at once neither waits for the other's rows.
+            ids = {
+                name: accounts.register(tx, now, name, one.api.identity, one.label)
+                for name, one in sorted(named, key=lambda pair: pair[0])
+            }
+            return [accounts.get(tx, ids[name]) for name, _ in named]
     finally:
         if db is None:  # before a fork nothing may stay open
             opened.close()
 
 
-def start(configured: settings.Settings, db: database.Database) -> Process:
-    """Register the account and open the clients, inside their own event loop."""
-    token = configured.require_token()
-    account = enrol(configured, db)
+def _name(one: Credential) -> str:
+    host = one.api.name if one.api.is_sandbox else one.api.host
+    return accounts.name(host, one.api.identity, one.token.get_secret_value())
+
+
+def start(configured: settings.Settings, db: database.Database) -> list[Process]:
+    """Register the accounts and open their clients, inside an event loop that they share."""
+    enrolled = enrol(configured, db)
     thread = loop.Loop()
 
-    async def clients() -> tuple[client.PredictionClient, inputs.Inputs, downloads.Downloads]:
-        times = configured.times
-        api = client.PredictionClient(
-            configured.api_url,
-            token,
-            post_deadline=times.post_deadline,
-            read_deadline=times.post_deadline,
-            connections=_CONNECTIONS,
-            webhook=configured.webhook_url,
-        )
-        fetch = downloads.Downloads(
-            configured.output, allow_private=configured.api.is_local, deadline=times.lease / 2
-        )
-        images = inputs.Inputs(
-            api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
-        )
-        return api, images, fetch
+    async def opened() -> list[Process]:
+        pairs = zip(enrolled, configured.require_credentials(), strict=True)
+        return [_opened(configured, db, account, thread, one) for account, one in pairs]
 
-    return Process(configured, db, account, thread, *thread.call(clients(), within=30))
+    return thread.call(opened(), within=30)
+
+
+def _opened(
+    configured: settings.Settings,
+    db: database.Database,
+    account: accounts.Account,
+    thread: loop.Loop,
+    credential: Credential,
+) -> Process:
+    times = configured.times
+    api = client.PredictionClient(
+        credential.api.url,
+        credential.token,
+        post_deadline=times.post_deadline,
+        read_deadline=times.post_deadline,
+        connections=_CONNECTIONS,
+        webhook=configured.webhook_url,
+    )
+    fetch = downloads.Downloads(
+        configured.output, allow_private=credential.api.is_local, deadline=times.lease / 2
+    )
+    images = inputs.Inputs(
+        api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
+    )
+    return Process(configured, db, account, thread, api, images, fetch)
+
+
+def close(started: Collection[Process]) -> None:
+    """Close the clients of a process, and the event loop that they share."""
+    for one in started:
+        one.loop.call(one.aclose(), within=5)
+    for thread in {id(one.loop): one.loop for one in started}.values():
+        thread.close()

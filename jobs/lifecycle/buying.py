@@ -22,6 +22,11 @@ def at_api(api: str) -> sa.ColumnElement[bool]:
     return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
 
 
+def of_accounts(account_ids: Collection[int]) -> sa.ColumnElement[bool]:
+    """Jobs that were handed out for one of these accounts, or bought by it; said of what is under way only."""
+    return jobs.c.account_id.in_(account_ids)
+
+
 def wanting(tx: sa.Connection, now: datetime, batch_ids: Collection[int]) -> list[int]:
     """Return which of these batches have a job that may be released now."""
     first = _wanted(jobs.c.batch_id == batches.c.id, now).limit(1).scalar_subquery()
@@ -40,13 +45,16 @@ def _wanted(of_batch: sa.ColumnElement[bool], now: datetime) -> sa.Select[Any]:
     return chosen.order_by(jobs.c.priority.desc(), jobs.c.id)
 
 
-def release(tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta) -> list[int]:
-    """pending → queued: the batch's next jobs by priority, then in the manifest's order."""
+def release(
+    tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta, *, account_id: int
+) -> list[int]:
+    """pending → queued: the batch's next jobs by priority, then in the manifest's order, for one account to buy."""
     wanted = _wanted(jobs.c.batch_id == batch_id, now).limit(count).with_for_update(skip_locked=True)
     # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
     ids = list(tx.execute(wanted).scalars())
     if ids:
-        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(state=State.QUEUED, due_at=now + lease))
+        queued = {"state": State.QUEUED, "due_at": now + lease, "account_id": account_id}
+        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(**queued))
     return ids
 
 
@@ -56,14 +64,20 @@ def rescue(
     *,
     batch_ids: Collection[int] | None = None,
     ids: Collection[int] | None = None,
+    account_id: int | None = None,
     expired_only: bool = True,
 ) -> int:
-    """queued → pending: nothing was sent, so nothing is lost. Of some batches, some jobs, or whose lease ended."""
+    """queued → pending: nothing was sent, so nothing is lost.
+
+    Of some batches, some jobs, or one account; of all unless told; and whose lease has ended, or whatever it says.
+    """
     chosen = [jobs.c.state == State.QUEUED, jobs.c.due_at.is_not(None)]
     if batch_ids is not None:
         chosen.append(jobs.c.batch_id.in_(batch_ids))
     if ids is not None:
         chosen.append(jobs.c.id.in_(ids))
+    if account_id is not None:
+        chosen.append(jobs.c.account_id == account_id)
     if expired_only:
         chosen.append(jobs.c.due_at <= now)
     return tx.execute(sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=now)).rowcount
@@ -137,6 +151,7 @@ def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[i
         .where(
             jobs.c.id.in_(ids),
             jobs.c.state == State.QUEUED,
+            jobs.c.account_id == account_id,
             jobs.c.cancel_requested_at.is_(None),
             open_or_probed,
             accounts.c.id == account_id,

@@ -1,5 +1,6 @@
 """Predictions of ours that turn up where nobody waits for them: ids that arrive late, surplus, lost intents."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, note
 from jobs.lifecycle.records import Accepted, Stray
 from jobs.states import OPEN_PHASES, BatchState, Phase, State
-from jobs.tables import accounts, attempts, batches, jobs
+from jobs.tables import attempts, batches, jobs
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
@@ -73,6 +74,9 @@ def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timed
         .values(
             state=State.RUNNING,
             attempt_id=fence.attempt,
+            account_id=sa.select(attempts.c.account_id)
+            .where(attempts.c.id == fence.attempt)
+            .scalar_subquery(),
             attempts=jobs.c.attempts + 1,
             due_at=now + first_look,
             finished_at=None,
@@ -126,13 +130,13 @@ def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **se
     )  # fmt: skip
 
 
-def orphans(tx: sa.Connection, limit: int, *, api: str) -> list[tuple[int, str]]:
-    """Return (attempt, prediction id) of surplus predictions that their API was not yet asked to cancel."""
+def orphans(tx: sa.Connection, limit: int, *, of: Collection[int]) -> list[tuple[int, str]]:
+    """Return (attempt, prediction id) of these accounts' surplus that their API was not yet asked to cancel."""
+    # Said so that SQLite sees no bound for `attempts_by_age` in it: it would look through all they have ever bought.
     rows = tx.execute(
         sa.select(attempts.c.id, attempts.c.prediction_id)
-        .join(accounts, accounts.c.id == attempts.c.account_id)
         .where(
-            accounts.c.api == api,
+            attempts.c.account_id.not_in(of).is_(sa.false()),
             attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
             attempts.c.cancel_sent_at.is_(None),
         )

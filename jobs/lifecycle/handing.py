@@ -12,15 +12,21 @@ from jobs.tables import attempts, jobs
 
 
 def hand_out(
-    tx: sa.Connection, now: datetime, state: State, count: int, lease: timedelta, *, api: str
+    tx: sa.Connection,
+    now: datetime,
+    state: State,
+    count: int,
+    lease: timedelta,
+    *,
+    of: Collection[int],
 ) -> list[int]:
-    """Claim up to ``count`` due jobs of a state, most overdue first; they are due again one lease later.
+    """Claim up to ``count`` due jobs of a state and of some accounts, most overdue first, for one lease.
 
     To collect counts as a crash until the worker says anything: then it is taken back.
     """
     due = (
         sa.select(jobs.c.id)
-        .where(jobs.c.state == state, jobs.c.due_at <= now, buying.at_api(api))
+        .where(jobs.c.state == state, jobs.c.due_at <= now, buying.of_accounts(of))
         .order_by(jobs.c.due_at)
         .limit(count)
         .with_for_update(skip_locked=True)

@@ -21,14 +21,20 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     "--reads-per-minute", metavar="N|unlimited", help="From now on, so many other requests a minute."
 )
 @click.option("--in-flight", metavar="N", help="From now on, so many predictions under way at once.")
+@click.option(
+    "--account", metavar="NAME", help="Of which of OVERNIGHT_ACCOUNTS; without it, of all at the API."
+)
 @click.option("--reset", is_flag=True, help="Go by the settings again.")
 @options.as_json
 @options.with_settings
-def command(settings: Settings, *, reset: bool, as_json: bool, **given: str | None) -> None:
+def command(
+    settings: Settings, *, account: str | None, reset: bool, as_json: bool, **given: str | None
+) -> None:
     """Show what each account may use, and how much it uses; or change that.
 
-    A change is the account's that buys at the API of the settings, or of --api. It holds at once, for all schedulers
-    and workers that share the database, and goes before their settings until --reset.
+    A change is that of the account that buys at the API of the settings, or of --api; where there are several, of each
+    or of --account. It holds at once, for all schedulers and workers that share the database, and goes before their
+    settings until --reset.
 
     \b
     overnight quota
@@ -43,10 +49,11 @@ def command(settings: Settings, *, reset: bool, as_json: bool, **given: str | No
     with opened.database(settings) as db:
         if own or reset:
             with db.write() as tx:
-                retuned = _retuned(tx, settings, own)
-            words.say(f"{retuned}: {by_hand.described(own) or 'as the settings say'}, from the next tick on")
+                retuned = _retuned(tx, settings, account, own)
+            for name in retuned:
+                words.say(f"{name}: {by_hand.described(own) or 'as the settings say'}, from the next tick on")
         with db.read() as tx:
-            used = usage.every(tx, settings)
+            used = [one for one in usage.every(tx, settings) if account in {None, one.account.label}]
     if not used:
         raise _nobody(settings, [])
     out = data.stream()
@@ -75,15 +82,21 @@ def _read(given: dict[str, str | None]) -> "OwnLimits":
     return own
 
 
-def _retuned(tx: "sa.Connection", settings: Settings, own: "OwnLimits") -> str:
-    """Change the limits of the account that buys at the API of the settings, and return its name."""
-    from jobs import accounts, by_hand
+def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "OwnLimits") -> list[str]:
+    """Change the limits of the accounts that are meant, and return their names."""
+    from jobs import accounts, attendance, by_hand, errors
 
-    account = accounts.current(tx, settings.api.identity)
-    if account is None:
-        raise _nobody(settings, accounts.apis(tx))
-    by_hand.retune(tx, account, own)
-    return account.name
+    seats = attendance.seats(tx)
+    here = [seat for seat in seats if seat.api == settings.api.identity]
+    if not here:
+        raise _nobody(settings, sorted({seat.api for seat in seats}))
+    meant = [accounts.get(tx, seat.account_id) for seat in here if label in {None, seat.label}]
+    if not meant:
+        named = ", ".join(seat.label for seat in here if seat.label) or "none with a name"
+        raise errors.Mistake(f"there is no account {label} at {settings.api.identity}, only: {named}")
+    for account in meant:
+        by_hand.retune(tx, account, own)
+    return [account.label or account.name for account in meant]
 
 
 def _nobody(settings: Settings, known: list[str]) -> Exception:

@@ -99,12 +99,23 @@ def _detail(
         *summary.failure_table(progress, typed),
         *summary.harvested(progress, harvest, settings),
         f"api      {batch.api}",
+        *_accounts(progress),
         f"manifest {batch.manifest_path or 'stdin'}",
         f"database {places.shown(settings.database_url)}",
         *(
             f"{summary.moment(event.at)}  {event.kind}: {event.detail}".rstrip(": ")
             for event in progress.events
         ),
+    ]
+
+
+def _accounts(progress: "Progress") -> list[str]:
+    """Return a line for each account that may buy the batch, where they have names."""
+    return [
+        f"account  {one.label}: {one.in_flight} in flight"
+        + ("" if one.breaker.state == "closed" else f"; {one.breaker.state}: {one.breaker.reason}")
+        for one in sorted(progress.accounts, key=lambda one: one.label or "")
+        if one.label
     ]
 
 

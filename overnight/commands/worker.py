@@ -24,7 +24,7 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
     services.require(settings, "worker")
     if probe:
         return services.probe(settings)
-    settings.require_token()
+    settings.require_credentials()
     logs.to_stderr(secrets=settings.secrets)
     return _work(settings, concurrency)
 

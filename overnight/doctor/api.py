@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from jobs import errors
+from jobs.credentials import Credential
 from jobs.settings import Settings
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
@@ -14,30 +15,37 @@ _CLOCKS_APART = 5.0  # seconds; a date in a header is up to one behind
 def look_at_token(settings: Settings) -> Iterator[Finding]:
     """Say whether there is a token that may go to the API; never which."""
     if settings.broker_url and not (
-        settings.api_token or settings.api_token_file or settings.replicate_api_token
+        settings.api_token or settings.api_token_file or settings.replicate_api_token or settings.accounts
     ):
         yield findings.warning("token", "there is none here; each worker needs one: OVERNIGHT_API_TOKEN")
         return
-    settings.require_token()
-    yield findings.ok("token", f"there is one for {settings.api.host}")
+    for one in settings.require_credentials():
+        whose = f" of account {one.label}" if one.label else ""
+        yield findings.ok("token", f"there is one{whose} for {one.api.host}")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Ask the API as `run` does before it buys."""
-    from worker import greeting
-
     if settings.api.is_sandbox:
         yield findings.ok("api", "the sandbox, which each run starts for itself")
         return
-    if settings.token is None:
+    if not settings.accounts and settings.token is None:
         yield findings.warning("api", f"{settings.api_url} was not asked: there is no token for it")
         return
+    for one in settings.require_credentials():
+        yield from _asked(settings, one)
+
+
+def _asked(settings: Settings, one: Credential) -> Iterator[Finding]:
+    from worker import greeting
+
     try:
-        date = greeting.greet(settings)
+        date = greeting.greet(settings, one)
     except errors.OvernightError as error:
         yield from findings.wrong("api", error)
         return
-    yield findings.ok("api", f"{settings.api_url} answers as a predictions API")
+    whom = f" account {one.label}" if one.label else ""
+    yield findings.ok("api", f"{one.api.url} answers{whom} as a predictions API")
     if date is not None:
         yield clock(datetime.now(UTC), date, "the API's")
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from pydantic_settings import DotEnvSettingsSource
 
-from jobs import tokens
+from jobs import cautions, tokens
 from jobs.settings import Settings
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 
+_TOKENS = "overnight_api_token_"  # and an account's name
 _SECRET = frozenset(
     {
         "overnight_api_token", "replicate_api_token", "overnight_database_url", "overnight_broker_url",
@@ -20,7 +21,7 @@ _SECRET = frozenset(
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Warn of each file that every user can read and should not."""
-    exposed = [*settings.warnings(), *_dotenv(), *_database(settings)]
+    exposed = [*cautions.of(settings), *_dotenv(), *_database(settings)]
     for words in exposed:
         yield findings.warning("rights", words)
     if not exposed:
@@ -30,7 +31,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _dotenv() -> Iterator[str]:
     path = Path(".env").resolve()
     held = {name.lower() for name, value in DotEnvSettingsSource(Settings).env_vars.items() if value}
-    if held & _SECRET and tokens.is_exposed(path):
+    if any(name in _SECRET or name.startswith(_TOKENS) for name in held) and tokens.is_exposed(path):
         yield f"every user of this machine can read what is secret in .env; type: chmod 600 {path}"
 
 

@@ -155,7 +155,7 @@ class House:
         crashpoints.reach(Place.AFTER_TAKEOVER)
 
     async def _worker(self, actor: Mortal) -> None:
-        account = await self._patiently(actor, lambda: process.enrol(self.settings, self.database))
+        [account] = await self._patiently(actor, lambda: process.enrol(self.settings, self.database))
         lines = functools.partial(simulated_wire.Lines, actor=actor, api=self.api)
         times = self.settings.times
         with mock.patch.object(wire, "Lines", lines):

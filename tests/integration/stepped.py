@@ -57,13 +57,12 @@ class Night:
         )
         folder.mkdir(exist_ok=True)
         self.here = self.start()
-        self.scope = duties.Scope(self.settings.api.identity)
         self.batch = factory.make_batch(database, api=self.settings.api.identity)
         self.passes(60)  # the buckets of a new account are empty
 
     def start(self):
         """Start a worker's process; the tasks run in it from now on."""
-        here = process.start(self.settings, self.database)
+        [here] = process.start(self.settings, self.database)
         self.work_as(here)
         return here
 
@@ -72,7 +71,7 @@ class Night:
         self.here = here
 
     def close(self):
-        self.here.close()
+        process.close([self.here])
 
     def make(self, count=1, **columns):
         """Add jobs; return their ids."""
@@ -86,7 +85,8 @@ class Night:
     def told(self, duty):
         """What a duty would send."""
         duties.rescue(self.database, self.settings)
-        handed = duty(self.database, self.settings, self.scope)
+        scope = duties.Scope(factory.seat(self.database, self.settings.api.identity))
+        handed = duty(self.database, self.settings, scope)
         return [one for one in handed if isinstance(one, duties.Message)]
 
     def tick(self, *only):

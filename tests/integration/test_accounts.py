@@ -16,7 +16,7 @@ from tests.integration import rehearsal
 
 def register(database):
     with database.write() as tx:
-        return accounts.register(tx, "api.example-00000000", "https://api.example/v1")
+        return accounts.register(tx, databases.now(tx), "api.example-00000000", "https://api.example/v1")
 
 
 def is_waited_for(database):
@@ -27,7 +27,7 @@ def is_waited_for(database):
 def test_two_workers_that_start_at_once_share_one_row(postgres_database):
     with ThreadPoolExecutor(1) as second:
         with postgres_database.write() as tx:
-            first = accounts.register(tx, "api.example-00000000", "https://api.example/v1")
+            first = accounts.register(tx, databases.now(tx), "api.example-00000000", "https://api.example/v1")
             other = second.submit(register, postgres_database)
             rehearsal.eventually(lambda: is_waited_for(postgres_database))
         assert other.result(timeout=30) == first

@@ -17,7 +17,6 @@ from scheduler.duties import Again, Message, Scope
 from tests import factory, rows
 from worker import app
 
-SCOPE = Scope(factory.API)
 LEASE = timedelta(seconds=60)
 HOUR = timedelta(hours=1)
 
@@ -43,9 +42,14 @@ def make(database, batch, count, state=State.PENDING, **columns):
     return [factory.make_job(database, batch, state=state, **columns).id for _ in range(count)]
 
 
-def handed(duty, database, scope=SCOPE, **given):
+def scope(database, api=factory.API, **given):
+    return Scope(factory.seat(database, api), **given)
+
+
+def handed(duty, database, whose=None, **given):
     """What a duty hands out, all messages together."""
-    messages = [one for one in duty(database, configure(**given), scope) if isinstance(one, Message)]
+    handed_out = duty(database, configure(**given), whose or scope(database))
+    messages = [one for one in handed_out if isinstance(one, Message)]
     assert all(0 < len(message.payload) <= SLICE[message.lane] for message in messages)
     return [item for message in messages for item in message.payload]
 
@@ -79,7 +83,7 @@ def test_no_more_is_in_flight_than_the_cap_allows(database, batch):
 
 def test_places_in_flight_that_become_free_are_asked_for_soon_and_tokens_are_not(database, batch):
     def again(**given):
-        wishes = duties.release(database, configure(**given), SCOPE)
+        wishes = duties.release(database, configure(**given), scope(database))
         return [one.after for one in wishes if isinstance(one, Again)]
 
     make(database, batch, 20)
@@ -151,9 +155,9 @@ def test_a_run_releases_its_own_batch_only_and_works_for_all(database, batch):
     ours = make(database, batch, 3)
     make(database, other, 3)
     running = make(database, other, 2, State.RUNNING)
-    scope = Scope(factory.API, release_only=(batch.id,))
-    assert sorted(handed(duties.release, database, scope)) == ours
-    assert sorted(handed(duties.poll, database, scope)) == running
+    whose = scope(database, release_only=(batch.id,))
+    assert sorted(handed(duties.release, database, whose)) == ours
+    assert sorted(handed(duties.poll, database, whose)) == running
 
 
 @pytest.mark.parametrize("state", ["loading", "ready", "paused", "cancelled"])
@@ -167,10 +171,10 @@ def test_a_scheduled_job_waits_for_its_time(database, batch):
     assert handed(duties.release, database) == []
 
 
-def test_where_no_worker_ever_was_nothing_is_handed_out(database):
-    batch = factory.make_batch(database, api="https://elsewhere.example/v1")
-    make(database, batch, 3)
-    assert handed(duties.release, database, Scope("https://elsewhere.example/v1")) == []
+def test_where_no_worker_ever_was_nobody_is_handed_anything(database, make_timetable):
+    [job_id] = make(database, factory.make_batch(database, api="https://elsewhere.example/v1"), 1)
+    make_timetable(database).tick()
+    assert rows.job(database, job_id).state == State.PENDING
 
 
 def test_while_the_api_says_wait_nothing_leaves(database, account, batch):
@@ -247,7 +251,7 @@ def listed(database, account):
     def listed(reads="3000", **given):
         rows.change(database, tables.accounts, account.id, can_list=True, **given)
         configured = configure(reads_per_minute=reads)
-        return [(len(one.payload), one.pages) for one in duties.poll(database, configured, SCOPE)]
+        return [(len(one.payload), one.pages) for one in duties.poll(database, configured, scope(database))]
 
     return listed
 
@@ -311,7 +315,7 @@ def test_the_list_is_not_read_in_an_outage_nor_after_it_has_failed(database, bat
 def test_what_another_account_bought_makes_no_page_worth_while(database, batch, listed):
     other = factory.make_account(database, name="another", seen_at=rows.now(database) - HOUR)
     for job_id in due(database, batch, 5):
-        rows.change(database, tables.attempts, rows.job(database, job_id).attempt_id, account_id=other.id)
+        factory.move_job(database, job_id, other.id)
     assert listed() == [(5, 0)]
 
 
@@ -336,16 +340,16 @@ def test_what_is_paid_is_fetched_whatever_became_of_its_batch(database, account)
 )
 def test_what_was_handed_out_is_due_again_a_lease_later(database, batch, duty, state, lane):
     [job_id] = make(database, batch, 1, state)
-    [message] = duty(database, configure(), SCOPE)
+    [message] = duty(database, configure(), scope(database))
     assert (message.lane, message.payload) == (lane, [job_id])
-    assert list(duty(database, configure(), SCOPE)) == []
+    assert list(duty(database, configure(), scope(database))) == []
     rows.change(database, tables.jobs, job_id, due_at=rows.now(database) - timedelta(seconds=1))
-    assert len(list(duty(database, configure(), SCOPE))) == 1
+    assert len(list(duty(database, configure(), scope(database)))) == 1
 
 
 def test_one_walk_serves_every_send_in_doubt(database, batch):
     make(database, batch, 300, State.UNCONFIRMED)
-    assert len(list(duties.reconcile(database, configure(), SCOPE))) == 1
+    assert len(list(duties.reconcile(database, configure(), scope(database)))) == 1
 
 
 def test_leases_that_ended_are_taken_back(database, batch):
@@ -409,14 +413,16 @@ def test_another_apis_orphans_are_not_asked_for_here(database, batch):  # noqa: 
     job = factory.make_job(database, elsewhere)
     orphan = factory.make_attempt(database, job, Phase.ORPHAN, account=foreign)
     assert cancelled(database) == set()
-    assert handed(duties.cancel, database, Scope(foreign.api)) == [(orphan.id, orphan.prediction_id)]
+    assert handed(duties.cancel, database, scope(database, foreign.api)) == [
+        (orphan.id, orphan.prediction_id)
+    ]
 
 
 # Losses
 
 
 def losses(database, batch):
-    duties.limit_losses(database, SCOPE)
+    duties.limit_losses(database)
     return rows.batch(database, batch.id).pause_reason
 
 
@@ -589,7 +595,7 @@ def plans(database, duty):
             seen.append((statement, parameters))
 
     sa.event.listen(database.engine, "before_cursor_execute", note)
-    list(duty(database, configure(), SCOPE))
+    list(duty(database, configure(), scope(database)))
     sa.event.remove(database.engine, "before_cursor_execute", note)
     explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
     with database.write() as tx:
@@ -608,8 +614,8 @@ def test_what_is_due_is_found_by_the_index_made_for_it(many, duty):
 
 
 def test_losses_are_looked_for_among_losses_only(many):
-    def look(database, configured, scope):  # noqa: ARG001  as a duty is called
-        duties.limit_losses(database, scope)
+    def look(database, configured, whose):  # noqa: ARG001  as a duty is called
+        duties.limit_losses(database)
         return ()
 
     plan = plans(many, look)

@@ -29,7 +29,9 @@ def greeted(monkeypatch, *answers):
 
     async def greet():
         async with wires.serve(answer) as served:
-            await asyncio.to_thread(greeting.greet, settings.load(api=f"{served.url}/v1"))
+            configured = settings.load(api=f"{served.url}/v1")
+            [account] = configured.require_credentials()
+            await asyncio.to_thread(greeting.greet, configured, account)
 
     asyncio.run(greet())
     return [heard.method for heard in asked]

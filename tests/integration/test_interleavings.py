@@ -549,7 +549,7 @@ from worker import app, process
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(process.start(given, database.Database(given.database_url)))
+app.hold(*process.start(given, database.Database(given.database_url)))
 submit([int(sys.argv[1])])
 """
 

@@ -174,9 +174,9 @@ def test_release_takes_the_most_wanted_first_and_then_the_first_rows(database, b
     make(due_at=rows.now(database) + LEASE)
     factory.make_job(database, factory.make_batch(database))
     third = make()
-    assert set(arrow(lifecycle.release, batch.id, 2, LEASE)) == {high.id, second.id}
-    assert set(arrow(lifecycle.release, batch.id, 9, LEASE)) == {third.id, low.id}
-    assert not arrow(lifecycle.release, batch.id, 9, LEASE)
+    assert set(arrow(lifecycle.release, batch.id, 2, LEASE, account_id=1)) == {high.id, second.id}
+    assert set(arrow(lifecycle.release, batch.id, 9, LEASE, account_id=1)) == {third.id, low.id}
+    assert not arrow(lifecycle.release, batch.id, 9, LEASE, account_id=1)
     job = rows.job(database, high.id)
     assert (job.state, job.attempt_id) == (State.QUEUED, None)
     assert job.due_at > rows.now(database) + LEASE / 2
@@ -184,7 +184,7 @@ def test_release_takes_the_most_wanted_first_and_then_the_first_rows(database, b
 
 @pytest.mark.parametrize("hand_out", ["release", "hand_out"])
 def test_two_at_once_are_handed_no_row_twice_and_neither_waits(postgres_database, hand_out):
-    factory.make_account(postgres_database)
+    account = factory.make_account(postgres_database)
     batch = factory.make_batch(postgres_database)
     state = State.PENDING if hand_out == "release" else State.RUNNING
     for _ in range(30):
@@ -193,8 +193,8 @@ def test_two_at_once_are_handed_no_row_twice_and_neither_waits(postgres_database
 
     def some(tx):
         if hand_out == "release":
-            return lifecycle.release(tx, now, batch.id, 10, LEASE)
-        return lifecycle.hand_out(tx, now, state, 10, LEASE, api=factory.API)
+            return lifecycle.release(tx, now, batch.id, 10, LEASE, account_id=account.id)
+        return lifecycle.hand_out(tx, now, state, 10, LEASE, of=[account.id])
 
     with postgres_database.write() as one, postgres_database.write() as other:
         for tx in (one, other):
@@ -207,10 +207,10 @@ def test_two_at_once_are_handed_no_row_twice_and_neither_waits(postgres_database
 def test_never_more_rows_are_handed_out_than_asked_for(database, batch, make, arrow):
     for _ in range(5):
         make(State.PENDING)
-        make(State.RUNNING)
+        running = make(State.RUNNING)
     for _ in range(3):
-        assert len(arrow(lifecycle.release, batch.id, 1, LEASE)) == 1
-        assert len(arrow(lifecycle.hand_out, State.RUNNING, 1, LEASE, api=factory.API)) == 1
+        assert len(arrow(lifecycle.release, batch.id, 1, LEASE, account_id=1)) == 1
+        assert len(arrow(lifecycle.hand_out, State.RUNNING, 1, LEASE, of=[running.account_id])) == 1
     states = [job.state for job in rows.rows(database, tables.jobs)]
     assert (states.count("pending"), states.count("queued")) == (2, 3)
 
@@ -220,15 +220,15 @@ def test_what_is_most_overdue_is_handed_out_first_and_is_due_again_a_lease_later
     older, newer = make(State.RUNNING, due_at=now - LEASE), make(State.RUNNING, due_at=now - LOOK)
     make(State.RUNNING, due_at=now + LEASE)
     make(State.COLLECTING, due_at=now - 2 * LEASE)
-    assert arrow(lifecycle.hand_out, State.RUNNING, 1, LEASE, api=factory.API) == [older.id]
-    assert arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, api=factory.API) == [newer.id]
+    assert arrow(lifecycle.hand_out, State.RUNNING, 1, LEASE, of=[older.account_id]) == [older.id]
+    assert arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, of=[older.account_id]) == [newer.id]
     assert rows.job(database, older.id).due_at > now + LEASE / 2
-    assert not arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, api=factory.API)
+    assert not arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, of=[older.account_id])
 
 
-def test_nothing_of_another_api_is_handed_out(make, arrow):
-    make(State.RUNNING)
-    assert not arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, api="https://elsewhere.example/v1")
+def test_nothing_of_another_account_is_handed_out(make, arrow):
+    running = make(State.RUNNING)
+    assert not arrow(lifecycle.hand_out, State.RUNNING, 9, LEASE, of=[running.account_id + 1])
 
 
 def test_look_again_moves_only_what_is_still_the_same(database, make):
@@ -455,7 +455,8 @@ def test_a_late_id_beside_an_open_attempt_is_an_orphan(database, make, arrow, st
     assert (attempt.phase, attempt.prediction_id) == (Phase.ORPHAN, "late")
     assert rows.job(database, job.id) == job
     with database.read() as tx:
-        assert lifecycle.orphans(tx, 9, api=factory.API) == [(fence.attempt, "late")]
+        account_id = rows.attempt(database, fence.attempt).account_id
+        assert lifecycle.orphans(tx, 9, of=[account_id]) == [(fence.attempt, "late")]
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -563,14 +564,15 @@ def test_an_attempt_that_adopted_an_earlier_sends_prediction_keeps_its_own_as_an
     assert rows.job(database, job.id).state == State.RUNNING
 
 
-def test_an_orphan_is_cancelled_once_and_at_its_own_api(database, make, arrow):
+def test_an_orphan_is_cancelled_once_and_by_its_own_account(database, make, arrow):
     _, fence = closed(database, make, Phase.ABSENT, State.FAILED)
+    account_id = rows.attempt(database, fence.attempt).account_id
     arrow(lifecycle.accepted, [Accepted(fence, "late")], LOOK)
     with database.read() as tx:
-        assert not lifecycle.orphans(tx, 9, api="https://elsewhere.example/v1")
+        assert not lifecycle.orphans(tx, 9, of=[account_id + 1])
     arrow(lifecycle.cancel_sent, [fence.attempt])
     with database.read() as tx:
-        assert not lifecycle.orphans(tx, 9, api=factory.API)
+        assert not lifecycle.orphans(tx, 9, of=[account_id])
 
 
 # Absences

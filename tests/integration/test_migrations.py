@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from jobs import accounts, errors, tables
 from jobs.database import Database
 from migrations import schema, scripts
-from tests import factory
+from tests import factory, rows
 
 SPAWN = multiprocessing.get_context("spawn")  # as real programs: nothing inherited
 NEXT = f"{int(schema.HEAD) + 1:04}"
@@ -55,6 +55,26 @@ def test_an_account_of_an_older_database_goes_by_the_settings(empty):
     with empty.read() as tx:
         (account,) = accounts.every(tx)
     assert (account.name, account.own_limits) == ("api.example-00000000", {})
+
+
+def test_jobs_under_way_in_an_older_database_stay_with_the_account_of_their_attempt(database):
+    batch, account = factory.make_batch(database), factory.make_account(database)
+    made = {
+        state: factory.make_job(database, batch, state=state).id
+        for state in ("queued", "running", "succeeded")
+    }
+    with database.write() as tx:
+        for table, column in (("jobs", "account_id"), ("batches", "account"), ("accounts", "label")):
+            tx.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
+        tx.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
+    assert schema.upgrade(database) == "0006"
+    assert {state: rows.job(database, job).account_id for state, job in made.items()} == {
+        "queued": None,  # handed out again after its lease
+        "running": account.id,
+        "succeeded": None,
+    }
+    with database.read() as tx:
+        assert [(one.id, one.label) for one in accounts.every(tx)] == [(account.id, None)]
 
 
 def test_a_second_upgrade_changes_nothing(empty):

@@ -36,7 +36,7 @@ from worker import app, process
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(process.start(given, database.Database(given.database_url)))
+app.hold(*process.start(given, database.Database(given.database_url)))
 submit([int(job) for job in sys.argv[1:]])
 """
 

@@ -67,8 +67,9 @@ class Scene:
         made.close()
         self.database = Undone(url)
         self.settings = settings.Settings(OVERNIGHT_API_URL=factory.API, _env_file=None)
-        self.duty = (self.database, self.settings, duties.Scope(factory.API))
-        self.duty_away = (self.database, self.settings, duties.Scope(AWAY))
+        self.seat = factory.seat(self.database)
+        self.duty = (self.database, self.settings, duties.Scope(self.seat))
+        self.duty_away = (self.database, self.settings, duties.Scope(factory.seat(self.database, AWAY)))
 
     def analyse(self):
         """Count what there is, as a person may, and as SQLite then weighs it."""
@@ -129,8 +130,8 @@ DUTIES = {
     "cancel": lambda s: list(duties.cancel(*s.duty)),
     "release": lambda s: list(duties.release(*s.duty)),
     "release, away": lambda s: list(duties.release(*s.duty_away)),
-    "limit losses": lambda s: duties.limit_losses(s.database, s.duty[2]),
-    "due": lambda s: s.arrow(lambda tx, at: worklists.due(tx, s.account.id, factory.API, at, 2000)),
+    "limit losses": lambda s: duties.limit_losses(s.database),
+    "due": lambda s: s.arrow(lambda tx, at: worklists.due(tx, s.account.id, at, 2000)),
     "begun since": lambda s: s.arrow(lambda tx, at: worklists.begun_since(tx, s.account.id, at - HOUR, 9000)),
     "begun lately": lambda s: s.arrow(
         lambda tx, at: worklists.begun_lately(tx, s.account.id, at, 10.0, 2000)
@@ -147,8 +148,10 @@ TASKS = {
         lambda tx, at: lifecycle.not_bought(tx, at, s.each(NotBought, State.SUBMITTING, "", at))
     ),
     "refused": lambda s: s.settle(lifecycle.refused, s.each(Failure, State.SUBMITTING, "invalid-input", "")),
-    "running": lambda s: s.asks(lambda tx: worklists.running(tx, factory.API, s.ids(State.RUNNING))),
-    "running as": lambda s: s.asks(lambda tx: worklists.running_as(tx, factory.API, ["crowd-2", "crowd-4"])),
+    "running": lambda s: s.asks(lambda tx: worklists.running(tx, s.seat.answers_for, s.ids(State.RUNNING))),
+    "running as": lambda s: s.asks(
+        lambda tx: worklists.running_as(tx, s.seat.answers_for, ["crowd-2", "crowd-4"])
+    ),
     "run times": lambda s: s.asks(lambda tx: runs.lately(tx, s.account.id)),
     "hints": lambda s: s.arrow(
         lambda tx, at: hints.take(
@@ -171,14 +174,16 @@ TASKS = {
     "look again": lambda s: s.arrow(
         lambda tx, at: lifecycle.look_again(tx, State.RUNNING, dict.fromkeys(s.fences(State.RUNNING), at))
     ),
-    "collecting": lambda s: s.asks(lambda tx: worklists.collecting(tx, factory.API, s.ids(State.COLLECTING))),
+    "collecting": lambda s: s.asks(
+        lambda tx: worklists.collecting(tx, s.seat.answers_for, s.ids(State.COLLECTING))
+    ),
     "kept": lambda s: s.settle(
         lifecycle.kept, s.each(Image, State.COLLECTING, 0, "new.png", "image/png", 1, 64, 64, "0" * 64)[:1]
     ),
     "stored": lambda s: s.arrow(lifecycle.stored, s.fences(State.COLLECTING)),
     "cancel sent": lambda s: s.arrow(lifecycle.cancel_sent, [job.attempt for job in s.fences(State.RUNNING)]),
-    "ours": lambda s: s.asks(lambda tx: worklists.ours(tx, factory.API, [1, 2, 3])),
-    "cases": lambda s: s.asks(lambda tx: worklists.cases(tx, factory.API)),
+    "ours": lambda s: s.asks(lambda tx: worklists.ours(tx, s.seat.answers_for, [1, 2, 3])),
+    "cases": lambda s: s.asks(lambda tx: worklists.cases(tx, s.seat.answers_for)),
     "unsettled": lambda s: s.asks(lambda tx: worklists.unsettled(tx, factory.API)),
     "known": lambda s: s.asks(lambda tx: worklists.known(tx, ["crowd-2", "crowd-4", "strange"])),
     "bought since": lambda s: s.arrow(

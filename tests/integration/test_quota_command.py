@@ -14,7 +14,6 @@ from scheduler import duties
 from tests import factory, rows
 from tests.manifests import write
 
-SCOPE = duties.Scope(factory.API)
 HOUR = timedelta(hours=1)
 
 
@@ -34,12 +33,12 @@ def account(database):
 
 def retune(database, **own):
     with database.write() as tx:
-        by_hand.retune(tx, accounts.current(tx, factory.API), own)
+        by_hand.retune(tx, accounts.get(tx, factory.seat(database).account_id), own)
 
 
 def released(database, **given):
     """How many purchases one tick hands out."""
-    handed = duties.release(database, configure(**given), SCOPE)
+    handed = duties.release(database, configure(**given), duties.Scope(factory.seat(database)))
     return sum(len(message.payload) for message in handed if isinstance(message, duties.Message))
 
 
@@ -76,7 +75,8 @@ def test_polls_go_by_a_rate_of_reads_of_the_accounts_own(database, account):  # 
     for _ in range(15):
         factory.make_job(database, batch, state=State.RUNNING)
     retune(database, reads_per_minute=300)
-    assert sum(len(message.payload) for message in duties.poll(database, configure(), SCOPE)) == 5
+    scope = duties.Scope(factory.seat(database))
+    assert sum(len(message.payload) for message in duties.poll(database, configure(), scope)) == 5
 
 
 def test_an_episode_of_429_slows_from_the_accounts_own_rate(database, account):
@@ -221,6 +221,7 @@ def test_json_has_numbers_and_null_for_what_is_unlimited(desk, bought):  # noqa:
     assert shown.pop("at").endswith("+00:00")
     assert shown == {
         "account": "api.example-00000000",
+        "label": None,
         "api": factory.API,
         "creates": {
             "limit": None, "settings": 600, "set_by_hand": True, "rate": None, "tokens": None, "capacity": None,

@@ -128,7 +128,7 @@ def test_the_account_seen_last_stands_for_the_api_with_all_that_is_in_flight_the
 def test_looking_waits_for_no_writer_and_sees_nothing_of_it_before_its_end(database):
     batch, account = factory.make_batch(database), factory.make_account(database)
     with database.write() as tx:
-        locked = accounts.current(tx, batch.api)
+        locked = accounts.get(tx, account.id)
         batches.record(tx, moments(0), batch.id, batches.EventKind.STARTED, "")
         seen = look(database, batch)
     assert (seen.account.name, seen.events) == (account.name, ())

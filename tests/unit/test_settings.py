@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import errors, settings, tokens, written
+from jobs import cautions, errors, settings, tokens, written
 
 
 @pytest.fixture(autouse=True)
@@ -307,9 +307,9 @@ def test_a_token_file_gives_its_first_line(tmp_path, monkeypatch):
     chosen = settings.load()
     assert chosen.require_token().get_secret_value() == "own"
     assert chosen.secrets == ("own",)
-    assert chosen.warnings() == []
+    assert cautions.of(chosen) == []
     kept.chmod(0o644)
-    assert chosen.warnings() == [f"every user of this machine can read the token; type: chmod 600 {kept}"]
+    assert cautions.of(chosen) == [f"every user of this machine can read the token; type: chmod 600 {kept}"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
@@ -369,8 +369,8 @@ def test_a_webhook_that_cannot_be_called_is_a_mistake(text, words, monkeypatch):
 
 def test_a_webhook_on_this_machine_is_no_use_to_an_api_elsewhere(monkeypatch):
     monkeypatch.setenv("OVERNIGHT_WEBHOOK_URL", "http://127.0.0.1:8600/")
-    assert settings.load(api="http://127.0.0.1:8500/v1").warnings() == []
-    [line] = settings.load(api="replicate").warnings()
+    assert cautions.of(settings.load(api="http://127.0.0.1:8500/v1")) == []
+    [line] = cautions.of(settings.load(api="replicate"))
     assert line == "OVERNIGHT_WEBHOOK_URL is on this machine, where api.replicate.com cannot call it"
 
 

@@ -23,12 +23,13 @@ class Target:
 
 
 @shared_task(name=Lane.CANCEL)
-def cancel(targets: list[tuple[int, str]]) -> None:
+def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> None:
     """Ask once for each (attempt, prediction); the poll sees what became of it."""
-    here = app.held()
+    if (here := app.held(account_id)) is None:
+        return
     slice_ = _Slice(here, tally.Counter())
     with here.database.read() as tx:
-        ours = worklists.ours(tx, here.account.api, [attempt for attempt, _ in targets])
+        ours = worklists.ours(tx, here.answers_for(tx), [attempt for attempt, _ in targets])
     items = [Target(attempt, prediction_id) for attempt, prediction_id in targets if attempt in ours]
     for group in here.loop.outcomes(slice_.end, items, within=here.times.lease / 2):
         asked = [attempt for attempt in group if attempt is not None]

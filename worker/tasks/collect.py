@@ -48,12 +48,13 @@ class Fetched:
 
 
 @shared_task(name=Lane.COLLECT)
-def collect(ids: list[int]) -> None:
+def collect(ids: list[int], account_id: int | None = None) -> None:
     """Fetch what is missing of each of these jobs, what expires first first."""
-    here = app.held()
+    if (here := app.held(account_id)) is None:
+        return
     with here.database.read() as tx:
         now = database.now(tx)
-        rows = worklists.collecting(tx, here.account.api, ids)
+        rows = worklists.collecting(tx, here.answers_for(tx), ids)
     slice_ = _Slice(here, now, tally.Counter())
     for group in here.loop.outcomes(slice_.fetch, rows, within=here.times.lease / 2, group=loop.WIDE):
         settle(here, _lasting(here, group))

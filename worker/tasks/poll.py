@@ -25,16 +25,17 @@ _AT_ONCE = SLICE[Lane.POLL]
 
 
 @shared_task(name=Lane.POLL)
-def poll(ids: list[int], pages: int = 0) -> None:
+def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
     """Look for these predictions on so many pages of the list, or ask for each once if there are none to read.
 
     At an API that may be away one is asked for, and then the others. The message may have been sent before anybody
     doubted: what is not asked for is due again after its lease.
     """
-    here = app.held()
+    if (here := app.held(account_id)) is None:
+        return
     with here.database.read() as tx:
         now = database.now(tx)
-        rows = worklists.running(tx, here.account.api, ids)
+        rows = worklists.running(tx, here.answers_for(tx), ids)
         breaker = accounts.known(tx, here.account.id).breaker
     slice_ = _Slice(here, now, tally.Counter())
     if breaker.is_away or breaker.in_doubt:

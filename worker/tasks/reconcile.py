@@ -25,21 +25,23 @@ _MOST_WINDOWS = 3  # for which a list that fails is asked
 
 
 @shared_task(name=Lane.RECONCILE)
-def reconcile(ids: list[int]) -> None:
+def reconcile(ids: list[int], account_id: int | None = None) -> None:
     """Walk the list once for every send of the account that is in doubt.
 
     The ids are only a hint that some are due: a message may be hours late, and what counts is how long ago each
     send was at the moment when the walk begins. Without ids it is a sweep: the walk goes back to where the last
     one began, for what nobody waits for.
     """
-    look(app.held(), sweeping=not ids)
+    here = app.held(account_id)
+    if here is not None:
+        look(here, sweeping=not ids)
 
 
 def look(here: process.Process, *, sweeping: bool) -> None:
     """Do what the message asked for."""
     with here.database.read() as tx:
         started = database.now(tx)
-        cases = worklists.cases(tx, here.account.api)
+        cases = worklists.cases(tx, here.answers_for(tx))
         account = accounts.known(tx, here.account.id)
         swept_from = recalling.swept_from(tx, account, started, here.times)
     if account.can_list is False:
@@ -144,7 +146,7 @@ def _settle(
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         # Another walk may have ended a case meanwhile, and its job been sent again: the list shows that send's.
-        doubted = {case.fence for case in worklists.cases(tx, here.account.api)}
+        doubted = {case.fence for case in worklists.cases(tx, here.answers_for(tx))}
         # In this order: an id that is committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         known = worklists.known(tx, list(taken.seen))

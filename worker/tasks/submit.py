@@ -44,10 +44,10 @@ def _ticks() -> float:
 
 # Celery's own limit would end a child that holds ids while the database is away, and they are paid for.
 @shared_task(name=Lane.SUBMIT, time_limit=_A_DAY)
-def submit(ids: list[int]) -> None:
+def submit(ids: list[int], account_id: int | None = None) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
-    here = app.held()
-    if not _has_room(here, len(ids)):
+    here = app.held(account_id)
+    if here is None or not _has_room(here, len(ids)):
         return
     begun = _ticks()
     now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids))

@@ -1,0 +1,33 @@
+"""Which variables look like settings of ours and are none, or have no value? They would silently do nothing."""
+
+import difflib
+from collections.abc import Collection, Mapping
+
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
+
+_OF_AN_ACCOUNT = "OVERNIGHT_API_TOKEN_"
+
+
+def found(settings: type[BaseSettings]) -> dict[str, str | None]:
+    """Return every variable that is set, here or in `.env`, by its name in capitals."""
+    there = {**DotEnvSettingsSource(settings).env_vars, **EnvSettingsSource(settings).env_vars}
+    return {name.upper(): value for name, value in there.items()}
+
+
+def mistakes(there: Mapping[str, str | None], known: Collection[str]) -> list[str]:
+    """Return a line for each, under its name; names are in capitals, and a value of None is a bare name in `.env`."""
+    lines = []
+    for name, value in sorted(there.items()):
+        if name in known and value is None:
+            lines.append(f"{name}: no value in .env; write {name}=…")
+        elif name.startswith("OVERNIGHT_") and name not in known:
+            lines.append(f"{name}: no such setting{_meant(name, known)}")
+    return lines
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    own = name.removeprefix(_OF_AN_ACCOUNT).removeprefix("FILE_")
+    if name.startswith(_OF_AN_ACCOUNT) and own and not (near and near[0].startswith(_OF_AN_ACCOUNT)):
+        return f"; if it is an account's, name {own.lower().replace('_', '-')} in OVERNIGHT_ACCOUNTS"
+    return f"; did you mean {near[0]}?" if near else ""

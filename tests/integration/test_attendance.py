@@ -1,0 +1,77 @@
+"""Which accounts are worked for, and that nothing another one has under way is left alone."""
+
+from datetime import timedelta
+
+from jobs import accounts, attendance
+from scheduler import duties
+from tests import factory, rows
+from worker import app
+
+API = "https://api.example/v1"
+OTHER = "https://other.example/v1"
+
+
+def start(database, *named, api=API):
+    """A worker starts that has these accounts, each (name, label); return their ids."""
+    with database.write() as tx:
+        moment = rows.now(database)
+        return [accounts.register(tx, moment, name, api, label) for name, label in named]
+
+
+def seated(database):
+    with database.read() as tx:
+        return {seat.account_id: set(seat.answers_for) for seat in attendance.seats(tx)}
+
+
+def test_the_accounts_that_a_worker_names_are_worked_for_together(database):
+    main, spare = start(database, ("one", "main"), ("two", "spare"))
+    assert seated(database) == {main: {main}, spare: {spare}}
+    assert start(database, ("one", "main"), ("two", "spare")) == [main, spare]
+    assert seated(database) == {main: {main}, spare: {spare}}
+
+
+def test_a_new_token_answers_for_the_old_one_of_its_name(database):
+    old, spare = start(database, ("one", "main"), ("two", "spare"))
+    new, _ = start(database, ("three", "main"), ("two", "spare"))
+    assert seated(database) == {new: {new, old}, spare: {spare}}
+
+
+def test_what_an_account_has_under_way_that_is_named_no_more_is_the_first_ones(database):
+    main, spare = start(database, ("one", "main"), ("two", "spare"))
+    elsewhere = start(database, ("four", "far"), api=OTHER)[0]
+    start(database, ("one", "main"))
+    assert seated(database) == {main: {main, spare}, elsewhere: {elsewhere}}
+    start(database, ("one", "main"), ("two", "spare"))
+    assert seated(database) == {main: {main}, spare: {spare}, elsewhere: {elsewhere}}
+
+
+def test_one_that_has_lost_its_place_answers_for_itself(database):
+    [old] = start(database, ("one", None))
+    [new] = start(database, ("two", None))
+    with database.read() as tx:
+        assert set(attendance.answers_for(tx, new)) == {old, new}
+        assert attendance.answers_for(tx, old) == (old,)
+
+
+def test_a_task_for_an_account_that_is_not_here_leaves_its_rows_alone(monkeypatch):
+    monkeypatch.setattr(app, "_held", {1: "the one", 2: "the other"})
+    assert app.held(2) == "the other"
+    assert app.held(3) is None
+    assert app.held(None) is None, "an older program's message, and there are two to choose from"
+    monkeypatch.setattr(app, "_held", {1: "the one"})
+    assert app.held(None) == "the one"
+
+
+def test_each_message_says_whose_calls_it_asks_for(sqlite_database):
+    account = factory.make_account(
+        sqlite_database, refilled_at=rows.now(sqlite_database) - timedelta(hours=1)
+    )
+    batch = factory.make_batch(sqlite_database)
+    job = factory.make_job(sqlite_database, batch)
+    running = factory.make_job(sqlite_database, batch, state="running")
+    configured = duties.settings.Settings(OVERNIGHT_API_URL=API, api_token="made-up", _env_file=None)
+    scope = duties.Scope(factory.seat(sqlite_database))
+    [submit] = duties.release(sqlite_database, configured, scope)
+    [poll] = duties.poll(sqlite_database, configured, scope)
+    assert submit.args == [[job.id], account.id]
+    assert poll.args == [[running.id], 0, account.id]

@@ -1,0 +1,359 @@
+"""Several accounts at one API: what spreads, what stays, and what a stop of one means for the others."""
+
+import json
+import signal
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from jobs import accounts, apis, attendance, quota, stops, tables
+from jobs import database as databases
+from jobs.credentials import Credential
+from jobs.errors import BlockReason
+from jobs.states import State
+from jobs.times import Times
+from scheduler import duties
+from tests import factory, rows
+from tests.integration import stepped
+from tests.integration.evening import Evening
+from tests.integration.test_services import place, states  # noqa: F401  a fixture
+from worker import app, process
+from worker.tasks.submit import submit
+
+MANY = timedelta(hours=1)
+NAMES = ("main", "spare")
+
+
+class Night(stepped.Night):
+    """A night with two accounts; the tasks of both are done by this process."""
+
+    def __init__(self, database, url, folder, **given):
+        api = apis.parse(url)
+        named = tuple(Credential(name, api, SecretStr(f"token-of-{name}")) for name in NAMES)
+        super().__init__(database, url, folder, accounts=named, **given)
+
+    def start(self):
+        self.all = process.start(self.settings, self.database)
+        app.hold(*self.all)
+        return self.all[0]
+
+    def close(self):
+        process.close(self.all)
+
+    def told(self, duty):
+        duties.rescue(self.database, self.settings)
+        with self.database.read() as tx:
+            scopes = [duties.Scope(seat) for seat in attendance.seats(tx)]
+        handed = [one for scope in scopes for one in duty(self.database, self.settings, scope)]
+        return [one for one in handed if isinstance(one, duties.Message)]
+
+    def ids(self):
+        return {one.account.label: one.account.id for one in self.all}
+
+    def buyers(self, job_id):
+        names = {account_id: label for label, account_id in self.ids().items()}
+        return [names[attempt.account_id] for attempt in self.attempts(job_id)]
+
+
+@pytest.fixture
+def begin(database, tmp_path):
+    nights = []
+
+    def begin(sandbox, **given):
+        nights.append(Night(database, sandbox.url, tmp_path / f"outputs-{len(nights)}", **given))
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
+
+
+@pytest.fixture
+def sandbox(start_sandbox):
+    return start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+
+
+@pytest.fixture
+def night(begin, sandbox):
+    return begin(sandbox)
+
+
+def sold(sandbox):
+    """How many predictions each account was sold, and of how many jobs."""
+    path = sandbox.state / "ledger.jsonl"
+    lines = sandbox.ledger() if path.exists() else []
+    return Counter(line["account"] for line in lines), len({line["identity"] for line in lines}), len(lines)
+
+
+def block(database, account_id, reason=BlockReason.CREDIT):
+    tally = quota.Tally(blocked=(reason, "The API answered 402: no credit"))
+    observe(database, account_id, tally)
+
+
+def observe(database, account_id, tally):
+    configured = stepped.settings.Settings(_env_file=None)
+    with database.write() as tx:
+        stops.observe(tx, databases.now(tx), accounts.get(tx, account_id), tally, Times(), configured)
+
+
+# What spreads
+
+
+def test_each_account_takes_what_it_has_room_for(night):
+    night.make(40)
+    main, spare = night.ids().values()
+    with night.database.write() as tx:
+        accounts.retune(tx, main, {"creates_per_minute": 120})
+        accounts.retune(tx, spare, {"creates_per_minute": 6000, "max_in_flight": 20})
+    messages = night.told(duties.release)
+    assert {one.account_id: len(one.payload) for one in messages} == {main: 2, spare: 20}
+    assert {job.account_id for job in night.jobs() if job.state == State.QUEUED} == {main, spare}
+
+
+def test_what_one_account_has_in_flight_takes_no_room_of_the_other(night):
+    main, spare = night.ids().values()
+    for job_id in [factory.make_job(night.database, night.batch, state=State.RUNNING).id for _ in range(9)]:
+        factory.move_job(night.database, job_id, main)
+    night.make(40)
+    with night.database.write() as tx:
+        for one in (main, spare):
+            accounts.retune(tx, one, {"max_in_flight": 9})
+    assert {one.account_id: len(one.payload) for one in night.told(duties.release)} == {spare: 9}
+
+
+def test_everything_is_bought_once_and_each_prediction_asked_of_its_own_account(night, sandbox):
+    night.make(45)
+    assert night.finish() == {"succeeded": 45}
+    by_account, jobs, all_sold = sold(sandbox)
+    assert (len(by_account), jobs, all_sold) == (2, 45, 45)
+    assert 404 not in sandbox.stats()["statuses"], "another account's prediction would not have been found"
+
+
+def test_a_message_for_one_account_buys_nothing_with_the_other(night, sandbox):
+    night.make(3)
+    [message, *_] = night.told(duties.release)
+    other = next(one for one in night.ids().values() if one != message.account_id)
+    submit(message.payload, other)
+    assert sold(sandbox)[2] == 0
+    submit(*message.args)
+    assert sold(sandbox)[2] == len(message.payload)
+
+
+def test_a_batch_of_one_account_is_bought_by_that_one_alone(night, sandbox):
+    rows.change(night.database, tables.batches, night.batch.id, account="spare")
+    ids = night.make(15)
+    assert night.finish() == {"succeeded": 15}
+    assert {buyer for job_id in ids for buyer in night.buyers(job_id)} == {"spare"}
+    assert len(sold(sandbox)[0]) == 1
+
+
+# What stays
+
+
+def test_a_lost_answer_is_looked_up_by_the_account_that_sent_it(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    ids = night.make(14)
+    night.tick(duties.release)
+    assert {one for job_id in ids for one in night.buyers(job_id)} == set(NAMES)
+    before = {job_id: night.buyers(job_id) for job_id in ids}
+    sandbox.heal()
+    process.close(night.all)
+    night.start()  # as after a kill
+    night.settles()
+    assert night.finish() == {"succeeded": 14}
+    assert {job_id: night.buyers(job_id) for job_id in ids} == before
+    assert sold(sandbox)[1:] == (14, 14)
+
+
+def test_the_list_of_one_account_proves_no_absence_of_the_others(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    rows.change(night.database, tables.batches, night.batch.id, account="spare")
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    main = duties.Scope(next(seat for seat in _seats(night) if seat.label == "main"))
+    for seconds in (stepped.SETTLED, 31, 31):
+        night.passes(seconds)
+        assert list(duties.reconcile(night.database, night.settings, main)) == []
+        stepped.reconcile([job_id], main.account_id)
+    assert night.phases(job_id) == ["unconfirmed"]
+
+
+def test_what_was_never_sold_may_be_bought_by_another(night, sandbox):
+    sandbox.faults(refuse=1)
+    rows.change(night.database, tables.batches, night.batch.id, account="spare")
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.settles()
+    assert night.phases(job_id) == ["absent"]
+    rows.change(night.database, tables.batches, night.batch.id, account="main")
+    assert night.finish() == {"succeeded": 1}
+    assert night.buyers(job_id) == ["spare", "main"]
+    assert sold(sandbox)[2] == 1
+
+
+def test_twins_in_doubt_at_two_accounts_are_each_found_in_their_own_list(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    same = {"input": {"prompt": "a fox", "seed": 7}, "own_seed": False}
+    ids = night.make(2, **same)
+    with night.database.write() as tx:
+        for one in night.ids().values():
+            accounts.retune(tx, one, {"max_in_flight": 1})
+    night.tick(duties.release)
+    assert sorted(one for job_id in ids for one in night.buyers(job_id)) == ["main", "spare"]
+    sandbox.heal()
+    night.settles()
+    assert night.finish() == {"succeeded": 2}
+    assert sold(sandbox)[2] == 2
+    assert [night.phases(job_id) for job_id in ids] == [["succeeded"], ["succeeded"]]
+
+
+def test_a_late_prediction_of_one_account_is_followed_there(night, sandbox):
+    sandbox.faults(exec_and_drop=1)
+    rows.change(night.database, tables.batches, night.batch.id, account="spare")
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    # As if two walks had not shown it, and the job been handed out for the other account since.
+    attempt = night.attempts(job_id)[0]
+    moment = rows.now(night.database)
+    rows.change(
+        night.database, tables.attempts, attempt.id, phase="absent", absent_at=moment, finished_at=moment
+    )
+    rows.change(night.database, tables.jobs, job_id, state="queued", account_id=night.ids()["main"])
+    night.passes(stepped.SETTLED)
+    night.tick(duties.sweep)
+    assert night.phases(job_id) == ["running"]
+    assert night.job(job_id).account_id == night.ids()["spare"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox)[2] == 1
+
+
+def _seats(night):
+    with night.database.read() as tx:
+        return attendance.seats(tx)
+
+
+# Stops
+
+
+def test_a_blocked_account_pauses_nothing_that_the_other_may_buy(night):
+    main, spare = night.ids().values()
+    [queued] = night.make(state=State.QUEUED, due_at=rows.now(night.database) + MANY, account_id=main)
+    block(night.database, main)
+    assert night.batch_state == ("open", None)
+    assert night.job(queued).state == State.PENDING, "handed out for the one that is blocked, and not sent"
+    assert night.finish() == {"succeeded": 1}
+    assert night.buyers(queued)[-1] == "spare"
+    block(night.database, spare)
+    assert night.batch_state == ("paused", "blocked")
+    observe(night.database, spare, quota.Tally(bought=1))
+    assert night.batch_state == ("open", None)
+
+
+def test_a_batch_of_a_blocked_account_waits_for_that_one(night):
+    main, spare = night.ids().values()
+    mine = factory.make_batch(night.database, api=night.batch.api, account="main")
+    block(night.database, main)
+    assert rows.batch(night.database, mine.id).state == "paused"
+    assert rows.batch(night.database, mine.id).pause_detail.startswith("account main: ")
+    assert night.batch_state == ("open", None)
+    observe(night.database, spare, quota.Tally(bought=1))
+    assert rows.batch(night.database, mine.id).state == "paused"
+    observe(night.database, main, quota.Tally(bought=1))
+    assert rows.batch(night.database, mine.id).state == "open"
+
+
+def test_an_outage_of_one_account_takes_nothing_from_the_other(night):
+    main, spare = night.ids().values()
+    soon = rows.now(night.database) + MANY
+    [of_main] = night.make(state=State.QUEUED, due_at=soon, account_id=main)
+    [of_spare] = night.make(state=State.QUEUED, due_at=soon, account_id=spare)
+    rows.change(
+        night.database, tables.accounts, main, failures=9, failing="creates", failing_since=soon - 2 * MANY
+    )
+    observe(night.database, main, quota.Tally(lost=5, message="timed out"))
+    assert rows.account(night.database, main).breaker == "outage"
+    assert night.job(of_main).state == State.PENDING
+    assert night.job(of_spare).state == State.QUEUED
+
+
+# Whole nights
+
+
+@pytest.fixture
+def evening(tmp_path, start_sandbox):
+    tokens = {f"api_token_{name}": f"token-of-{name}" for name in NAMES}
+    sandbox = start_sandbox(output_size=64, creates_per_minute=300, latency=0.2)
+    made = Evening(
+        tmp_path, sandbox, jobs=60, accounts=",".join(NAMES), creates_per_minute=300, price="1", **tokens
+    )
+    del made.environment["OVERNIGHT_API_TOKEN"]
+    return made
+
+
+def test_a_run_with_two_accounts_buys_about_half_with_each_and_nothing_twice(evening):
+    with evening.running() as child:
+        evening.until_bought(20)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    ended = evening.run_again()
+    assert ended.returncode == 0, ended.stderr
+    by_account, jobs, all_sold = sold(evening.sandbox)
+    assert (jobs, all_sold) == (60, 60)
+    assert len(by_account) == 2
+    assert min(by_account.values()) >= 15
+    told = json.loads(evening.type("status", "night", "--json").stdout)
+    assert sorted(one["label"] for one in told["accounts"]) == ["main", "spare"]
+    kept = [path.read_bytes() for path in evening.folder.rglob("*") if path.is_file()]
+    assert not any(b"token-of" in content for content in kept)
+
+
+def test_a_batch_keeps_to_the_account_that_it_was_loaded_for(evening):
+    loaded = evening.type("load", "night.csv", "--account", "spare")
+    assert loaded.returncode == 0, loaded.stderr
+    other = evening.type("run", "night.csv", "--account", "main")
+    assert other.returncode == 2
+    assert "is bought by account spare, and stays with it" in other.stderr
+    assert "--batch NAME" in other.stderr
+    ended = evening.type("run", "night.csv")
+    assert ended.returncode == 0, ended.stderr
+    assert len(sold(evening.sandbox)[0]) == 1
+    nobody = evening.type("load", "night.csv", "--account", "mian", "--batch", "another")
+    assert (nobody.returncode, evening.bought()) == (2, 60)
+    assert "no account is named mian; OVERNIGHT_ACCOUNTS names main, spare" in nobody.stderr
+
+
+def test_the_limits_of_one_account_are_changed_by_its_name(evening):
+    assert evening.type("run", "night.csv", "--limit", "3").returncode == 0
+    changed = evening.type("quota", "--account", "spare", "--in-flight", "7", "--json")
+    assert changed.returncode == 0, changed.stderr
+    [told] = json.loads(changed.stdout)
+    assert (told["label"], told["in_flight"]["limit"]) == ("spare", 7)
+    limits = {
+        one["label"]: one["in_flight"]["limit"] for one in json.loads(evening.type("quota", "--json").stdout)
+    }
+    assert limits == {"main": 200, "spare": 7}
+    assert evening.type("quota", "--account", "third", "--in-flight", "7").returncode == 2
+
+
+def test_workers_serve_two_accounts(place, start_sandbox):  # noqa: F811  the fixture
+    sandbox = start_sandbox(output_size=64, creates_per_minute=300)
+    place.settings |= {
+        "OVERNIGHT_API_URL": sandbox.url,
+        "OVERNIGHT_API_TOKEN": None,
+        "OVERNIGHT_ACCOUNTS": "main,spare",
+        "OVERNIGHT_API_TOKEN_MAIN": "token-of-main",
+        "OVERNIGHT_API_TOKEN_SPARE": "token-of-spare",
+        "OVERNIGHT_CREATES_PER_MINUTE": "300",
+    }
+    place.start("overnight", "scheduler")
+    place.start("overnight", "worker", "--concurrency", "2")
+    ended = place.overnight("run", place.manifest(40), "--yes")
+    assert ended.returncode == 0, ended.stderr
+    by_account, jobs, all_sold = sold(sandbox)
+    assert (jobs, all_sold, len(by_account)) == (40, 40, 2)
+    assert min(by_account.values()) >= 8
