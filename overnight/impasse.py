@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason
-from jobs.results import Progress
+from jobs.results import Progress, Standing
 from jobs.states import State
 
 # Reads are refused as well as purchases; without credit or quota they go on.
@@ -31,10 +31,24 @@ class Impasse:
         return stuck and moment - self._since >= self.patience
 
 
+def is_forsaken(progress: Progress) -> bool:
+    """Whether all that is left is under way at accounts that are refused, while others have nothing to do.
+
+    What those have under way is not known by batch; while it is anything at all, some of it may be this one's.
+    """
+    others = [one for one in progress.accounts if not _is_deaf(one)]
+    left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
+    idle = not progress.counts.of(*left_to_others) and not any(one.in_flight for one in others)
+    return bool(others) and len(others) < len(progress.accounts) and idle
+
+
 def _refused(progress: Progress) -> bool:
-    breaker = progress.account.breaker if progress.account else None
-    reason = (breaker and breaker.reason) or ""
-    return breaker is not None and breaker.state == "blocked" and reason.startswith(_DEAF)
+    everybody = bool(progress.accounts) and all(map(_is_deaf, progress.accounts))
+    return everybody or is_forsaken(progress)
+
+
+def _is_deaf(account: Standing) -> bool:
+    return account.breaker.state == "blocked" and (account.breaker.reason or "").startswith(_DEAF)
 
 
 def _nowhere_to_store(progress: Progress) -> bool:

@@ -12,7 +12,7 @@ from jobs.limits import Kind, Limit
 from jobs.results import Counts, Progress
 from jobs.settings import Settings
 from jobs.states import BatchState, State
-from overnight import display, words
+from overnight import display, impasse, words
 from overnight.embedded import Embedded
 from overnight.impasse import Impasse
 from overnight.lock import Lock
@@ -176,8 +176,10 @@ def _jobs(counts: Counts) -> str:
 
 
 def _stands_still(progress: Progress) -> bool:
-    """Whether nothing more of the batch is bought, and nobody tries now and then whether it may be."""
+    """Whether nothing more of the batch is bought or fetched, and nobody tries now and then whether it may be."""
     state = progress.batch.state
+    if impasse.is_forsaken(progress):
+        return True
     return state is BatchState.CANCELLED or (state is BatchState.PAUSED and not _probing(progress))
 
 

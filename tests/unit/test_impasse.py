@@ -15,6 +15,10 @@ def blocked(reason):
     return standing(breaker=quota.Breaker("blocked", f"{reason}: The API answered so."))
 
 
+def beside_a_refused(**more):
+    return {"accounts": (standing(**more), blocked("token"))}
+
+
 @pytest.fixture
 def impasse():
     return Impasse(patience=60)
@@ -26,8 +30,9 @@ def impasse():
         progress(running=3, account=blocked("token")),
         progress(unconfirmed=1, account=blocked("not-an-api")),
         progress(collecting=2, pending=5, batch=FULL),
+        progress(running=3, **beside_a_refused()),
     ],
-    ids=["token", "not an api", "full disk"],
+    ids=["token", "not an api", "full disk", "left to one of two accounts"],
 )
 def test_it_is_in_vain_once_nothing_has_moved_for_a_while(impasse, moment):
     assert not impasse.reached(moment, 100)
@@ -43,8 +48,18 @@ def test_it_is_in_vain_once_nothing_has_moved_for_a_while(impasse, moment):
         progress(running=3, account=blocked("quota")),
         progress(running=1, collecting=2, batch=FULL),
         progress(collecting=2),
+        progress(running=3, **beside_a_refused(in_flight=1)),
+        progress(running=3, pending=1, **beside_a_refused()),
     ],
-    ids=["slow", "credit", "quota", "full disk, one still runs", "slow downloads"],
+    ids=[
+        "slow",
+        "credit",
+        "quota",
+        "full disk, one still runs",
+        "slow downloads",
+        "the other account has something to do",
+        "the other account may buy",
+    ],
 )
 def test_what_may_still_come_is_waited_for(impasse, moment):
     assert not impasse.reached(moment, 100)
