@@ -42,7 +42,7 @@ class Downloads:
         root: Path,
         *,
         allow_private: bool = False,
-        connections: int = 16,
+        connections: int = 64,
         deadline: float = 60.0,
         max_bytes: int = 64_000_000,
         max_pixels: int = images.MAX_PIXELS,

@@ -1,7 +1,8 @@
 """One Celery worker per lane, each in a thread of this process: no lane waits behind another.
 
 An app selects its queues once for all its workers, so each lane has an app of its own; they share the broker in
-memory. `submit` has a few threads, because a POST that hangs must not keep the next ones back.
+memory. `submit` and `collect` have a few threads, because a POST that hangs or an image that trickles in must not
+keep the next ones back.
 """
 
 import threading
@@ -15,7 +16,7 @@ from worker import app
 
 log = structlog.get_logger(__name__)
 
-_SUBMITTERS = 4
+_THREADS = {Lane.SUBMIT: 4, Lane.COLLECT: 4}
 
 
 class Lanes:
@@ -44,12 +45,12 @@ class Lanes:
             thread.join(within)
 
     def _serve(self, lane: Lane) -> None:
-        many = lane is Lane.SUBMIT
+        threads = _THREADS.get(lane, 1)
         controller = app.create(self._settings).WorkController(
             hostname=f"{lane}@embedded",
             queues=[lane],
-            pool="threads" if many else "solo",
-            concurrency=_SUBMITTERS if many else 1,
+            pool="threads" if threads > 1 else "solo",
+            concurrency=threads,
             without_gossip=True,
             without_mingle=True,
             without_heartbeat=True,
