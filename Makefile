@@ -27,7 +27,7 @@ demo: $(VENV)/.installed
 	$(BIN)/overnight run jobs/examples/sketch-mountains.yaml --api sandbox --yes
 
 test: lint
-	$(BIN)/python -m pytest -n 2 -m "not long" --doctest-modules --cov --cov-report=term-missing:skip-covered \
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --doctest-modules --cov --cov-report=term-missing:skip-covered \
 		tests jobs overnight worker scheduler sandbox
 
 # Most of what they do is wait, so that twice as many as there are processors cost little.
