@@ -20,6 +20,7 @@ from jobs.times import Times
 # A database's double knows no infinity that every client reads, and a null limit is none at all. No number that a
 # person may write is as large.
 _STORED_UNLIMITED = 10**9
+_UNDER_WAY = timedelta(minutes=2)  # for which a create may be, and more
 _LATELY = timedelta(seconds=10)  # in which purchases show what the API sells a minute
 
 
@@ -159,7 +160,8 @@ def observe(
 ) -> tuple[quota.Breaker, quota.Breaker]:
     """Write down what a slice of calls came to; return the breaker before and after.
 
-    A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once.
+    A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once. So
+    are those of an API that sells nothing at all, as at a low credit: it tells nothing of its rate.
     Whoever else buys with the token uses up our bucket as well: it holds no more than the API says is left.
     """
     account = get(tx, account_id)
@@ -175,7 +177,8 @@ def observe(
         spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
-        if tally.throttled_creates and (account.not_before is None or account.not_before <= now):
+        again = account.not_before is None or account.not_before <= now
+        if tally.throttled_creates and again and (tally.bought or _has_sold(tx, account)):
             limits = quota.in_force(configured, account.own_limits)
             lately = _bought_a_minute(tx, now, account_id)
             change["rate"] = quota.slowed(account.rate, limits.creates_per_minute, lately)
@@ -185,6 +188,18 @@ def observe(
     if change:
         _write(tx, account_id, change)
     return account.breaker, after
+
+
+def _has_sold(tx: sa.Connection, account: Account) -> bool:
+    """Whether the API sold anything after its last 429."""
+    if account.throttled_at is None:
+        return True
+    sold = sa.exists().where(
+        attempts.c.account_id == account.id,
+        attempts.c.intended_at >= account.throttled_at - _UNDER_WAY,
+        attempts.c.accepted_at >= account.throttled_at,
+    )
+    return bool(tx.execute(sa.select(sold)).scalar_one())
 
 
 def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:

@@ -111,6 +111,21 @@ def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_s
         assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 6)
 
 
+@pytest.mark.parametrize(("sold", "rate"), [(0, 480), (1, 384)])
+def test_an_api_that_sells_nothing_between_two_429s_tells_nothing_of_its_rate(database, sold, rate):
+    account, batch = factory.make_account(database), factory.make_batch(database)
+    configured = settings.Settings(creates_per_minute="600", _env_file=None)
+    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    with database.write() as tx:
+        at = databases.now(tx) - timedelta(seconds=10)
+        accounts.observe(tx, at, account.id, told, configured.times, configured)
+    for _ in range(sold):
+        factory.make_job(database, batch, state=State.RUNNING)
+    with database.write() as tx:
+        accounts.observe(tx, databases.now(tx), account.id, told, configured.times, configured)
+        assert accounts.get(tx, account.id).rate == pytest.approx(rate)
+
+
 # What the API tells of its own bucket
 
 
