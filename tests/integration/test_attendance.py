@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from jobs import accounts, attendance
+from jobs import accounts, attendance, settings
 from scheduler import duties
 from tests import factory, rows
 from worker import app
@@ -69,7 +69,7 @@ def test_each_message_says_whose_calls_it_asks_for(sqlite_database):
     batch = factory.make_batch(sqlite_database)
     job = factory.make_job(sqlite_database, batch)
     running = factory.make_job(sqlite_database, batch, state="running")
-    configured = duties.settings.Settings(OVERNIGHT_API_URL=API, api_token="made-up", _env_file=None)
+    configured = settings.Settings(OVERNIGHT_API_URL=API, api_token="made-up", _env_file=None)
     scope = duties.Scope(factory.seat(sqlite_database))
     [submit] = duties.release(sqlite_database, configured, scope)
     [poll] = duties.poll(sqlite_database, configured, scope)

@@ -1,0 +1,29 @@
+"""What one tick does, in the lanes' order: each duty is a short transaction that returns what to send.
+
+A row that is due is due, whoever died. Handing it out moves `due_at` one lease ahead; the message that follows
+may be lost, and then the row is due again.
+"""
+
+from scheduler.duties.cancelling import cancel
+from scheduler.duties.collecting import collect
+from scheduler.duties.confirming import reconcile, sweep, sweep_now
+from scheduler.duties.messages import Again, Message
+from scheduler.duties.polling import poll
+from scheduler.duties.releasing import release
+from scheduler.duties.rescuing import limit_losses, rescue
+from scheduler.duties.scope import Scope
+
+__all__ = [
+    "Again",
+    "Message",
+    "Scope",
+    "cancel",
+    "collect",
+    "limit_losses",
+    "poll",
+    "reconcile",
+    "release",
+    "rescue",
+    "sweep",
+    "sweep_now",
+]

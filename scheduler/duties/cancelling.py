@@ -1,0 +1,36 @@
+"""Which predictions are to be ended, because nobody wants them."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, database, lifecycle, settings, worklists
+from jobs.lanes import SLICE, Lane
+from scheduler.duties import allowance
+from scheduler.duties.messages import Message
+from scheduler.duties.scope import Scope
+
+
+def cancel(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have predictions ended that nobody wants: cancelled by a person, past their deadline, or orphans."""
+    targets = db.unit(lambda tx: _unwanted(tx, configured, scope))
+    if targets:
+        yield Message(Lane.CANCEL, targets, scope.account_id)
+
+
+def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[tuple[int, str]]:
+    now = database.now(tx)
+    account = allowance.refilled(tx, now, configured, scope)
+    most = allowance.reads(account, now)
+    if not most or account.breaker.in_doubt:
+        return []
+    # The API was told the deadline, too; half a lease later it has had its time.
+    overdue = timedelta(seconds=configured.times.prediction_deadline + configured.times.lease / 2)
+    again = timedelta(seconds=configured.times.lease)
+    of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]
+    running = worklists.unwanted(tx, now, of, most_at_once, overdue=overdue, again=again)
+    surplus = lifecycle.orphans(tx, most_at_once, of=of)
+    targets = dict([*running, *surplus][:most])
+    accounts.spend(tx, account, creates=0, reads=len(targets))
+    return list(targets.items())

@@ -1,0 +1,15 @@
+"""Which paid images are to be fetched now."""
+
+from collections.abc import Iterator
+
+from jobs import database, settings
+from jobs.lanes import Lane
+from jobs.states import State
+from scheduler.duties.messages import Message, sliced
+from scheduler.duties.scope import Scope, all_due
+
+
+def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have paid images fetched before they expire."""
+    ids = db.unit(lambda tx: all_due(tx, configured, scope, State.COLLECTING))
+    yield from sliced(Lane.COLLECT, ids, scope)

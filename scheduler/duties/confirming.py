@@ -1,0 +1,63 @@
+"""Which look-ups in the list are due: for sends in doubt, and for what nobody knows of."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, database, recalling, settings
+from jobs.lanes import SLICE, Lane
+from jobs.states import State
+from jobs.tables import jobs
+from scheduler.duties import allowance
+from scheduler.duties.messages import Message
+from scheduler.duties.scope import Scope, all_due, under_way
+
+
+def reconcile(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have sends in doubt looked up once they have settled."""
+    ids = db.unit(lambda tx: _in_doubt(tx, configured, scope))
+    if ids:  # one walk serves them all
+        yield Message(Lane.RECONCILE, ids[: SLICE[Lane.RECONCILE]], scope.account_id)
+
+
+def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+    """Claim what is due; while the API is away a walk is a probe of several calls, for where no poll can be one."""
+    now = database.now(tx)
+    account = accounts.get(tx, scope.account_id)
+    if not account.breaker.is_away:
+        return all_due(tx, configured, scope, State.UNCONFIRMED)
+    running = sa.exists().where(jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), under_way(scope))
+    if not allowance.may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
+        return []
+    accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
+    return all_due(tx, configured, scope, State.UNCONFIRMED)
+
+
+def sweep(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have the list looked through for predictions of ours that nobody knows of, now and then.
+
+    A look-up without ids: the walk serves what is in doubt as well.
+    """
+    if db.unit(lambda tx: _sweeps(tx, configured, scope)):
+        yield Message(Lane.RECONCILE, [], scope.account_id)
+
+
+def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope) -> bool:
+    """Whether a sweep may begin now although none is due: the last one of a batch is asked for at its end."""
+    return db.unit(lambda tx: _sweeps(tx, configured, scope, early=True))
+
+
+def _sweeps(tx: sa.Connection, configured: settings.Settings, scope: Scope, *, early: bool = False) -> bool:
+    now = database.now(tx)
+    account = allowance.refilled(tx, now, configured, scope)
+    if account.can_list is False:
+        return False
+    if account.breaker.is_away or account.breaker.in_doubt or not allowance.reads(account, now):
+        return False
+    if not early and account.sweep_at is not None and account.sweep_at > now:
+        return False
+    if not recalling.may_lack(tx, account, configured.times):
+        return False
+    accounts.sweep_again(tx, account.id, now + timedelta(seconds=configured.times.lease))
+    return True

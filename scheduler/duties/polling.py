@@ -1,0 +1,80 @@
+"""Which running predictions are to be looked at now, and by which calls."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, database, lifecycle, polling, settings, worklists
+from jobs.lanes import Lane
+from jobs.states import State
+from scheduler.duties import allowance
+from scheduler.duties.messages import Message, sliced
+from scheduler.duties.scope import Scope
+
+_GLANCED = 2000  # rows that one look at the list is for
+_DEEPEST = 10_000  # predictions of the list that a look may go through
+_LATELY = 10.0  # seconds in which purchases show how busy it is
+
+
+def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
+    """Have running predictions looked at, by list or one by one, as the reads allow; as a probe while it is away."""
+    alone, listed, pages = db.unit(lambda tx: _polled(tx, configured, scope))
+    if listed:
+        yield Message(Lane.POLL, listed, scope.account_id, pages)
+    yield from sliced(Lane.POLL, alone, scope)
+
+
+def _polled(
+    tx: sa.Connection, configured: settings.Settings, scope: Scope
+) -> tuple[list[int], list[int], int]:
+    """Hand out what is due: what to ask for one by one, and what to look for on how many pages of the list."""
+    now = database.now(tx)
+    account = allowance.refilled(tx, now, configured, scope)
+    reads = allowance.reads(account, now)
+    if not reads:
+        return [], [], 0
+    # For longer than a doubt lasts: by then it is an outage, or dispelled.
+    late = timedelta(seconds=2 * configured.times.outage_after if allowance.creates_in_doubt(account) else 0)
+    lease = timedelta(seconds=configured.times.lease)
+    moment = now - late
+    look: polling.Look | None = None
+    stuck: set[int] = set()
+    if _may_glance(account, now):
+        moment = polling.beat(now, _interval(tx, now, account, configured))
+        look, stuck = _look(tx, account, moment, reads)
+    most = _GLANCED if look else reads
+    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, of=scope.seat.answers_for)
+    if ids:
+        accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
+        if account.breaker.is_away or (account.breaker.in_doubt and not late):
+            allowance.probed(tx, now, account, configured)
+    if look is None:
+        return ids, [], 0
+    return [job for job in ids if job in stuck], [job for job in ids if job not in stuck], look.pages
+
+
+def _look(
+    tx: sa.Connection, account: accounts.Account, moment: datetime, reads: int
+) -> tuple[polling.Look | None, set[int]]:
+    """Choose how to look at what is due; return with it the jobs that lie too deep in the list."""
+    due = worklists.due(tx, account.id, moment, _GLANCED)
+    look = polling.look(len(due), lambda n: worklists.begun_since(tx, account.id, due[n][1], _DEEPEST), reads)
+    return look, {job for job, _ in due[: look.alone]} if look else set()
+
+
+def _interval(
+    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+) -> float:
+    """Return the seconds between two looks at the list: the busier, the oftener, and no more calls a job."""
+    times = configured.times
+    lately = _LATELY * configured.time_scale
+    bought, within = worklists.begun_lately(tx, account.id, now, lately, _GLANCED)
+    return polling.interval(bought, within, least=times.tick_least, most=times.poll_first)
+
+
+def _may_glance(account: accounts.Account, now: datetime) -> bool:
+    """Whether the list may be read instead: it is there, it told the truth lately, and nothing is in doubt."""
+    if not account.can_list or account.breaker.state != "closed" or account.breaker.in_doubt:
+        return False
+    return account.glance_at is None or account.glance_at <= now

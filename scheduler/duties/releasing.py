@@ -1,0 +1,105 @@
+"""How many jobs may be bought now, and whose."""
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, batches, database, lifecycle, quota, settings
+from jobs.lanes import Lane
+from jobs.states import IN_FLIGHT, State
+from jobs.tables import jobs
+from scheduler.duties import allowance
+from scheduler.duties.messages import Again, Message, sliced
+from scheduler.duties.scope import Scope, under_way
+
+
+def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message | Again]:
+    """Hand out as many purchases as quota, in-flight cap and breaker allow: by batch in turn, by priority within.
+
+    A place in flight that becomes free is to be filled at once, where nothing else keeps jobs back.
+    """
+    ids, full = db.unit(lambda tx: _released(tx, configured, scope))
+    yield from sliced(Lane.SUBMIT, ids, scope)
+    if full:
+        yield Again(configured.times.tick_least)
+
+
+def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], bool]:
+    """Release what may be; return with it whether the cap in flight alone keeps others back."""
+    now = database.now(tx)
+    account = allowance.refilled(tx, now, configured, scope)
+    open_batches = batches.releasable(tx, account, scope.release_only)
+    if account.breaker.state != "closed":
+        open_batches += batches.blocked(tx, account, scope.release_only)
+    room, fills = _room(tx, now, account, configured, scope)
+    ids = _dealt(tx, now, open_batches, room, configured, scope)
+    if ids:
+        accounts.spend(tx, account, creates=len(ids), reads=0)
+        if account.breaker.state != "closed" or account.breaker.in_doubt:
+            allowance.probed(tx, now, account, configured)
+    return ids, fills and len(ids) == room
+
+
+def _dealt(
+    tx: sa.Connection,
+    now: datetime,
+    batch_ids: Sequence[int],
+    room: int,
+    configured: settings.Settings,
+    scope: Scope,
+) -> list[int]:
+    """Release for each batch that wants something its even share of the room, and what others leave of theirs.
+
+    Who comes first is drawn anew each time: a room of one would always be the same batch's otherwise.
+    """
+    lease = timedelta(seconds=configured.times.lease)
+    turn = lifecycle.wanting(tx, now, batch_ids)
+    random.shuffle(turn)
+    ids: list[int] = []
+    while turn and len(ids) < room:
+        want_more = []
+        for place, batch_id in enumerate(turn):
+            share = math.ceil((room - len(ids)) / (len(turn) - place))
+            released = lifecycle.release(tx, now, batch_id, share, lease, account_id=scope.account_id)
+            ids += released
+            if len(released) == share:
+                want_more.append(batch_id)
+        turn = want_more
+    return ids
+
+
+def _room(
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    scope: Scope,
+) -> tuple[int, bool]:
+    """Return how many jobs may be released, and whether they would fill every place in flight."""
+    if account.not_before is not None and account.not_before > now:
+        return 0, False
+    if account.breaker.state != "closed" or account.breaker.in_doubt:
+        return allowance.PROBE if allowance.may_probe(account, now) else 0, False
+    limits = quota.in_force(configured, account.own_limits)
+    counts = _in_flight(tx, scope)
+    in_flight = sum(counts.values())
+    room = quota.room(
+        account.creates_tokens,
+        limits.creates_per_minute if account.rate is None else account.rate,
+        queued=counts.get(State.QUEUED, 0),
+        in_flight=in_flight,
+        most_in_flight=limits.max_in_flight,
+    )
+    return room, in_flight + room >= limits.max_in_flight
+
+
+def _in_flight(tx: sa.Connection, scope: Scope) -> dict[State, int]:
+    rows = tx.execute(
+        sa.select(jobs.c.state, sa.func.count())
+        .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), under_way(scope))
+        .group_by(jobs.c.state)
+    )
+    return {State(state): n for state, n in rows}

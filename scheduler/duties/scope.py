@@ -1,0 +1,35 @@
+"""Whose work a tick hands out, and what of it is due."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from jobs import database, lifecycle, settings
+from jobs.attendance import Seat
+from jobs.states import State
+
+AT_ONCE = 1000  # rows that one duty hands out in one tick
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose work is handed out: all of one account's, or of that only some batches' purchases."""
+
+    seat: Seat
+    release_only: tuple[int, ...] | None = None
+
+    @property
+    def account_id(self) -> int:
+        return self.seat.account_id
+
+
+def under_way(scope: Scope) -> sa.ColumnElement[bool]:
+    """Choose the jobs whose calls are the account's."""
+    return lifecycle.of_accounts(scope.seat.answers_for)
+
+
+def all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State) -> list[int]:
+    """Hand out what is due in a state for which the API need not be asked how much it takes."""
+    lease = timedelta(seconds=configured.times.lease)
+    return lifecycle.hand_out(tx, database.now(tx), state, AT_ONCE, lease, of=scope.seat.answers_for)
