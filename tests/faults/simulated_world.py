@@ -16,6 +16,7 @@ from jobs import crashpoints
 from jobs import database as databases
 from jobs.states import State
 from scheduler import duties, timetable
+from scheduler.duties import releasing
 from tests.faults import simulated_database, simulated_time, simulated_wire
 from tests.faults.simulated_house import House
 from worker import endings, storing, wire
@@ -46,7 +47,7 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
             (wire, "exchange", simulated_wire.exchange),
             (storing, "sync_names", house.disk.sync_names),
             (endings, "random", SimpleNamespace(Random=lambda: luck)),
-            (duties, "random", luck),
+            (releasing, "random", luck),
             (duties, "rescue", gated(duties.rescue)),
             (timetable, "_DUTIES", tuple((lane, gated(duty)) for lane, duty in timetable._DUTIES)),
         ):
