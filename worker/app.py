@@ -4,6 +4,7 @@ The database is the queue; a message is a hint, acknowledged before it is acted 
 no countdowns, no time limit that could end a commit half-way but the hard one of last resort.
 """
 
+import threading
 from typing import Any
 
 import structlog
@@ -119,9 +120,8 @@ def __getattr__(name: str) -> Celery:
 
 
 def prepare(configured: settings.Settings) -> None:
-    """Do once what all children of a worker need: make the account known, and remove what a dead worker left."""
+    """Do once what all children of a worker need: make the account known."""
     process.enrol(configured)
-    storing.sweep(configured.output)
 
 
 def _prepare(**_said: Any) -> None:
@@ -136,6 +136,12 @@ def _log(**_said: Any) -> None:
     """Log as the rest of the program does; that somebody listens here keeps Celery from doing it in its own way."""
     if not logs.configured():
         logs.to_stderr(secrets=_configured[0].secrets)
+
+
+@signals.worker_process_init.connect
+def _sweep(**_said: Any) -> None:
+    """Remove what a dead child left, as each takes the place of one; beside the work, for a folder may be large."""
+    threading.Thread(target=storing.sweep, args=[_configured[0].output], name="sweep", daemon=True).start()
 
 
 @signals.worker_process_shutdown.connect

@@ -18,8 +18,9 @@ from jobs import tables
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import State
+from tests.faults import processes
 from tests.integration import rehearsal
-from worker import app
+from worker import app, storing
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}
@@ -296,6 +297,23 @@ def test_the_children_of_a_killed_worker_do_not_outlive_it(place):
     worker.kill()
     worker.wait()
     rehearsal.eventually(lambda: not group_lives(worker.pid))
+
+
+def test_what_a_child_that_was_killed_was_fetching_goes_when_another_takes_its_place(place, hanging_api):
+    worker = place.start("overnight", "worker", "--concurrency=1", api_url=hanging_api)
+    place.start("overnight", "scheduler", api_url=hanging_api)
+    place.start("overnight", "run", place.manifest(1), "--yes", api_url=hanging_api)
+    rehearsal.eventually(lambda: State.SUBMITTING in states(place))
+    [child] = children(worker)
+    part = place.output / f".overnight-{storing._host()}-{child}-0.part"
+    part.write_text("half")
+    os.kill(child, signal.SIGKILL)
+    rehearsal.eventually(lambda: not part.exists())
+    assert worker.poll() is None
+
+
+def children(process):
+    return [pid for pid in processes.members(process.pid) if pid != process.pid]
 
 
 def group_lives(group):
