@@ -71,11 +71,11 @@ def test_an_outage_that_is_over_does_not_come_back_with_a_restart(start_sandbox)
 )
 def test_an_outage_lasts_until_it_is_healed(start_sandbox, kind, raised):
     sandbox = start_sandbox()
-    with sandbox.client(timeout=2) as client:
+    with sandbox.client() as client, sandbox.client(timeout=2) as hasty:
         assert create(client).status_code == 201
         sandbox.faults(**{f"outage:{kind}": 0})
         with pytest.raises(raised):
-            create(client)
+            create(hasty)
         sandbox.heal()
         assert create(client).status_code == 201
     assert len(sandbox.ledger()) == 2
