@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from jobs import difference, loading
 from jobs.database import Database
+from jobs.loading import difference, loader
 from jobs.manifest import rows, source, validate
 from migrations import schema
 
@@ -54,7 +54,7 @@ def load(path, made):
     with source.open_source(path) as manifest, validate.validate(manifest, rows.Adaptation()) as read:
         validated = time.perf_counter()
         target = difference.Target(name="benchmark", api="https://api.example/v1")
-        loading.load(made, read, target, difference.compare(made, read, target))
+        loader.load(made, read, target, difference.compare(made, read, target))
     return validated - began, time.perf_counter() - validated
 
 

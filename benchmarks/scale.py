@@ -20,8 +20,11 @@ from statistics import median, quantiles
 import sqlalchemy as sa
 
 from benchmarks import load
-from jobs import again, database, lifecycle, results, selection, settings, usage, worklists
+from jobs import database, lifecycle, settings, worklists
+from jobs.by_hand import retrying
 from jobs.lanes import Lane
+from jobs.reports import results, usage
+from jobs.selecting import selection
 from jobs.states import State
 from migrations import schema
 from scheduler.timetable import Timetable
@@ -136,7 +139,7 @@ def behind_a_snapshot(night):
 
 def looked(night):
     """Return what the questions of `status`, `quota` and `retry --dry-run` take, as (what, figure, unit)."""
-    failures = again.wanted(selection.Selection())
+    failures = retrying.wanted(selection.Selection())
     questions = {
         "status": results.overview,
         "status BATCH: progress": lambda tx: results.progress(tx, night.batch),

@@ -1,4 +1,4 @@
-"""Batches and their events: opened, paused, cancelled, and why. The only writer of both tables."""
+"""Batches: opened, paused, cancelled, and why. The only writer of `batches`."""
 
 import uuid as uuids
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors
+from jobs import errors, events
 from jobs.accounts import Account
 from jobs.states import FINAL, BatchState, State
-from jobs.tables import SURPLUS, attempts, batches, events, jobs
+from jobs.tables import batches, jobs
 
 # A partial index is only used when the query says its condition in so many words, not by a parameter.
 _PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
@@ -26,23 +26,6 @@ class PauseReason(StrEnum):
     STOP_LOSS = "stop-loss"
     FUSE = "fuse"
     STORAGE = "storage"
-
-
-class EventKind(StrEnum):
-    """What is worth remembering of a batch's night."""
-
-    LOADED = "loaded"
-    STARTED = "started"
-    PAUSED = "paused"
-    BLOCKED = "blocked"
-    OUTAGE = "outage"
-    RECOVERED = "recovered"
-    UPDATED = "updated"
-    RETRIED = "retried"
-    RETUNED = "retuned"
-    CANCELLED = "cancelled"
-    ORPHANED = "orphaned"
-    SLEPT = "machine slept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +154,7 @@ def pause(
         ).scalars()
     )
     for batch_id in paused:
-        record(tx, now, batch_id, EventKind.PAUSED, f"{reason}: {detail}")
+        events.record(tx, now, batch_id, events.EventKind.PAUSED, f"{reason}: {detail}")
     return paused
 
 
@@ -191,7 +174,7 @@ def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:
         .where(batches.c.id == batch_id)
         .values(state=BatchState.CANCELLED, pause_reason=None, pause_detail=None, finished_at=now)
     )
-    record(tx, now, batch_id, EventKind.CANCELLED, "")
+    events.record(tx, now, batch_id, events.EventKind.CANCELLED, "")
 
 
 def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
@@ -211,111 +194,8 @@ def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
         .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None)
     )
     for batch_id in ids:
-        record(tx, now, batch_id, EventKind.RECOVERED, "")
+        events.record(tx, now, batch_id, events.EventKind.RECOVERED, "")
     return ids
-
-
-def record(tx: sa.Connection, now: datetime, batch_id: int | None, kind: EventKind, detail: str) -> None:
-    """Remember one event of a batch, or of all."""
-    tx.execute(sa.insert(events).values(batch_id=batch_id, at=now, kind=kind, detail=detail[:500]))
-
-
-def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
-    """Remember one event of a job, with its batch."""
-    batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()
-    record(tx, now, batch_id, kind, f"job {job_id}: {detail}")
-
-
-_FEW_FAILED = 20  # never too many
-_SOME_SUCCEEDED = 5
-_FEW_SURPLUS = 10
-_ENOUGH = 4  # that succeeded for each that failed: a fifth failed
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """How the jobs that ended since the batch was opened have ended.
-
-    ``succeeded`` and ``jobs`` are 0 where they could not matter, and ``succeeded`` is counted no further than to
-    where they are enough: a night has a million of them.
-    """
-
-    succeeded: int
-    failed: int
-    worst: str | None  # the largest failure class
-    jobs: int
-    surplus: int  # creates that follow no settled outcome: orphans and possibly paid twice
-
-    @property
-    def stop(self) -> bool:
-        """More than 20 failed before five succeeded, or at least 50 and over a fifth: something general is wrong."""
-        early = self.failed > _FEW_FAILED and self.succeeded < _SOME_SUCCEEDED
-        return early or (self.failed >= 50 and self.failed > 0.2 * (self.succeeded + self.failed))
-
-    @property
-    def stopping(self) -> bool:
-        return self.stop or self.fuse
-
-    @property
-    def fuse(self) -> bool:
-        """Surplus purchases above 2 % of the jobs and 10: the last line against our own mistakes."""
-        return self.surplus > 0.02 * self.jobs + _FEW_SURPLUS
-
-
-def losses(tx: sa.Connection, batch: Batch) -> Losses:
-    """Count what stop-loss and billing fuse are judged by; a night without losses costs two short looks."""
-    failed = _failed(tx, batch)
-    count = sum(failed.values())
-    surplus = _surplus(tx, batch)
-    return Losses(
-        succeeded=0 if count <= _FEW_FAILED else _succeeded(tx, batch, count * _ENOUGH),
-        failed=count,
-        worst=max(failed, key=lambda name: failed[name], default=None),
-        jobs=0 if surplus <= _FEW_SURPLUS else _size(tx, batch.id),
-        surplus=surplus,
-    )
-
-
-def _failed(tx: sa.Connection, batch: Batch) -> dict[str, int]:
-    """Count by error class the jobs that failed since the batch was opened."""
-    rows = tx.execute(
-        sa.select(jobs.c.error_class, sa.func.count())
-        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.FAILED)
-        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
-        .group_by(jobs.c.error_class)
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-def _succeeded(tx: sa.Connection, batch: Batch, most: int) -> int:
-    """Count the jobs that succeeded since the batch was opened, up to ``most``."""
-    some = (
-        sa.select(jobs.c.id)
-        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.SUCCEEDED, jobs.c.error_class.is_(None))
-        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
-        .order_by(jobs.c.error_class)  # none has one: it is the order of `jobs_counted`, so that this is read
-        .limit(most)
-        .subquery()
-    )
-    return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
-
-
-def _surplus(tx: sa.Connection, batch: Batch) -> int:
-    """Count the purchases beside those of the jobs since a person last opened the batch, who knew of the earlier."""
-    # No join: SQLite would look up every job of the batch in an index that is mostly empty.
-    owner = sa.select(jobs.c.batch_id).where(jobs.c.id == attempts.c.job_id).scalar_subquery()
-    return tx.execute(
-        sa.select(sa.func.count())
-        .select_from(attempts)
-        .where(sa.text(f"({SURPLUS})"), owner == batch.id)
-        .where(attempts.c.finished_at >= (batch.opened_at or batch.created_at))
-    ).scalar_one()
-
-
-def _size(tx: sa.Connection, batch_id: int) -> int:
-    return tx.execute(
-        sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id)
-    ).scalar_one()
 
 
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from jobs import errors, places
+from jobs import errors
+from jobs.settings import places
 
 ValueT = TypeVar("ValueT")
 

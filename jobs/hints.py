@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs import accounts, lifecycle, polling, tables, worklists
 from jobs.lifecycle import Fence
+from jobs.settings.times import Times
 from jobs.states import Phase, State
 from jobs.tables import attempts, hints, jobs
-from jobs.times import Times
 
 _KEPT = timedelta(hours=24)
 _LATELY = 10.0  # of the first interval: seconds in which purchases show how busy it is

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import errors, places
+from jobs import errors
 from jobs.database import Database
+from jobs.settings import places
 
 HEAD = "0007"  # compared with `versions` by a test; numbers of four digits, so that text compares as they do
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 
 from jobs import errors
-from overnight import exits, lazy, words
+from overnight import exits, lazy
+from overnight.display import words
 
 SECTIONS = {
     "Prepare": {

@@ -4,8 +4,7 @@ import shlex
 
 import click
 
-from jobs import places
-from jobs.settings import Settings
+from jobs.settings import Settings, places
 
 
 def typed(settings: Settings) -> str:

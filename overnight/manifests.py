@@ -16,8 +16,8 @@ from overnight import options, reading
 if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
     from jobs.batches import Batch
     from jobs.database import Database
-    from jobs.difference import Difference, Target
-    from jobs.loading import Loaded
+    from jobs.loading.difference import Difference, Target
+    from jobs.loading.loader import Loaded
     from jobs.manifest.validated import Validated
 
 
@@ -95,7 +95,7 @@ def manifest_options(command: options.Decorated) -> options.Decorated:
 
 def named(db: "Database", name: str, settings: Settings) -> "Batch":
     """Return a batch that is loaded, for the API of the settings."""
-    from jobs import lookup
+    from jobs.selecting import lookup
 
     with db.read() as tx:
         batch = lookup.batch(tx, name)
@@ -115,7 +115,7 @@ def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree
 
     A database is made only now: a faulty manifest, or a person who thinks better of it, leaves nothing behind.
     """
-    from jobs import difference, loading
+    from jobs.loading import difference, loader
     from overnight import opened
 
     with ExitStack() as stack:
@@ -125,4 +125,4 @@ def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree
         agree(db, read, target, found)
         if db is None:
             db = stack.enter_context(opened.made(settings))
-        return loading.load(db, read, target, found)
+        return loader.load(db, read, target, found)

@@ -102,7 +102,8 @@ def with_settings(command: Command) -> Command:
         when_unconfirmed: str | None = None,
         **given: Any,
     ) -> Any:
-        from jobs import buyers, logs, settings
+        from jobs import logs, settings
+        from jobs.settings import buyers
 
         chosen = buyers.for_account(
             settings.load(database, output, api, when_unconfirmed), given.get("account")

@@ -15,7 +15,7 @@ from overnight import flags
 if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
     from jobs.batches import Batch
     from jobs.database import Database
-    from jobs.difference import Target
+    from jobs.loading.difference import Target
     from jobs.manifest.rows import Adaptation
     from jobs.manifest.source import Source
     from jobs.manifest.validated import Validated
@@ -52,7 +52,7 @@ def reading(
 
     What was typed when the batch was loaded is kept with it, and need not be typed again.
     """
-    from jobs.difference import Target
+    from jobs.loading.difference import Target
     from jobs.manifest import source, validate
 
     if manifest == STDIN and asked.batch is None:
@@ -80,7 +80,7 @@ def reading(
 
 def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
     """Return the name that the batch was given, ``{date}`` not filled in, and the digest of all that is read."""
-    from jobs import names
+    from jobs.loading import names
     from jobs.manifest import document, outline, problems, source
 
     usual = asked.batch or names.derive(Path(manifest.name).stem), manifest.sha256
@@ -101,7 +101,7 @@ def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
 
 def _name(manifest: "Source", asked: Asked, template: str) -> str:
     """Return what the batch is called today."""
-    from jobs import names
+    from jobs.loading import names
 
     try:
         return names.check(names.dated(template, datetime.now().astimezone().date()))
@@ -114,7 +114,9 @@ def _found(
     db: "Database | None", template: str, name: str, api: str, manifest: Path | None, sha256: str
 ) -> "Batch | None":
     """Return the batch of today's name, or one that goes on past midnight; None if there is neither."""
-    from jobs import batches, difference, lookup, names
+    from jobs import batches
+    from jobs.loading import difference, names
+    from jobs.selecting import lookup
 
     if db is None:
         return None
@@ -131,7 +133,7 @@ def _kept(batch: "Batch | None", manifest: "Source") -> "Adaptation":
 
     Another file has headers of its own: one that we exported has the model's. Its pictures are the batch's.
     """
-    from jobs import difference
+    from jobs.loading import difference
     from jobs.manifest import rows
 
     if batch is None:
@@ -143,7 +145,7 @@ def _kept(batch: "Batch | None", manifest: "Source") -> "Adaptation":
 
 def _account(settings: Settings, typed: str | None, batch: "Batch | None") -> str | None:
     """Return which account buys: as typed now, else as kept with the batch, else any."""
-    from jobs import buyers
+    from jobs.settings import buyers
 
     return buyers.named(settings, typed) if typed or batch is None else batch.account
 

@@ -39,7 +39,7 @@ def reach_broker(settings: Settings) -> None:
     import kombu
     from kombu import exceptions
 
-    from jobs import places
+    from jobs.settings import places
 
     url = settings.broker_url or ""
     try:
@@ -65,7 +65,7 @@ def require_folder(output: Path) -> None:
 
 def probe(settings: Settings) -> Exit:
     """Say whether the work of every open batch goes on: by its rows, since a process may be there and idle."""
-    from jobs import limits, results
+    from jobs.reports import limits, results
 
     db = database.Database(settings.database_url)
     try:

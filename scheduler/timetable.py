@@ -14,7 +14,8 @@ import structlog
 from celery import Celery, beat
 from kombu import exceptions
 
-from jobs import attendance, crashpoints, database, errors, settings
+from jobs import crashpoints, database, errors, settings
+from jobs.accounts import attendance
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from scheduler import backlog, duties

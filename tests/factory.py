@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import attendance, failures, marker, tables
+from jobs import failures, marker, tables
+from jobs.accounts import attendance
 from jobs.database import Database
 from jobs.states import FINAL, OPEN_PHASES, BatchState, Phase, State
 

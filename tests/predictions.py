@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from worker.replies import Prediction
+from worker.api.replies import Prediction
 
 BORN = datetime(2026, 11, 23, 3, tzinfo=UTC)
 

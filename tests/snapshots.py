@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs import quota
+from jobs.accounts import quota
 from jobs.batches import Batch, PauseReason
-from jobs.results import Counts, Event, Harvest, Progress, Standing
+from jobs.reports.results import Counts, Event, Harvest, Progress, Standing
 from jobs.states import BatchState, State
 
 NOW = datetime(2026, 11, 1, 22, 10, tzinfo=UTC)

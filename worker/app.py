@@ -13,7 +13,8 @@ from kombu import Queue
 
 from jobs import database, errors, logs, settings
 from jobs.lanes import Lane
-from worker import leaving, process, storing, vigil
+from worker import leaving, process, vigil
+from worker.transfers import storing
 
 log = structlog.get_logger(__name__)
 

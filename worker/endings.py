@@ -8,8 +8,9 @@ from jobs import retry
 from jobs.failures import FailureClass
 from jobs.lifecycle import Failure, Interrupted, Produced
 from jobs.worklists import Running
-from worker import diagnosis, process
-from worker.replies import Prediction
+from worker import process
+from worker.api import diagnosis
+from worker.api.replies import Prediction
 
 _GIVEN_UP = 2  # deadlines after which a prediction that nothing ends is waited for no more
 

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, polling, runs
-from jobs.times import Times
+from jobs import accounts, polling
+from jobs.settings.times import Times
+from jobs.worklists import runs
 
 _KEPT = 10.0  # seconds, before scaling, for which what was read is good enough
 _LOOK_IS_WORTH = 0.5  # of the first interval: seconds of delay that one look may save and is still worth it

@@ -11,10 +11,13 @@ from functools import cached_property
 
 import sqlalchemy as sa
 
-from jobs import accounts, attendance, batches, database, quota, settings, stops
-from jobs.credentials import Credential
-from jobs.times import Times
-from worker import client, downloads, foresight, inputs, loop
+from jobs import accounts, batches, database, settings
+from jobs.accounts import attendance, quota, stops
+from jobs.settings.credentials import Credential
+from jobs.settings.times import Times
+from worker import foresight, loop
+from worker.api import client
+from worker.transfers import downloads, inputs
 
 # At the default 600 creates a minute and a create that takes 1 s, ten are under way; twice that is room.
 _CONNECTIONS = 20

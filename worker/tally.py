@@ -3,7 +3,8 @@
 import threading
 from dataclasses import dataclass, field, replace
 
-from jobs import errors, quota
+from jobs import errors
+from jobs.accounts import quota
 
 
 @dataclass

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.batches import Batch
-    from jobs.giving_up import Cancelled
-    from jobs.results import Counts
+    from jobs.by_hand.cancelling import Cancelled
+    from jobs.reports.results import Counts
 
 
 @click.command()
@@ -30,11 +31,13 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats --key 'dogs/*'
     overnight cancel cats --state failed       no longer wanted
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs import giving_up, lookup, results, selection
+    from jobs.by_hand import cancelling
+    from jobs.reports import results
+    from jobs.selecting import lookup, selection
     from overnight import consent, opened
 
     typed = selection.Selection(**filters)
-    chosen, whole = giving_up.wanted(typed), giving_up.is_whole(typed)
+    chosen, whole = cancelling.wanted(typed), cancelling.is_whole(typed)
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
@@ -45,10 +48,10 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
         if whole or ids:
             consent.ask(f"Cancel {what}?", yes=yes)
         if whole:
-            giving_up.cancel_batch(db, found)
+            cancelling.cancel_batch(db, found)
             with db.read() as tx:  # once more: while a person thought, others were loaded
                 ids = selection.ids(tx, chosen, found.id)
-        done = giving_up.cancel_jobs(db, found, chosen, ids)
+        done = cancelling.cancel_jobs(db, found, chosen, ids)
         with db.read() as tx:
             counts = results.progress(tx, found.id).counts
     words.say("\n".join(_told(settings, found, done, counts, whole=whole)))
@@ -58,7 +61,8 @@ def _told(
     settings: Settings, batch: "Batch", done: "Cancelled", counts: "Counts", *, whole: bool
 ) -> list[str]:
     from jobs.states import State
-    from overnight import doers, flags
+    from overnight import flags
+    from overnight.display import doers
 
     lines = [f"batch {batch.name} is cancelled"] if whole else []
     lines.append(f"{batch.name}: {done.at_once + done.given_up:,} jobs cancelled")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.settings import Settings
-from overnight import manifests, options, reading, words
+from overnight import manifests, options, reading
+from overnight.display import words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
     from jobs.manifest.validated import Validated
-    from jobs.plan import Plan
+    from jobs.reports.plan import Plan
 
 
 @click.command()
@@ -27,8 +28,9 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     overnight check photos.csv --column prompt=text   a file with names of its own
     some-program | overnight check - --batch tonight  from standard input
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs import difference
-    from overnight import opened, planning
+    from jobs.loading import difference
+    from overnight import opened
+    from overnight.display import planning
 
     with (
         opened.found(settings) as db,

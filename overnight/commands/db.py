@@ -3,7 +3,8 @@
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 
 @click.group()
@@ -41,6 +42,6 @@ def check(settings: Settings) -> None:
 
 
 def _shown(settings: Settings) -> str:
-    from jobs import places
+    from jobs.settings import places
 
     return places.shown(settings.database_url)

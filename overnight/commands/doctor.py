@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 from overnight.exits import Exit
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not

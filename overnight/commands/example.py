@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from jobs import errors
-from overnight import words
+from overnight.display import words
 
 _STEM = "sketch-mountains"
 

@@ -13,12 +13,13 @@ import click
 
 from jobs import errors
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     from jobs.batches import Batch
     from jobs.database import Database
-    from jobs.selection import Selection
+    from jobs.selecting.selection import Selection
 
 
 @click.command()
@@ -60,8 +61,9 @@ def command(
     With --manifest the rows can be edited and loaded again. Pictures are named as in the batch's own manifest:
     relative to its folder of pictures, which --images names when FILE lies elsewhere.
     """
-    from jobs import lookup, selection
-    from overnight import data, newfile, opened
+    from jobs.selecting import lookup, selection
+    from overnight import opened
+    from overnight.display import data, newfile
 
     if manifest:
         _refuse_with_manifest(batch, per, form)
@@ -92,14 +94,14 @@ def _refuse_with_manifest(batch: str | None, per: str | None, form: str | None) 
 
 def _refuse_the_original(target: Path, batch: "Batch") -> None:
     """An export is read by other headers than the manifest may have, and may list fewer rows."""
-    from jobs import difference
+    from jobs.loading import difference
 
     if difference.path_of(target) == batch.manifest_path:
         raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
 
 
 def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: TextIO) -> int:
-    from jobs import exports, spreadsheet
+    from jobs.reports import exports, spreadsheet
 
     names = exports.names(db, chosen, batch.id)
     rows = exports.manifest_rows(db, chosen, batch.id, names)
@@ -115,7 +117,7 @@ def _write_results(
     form: str,
     raw: bool,
 ) -> int:
-    from jobs import exports, spreadsheet
+    from jobs.reports import exports, spreadsheet
 
     each = exports.Per(per)
     batch_id = batch.id if batch else None
@@ -128,7 +130,7 @@ def _write_results(
 
 
 def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -> int:
-    from overnight import plain
+    from overnight.display import plain
 
     written = 0
     for record in records:

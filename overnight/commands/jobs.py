@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 
 @click.command()
@@ -23,8 +24,10 @@ def command(settings: Settings, batch: str | None, as_json: bool, **filters: Any
     In a terminal the list has a header and shortens errors to fit; in a pipe it has no header, a tab between
     columns, and errors whole.
     """
-    from jobs import listing, lookup, selection
-    from overnight import data, opened
+    from jobs.reports import listing
+    from jobs.selecting import lookup, selection
+    from overnight import opened
+    from overnight.display import data
 
     chosen = selection.Selection(**filters)
     with opened.database(settings) as db:
@@ -58,7 +61,7 @@ def _as_json(pages: Iterable[list[Any]]) -> Iterator[str]:
 
 
 def _as_text(pages: Iterable[list[Any]]) -> Iterator[str]:
-    from overnight import listing
+    from overnight.display import listing
 
     if sys.stdout.isatty():
         return listing.aligned(pages, shutil.get_terminal_size().columns)

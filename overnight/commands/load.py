@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.settings import Settings
-from overnight import manifests, options, reading, words
+from overnight import manifests, options, reading
+from overnight.display import words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
-    from jobs.difference import Target
-    from jobs.loading import Loaded
+    from jobs.loading.difference import Target
+    from jobs.loading.loader import Loaded
     from jobs.manifest.validated import Validated
 
 
@@ -26,7 +27,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     Again, it adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows that
     are no longer listed keep theirs.
     """
-    from overnight import doers, planning
+    from overnight.display import doers, planning
 
     loaded = manifests.loaded(settings, manifest, reading.Asked(**given), _warn)
     if as_json:
@@ -40,7 +41,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
 
 
 def _warn(_db: object, read: "Validated", target: "Target", _found: object) -> None:
-    from overnight import planning
+    from overnight.display import planning
 
     for line in (*planning.dated(target), *(f"warning: {warning}" for warning in read.warnings.lines())):
         words.say(line)

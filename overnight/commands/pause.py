@@ -3,7 +3,8 @@
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 
 @click.command()
@@ -12,14 +13,16 @@ from overnight import options, words
 @options.with_settings
 def command(settings: Settings, batch: str | None, every: bool) -> None:
     """Pause BATCH until `overnight resume`: nothing more of it is bought."""
-    from jobs import by_hand, limits, lookup
+    from jobs.by_hand import buying
+    from jobs.reports import limits
+    from jobs.selecting import lookup
     from overnight import flags, opened
 
     if bool(batch) == every:
         raise click.UsageError("Name a BATCH, or say --all.")
     with opened.database(settings) as db, db.write() as tx:
-        chosen = by_hand.working(tx) if every else [lookup.batch(tx, batch or "")]
-        paused = [(one, by_hand.pause(tx, one)) for one in chosen]
+        chosen = buying.working(tx) if every else [lookup.batch(tx, batch or "")]
+        paused = [(one, buying.pause(tx, one)) for one in chosen]
     if not paused:
         words.say("no batch is being worked on")
     for one, changed in paused:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     import sqlalchemy as sa
 
-    from jobs.quota import OwnLimits
+    from jobs.accounts.quota import OwnLimits
 
 
 @click.command()
@@ -40,8 +41,10 @@ def command(
     overnight quota
     overnight quota --creates-per-minute 300 --in-flight 400
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs import by_hand, usage
-    from overnight import allowance, data, opened
+    from jobs.by_hand import buying
+    from jobs.reports import usage
+    from overnight import opened
+    from overnight.display import allowance, data
 
     own = _read(given)
     if own and reset:
@@ -51,7 +54,7 @@ def command(
             with db.write() as tx:
                 retuned = _retuned(tx, settings, account, own)
             for name in retuned:
-                words.say(f"{name}: {by_hand.described(own) or 'as the settings say'}, from the next tick on")
+                words.say(f"{name}: {buying.described(own) or 'as the settings say'}, from the next tick on")
         with db.read() as tx:
             used = [one for one in usage.every(tx, settings) if account in {None, one.account.label}]
     if not used:
@@ -65,7 +68,7 @@ def command(
 
 def _read(given: dict[str, str | None]) -> "OwnLimits":
     """Return the limits that were typed, by the names of their settings."""
-    from jobs import written
+    from jobs.settings import written
 
     readers: dict[str, tuple[str, Callable[[str], int | None]]] = {
         "creates_per_minute": ("creates_per_minute", written.rate),
@@ -84,7 +87,9 @@ def _read(given: dict[str, str | None]) -> "OwnLimits":
 
 def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "OwnLimits") -> list[str]:
     """Change the limits of the accounts that are meant, and return their names."""
-    from jobs import accounts, attendance, by_hand, errors
+    from jobs import accounts, errors
+    from jobs.accounts import attendance
+    from jobs.by_hand import buying
 
     seats = attendance.seats(tx)
     here = [seat for seat in seats if seat.api == settings.api.identity]
@@ -95,13 +100,14 @@ def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "O
         named = ", ".join(seat.label for seat in here if seat.label) or "none with a name"
         raise errors.Mistake(f"there is no account {label} at {settings.api.identity}, only: {named}")
     for account in meant:
-        by_hand.retune(tx, account, own)
+        buying.retune(tx, account, own)
     return [account.label or account.name for account in meant]
 
 
 def _nobody(settings: Settings, known: list[str]) -> Exception:
     """Return that there is no account to show or to change, and what to do."""
-    from jobs import errors, places
+    from jobs import errors
+    from jobs.settings import places
 
     database = places.shown(settings.database_url)
     if known:

@@ -51,7 +51,8 @@ def command(
     overnight rehearse tonight.csv --limit 500         the same for the first 500 rows
     overnight rehearse tonight.csv --profile replicate when all goes well
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from overnight import rehearsed, words
+    from overnight.display import words
+    from overnight.rehearsal import rehearsed
 
     with _throw_away(when_unconfirmed) as settings:
         code, foretold = rehearsed.night(settings, manifest, given, profile=profile, seed=seed, quiet=quiet)

@@ -3,7 +3,8 @@
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 
 @click.command()
@@ -12,16 +13,19 @@ from overnight import options, words
 @options.with_settings
 def command(settings: Settings, batch: str | None, every: bool) -> None:
     """Open BATCH again, whoever or whatever paused it; a blocked account is tried at once."""
-    from jobs import batches, by_hand, lookup
+    from jobs import batches
+    from jobs.by_hand import buying
+    from jobs.selecting import lookup
     from jobs.states import BatchState
-    from overnight import doers, opened
+    from overnight import opened
+    from overnight.display import doers
 
     if bool(batch) == every:
         raise click.UsageError("Name a BATCH, or say --all.")
     with opened.database(settings) as db, db.write() as tx:
         paused = [one for one in batches.every(tx) if one.state is BatchState.PAUSED]
         chosen = paused if every else [lookup.batch(tx, batch or "")]
-        resumed = [(by_hand.resume(tx, one), batches.get(tx, one.id)) for one in chosen]
+        resumed = [(buying.resume(tx, one), batches.get(tx, one.id)) for one in chosen]
     if not resumed:
         words.say("no batch is paused")
     for changed, one in resumed:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.settings import Settings
-from overnight import options, words
+from overnight import options
+from overnight.display import words
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.batches import Batch
@@ -41,20 +42,22 @@ def command(
     overnight retry cats --key tom-0123456789      this job, even if it succeeded
     overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs import again, changes, lookup, selection
-    from overnight import consent, doers, opened
+    from jobs.by_hand import changes, retrying
+    from jobs.selecting import lookup, selection
+    from overnight import consent, opened
+    from overnight.display import doers
 
     typed = selection.Selection(**filters)
-    chosen = again.wanted(typed)
+    chosen = retrying.wanted(typed)
     change = changes.read(given, new_seed=new_seed)
     for warning in change.warnings:
         words.say(f"warning: {warning}")
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
-            again.refuse_cancelled(found)
+            retrying.refuse_cancelled(found)
             ids = selection.ids(tx, chosen, found.id)
-            others = again.left_out(tx, found) if typed.chooses_all else []
+            others = retrying.left_out(tx, found) if typed.chooses_all else []
         if not ids:
             words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
         elif dry_run:
@@ -62,14 +65,14 @@ def command(
         else:
             if len(ids) > _MANY:
                 consent.ask(f"Run {_priced(len(ids), settings)} of {found.name} again?", yes=yes)
-            count = again.retry(db, found, chosen, ids, change)
+            count = retrying.retry(db, found, chosen, ids, change)
             words.say(f"{found.name}: {_priced(count, settings)} to run again")
             words.say(doers.of_purchases(settings, found))
     _tell_left_out(settings, found, others)
 
 
 def _priced(count: int, settings: Settings) -> str:
-    from jobs import limits
+    from jobs.reports import limits
 
     jobs = limits.counted(count, "job")
     if settings.price is None:

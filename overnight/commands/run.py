@@ -25,8 +25,8 @@ def command(settings: Settings, what: str, *, yes: bool, quiet: bool, as_json: b
     overnight run tonight.csv --api sandbox    the same without paying
     overnight run tonight                      go on with a batch that is loaded
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from overnight import night
-    from overnight.signals import Signals
+    from overnight.run import night
+    from overnight.run.signals import Signals
 
     with Signals() as signals:
         return night.Night(settings, signals, quiet=quiet, yes=yes, as_json=as_json).run(what, given)

@@ -11,8 +11,8 @@ from jobs.settings import Settings
 from overnight import options
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
-    from jobs.dossier import Dossier
-    from jobs.limits import Limit
+    from jobs.reports.dossier import Dossier
+    from jobs.reports.limits import Limit
 
 
 @click.command()
@@ -28,8 +28,10 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     overnight show cats/tom-0123456789
     overnight show outputs/cats/tom-0123456789-0.png
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs import dossier, limits, lookup, results
-    from overnight import data, flags, opened, plain, portrait
+    from jobs.reports import dossier, limits, results
+    from jobs.selecting import lookup
+    from overnight import flags, opened
+    from overnight.display import data, plain, portrait
 
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
@@ -46,8 +48,8 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
 
 
 def _as_json(found: "Dossier", limit: "Limit", output: Path, typed: str) -> dict[str, Any]:
-    from jobs import waits
-    from overnight import portrait
+    from jobs.reports import waits
+    from overnight.display import portrait
 
     return {
         "batch": found.batch.name,

@@ -9,8 +9,8 @@ from overnight import options
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.database import Database
-    from jobs.limits import Limit
-    from jobs.results import Harvest, Overview, Progress
+    from jobs.reports.limits import Limit
+    from jobs.reports.results import Harvest, Overview, Progress
 
 
 @click.command()
@@ -41,8 +41,9 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
 
 
 def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> None:
-    from jobs import places, results
-    from overnight import plain, summary, words
+    from jobs.reports import results
+    from jobs.settings import places
+    from overnight.display import plain, summary, words
 
     with database.read() as tx:
         rows = results.overview(tx)
@@ -67,9 +68,11 @@ def _row(row: "Overview") -> tuple[str, ...]:
 
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
-    from jobs import limits, lookup, results
     from jobs.manifest import problems
-    from overnight import flags, plain
+    from jobs.reports import limits, results
+    from jobs.selecting import lookup
+    from overnight import flags
+    from overnight.display import plain
 
     with database.read() as tx:
         batch = lookup.batch(tx, name)
@@ -87,8 +90,9 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
 def _detail(
     progress: "Progress", harvest: "Harvest", limit: "Limit", settings: Settings, typed: str
 ) -> list[str]:
-    from jobs import limits, places
-    from overnight import summary
+    from jobs.reports import limits
+    from jobs.settings import places
+    from overnight.display import summary
 
     batch = progress.batch
     in_doubt = limits.look_ups(progress)
@@ -124,12 +128,13 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
     import sys
     import time
 
-    from jobs import limits, results
-    from overnight import display, flags, summary
+    from jobs.reports import limits, results
+    from overnight import flags
+    from overnight.display import live, summary
 
     batch_id = _watched(database, name)
     typed = flags.typed(settings)
-    with display.choose(sys.stderr.isatty(), False) as shown:
+    with live.choose(sys.stderr.isatty(), False) as shown:
         while True:
             began = time.monotonic()
             with database.read() as tx:
@@ -139,7 +144,7 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
             shown.update(progress, limit, began)
             if progress.finished:
                 break
-            time.sleep(display.rest(time.monotonic() - began))
+            time.sleep(live.rest(time.monotonic() - began))
     with database.read() as tx:
         harvest = results.harvest(tx, batch_id)
     summary.tell(progress, harvest, settings, flags=typed)
@@ -148,7 +153,9 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
 
 def _watched(database: "Database", name: str | None) -> int:
     """Return the batch to watch: the one that is named, or the only one that is not finished."""
-    from jobs import errors, lookup, results
+    from jobs import errors
+    from jobs.reports import results
+    from jobs.selecting import lookup
 
     with database.read() as tx:
         if name is not None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from jobs import errors
-from jobs.credentials import Credential
 from jobs.settings import Settings
+from jobs.settings.credentials import Credential
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 
@@ -37,7 +37,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _asked(settings: Settings, one: Credential) -> Iterator[Finding]:
-    from worker import greeting
+    from worker.api import greeting
 
     try:
         date = greeting.greet(settings, one)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from jobs import apis, places
-from jobs.settings import Settings
-from overnight import services, surroundings
+from jobs.settings import Settings, apis, places
+from overnight import services
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
+from overnight.run import surroundings
 
 
 def look(settings: Settings) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobs import errors, places
-from jobs.settings import Settings
+from jobs import errors
+from jobs.settings import Settings, places
 from overnight.doctor import api, findings, mounts
 from overnight.doctor.findings import Finding
 
@@ -34,7 +34,8 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def look_at_work(settings: Settings) -> Iterator[Finding]:
     """Say whether somebody works on what is under way; silent while there is no database to ask."""
-    from overnight import lock, opened, services
+    from overnight import opened, services
+    from overnight.run import lock
 
     try:
         with opened.database(settings) as db:
@@ -55,7 +56,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
 
 def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
     """Return what the next run of each batch would take over if nobody works on the file."""
-    from jobs import limits, results
+    from jobs.reports import limits, results
     from jobs.states import State
     from overnight import flags
 

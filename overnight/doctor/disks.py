@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from jobs import errors, plan
+from jobs import errors
+from jobs.reports import plan
 from jobs.settings import Settings
-from overnight import opened, services, surroundings
+from overnight import opened, services
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
+from overnight.run import surroundings
 
 _LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel, or an hour's
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from pydantic_settings import DotEnvSettingsSource
 
-from jobs import cautions, tokens
-from jobs.settings import Settings
+from jobs.settings import Settings, cautions, tokens
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 

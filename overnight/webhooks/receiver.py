@@ -17,7 +17,7 @@ from starlette.routing import Route, Router
 
 from jobs import errors, signatures
 from jobs.hints import Hint
-from worker import bodies, replies
+from worker.api import bodies, replies
 
 log = structlog.get_logger(__name__)
 

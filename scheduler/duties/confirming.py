@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, database, recalling, settings
+from jobs import accounts, database, settings
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
 from jobs.tables import jobs
+from jobs.worklists import recalling
 from scheduler.duties import allowance
 from scheduler.duties.messages import Message
 from scheduler.duties.scope import Scope, all_due, under_way

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, quota, settings
+from jobs import accounts, batches, database, lifecycle, settings
+from jobs.accounts import quota
 from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
 from jobs.tables import jobs

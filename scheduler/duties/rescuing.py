@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from jobs import batches, database, lifecycle, settings, stops
+from jobs import batches, database, lifecycle, losses, settings
+from jobs.accounts import stops
 from jobs.states import BatchState
 
 
@@ -30,7 +31,7 @@ def limit_losses(db: database.Database) -> None:
     with db.read() as tx:
         open_batches = [one for one in batches.every(tx) if one.state is BatchState.OPEN]
         judged = [one for one in open_batches if batches.unfinished(tx, one.id)]
-        stopping = [batch for batch in judged if batches.losses(tx, batch).stopping]
+        stopping = [batch for batch in judged if losses.count(tx, batch).stopping]
     for batch in stopping:
         with db.write() as tx:
             stops.limit_losses(tx, database.now(tx), batch)

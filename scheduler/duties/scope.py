@@ -6,7 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from jobs import database, lifecycle, settings
-from jobs.attendance import Seat
+from jobs.accounts.attendance import Seat
 from jobs.states import State
 
 AT_ONCE = 1000  # rows that one duty hands out in one tick

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from jobs.batches import EventKind
+from jobs.events import EventKind
 from jobs.states import FINAL, OPEN_PHASES, Phase, State
 from sandbox import predictions
 from tests.faults import evidence

@@ -14,13 +14,16 @@ import pytest
 import sqlalchemy as sa
 from kombu import Queue
 
-from jobs import errors, lifecycle, quota, settings, tables
+from jobs import errors, lifecycle, settings, tables
+from jobs.accounts import quota
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Failure, NotBought, buying, fence
 from tests.faults import simulated_spells, simulation
 from tests.faults.simulated_plan import Plan, draw
-from worker import app, client, walk
+from worker import app
+from worker.api import client
+from worker.lookup import walk
 from worker.tasks import collect, reconcile, submit
 
 Patch = pytest.MonkeyPatch

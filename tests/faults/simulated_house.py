@@ -15,8 +15,9 @@ from unittest import mock
 
 from celery import Celery
 
-from jobs import batches, by_hand, crashpoints, errors, lifecycle, settings
+from jobs import batches, crashpoints, errors, lifecycle, settings
 from jobs import database as databases
+from jobs.by_hand import buying
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.states import BatchState
@@ -26,7 +27,9 @@ from tests.faults.simulated_api import Api
 from tests.faults.simulated_broker import Broker
 from tests.faults.simulated_plan import Fortune, Plan
 from tests.faults.simulated_processes import ACTOR, Mortal
-from worker import app, client, inputs, process, wire
+from worker import app, process
+from worker.api import client, wire
+from worker.transfers import inputs
 
 TASKS: dict[Lane, Callable[..., None]] = {
     lane: getattr(import_module(f"worker.tasks.{lane}"), lane) for lane in Lane
@@ -231,4 +234,4 @@ class House:
                 for batch in batches.every(tx):
                     if batch.state is BatchState.PAUSED:
                         self._trace("resumes", batch.pause_reason, batch.pause_detail)
-                        by_hand.resume(tx, batch)
+                        buying.resume(tx, batch)

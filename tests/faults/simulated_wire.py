@@ -16,7 +16,8 @@ from jobs.crashpoints import Place
 from tests.faults.simulated_api import Api
 from tests.faults.simulated_plan import Plan
 from tests.faults.simulated_processes import Mortal
-from worker import storing, wire
+from worker.api import wire
+from worker.transfers import storing
 
 _SIDE = 64  # pixels
 
@@ -110,7 +111,7 @@ def content(url: str) -> bytes:
 
 
 class Downloads:
-    """Stands in for `worker.downloads.Downloads`."""
+    """Stands in for `worker.transfers.downloads.Downloads`."""
 
     def __init__(self, actor: Mortal, api: Api, disk: Disk, plan: Plan) -> None:
         self._actor = actor

@@ -19,8 +19,10 @@ from scheduler import duties, timetable
 from scheduler.duties import releasing
 from tests.faults import simulated_database, simulated_time, simulated_wire
 from tests.faults.simulated_house import House
-from worker import endings, storing, wire
+from worker import endings
+from worker.api import wire
 from worker.tasks import submit
+from worker.transfers import storing
 
 _DUE_FOR = {
     duties.reconcile: simulated_database.due(State.UNCONFIRMED),

@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, quota, settings
+from jobs import accounts, settings
 from jobs import database as databases
+from jobs.accounts import quota
 from jobs.states import State
 from jobs.tables import accounts as rows
 from tests import factory

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from jobs import accounts, attendance, settings
+from jobs import accounts, settings
+from jobs.accounts import attendance
 from scheduler import duties
 from tests import factory, rows
 from worker import app

@@ -3,8 +3,10 @@
 import pytest
 import sqlalchemy as sa
 
-from jobs import giving_up, lookup, selection, tables
-from jobs.selection import Selection
+from jobs import tables
+from jobs.by_hand import cancelling
+from jobs.selecting import lookup, selection
+from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
 from tests import factory
 
@@ -21,13 +23,13 @@ def batch(database):
 
 
 def cancelled(database, batch, typed):
-    chosen = giving_up.wanted(typed)
+    chosen = cancelling.wanted(typed)
     with database.read() as tx:
         found = lookup.batch(tx, batch.name)
         ids = selection.ids(tx, chosen, found.id)
-    if giving_up.is_whole(typed):
-        giving_up.cancel_batch(database, found)
-    return giving_up.cancel_jobs(database, found, chosen, ids)
+    if cancelling.is_whole(typed):
+        cancelling.cancel_batch(database, found)
+    return cancelling.cancel_jobs(database, found, chosen, ids)
 
 
 def states(database):
@@ -40,7 +42,7 @@ def states(database):
 
 
 def test_a_whole_batch_keeps_what_ended_and_what_is_paid(database, batch):
-    assert cancelled(database, batch, Selection()) == giving_up.Cancelled(at_once=2, requested=3)
+    assert cancelled(database, batch, Selection()) == cancelling.Cancelled(at_once=2, requested=3)
     unchanged = {state: state for state in (*FINAL, State.COLLECTING)}
     in_flight = dict.fromkeys((State.SUBMITTING, State.UNCONFIRMED, State.RUNNING), "to be cancelled")
     assert states(database) == unchanged | in_flight | dict.fromkeys(
@@ -52,7 +54,7 @@ def test_a_whole_batch_keeps_what_ended_and_what_is_paid(database, batch):
 
 def test_with_filters_failed_jobs_are_given_up_and_the_batch_goes_on(database, batch):
     done = cancelled(database, batch, Selection(keys=("[pf]*",)))
-    assert done == giving_up.Cancelled(at_once=1, given_up=1)
+    assert done == cancelling.Cancelled(at_once=1, given_up=1)
     assert states(database)["failed"] == states(database)["pending"] == "cancelled"
     with database.read() as tx:
         assert lookup.batch(tx, batch.name).state is BatchState.OPEN
@@ -77,7 +79,7 @@ def test_it_takes_what_is_chosen_and_nothing_else(database, batch, typed, change
 
 def test_it_can_be_said_twice(database, batch):
     cancelled(database, batch, Selection())
-    assert cancelled(database, batch, Selection()) == giving_up.Cancelled()
+    assert cancelled(database, batch, Selection()) == cancelling.Cancelled()
     with database.read() as tx:
         events = tx.execute(sa.select(tables.events.c.kind, tables.events.c.detail)).all()
     assert events == [("cancelled", ""), ("cancelled", "5 jobs")]

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from jobs import errors
 from tests.integration import wires
-from worker import client, wire
+from worker.api import client, wire
 
 TOKEN = "canary-token-6f1e"
 ACCEPTED = json.dumps({"id": "abc", "status": "starting"}).encode()

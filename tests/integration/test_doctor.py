@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from jobs import errors
 from jobs.database import Database
 from jobs.states import BatchState, State
-from overnight import lock
 from overnight.doctor import api, broker, database, disks, findings, mounts
 from overnight.doctor.findings import Verdict
+from overnight.run import lock
 from tests import factory
 from tests.integration import rehearsal, typed
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from jobs import errors
 from tests.integration import wires
-from worker import addresses, downloads, storing
+from worker.transfers import addresses, downloads, storing
 
 STEM = PurePosixPath("cats/fox")
 

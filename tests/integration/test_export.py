@@ -8,9 +8,11 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from jobs import exports, selection, spreadsheet, tables
+from jobs import tables
 from jobs.manifest import rows, schema
-from jobs.selection import Selection
+from jobs.reports import exports, spreadsheet
+from jobs.selecting import selection
+from jobs.selecting.selection import Selection
 from jobs.states import Phase, State
 from tests import factory, manifests
 

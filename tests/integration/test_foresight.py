@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import runs, tables
+from jobs import tables
+from jobs.settings.times import Times
 from jobs.states import State
-from jobs.times import Times
+from jobs.worklists import runs
 from tests import factory, rows
 from worker.foresight import Foresight
 

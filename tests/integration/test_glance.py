@@ -10,8 +10,9 @@ from jobs.lanes import Lane
 from scheduler import duties
 from tests import rows
 from tests.integration import stepped
-from worker import foresight, glance
-from worker.replies import Page
+from worker import foresight
+from worker.api.replies import Page
+from worker.lookup import glance
 
 MINUTE = 60
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobs import errors, settings
 from tests.integration import wires
-from worker import greeting
+from worker.api import greeting
 
 PAGE = b"<!doctype html><title>Welcome</title>"
 LIST = json.dumps({"results": [], "next": None, "previous": None}).encode()

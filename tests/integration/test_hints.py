@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from jobs import hints, tables
 from jobs.hints import Hint
+from jobs.settings.times import Times
 from jobs.states import State
-from jobs.times import Times
 from tests import factory, rows
 
 TIMES = Times()

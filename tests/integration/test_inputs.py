@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from jobs import errors
 from tests.integration import wires
-from worker import client, inputs, uploads
+from worker.api import client
+from worker.transfers import inputs, uploads
 
 FILE_URL = "https://api.example/v1/files/f"
 TAKES = wires.always(wires.reply(json.dumps({"urls": {"get": FILE_URL}}).encode(), "201 Created"))

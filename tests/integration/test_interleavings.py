@@ -20,7 +20,7 @@ from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
 from tests.predictions import shown
-from worker.replies import Page
+from worker.api.replies import Page
 from worker.tasks.cancel import cancel
 from worker.tasks.collect import collect
 from worker.tasks.poll import poll

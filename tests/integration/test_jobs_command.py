@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-from jobs.listing import Line
+from jobs.reports.listing import Line
 from jobs.states import State
-from overnight import listing
+from overnight.display import listing
 from tests import factory
 from tests.integration.typed import BARE
 

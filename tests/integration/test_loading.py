@@ -6,10 +6,11 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, counterparts, difference, errors, loading, marker, tables
+from jobs import batches, errors, events, marker, tables
 from jobs.database import Database, now
-from jobs.difference import Target
 from jobs.lifecycle import retry
+from jobs.loading import counterparts, difference, loader
+from jobs.loading.difference import Target
 from jobs.manifest import rows, schema
 from jobs.states import BatchState, State
 from tests import factory
@@ -25,7 +26,7 @@ def target(name="cats", **more):
 def load(database, path, to=None, adaptation=None, **options):
     with reading(path, adaptation, **options) as read:
         wanted = to or target()
-        return loading.load(database, read, wanted, difference.compare(database, read, wanted))
+        return loader.load(database, read, wanted, difference.compare(database, read, wanted))
 
 
 def jobs_of(database, name="cats"):
@@ -373,8 +374,8 @@ def test_batches_that_differ_only_in_case_get_folders_of_their_own(database, tmp
 def test_a_load_that_was_broken_off_goes_on_to_the_same_end(database, tmp_path, monkeypatch):
     keys = [f"key-{n}" for n in range(12_000)]
     path = write(tmp_path, table(*keys))
-    monkeypatch.setattr(loading, "_finish", lambda *_: pytest.fail("not so far"))
-    monkeypatch.setattr(loading._Writing, "write", _breaking_after(6_000))
+    monkeypatch.setattr(loader, "_finish", lambda *_: pytest.fail("not so far"))
+    monkeypatch.setattr(loader._Writing, "write", _breaking_after(6_000))
     with pytest.raises(KeyboardInterrupt):
         load(database, path)
     monkeypatch.undo()
@@ -392,7 +393,7 @@ def test_a_load_that_was_broken_off_goes_on_to_the_same_end(database, tmp_path, 
 
 
 def _breaking_after(count):
-    write_chunk, written = loading._Writing.write, 0
+    write_chunk, written = loader._Writing.write, 0
 
     def write(self, chunk):
         nonlocal written
@@ -414,7 +415,7 @@ def test_two_loads_at_once_make_one_batch_without_duplicates(database_url, tmp_p
         with reading(path) as read:
             found = difference.compare(database, read, target())
             begin.wait()
-            ended.append(loading.load(database, read, target(), found))
+            ended.append(loader.load(database, read, target(), found))
         database.close()
 
     threads = [threading.Thread(target=one) for _ in range(2)]
@@ -430,17 +431,17 @@ def test_two_loads_at_once_make_one_batch_without_duplicates(database_url, tmp_p
 
 
 def test_others_see_the_batch_grow_and_may_write_meanwhile(database_url, tmp_path, monkeypatch):
-    monkeypatch.setattr(loading, "_MOST_SECONDS", 0)  # a piece per transaction, however fast the machine
+    monkeypatch.setattr(loader, "_MOST_SECONDS", 0)  # a piece per transaction, however fast the machine
     path = write(tmp_path, table(*(f"key-{n}" for n in range(10_000))))
     seen, other = [], Database(database_url)
-    write_some = loading._Writing._write_some
+    write_some = loader._Writing._write_some
 
     def looked_at(self, tx, wanted):
         with other.read() as reader:
             seen.append(reader.execute(sa.select(sa.func.count()).select_from(tables.jobs)).scalar_one())
         return write_some(self, tx, wanted)
 
-    monkeypatch.setattr(loading._Writing, "_write_some", looked_at)
+    monkeypatch.setattr(loader._Writing, "_write_some", looked_at)
     database = Database(database_url)
     load(database, path)
     assert seen == [n * 1_000 for n in range(10)]
@@ -508,7 +509,7 @@ def test_begun_it_is_agreed_to_and_what_is_loaded_later_is_not(database, tmp_pat
     with reading(path) as read:
         assert difference.compare(database, read, target()).unagreed == 3
     with database.write() as tx:
-        batches.record(tx, now(tx), batch.id, batches.EventKind.STARTED, "")
+        events.record(tx, now(tx), batch.id, events.EventKind.STARTED, "")
     with reading(path) as read:
         found = difference.compare(database, read, target())
     assert (found.jobs, found.unagreed) == (3, 1)
@@ -520,8 +521,8 @@ def test_begun_it_is_agreed_to_and_what_is_loaded_later_is_not(database, tmp_pat
 
 def test_what_was_chosen_of_lost_answers_stays_until_it_is_chosen_anew(database, tmp_path):
     batch = load(database, write(tmp_path, table("a")), target(when_unconfirmed="hold")).batch
-    assert not loading.choose(database, batch.id, "hold")
-    assert loading.choose(database, batch.id, "resubmit")
+    assert not loader.choose(database, batch.id, "hold")
+    assert loader.choose(database, batch.id, "resubmit")
     again = write(tmp_path, table("a", "b"), "again.csv")
     after = load(database, again, target(update=True, when_unconfirmed="hold")).batch
     assert after.options == batch.options
@@ -530,6 +531,6 @@ def test_what_was_chosen_of_lost_answers_stays_until_it_is_chosen_anew(database,
 
 def test_a_batch_that_is_not_loaded_whole_stays_so_whatever_is_chosen(database):
     batch = factory.make_batch(database, state=BatchState.LOADING)
-    assert not loading.choose(database, batch.id, "hold")
+    assert not loader.choose(database, batch.id, "hold")
     with database.read() as tx:
         assert batches.get(tx, batch.id).state is BatchState.LOADING

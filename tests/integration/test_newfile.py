@@ -5,7 +5,7 @@ import stat
 import pytest
 
 from jobs import errors
-from overnight import newfile
+from overnight.display import newfile
 
 
 def test_until_the_end_there_is_nothing_under_its_name(tmp_path):

@@ -3,20 +3,22 @@
 import pytest
 import sqlalchemy as sa
 
-from jobs import by_hand, errors, lookup, tables
+from jobs import errors, tables
 from jobs.batches import PauseReason
+from jobs.by_hand import buying
+from jobs.selecting import lookup
 from jobs.states import BatchState, State
 from tests import factory
 
 
 def paused(database, batch):
     with database.write() as tx:
-        return by_hand.pause(tx, lookup.batch(tx, batch.name))
+        return buying.pause(tx, lookup.batch(tx, batch.name))
 
 
 def resumed(database, batch):
     with database.write() as tx:
-        return by_hand.resume(tx, lookup.batch(tx, batch.name))
+        return buying.resume(tx, lookup.batch(tx, batch.name))
 
 
 def now(database, batch):

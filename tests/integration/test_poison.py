@@ -13,8 +13,8 @@ from jobs.states import State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
-from worker import quarantine
 from worker.tasks.collect import collect
+from worker.transfers import quarantine
 
 # Found by every Python that starts with its folder on the path: a decoder that dies of one image.
 KILLER = """

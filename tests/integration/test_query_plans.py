@@ -8,24 +8,14 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from jobs import (
-    accounts,
-    batches,
-    hints,
-    lifecycle,
-    recalling,
-    results,
-    runs,
-    settings,
-    stops,
-    tables,
-    usage,
-    worklists,
-)
+from jobs import accounts, batches, events, hints, lifecycle, settings, tables, worklists
+from jobs.accounts import stops
 from jobs.batches import PauseReason
 from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Failure, Image, Interrupted, Lost, NotBought, Produced, Stray
+from jobs.reports import results, usage
 from jobs.states import State
+from jobs.worklists import recalling, runs
 from scheduler import duties
 from tests import conftest, crowd, factory, rows
 from tests.integration import plans
@@ -216,7 +206,7 @@ TASKS = {
     ),
     "pause": lambda s: s.arrow(stops.pause, [s.batch.id], PauseReason.STORAGE, "full"),
     "event of a job": lambda s: s.arrow(
-        batches.record_of_job, s.ids(State.RUNNING)[0], batches.EventKind.ORPHANED, ""
+        events.record_of_job, s.ids(State.RUNNING)[0], events.EventKind.ORPHANED, ""
     ),
 }
 EMBEDDED = {

@@ -6,10 +6,13 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, by_hand, lifecycle, quota, settings, stops, tables, usage
+from jobs import accounts, lifecycle, settings, tables
 from jobs import database as databases
+from jobs.accounts import quota, stops
+from jobs.by_hand import buying
+from jobs.reports import usage
+from jobs.settings.times import Times
 from jobs.states import Phase, State
-from jobs.times import Times
 from scheduler import duties
 from tests import factory, rows
 from tests.manifests import write
@@ -33,7 +36,7 @@ def account(database):
 
 def retune(database, **own):
     with database.write() as tx:
-        by_hand.retune(tx, accounts.get(tx, factory.seat(database).account_id), own)
+        buying.retune(tx, accounts.get(tx, factory.seat(database).account_id), own)
 
 
 def released(database, **given):

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs import accounts, batches, results
+from jobs import accounts, events
+from jobs.reports import results
 from jobs.states import FINAL, BatchState, Phase, State
 from tests import factory
 
@@ -129,7 +130,7 @@ def test_looking_waits_for_no_writer_and_sees_nothing_of_it_before_its_end(datab
     batch, account = factory.make_batch(database), factory.make_account(database)
     with database.write() as tx:
         locked = accounts.get(tx, account.id)
-        batches.record(tx, moments(0), batch.id, batches.EventKind.STARTED, "")
+        events.record(tx, moments(0), batch.id, events.EventKind.STARTED, "")
         seen = look(database, batch)
     assert (seen.account.name, seen.events) == (account.name, ())
     assert locked.id == account.id
@@ -149,9 +150,9 @@ def test_the_latest_events_are_those_of_the_batch_and_of_all(database):
     batch, other = factory.make_batch(database), factory.make_batch(database)
     with database.write() as tx:
         for number in range(4):
-            batches.record(tx, moments(0), batch.id, batches.EventKind.RETRIED, str(number))
-            batches.record(tx, moments(0), other.id, batches.EventKind.RETRIED, "of the other")
-            batches.record(tx, moments(0), None, batches.EventKind.RECOVERED, "all")
+            events.record(tx, moments(0), batch.id, events.EventKind.RETRIED, str(number))
+            events.record(tx, moments(0), other.id, events.EventKind.RETRIED, "of the other")
+            events.record(tx, moments(0), None, events.EventKind.RECOVERED, "all")
     told = [(event.kind, event.detail) for event in look(database, batch).events]
     assert told == [
         ("recovered", "all"),

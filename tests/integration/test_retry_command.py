@@ -5,19 +5,21 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from jobs import again, changes, errors, failures, lookup, selection, tables
-from jobs.selection import Selection
+from jobs import errors, failures, tables
+from jobs.by_hand import changes, retrying
+from jobs.selecting import lookup, selection
+from jobs.selecting.selection import Selection
 from jobs.states import BatchState, Phase, State
 from tests import factory
 
 
 def retried(database, batch, typed, given=(), *, new_seed=False):
     """Retry as the command does; return how many that were."""
-    chosen = again.wanted(typed)
+    chosen = retrying.wanted(typed)
     with database.read() as tx:
         found = lookup.batch(tx, batch.name)
         ids = selection.ids(tx, chosen, found.id)
-    return again.retry(database, found, chosen, ids, changes.read(given, new_seed=new_seed))
+    return retrying.retry(database, found, chosen, ids, changes.read(given, new_seed=new_seed))
 
 
 def row_of(database, job):
@@ -45,7 +47,7 @@ def test_without_filters_it_takes_what_may_pass_and_no_other(database, batch):
     plain = ["download-failed", "expired", "interrupted", "output-invalid", "timed-out", "unconfirmed"]
     assert pending(database) == plain
     with database.read() as tx:
-        left = again.left_out(tx, lookup.batch(tx, batch.name))
+        left = retrying.left_out(tx, lookup.batch(tx, batch.name))
     assert sorted(name for name, _ in left) == sorted(set(failures.FailureClass) - set(plain))
 
 
@@ -140,18 +142,18 @@ def test_a_batch_that_is_cancelled_meanwhile_stays_so(database, batch):
     with database.write() as tx:
         tx.execute(sa.update(tables.batches).values(state=BatchState.CANCELLED))
     with pytest.raises(errors.Mistake, match="is cancelled"):
-        again.retry(database, found, Selection(), ids, changes.Change())
+        retrying.retry(database, found, Selection(), ids, changes.Change())
     assert pending(database) == []
 
 
 def test_of_two_who_retry_at_once_the_second_finds_nothing(database, batch):
     factory.make_job(database, batch, state=State.FAILED, error_class="expired")
-    chosen = again.wanted(Selection())
+    chosen = retrying.wanted(Selection())
     with database.read() as tx:
         found = lookup.batch(tx, batch.name)
         ids = selection.ids(tx, chosen, found.id)
-    assert again.retry(database, found, chosen, ids, changes.Change()) == 1
-    assert again.retry(database, found, chosen, ids, changes.Change(new_seed=True)) == 0
+    assert retrying.retry(database, found, chosen, ids, changes.Change()) == 1
+    assert retrying.retry(database, found, chosen, ids, changes.Change(new_seed=True)) == 0
 
 
 def test_a_plain_retry_says_who_buys_and_which_commands_the_rest_needs(desk):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jobs import errors
 from tests.integration.rehearsal import data_uri, fetch
-from worker import downloads
+from worker.transfers import downloads
 
 VERSION = "b2" * 32
 

@@ -8,7 +8,7 @@ import httpcore
 import pytest
 
 from jobs import errors
-from worker import downloads
+from worker.transfers import downloads
 
 STEM = PurePosixPath("cats/fox")
 INSIDE = [

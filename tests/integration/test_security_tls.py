@@ -9,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 from pydantic import SecretStr
 
-from jobs import errors, places
+from jobs import errors
 from jobs.database import Database
+from jobs.settings import places
 from overnight import services
 from tests.integration import certificates, evening, wires
-from worker import client, downloads, wire
+from worker.api import client, wire
+from worker.transfers import downloads
 
 TOKEN = "tls-canary-token-77aa"
 ACCEPTED = wires.reply(b'{"id": "abc", "status": "starting"}', "201 Created")

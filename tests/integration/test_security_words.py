@@ -8,7 +8,8 @@ import string
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, spreadsheet, tables
+from jobs import events, tables
+from jobs.reports import spreadsheet
 from jobs.states import BatchState
 
 # Moves the cursor, clears, writes to the clipboard, hides, forges a line, turns the reading direction, rings.
@@ -40,7 +41,7 @@ def told(desk):
             )
         )
         tx.execute(sa.update(tables.accounts).values(breaker="blocked", breaker_reason=TEXT))
-        batches.record(tx, job.created_at, desk.batch.id, batches.EventKind.PAUSED, TEXT)
+        events.record(tx, job.created_at, desk.batch.id, events.EventKind.PAUSED, TEXT)
     return desk
 
 

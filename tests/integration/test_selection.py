@@ -5,7 +5,8 @@ import random
 import pytest
 import sqlalchemy as sa
 
-from jobs import errors, globs, selection, tables
+from jobs import errors, tables
+from jobs.selecting import globs, selection
 from jobs.states import State
 from tests import factory
 

@@ -20,7 +20,8 @@ from jobs.lanes import Lane
 from jobs.states import State
 from tests.faults import processes
 from tests.integration import rehearsal
-from worker import app, storing
+from worker import app
+from worker.transfers import storing
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}

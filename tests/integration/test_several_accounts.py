@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from jobs import accounts, apis, attendance, quota, stops, tables
+from jobs import accounts, tables
 from jobs import database as databases
-from jobs.credentials import Credential
+from jobs.accounts import attendance, quota, stops
 from jobs.errors import BlockReason
+from jobs.settings import apis
+from jobs.settings.credentials import Credential
+from jobs.settings.times import Times
 from jobs.states import State
-from jobs.times import Times
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import stepped

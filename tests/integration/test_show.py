@@ -6,9 +6,11 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from jobs import dossier, errors, limits, lookup, tables
+from jobs import errors, tables
+from jobs.reports import dossier, limits
+from jobs.selecting import lookup
 from jobs.states import BatchState, Phase, State
-from overnight import portrait
+from overnight.display import portrait
 from tests import factory
 
 

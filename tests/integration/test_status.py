@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, tables
+from jobs import events, tables
 from jobs.states import BatchState, State
 from tests import factory
 
@@ -126,7 +126,7 @@ def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
     for state in (State.PENDING, State.SUCCEEDED, State.FAILED):
         factory.make_job(sqlite_database, batch, state=state)
     with sqlite_database.write() as tx:
-        batches.record(tx, datetime.now(UTC), batch.id, batches.EventKind.STARTED, "by\x1b[2J hand")
+        events.record(tx, datetime.now(UTC), batch.id, events.EventKind.STARTED, "by\x1b[2J hand")
     ended = status("cats")
     assert (ended.returncode, ended.stderr) == (0, "")
     told = ended.stdout.splitlines()

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import accounts, batches, quota, settings, stops
+from jobs import accounts, batches, settings
 from jobs import database as databases
+from jobs.accounts import quota, stops
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason
+from jobs.settings.times import Times
 from jobs.states import BatchState
-from jobs.times import Times
 from tests import factory
 
 TIMES = Times()

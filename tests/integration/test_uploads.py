@@ -16,7 +16,8 @@ from jobs.states import State
 from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped, wires
-from worker import client, inputs, uploads
+from worker.api import client
+from worker.transfers import inputs, uploads
 
 URL = "https://api.example/v1/files/f"
 KEPT = wires.reply(json.dumps({"urls": {"get": URL}}).encode(), "201 Created")

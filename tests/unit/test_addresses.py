@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import errors
-from worker import addresses, downloads
+from worker.transfers import addresses, downloads
 
 
 @pytest.mark.parametrize(

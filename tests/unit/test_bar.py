@@ -7,9 +7,9 @@ import click
 import pytest
 from rich.console import Console
 
-from jobs.batches import EventKind
-from jobs.limits import Kind, Limit
-from overnight import bar, words
+from jobs.events import EventKind
+from jobs.reports.limits import Kind, Limit
+from overnight.display import bar, words
 from tests.snapshots import after, batch, event, progress
 
 QUOTA = Limit(Kind.QUOTA, "quota 600/min")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs import changes, errors, marker
+from jobs import errors, marker
+from jobs.by_hand import changes
 
 UUID = "00000000-0000-4000-8000-000000000001"
 SENT = {"prompt": "a fox", "seed": 7, "negative_prompt": "dogs"}

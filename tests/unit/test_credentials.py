@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs import buyers, cautions, errors, settings
+from jobs import errors, settings
+from jobs.settings import buyers, cautions
 
 MAIN = "OVERNIGHT_API_TOKEN_MAIN"
 SPARE = "OVERNIGHT_API_TOKEN_SPARE"

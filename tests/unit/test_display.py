@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from jobs.batches import EventKind
-from jobs.limits import Kind, Limit
-from overnight import display
+from jobs.events import EventKind
+from jobs.reports.limits import Kind, Limit
+from overnight.display import live
 from tests.snapshots import after, batch, event, progress
 
 QUOTA = Limit(Kind.QUOTA, "quota 600/min")
@@ -22,7 +22,7 @@ def stream():
 
 @pytest.fixture
 def shown(stream):
-    with display.Lines(stream, quota=600) as lines:
+    with live.Lines(stream, quota=600) as lines:
         yield lines
 
 
@@ -110,7 +110,7 @@ def test_a_stream_that_is_gone_ends_the_show_and_not_the_work():
             raise OSError(5, "Input/output error")
 
     gone = Gone()
-    lines = display.Lines(gone)
+    lines = live.Lines(gone)
     lines.update(progress(pending=1), QUOTA, 0.0)
     lines.update(progress(pending=1), AWAY, 1.0)
     assert gone.writes == 1
@@ -118,17 +118,17 @@ def test_a_stream_that_is_gone_ends_the_show_and_not_the_work():
 
 def test_a_closed_stream_ends_the_show_and_not_the_work(stream):
     stream.close()
-    display.Lines(stream).update(progress(pending=1), QUOTA, 0.0)
+    live.Lines(stream).update(progress(pending=1), QUOTA, 0.0)
 
 
 def test_quiet_shows_nothing(capsys):
-    with display.choose(tty=True, quiet=True) as shown:
+    with live.choose(tty=True, quiet=True) as shown:
         shown.update(progress(pending=1), QUOTA, 0.0)
     assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_terminal_lines_go_to_the_error_stream(capsys):
-    with display.choose(tty=False, quiet=False) as shown:
+    with live.choose(tty=False, quiet=False) as shown:
         shown.update(progress(pending=1), QUOTA, 0.0)
     out, err = capsys.readouterr()
     assert out == ""
@@ -137,7 +137,7 @@ def test_without_a_terminal_lines_go_to_the_error_stream(capsys):
 
 def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(display.choose(tty=True, quiet=False), display.Lines)
+    assert isinstance(live.choose(tty=True, quiet=False), live.Lines)
 
 
 def test_an_empty_batch_has_a_line_too(shown, stream):

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from jobs import errors, globs
+from jobs import errors
+from jobs.selecting import globs
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 import pytest
 
-from jobs import quota
+from jobs.accounts import quota
 from jobs.batches import PauseReason
 from jobs.states import BatchState
-from overnight.impasse import Impasse
+from overnight.run.impasse import Impasse
 from tests.snapshots import batch, progress, standing
 
 FULL = batch(state=BatchState.PAUSED, pause_reason=PauseReason.STORAGE)

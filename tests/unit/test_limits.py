@@ -2,9 +2,11 @@
 
 import pytest
 
-from jobs import limits, quota, settings
+from jobs import settings
+from jobs.accounts import quota
 from jobs.batches import PauseReason
-from jobs.limits import Kind
+from jobs.reports import limits
+from jobs.reports.limits import Kind
 from jobs.states import BatchState
 from tests import snapshots
 from tests.snapshots import NOW, after, batch, progress, standing

@@ -5,7 +5,7 @@ import pytest
 from jobs.lifecycle import Fence
 from jobs.worklists import Case, Trace
 from tests.predictions import BORN, shown
-from worker import matching
+from worker.lookup import matching
 
 FOX = {"prompt": "a fox", "seed": 7}
 OWL = {"prompt": "an owl", "seed": 8}

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from jobs import marker
 from jobs.lifecycle import Fence
-from jobs.recalling import Owner
 from jobs.worklists import Case, Trace
+from jobs.worklists.recalling import Owner
 from tests.predictions import BORN, shown
-from worker import matching
+from worker.lookup import matching
 
 _DEAD = {"failed", "canceled", "aborted"}
 # Few of each, so that sends are parts and neighbours of one another, and echoes of several.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight.pace import Pace
+from overnight.display.pace import Pace
 
 
 def noted(*seen):

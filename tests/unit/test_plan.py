@@ -4,9 +4,9 @@ from decimal import Decimal
 
 import pytest
 
-from jobs import plan
-from jobs.difference import Difference
+from jobs.loading.difference import Difference
 from jobs.manifest.pictures import ImageCounts
+from jobs.reports import plan
 
 
 def planned(**changed):

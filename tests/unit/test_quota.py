@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import quota, settings
+from jobs import settings
+from jobs.accounts import quota
+from jobs.accounts.quota import Breaker, Tally
 from jobs.errors import BlockReason
-from jobs.quota import Breaker, Tally
-from jobs.times import Times
+from jobs.settings.times import Times
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 TIMES = Times()

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 
 from jobs import settings
-from jobs.results import Counts
+from jobs.reports.results import Counts
 from jobs.states import State
-from overnight import compression, foretold
+from overnight.rehearsal import compression, foretold
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 

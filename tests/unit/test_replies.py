@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import errors, failures
-from worker import bodies, diagnosis, refusals, replies
+from worker.api import bodies, diagnosis, refusals, replies
 
 NOW = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
 READERS = [replies.created, replies.read, replies.page, replies.uploaded]

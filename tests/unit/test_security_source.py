@@ -103,7 +103,8 @@ def test_a_secret_is_taken_out_of_its_wrapping_in_few_places():
         where.partition(":")[0] for where, name in nodes(ast.Attribute) if name.attr == "get_secret_value"
     }
     assert files == {
-        "jobs/settings.py", "jobs/signatures.py", "jobs/tokens.py", "worker/client.py", "worker/process.py",
+        "jobs/settings/fields.py", "jobs/signatures.py", "jobs/settings/tokens.py", "worker/api/client.py",
+        "worker/process.py",
     }  # fmt: skip
 
 

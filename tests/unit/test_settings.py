@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import cautions, errors, settings, tokens, written
+from jobs import errors, settings
+from jobs.settings import cautions, tokens, written
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from overnight.slumber import Clocks
+from overnight.run.slumber import Clocks
 
 
 class Hands:

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from jobs import spreadsheet
+from jobs.reports import spreadsheet
 
 
 @pytest.mark.parametrize(

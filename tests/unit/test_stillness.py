@@ -2,9 +2,11 @@
 
 import pytest
 
-from jobs import limits, quota, settings
+from jobs import settings
+from jobs.accounts import quota
+from jobs.reports import limits
 from jobs.states import BatchState
-from overnight.stillness import Stillness
+from overnight.run.stillness import Stillness
 from tests import snapshots
 from tests.snapshots import NOW, after, progress, standing
 

@@ -7,7 +7,7 @@ import pytest
 from jobs import failures, settings
 from jobs.batches import PauseReason
 from jobs.states import BatchState
-from overnight import summary
+from overnight.display import summary
 from overnight.exits import Exit
 from tests.snapshots import NOW, after, batch, harvest, progress
 

@@ -1,8 +1,8 @@
 import pytest
 
 from jobs import errors
+from jobs.accounts.quota import Tally
 from jobs.errors import BlockReason
-from jobs.quota import Tally
 from worker import tally
 
 

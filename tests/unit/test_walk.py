@@ -5,8 +5,8 @@ import pytest
 
 from jobs import errors
 from tests.predictions import BORN, shown
-from worker import walk
-from worker.replies import Page
+from worker.api.replies import Page
+from worker.lookup import walk
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overnight import words
+from overnight.display import words
 
 
 @given(st.text())

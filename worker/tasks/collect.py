@@ -19,8 +19,9 @@ from jobs.lanes import Lane
 from jobs.lifecycle import Failure, Fence, Image
 from jobs.states import State
 from jobs.worklists import Collecting, Output
-from worker import app, loop, process, quarantine, storing, tally
-from worker.replies import Prediction
+from worker import app, loop, process, tally
+from worker.api.replies import Prediction
+from worker.transfers import quarantine, storing
 
 log = structlog.get_logger(__name__)
 

@@ -15,8 +15,9 @@ from jobs.lanes import SLICE, Lane
 from jobs.lifecycle import Failure, Fence, Interrupted, Produced
 from jobs.states import State
 from jobs.worklists import Running
-from worker import app, endings, glance, loop, process, tally
+from worker import app, endings, loop, process, tally
 from worker.endings import Canceled, Outcome, Waiting
+from worker.lookup import glance
 
 log = structlog.get_logger(__name__)
 

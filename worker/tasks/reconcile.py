@@ -12,12 +12,14 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, marker, quota, recalling, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, marker, worklists
+from jobs.accounts import quota
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted
-from jobs.worklists import Case
-from worker import absences, app, claiming, evidence, matching, process, tally, walk
+from jobs.worklists import Case, recalling
+from worker import app, process, tally
+from worker.lookup import absences, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
 

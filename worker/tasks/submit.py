@@ -12,12 +12,14 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import crashpoints, database, errors, lifecycle, quota
+from jobs import crashpoints, database, errors, lifecycle
+from jobs.accounts import quota
 from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, parking, process, room, tally, uploads
+from worker import app, process, tally
+from worker.transfers import parking, room, uploads
 
 log = structlog.get_logger(__name__)
 

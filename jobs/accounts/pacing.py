@@ -1,0 +1,119 @@
+"""What an account's buckets hold, and what its calls came to: refilled, spent, throttled, broken."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.accounts import quota
+from jobs.accounts.rows import Account, get, storable, write
+from jobs.settings import Settings
+from jobs.settings.times import Times
+from jobs.states import Phase
+from jobs.tables import accounts, attempts
+
+_UNDER_WAY = timedelta(minutes=2)  # for which a create may be, and more
+_LATELY = timedelta(seconds=10)  # in which purchases show what the API sells a minute
+
+
+def refill(account: Account, now: datetime, configured: Settings) -> Account:
+    """Return the account with its buckets filled up to now and its rate climbed; nothing is written yet."""
+    limits = quota.in_force(configured, account.own_limits)
+    creates, reads = limits.creates_per_minute, limits.reads_per_minute
+    seconds = (now - account.refilled_at).total_seconds()
+    calm = (now - (account.throttled_at or now)).total_seconds()
+    rate = quota.climbed(account.rate, creates, seconds, max(0.0, calm))
+    return replace(
+        account,
+        rate=rate,
+        creates_tokens=quota.refilled(account.creates_tokens, creates if rate is None else rate, seconds),
+        reads_tokens=quota.refilled(account.reads_tokens, reads, seconds),
+        refilled_at=max(now, account.refilled_at),
+    )
+
+
+def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:
+    """Write a refilled account back, less what is about to be used."""
+    write(
+        tx,
+        account.id,
+        {
+            "rate": account.rate,
+            "creates_tokens": storable(account.creates_tokens - creates),
+            "reads_tokens": storable(account.reads_tokens - reads),
+            "refilled_at": account.refilled_at,
+        },
+    )
+
+
+def observe(
+    tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, configured: Settings
+) -> tuple[quota.Breaker, quota.Breaker]:
+    """Write down what a slice of calls came to; return the breaker before and after.
+
+    A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once. So
+    are those of an API that sells nothing at all, as at a low credit: it tells nothing of its rate.
+    Whoever else buys with the token uses up our bucket as well: it holds no more than the API says is left.
+    """
+    account = get(tx, account_id)
+    after = quota.judge(account.breaker, tally, now, times)
+    change: dict[str, Any] = {}
+    if after != account.breaker:
+        change |= {
+            "breaker": after.state, "breaker_reason": after.reason, "breaker_at": after.since,
+            "probe_at": after.probe_at, "failures": after.failures, "failing_since": after.failing_since,
+            "failing": after.failing,
+        }  # fmt: skip
+    if tally.left is not None and tally.left < account.creates_tokens:
+        spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
+    if tally.throttled is not None:
+        until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
+        again = account.not_before is None or account.not_before <= now
+        if tally.throttled_creates and again and (tally.bought or _has_sold(tx, account)):
+            limits = quota.in_force(configured, account.own_limits)
+            lately = _bought_a_minute(tx, now, account_id)
+            change["rate"] = quota.slowed(account.rate, limits.creates_per_minute, lately)
+        change["throttled_at"] = now
+        change["not_before"] = max(until, account.not_before or until)
+        change["creates_tokens" if tally.throttled_creates else "reads_tokens"] = 0.0
+    if change:
+        write(tx, account_id, change)
+    return account.breaker, after
+
+
+def _has_sold(tx: sa.Connection, account: Account) -> bool:
+    """Whether the API sold anything after its last 429."""
+    if account.throttled_at is None:
+        return True
+    sold = sa.exists().where(
+        attempts.c.account_id == account.id,
+        attempts.c.intended_at >= account.throttled_at - _UNDER_WAY,
+        attempts.c.accepted_at >= account.throttled_at,
+    )
+    return bool(tx.execute(sa.select(sold)).scalar_one())
+
+
+def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:
+    """Return the rate at which the API has sold predictions of late, what is on its way counted as sold.
+
+    A refusal is answered sooner than a sale: the first 429 of a burst would find hardly anything sold before it.
+    """
+    bought = sa.select(sa.func.count()).where(
+        attempts.c.account_id == account_id,
+        attempts.c.intended_at >= now - _LATELY,
+        attempts.c.prediction_id.is_not(None) | (attempts.c.phase == Phase.SUBMITTING),
+    )
+    return float(tx.execute(bought).scalar_one()) * (timedelta(minutes=1) / _LATELY)
+
+
+def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:
+    """Let one job try whether a block or an outage is over; the patience with a block begins anew."""
+    stopped = sa.update(accounts).where(accounts.c.api == api, accounts.c.breaker != "closed")
+    tx.execute(stopped.values(probe_at=now))
+    tx.execute(stopped.where(accounts.c.breaker == "blocked").values(breaker_at=now))
+
+
+def probed(tx: sa.Connection, account_id: int, next_at: datetime | None) -> None:
+    """Remember that the canary was sent, and when the next one may leave if nobody answers for it."""
+    write(tx, account_id, {"probe_at": next_at})

@@ -1,0 +1,193 @@
+"""How many calls may leave now, and when nothing may: buckets, throttle, breaker. Pure; the row is `accounts`'."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from jobs.errors import BlockReason
+from jobs.settings import Settings
+from jobs.settings.times import Times
+
+# What a person may set for one account while everything runs, by the settings' names; a rate of None is unlimited.
+LIMITS = ("creates_per_minute", "reads_per_minute", "max_in_flight")
+OwnLimits = Mapping[str, int | None]
+
+AT_ONCE = 500  # released in one tick at the most, however large the quota
+_DROP = 0.8
+_CLIMB = 0.025  # of the configured rate, per second without a 429
+_SEARCH = 0.005  # of the rate that was found where none is configured, per second
+_CALM = 7.0  # seconds in which that doubles
+_BEYOND = 100_000.0  # a minute: whoever sells so many has no limit that we could reach
+_LEAST = 0.01  # of the configured rate
+_DOUBTFUL = 5
+_FAILURES = 10
+
+
+def in_force(configured: Settings, own: OwnLimits) -> Settings:
+    """Return the settings as they hold for an account: what was set for it goes before what a process was given."""
+    return configured.model_copy(update=own) if own else configured
+
+
+def capacity(per_minute: float | None) -> float:
+    """Return what a bucket holds: one second of its rate, at least one call.
+
+    >>> capacity(600), capacity(6), capacity(None)
+    (10.0, 1.0, inf)
+    """
+    return math.inf if per_minute is None else max(1.0, per_minute / 60)
+
+
+def refilled(tokens: float, per_minute: float | None, seconds: float) -> float:
+    """Return the bucket's content after some seconds; an unlimited one is always full.
+
+    >>> refilled(0, 600, 0.5), refilled(9, 600, 60), refilled(0, None, 0)
+    (5.0, 10.0, inf)
+    """
+    if per_minute is None:
+        return math.inf
+    return min(capacity(per_minute), tokens + max(0.0, seconds) * per_minute / 60)
+
+
+def room(tokens: float, per_minute: float | None, *, queued: int, in_flight: int, most_in_flight: int) -> int:
+    """Return how many jobs may be released: tokens, cap in flight, and never over two seconds' worth queued.
+
+    >>> room(10, 600, queued=15, in_flight=50, most_in_flight=200)
+    5
+    >>> room(math.inf, None, queued=0, in_flight=150, most_in_flight=200)
+    50
+    """
+    ahead = AT_ONCE if per_minute is None else math.ceil(per_minute / 30)
+    return max(0, int(min(tokens, ahead - queued, most_in_flight - in_flight, AT_ONCE)))
+
+
+def climbed(rate: float | None, per_minute: float | None, seconds: float, calm: float = 0.0) -> float | None:
+    """Return the rate in force after some seconds without a 429; None is the configured one.
+
+    Where no limit was told the rate that was found is all there is. It goes on rising, slowly while the last 429
+    is near, and the faster the longer it has been ``calm``.
+
+    >>> climbed(300, 600, 10), climbed(300, 600, 60)
+    (450.0, None)
+    >>> climbed(600, None, 1, calm=0), climbed(600, None, 1, calm=49)
+    (603.0, 624.0)
+    """
+    if rate is None:
+        return None
+    if per_minute is None:
+        higher = rate + rate * max(0.0, seconds) * _SEARCH * (1 + calm / _CALM)
+        return higher if higher < _BEYOND else None
+    higher = rate + max(0.0, seconds) * _CLIMB * per_minute
+    return higher if higher < per_minute else None
+
+
+def slowed(rate: float | None, per_minute: float | None, lately: float) -> float:
+    """Return the rate after one more episode of 429: a fifth less than what held until then.
+
+    Where no limit was told, what was really bought a minute of ``lately`` is what the API allows.
+
+    >>> slowed(None, 600, lately=90), slowed(None, None, lately=600), slowed(480, None, lately=600)
+    (480.0, 480.0, 384.0)
+    """
+    if per_minute is None:
+        return _DROP * max(1.0, lately if rate is None else min(rate, lately))
+    held = per_minute if rate is None else min(rate, per_minute)
+    return max(_LEAST * per_minute, _DROP * held)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Whether an account's calls may leave: closed (yes), outage (the API is away), blocked (it refuses us)."""
+
+    state: str = "closed"
+    reason: str | None = None
+    since: datetime | None = None
+    probe_at: datetime | None = None
+    failures: int = 0
+    failing_since: datetime | None = None
+    failing: str | None = None  # what the failures are of: creates, reads, or both as far as anybody knows
+
+    @property
+    def is_away(self) -> bool:
+        """Whether reads come to nothing, too; an outage of creates alone leaves polls and look-ups going."""
+        return self.state == "outage" and self.failing != "creates"
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether so many calls have failed in a row that it may be an outage: time to call softly."""
+        return self.state == "closed" and self.failures >= _DOUBTFUL
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the calls of one slice came to."""
+
+    bought: int = 0  # creates that were accepted
+    left: int | None = None  # creates that the API would take at once, as it told with the latest of them
+    declined: int = 0  # creates that the API answered with a no
+    lost: int = 0  # creates: not sent, timed out, 5xx, unreadable
+    answered: int = 0  # reads that the API answered as an API does
+    failed: int = 0  # reads: timed out, 5xx, unreadable
+    message: str = ""  # of the last failure
+    throttled: float | None = None  # seconds that a 429 asked for
+    throttled_creates: bool = False  # whether one of them was a create's: reads have a rate of their own
+    blocked: tuple[BlockReason, str] | None = None
+
+
+def judge(breaker: Breaker, tally: Tally, now: datetime, times: Times) -> Breaker:
+    """Return the breaker after a slice of calls.
+
+    An answer ends an outage, but a read's says nothing of creates: an API may list well and sell nothing. Only a
+    create that is accepted ends a block. Jobs' own failures are answers, and never open it.
+    """
+    if tally.blocked:
+        return _block(breaker, *tally.blocked, now, times)
+    if tally.bought:
+        return Breaker()
+    if breaker.state == "blocked":  # whether to ask again was decided when the API refused
+        return breaker
+    if tally.lost:
+        return _fail(breaker, "creates", tally.lost, tally.message, now, times)
+    return Breaker() if tally.declined else _after_reads(breaker, tally, now, times)
+
+
+def _after_reads(breaker: Breaker, tally: Tally, now: datetime, times: Times) -> Breaker:
+    """Answers end an outage of reads, and show of any other that creates alone fail: time to try one."""
+    if tally.answered and breaker.failing == "both":
+        return replace(breaker, failing="creates", probe_at=now)
+    if tally.answered:
+        return breaker if breaker.failing == "creates" else Breaker()
+    if tally.failed:
+        return _fail(breaker, "reads", tally.failed, tally.message, now, times)
+    return breaker
+
+
+def _block(breaker: Breaker, reason: BlockReason, message: str, now: datetime, times: Times) -> Breaker:
+    since = breaker.since if breaker.state == "blocked" and breaker.since else now
+    # A credit is topped up while one sleeps; a wrong token is not.
+    patience = times.credit_patience if reason is BlockReason.CREDIT else times.block_patience
+    patient = now < since + timedelta(seconds=patience)
+    return Breaker(
+        state="blocked",
+        reason=f"{reason}: {message}",
+        since=since,
+        probe_at=now + timedelta(seconds=times.canary) if patient else None,
+    )
+
+
+def _fail(breaker: Breaker, kind: str, count: int, message: str, now: datetime, times: Times) -> Breaker:
+    """Count failures of either kind since the last answer; an outage of reads is one of creates, too."""
+    probe_at = now + timedelta(seconds=times.canary)
+    if breaker.state == "outage":
+        failing = "both" if kind == "reads" and breaker.failing == "creates" else breaker.failing
+        return replace(breaker, failures=breaker.failures + count, failing=failing, probe_at=probe_at)
+    failing = "creates" if "creates" in {kind, breaker.failing} else kind
+    since = breaker.failing_since or now
+    counted = Breaker(
+        probe_at=breaker.probe_at, failures=breaker.failures + count, failing_since=since, failing=failing
+    )
+    if counted.failures < _FAILURES or now < since + timedelta(seconds=times.outage_after):
+        return counted
+    failing = "both" if failing == "creates" else failing
+    why = message or "no answer"
+    return replace(counted, state="outage", reason=why, since=now, probe_at=probe_at, failing=failing)

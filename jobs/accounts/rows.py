@@ -1,0 +1,130 @@
+"""An account's row: which one it is, how it is read, and the limits of its own."""
+
+import hashlib
+import hmac
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jobs.accounts import quota
+from jobs.tables import accounts
+
+# A database's double knows no infinity that every client reads, and a null limit is none at all. No number that a
+# person may write is as large.
+_STORED_UNLIMITED = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One token at one API, as its row stands."""
+
+    id: int
+    name: str
+    label: str | None
+    api: str
+    can_list: bool | None
+    list_missing_at: datetime | None
+    creates_tokens: float
+    reads_tokens: float
+    refilled_at: datetime
+    not_before: datetime | None
+    rate: float | None
+    throttled_at: datetime | None
+    breaker: quota.Breaker
+    list_echoes: bool | None
+    list_lag: float | None  # seconds
+    swept_at: datetime | None
+    sweep_at: datetime | None
+    glance_at: datetime | None
+    own_limits: quota.OwnLimits
+
+
+def name(host: str, api: str, token: str) -> str:
+    """Return the account's name: the API's host, and 8 hex digits of API and token that reveal neither.
+
+    One host may serve two APIs, and one token both: what is absent from one list says nothing of the other.
+    """
+    secret = f"{api}\n{token}".encode()
+    return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
+
+
+def register(tx: sa.Connection, now: datetime, account_name: str, api: str, label: str | None = None) -> int:
+    """Return the account's id; the row is made when it is new. Those seen last, at one moment, are those that buy."""
+    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
+    new = insert(accounts).values(
+        name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
+        breaker="closed", failures=0, seen_at=now,
+    )  # fmt: skip
+    # In one statement: two workers that start at the same moment find no row, either of them.
+    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"label": label, "seen_at": now})
+    return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
+
+
+def every(tx: sa.Connection) -> list[Account]:
+    """Return all accounts by their names, to look at only."""
+    return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
+
+
+def get(tx: sa.Connection, account_id: int) -> Account:
+    """Return one account, its row locked."""
+    found = _one(tx, sa.select(accounts).where(accounts.c.id == account_id))
+    if found is None:
+        raise LookupError(f"no account {account_id}")
+    return found
+
+
+def known(tx: sa.Connection, account_id: int) -> Account:
+    """Return one account to look at only: its row is not locked, and may not be in a read."""
+    return _account(tx.execute(sa.select(accounts).where(accounts.c.id == account_id)).one())
+
+
+def _one(tx: sa.Connection, query: sa.Select[Any]) -> Account | None:
+    row = tx.execute(query.limit(1).with_for_update()).one_or_none()
+    return None if row is None else _account(row)
+
+
+def _account(row: sa.Row[Any]) -> Account:
+    breaker = quota.Breaker(
+        row.breaker,
+        row.breaker_reason,
+        row.breaker_at,
+        row.probe_at,
+        row.failures,
+        row.failing_since,
+        row.failing,
+    )
+    return Account(
+        row.id, row.name, row.label, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
+        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes, row.list_lag,
+        row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
+    )  # fmt: skip
+
+
+def _own_limits(row: sa.Row[Any]) -> quota.OwnLimits:
+    stored = ((name, getattr(row, name)) for name in quota.LIMITS)
+    return {name: None if most == _STORED_UNLIMITED else most for name, most in stored if most is not None}
+
+
+def retune(tx: sa.Connection, account_id: int, own: quota.OwnLimits) -> None:
+    """Set limits of the account itself; those that are not named stay as they are."""
+    write(tx, account_id, {name: _STORED_UNLIMITED if most is None else most for name, most in own.items()})
+
+
+def follow_settings(tx: sa.Connection, account_id: int) -> None:
+    """Forget every limit that was set for the account itself."""
+    write(tx, account_id, dict.fromkeys(quota.LIMITS))
+
+
+def write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:
+    """Change some columns of an account's row."""
+    tx.execute(sa.update(accounts).where(accounts.c.id == account_id).values(**change))
+
+
+def storable(tokens: float) -> float:
+    """Return how many tokens a row says there are."""
+    return _STORED_UNLIMITED if math.isinf(tokens) else tokens

@@ -1,0 +1,89 @@
+"""What is known of an account's API: whether it has a list, what that shows and how late, and whether it calls."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.accounts.rows import Account, get, write
+from jobs.tables import accounts
+
+
+def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
+    """Remember that the API showed its list, and that its pages were reads."""
+    write(
+        tx,
+        account_id,
+        {"can_list": True, "list_missing_at": None, "reads_tokens": accounts.c.reads_tokens - pages},
+    )
+
+
+def glanced(tx: sa.Connection, account_id: int, *, reads: int, again_at: datetime | None) -> None:
+    """Remember what a look at the list cost beyond what was spent for it, and when the next may be if it failed."""
+    change: dict[str, Any] = {"reads_tokens": accounts.c.reads_tokens - reads}
+    write(tx, account_id, change if again_at is None else change | {"glance_at": again_at})
+
+
+def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) -> None:
+    """Remember that a webhook came; not each time anew, because the tick wants the row as well."""
+    latest = sa.update(accounts).where(
+        accounts.c.id == account_id, accounts.c.hinted_at.is_(None) | (accounts.c.hinted_at < now - every)
+    )
+    tx.execute(latest.values(hinted_at=now))
+
+
+def hinted_at(tx: sa.Connection, account_id: int) -> datetime | None:
+    """Return when a webhook of one of its predictions came last."""
+    at: datetime | None = tx.execute(
+        sa.select(accounts.c.hinted_at).where(accounts.c.id == account_id)
+    ).scalar_one()
+    return at
+
+
+def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:
+    """Note a 404 or 405 on the list; only a second one, some time after, makes it certain. Return what is known."""
+    account = get(tx, account_id)
+    if account.can_list is not None:
+        return account.can_list
+    if account.list_missing_at is None:
+        write(tx, account_id, {"list_missing_at": now})
+        return None
+    if now < account.list_missing_at + doubt:
+        return None
+    write(tx, account_id, {"can_list": False})
+    return False
+
+
+def list_learned(tx: sa.Connection, account: Account, *, echoes: bool | None, lag: float) -> Account:
+    """Remember whether the list shows what was sent, None if this walk cannot tell, and how far behind it was.
+
+    The latest walk knows best what is shown; of the lag the longest counts.
+    """
+    learned = replace(
+        account,
+        list_echoes=account.list_echoes if echoes is None else echoes,
+        list_lag=max(lag, account.list_lag or 0.0) or None,
+    )
+    if learned != account:
+        write(tx, account.id, {"list_echoes": learned.list_echoes, "list_lag": learned.list_lag})
+    return learned
+
+
+def sweep_again(tx: sa.Connection, account_id: int, at: datetime) -> None:
+    """Say when the list is to be swept next: a lease after it was handed out, and then at leisure."""
+    write(tx, account_id, {"sweep_at": at})
+
+
+def swept(tx: sa.Connection, account_id: int, at: datetime) -> None:
+    """Remember that all that was bought before a moment is known, as far as the list tells."""
+    write(tx, account_id, {"swept_at": at})
+
+
+def blind_spot(account: Account) -> str | None:
+    """Return why nobody can tell whether a send in doubt was bought, as far as that is known of the API."""
+    if account.can_list is False:
+        return "the API has no list of predictions, so nobody can tell whether it was bought"
+    if account.list_echoes is False:
+        return "the API's list does not show what was sent, so nobody can tell whether it was bought"
+    return None

@@ -1,0 +1,64 @@
+"""What a person does to the buying: pause, resume, change its pace. What stops it without being asked is in `stops`."""
+
+import sqlalchemy as sa
+
+from jobs import accounts, batches, database, errors, events
+from jobs.accounts import quota, stops
+from jobs.batches import Batch, PauseReason
+from jobs.events import EventKind
+from jobs.states import BatchState
+
+_DETAIL = "by hand"
+
+
+def working(tx: sa.Connection) -> list[Batch]:
+    """Return the batches that were begun and are not finished."""
+    begun = (one for one in batches.every(tx) if one.state in {BatchState.OPEN, BatchState.PAUSED})
+    return [one for one in begun if batches.unfinished(tx, one.id)]
+
+
+def pause(tx: sa.Connection, batch: Batch) -> bool:
+    """Pause a batch until a person resumes it, whatever had paused it before; False if one had already."""
+    if batch.state is BatchState.CANCELLED:
+        raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
+    if batch.state is BatchState.LOADING:
+        raise errors.Mistake(f"batch {batch.name} is not loaded whole, so nothing of it is bought yet")
+    if batch.pause_reason is PauseReason.PERSON:
+        return False
+    now = database.now(tx)
+    if not stops.pause(tx, now, [batch.id], PauseReason.PERSON, _DETAIL):
+        batches.hold(tx, batch.id)
+        events.record(tx, now, batch.id, EventKind.PAUSED, f"{PauseReason.PERSON}: {_DETAIL}")
+    return True
+
+
+def resume(tx: sa.Connection, batch: Batch) -> bool:
+    """Open a paused batch again; False if it is not paused. A blocked account is probed at once."""
+    if batch.state in {BatchState.OPEN, BatchState.READY}:
+        return False
+    now = database.now(tx)
+    batches.open_(tx, now, batch)
+    events.record(tx, now, batch.id, EventKind.STARTED, f"resumed {_DETAIL}")
+    accounts.probe_now(tx, now, batch.api)
+    return True
+
+
+def retune(tx: sa.Connection, account: accounts.Account, own: quota.OwnLimits) -> None:
+    """Set limits of an account, before the settings of everybody who works for it; without any, forget them all."""
+    if own:
+        accounts.retune(tx, account.id, own)
+    else:
+        accounts.follow_settings(tx, account.id)
+    detail = f"{account.name}: {described(own) or 'as the settings say'}"
+    events.record(tx, database.now(tx), None, EventKind.RETUNED, detail)
+
+
+def described(own: quota.OwnLimits) -> str:
+    """Return limits as a person would write them.
+
+    >>> described({"creates_per_minute": 300, "max_in_flight": 400})
+    'creates per minute 300, max in flight 400'
+    """
+    return ", ".join(
+        f"{name.replace('_', ' ')} {'unlimited' if most is None else most}" for name, most in own.items()
+    )

@@ -1,0 +1,68 @@
+"""Cancelling because a person asks: a whole batch, or chosen jobs. Never throws away what is paid."""
+
+from array import array
+from dataclasses import dataclass, replace
+
+from jobs import batches, database, events, lifecycle
+from jobs.selecting import selection
+from jobs.selecting.selection import Selection
+from jobs.states import FINAL, BatchState, State
+
+_UNFINISHED = tuple(str(state) for state in State if state not in FINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """How many jobs ended at once, are to be cancelled at the API, and were failed and are given up."""
+
+    at_once: int = 0
+    requested: int = 0
+    given_up: int = 0
+
+    def __add__(self, other: "Cancelled") -> "Cancelled":
+        return Cancelled(
+            self.at_once + other.at_once, self.requested + other.requested, self.given_up + other.given_up
+        )
+
+    @property
+    def total(self) -> int:
+        return self.at_once + self.requested + self.given_up
+
+
+def is_whole(typed: Selection) -> bool:
+    """Whether a person means the batch itself, not some of its jobs."""
+    return typed.chooses_all and typed.limit is None
+
+
+def wanted(typed: Selection) -> Selection:
+    """Return what a person means: what is not finished, and with filters the failed jobs among the chosen too."""
+    if typed.states:
+        return typed
+    failed = () if typed.chooses_all else (str(State.FAILED),)
+    return replace(typed, states=(*_UNFINISHED, *failed))
+
+
+def cancel_batch(db: database.Database, batch: batches.Batch) -> None:
+    """Cancel the batch itself, before its jobs: from now on nothing of it is bought."""
+    with db.write() as tx:
+        if batches.get(tx, batch.id).state is not BatchState.CANCELLED:
+            batches.cancel(tx, database.now(tx), batch.id)
+
+
+def cancel_jobs(
+    db: database.Database, batch: batches.Batch, chosen: Selection, ids: "array[int]"
+) -> Cancelled:
+    """Cancel the chosen jobs, each as its state allows, a chunk per transaction."""
+    done = Cancelled()
+    for chunk in selection.chunks(ids):
+        with db.write() as tx:
+            now = database.now(tx)
+            done += Cancelled(
+                lifecycle.cancel(tx, now, chunk),
+                lifecycle.ask_to_cancel(tx, now, chunk),
+                lifecycle.give_up(tx, now, chunk) if State.FAILED in chosen.states else 0,
+            )
+    if done.total:
+        with db.write() as tx:
+            events.record(tx, database.now(tx), batch.id, events.EventKind.CANCELLED, f"{done.total} jobs")
+    return done

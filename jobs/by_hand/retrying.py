@@ -1,0 +1,106 @@
+"""Running jobs again because a person asks: which ones that takes, and how they become pending. Buys nothing.
+
+What a failure class asks for stands in `failures`; when a failed attempt is repeated by itself, in `retry`.
+"""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import batches, database, errors, events, failures, lifecycle
+from jobs.by_hand.changes import Change
+from jobs.selecting import globs, selection
+from jobs.selecting.selection import Selection
+from jobs.states import FINAL, BatchState, State
+from jobs.tables import attempts, jobs
+
+PLAIN = tuple(
+    str(error_class)
+    for error_class in failures.FailureClass
+    if failures.advice(error_class).remedy in failures.RETRIED_PLAINLY
+)
+
+
+def wanted(typed: Selection) -> Selection:
+    """Return what a person means: without filters the failures that the same input may well survive.
+
+    With filters, exactly what they choose among the failed. What succeeded or was cancelled is bought again only
+    by its state, or by its key in full.
+    """
+    if wrong := set(typed.states) - FINAL:
+        raise errors.Mistake(f"a job that is {min(wrong)} is under way already; retry takes ended ones")
+    if typed.chooses_all:
+        return replace(typed, states=(State.FAILED,), classes=PLAIN)
+    if typed.states:
+        return typed
+    named = typed.keys and all(globs.literal(key) is not None for key in typed.keys)
+    return replace(typed, states=tuple(sorted(FINAL)) if named else (State.FAILED,))
+
+
+def refuse_cancelled(batch: batches.Batch) -> None:
+    """A cancelled batch buys nothing any more, so a job of it would be pending for ever."""
+    if batch.state is BatchState.CANCELLED:
+        raise errors.Mistake(f"batch {batch.name} is cancelled; load the manifest under another --batch name")
+
+
+def retry(
+    db: database.Database, batch: batches.Batch, chosen: Selection, ids: "array[int]", change: Change
+) -> int:
+    """Make the chosen jobs pending, a chunk per transaction, and return how many; one that moved on stays."""
+    count = 0
+    for chunk in selection.chunks(ids):
+        with db.write() as tx:
+            refuse_cancelled(batches.get(tx, batch.id))
+            count += _retry_some(tx, batch, chosen, chunk, change)
+    if count:
+        with db.write() as tx:
+            events.record(tx, database.now(tx), batch.id, events.EventKind.RETRIED, f"{count} jobs")
+    return count
+
+
+def _retry_some(
+    tx: sa.Connection, batch: batches.Batch, chosen: Selection, ids: Sequence[int], change: Change
+) -> int:
+    """Look again under lock, so that of two people who retry at once one finds nothing left to do."""
+    query = sa.select(jobs.c.id, jobs.c.key, jobs.c.input, jobs.c.own_seed).where(
+        jobs.c.id.in_(ids), jobs.c.state.in_(FINAL), *chosen.conditions(tx.dialect.name)
+    )
+    rows: list[sa.Row[Any]] = list(tx.execute(query.with_for_update()))
+    if change:
+        _change(tx, batch, rows, change)
+    return lifecycle.retry(tx, database.now(tx), [row.id for row in rows])
+
+
+def _change(tx: sa.Connection, batch: batches.Batch, rows: Sequence[sa.Row[Any]], change: Change) -> None:
+    earlier = _earlier(tx, [row.id for row in rows]) if change.new_seed else {}
+    changed: dict[bool, dict[int, dict[str, Any]]] = {True: {}, False: {}}
+    for row in rows:
+        sent = earlier.get(row.id, [])
+        seeds = {row.input.get("seed"), *sent}
+        wanted_now = change.applied(row.input, batch.uuid, row.key, len(sent), seeds)
+        changed[change.owns_seed(row.own_seed)][row.id] = wanted_now
+    for own_seed, inputs in changed.items():
+        lifecycle.change_input(tx, inputs, own_seed=own_seed)
+
+
+def _earlier(tx: sa.Connection, ids: Iterable[int]) -> dict[int, list[Any]]:
+    """Return the seed of every attempt of each job."""
+    found: dict[int, list[Any]] = {}
+    query = sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids))
+    for job_id, sent in tx.execute(query):
+        found.setdefault(job_id, []).append(sent.get("seed"))
+    return found
+
+
+def left_out(tx: sa.Connection, batch: batches.Batch) -> list[tuple[str, int]]:
+    """Return the failure classes that a plain retry leaves out, with their counts."""
+    query = (
+        sa.select(jobs.c.error_class, sa.func.count())
+        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.FAILED, jobs.c.error_class.not_in(PLAIN))
+        .group_by(jobs.c.error_class)
+        .order_by(sa.func.count().desc(), jobs.c.error_class)
+    )
+    return [(error_class, n) for error_class, n in tx.execute(query)]

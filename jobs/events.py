@@ -1,0 +1,36 @@
+"""What is worth remembering of a night, for whoever asks in the morning. The only writer of `events`."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+
+from jobs.tables import events, jobs
+
+
+class EventKind(StrEnum):
+    """What is worth remembering of a batch's night."""
+
+    LOADED = "loaded"
+    STARTED = "started"
+    PAUSED = "paused"
+    BLOCKED = "blocked"
+    OUTAGE = "outage"
+    RECOVERED = "recovered"
+    UPDATED = "updated"
+    RETRIED = "retried"
+    RETUNED = "retuned"
+    CANCELLED = "cancelled"
+    ORPHANED = "orphaned"
+    SLEPT = "machine slept"
+
+
+def record(tx: sa.Connection, now: datetime, batch_id: int | None, kind: EventKind, detail: str) -> None:
+    """Remember one event of a batch, or of all."""
+    tx.execute(sa.insert(events).values(batch_id=batch_id, at=now, kind=kind, detail=detail[:500]))
+
+
+def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
+    """Remember one event of a job, with its batch."""
+    batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()
+    record(tx, now, batch_id, kind, f"job {job_id}: {detail}")

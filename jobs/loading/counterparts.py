@@ -1,0 +1,38 @@
+"""Which jobs of a batch stand for these rows of a manifest already: those that have their keys. Reads only."""
+
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from jobs.reports import purchases
+from jobs.tables import jobs
+
+# A job's ``key``, ``row_digest``, ``state``, and how many ``images`` it makes.
+Counterpart = sa.Row[str, str, str, int]
+
+
+def of(tx: sa.Connection, batch_id: int, keys: Collection[str]) -> dict[str, Counterpart]:
+    """Return the jobs of a batch that have one of these keys, by key."""
+    query = _one_by_one if tx.dialect.name == "postgresql" else _together
+    return {job.key: job for job in tx.execute(query(batch_id, keys))}
+
+
+def _columns() -> sa.Select[str, str, str, int]:
+    return sa.select(jobs.c.key, jobs.c.row_digest, jobs.c.state, purchases.images().label("images"))
+
+
+def _together(batch_id: int, keys: Collection[str]) -> sa.Select[str, str, str, int]:
+    return _columns().where(jobs.c.batch_id == batch_id, jobs.c.key.in_(keys))
+
+
+def _one_by_one(batch_id: int, keys: Collection[str]) -> sa.Select[str, str, str, int]:
+    """Ask for each key on its own: asked for all, a server without statistics reads the whole batch instead.
+
+    It has none for about a minute after a load, and none of the rows that a killed one has left.
+    """
+    given = sa.bindparam("given", list(keys), postgresql.ARRAY(sa.Text))
+    wanted = sa.func.unnest(given).table_valued("key", name="wanted").render_derived()
+    one = _columns().where(jobs.c.batch_id == batch_id, jobs.c.key == wanted.c.key).limit(1).lateral("found")
+    found = sa.select(one.c.key, one.c.row_digest, one.c.state, one.c.images)
+    return found.select_from(wanted.join(one, sa.true()))

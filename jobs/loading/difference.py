@@ -1,0 +1,237 @@
+"""What a manifest would change in the batch that it belongs to, and whether it may. Reads only.
+
+Rows are compared by key and digest, a chunk at a time: a million rows need no more memory than a thousand.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs import batches, errors
+from jobs.batches import Batch
+from jobs.database import Database
+from jobs.loading import counterparts
+from jobs.manifest import rows, validated
+from jobs.reports import purchases
+from jobs.settings.credentials import ANY
+from jobs.states import BatchState, State
+from jobs.tables import jobs
+
+CANCELLED = "is cancelled; load its manifest under another name with --batch NAME"
+_CHUNK = 1_000
+_NAMED = 3  # jobs at the most that a printed command names by their keys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Which batch a manifest's rows are for, and what is kept with it.
+
+    ``adaptation`` is what was typed, not what the file says itself: an edited file must not be overruled by what
+    it said before. ``named`` tells that the batch's name was typed, not taken from the file. ``instead_of`` is
+    what ``{date}`` in that name gives today, where a batch that it gave earlier is gone on with.
+    """
+
+    name: str
+    instead_of: str | None = None
+    api: str
+    account: str | None = None  # the label of the one that buys; None: any
+    named: bool = True
+    update: bool = False
+    adaptation: rows.Adaptation = field(default_factory=rows.Adaptation)
+    when_unconfirmed: str = "resubmit"
+
+
+@dataclass(slots=True, kw_only=True)
+class Difference:
+    """How many rows are new, there already, edited, and no longer listed; and how much of it is still to buy.
+
+    ``new + there + changed`` is the number of rows; ``broken`` of the new ones have a mistake, and become failed
+    jobs. ``jobs`` and ``images`` count what a run would buy, as `purchases` has it once the rows are loaded:
+    ``unagreed`` of the jobs by nobody's leave yet, ``unlisted`` of them without a row among those that were read.
+    ``unlisted_keys`` names these, where they are few enough to be typed.
+    """
+
+    new: int = 0
+    broken: int = 0
+    there: int = 0
+    changed: int = 0
+    gone: int = 0
+    jobs: int = 0
+    images: int = 0
+    unagreed: int = 0
+    unlisted: int = 0
+    unlisted_keys: tuple[str, ...] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is something that nobody has agreed to yet: rows or jobs that a plan should tell of."""
+        return bool(self.new or self.changed or self.unagreed)
+
+    def line(self) -> str:
+        """Return the counts as a person reads them.
+
+        >>> Difference(new=3, there=96, gone=1, changed=2).line()
+        '3 new, 96 there, 1 no longer listed, 2 changed'
+        """
+        parts = [f"{self.new:,} new"]
+        parts += [f"{self.there:,} there"] if self.there else []
+        parts += [f"{self.gone:,} no longer listed"] if self.gone else []
+        parts += [f"{self.changed:,} changed"] if self.changed else []
+        return ", ".join(parts)
+
+
+def compare(database: Database | None, read: validated.Validated, target: Target) -> Difference:
+    """Return what loading would change; raises `errors.Mistake` where it would refuse. No database: all is new."""
+    batch = None
+    if database is not None:
+        with database.read() as tx:
+            batch = find(tx, read, target)
+    if database is None or batch is None:
+        read.problems.raise_if_any()
+        sound = read.count - read.failed
+        return Difference(new=read.count, broken=read.failed, jobs=sound, images=read.outputs, unagreed=sound)
+    with database.read() as tx:
+        left = purchases.left(tx, batch)
+    return _Comparison(database, batch, read, target, left).difference()
+
+
+def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:
+    """Return the batch that the rows go to, None if it is yet to be made, or say why they cannot go there."""
+    batch = batches.find(tx, target.name)
+    if batch is not None and (mistake := _refusal(batch, read, target)):
+        raise errors.Mistake(f"batch {batch.name} {mistake}")
+    return batch
+
+
+def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | None:
+    if batch.state is BatchState.CANCELLED:
+        return CANCELLED
+    if batch.api != target.api:
+        return (
+            f"buys from {batch.api}, and stays with it; "
+            f"for {target.api} load the manifest under another name with --batch NAME"
+        )
+    if batch.account != target.account:
+        return (
+            f"is bought by account {batch.account or ANY}, and stays with it; "
+            f"for {target.account or ANY} load the manifest under another name with --batch NAME"
+        )
+    elsewhere = batch.manifest_path != path_of(read.path)
+    if elsewhere and not (target.update and target.named):
+        return (
+            f"was loaded from {batch.manifest_path or 'stdin'}; load this manifest under another name with "
+            f"--batch NAME, or change jobs of that batch with --batch {batch.name} --update"
+        )
+    if batch.options["images_root"] != root_of(read) and (elsewhere or not target.update):
+        return f"takes its pictures from {batch.options['images_root']}, not from {root_of(read)}; " + (
+            "load this manifest under another name with --batch NAME"
+            if elsewhere
+            else "add --update to change that for jobs not bought yet"
+        )
+    return None
+
+
+def path_of(manifest: Path | None) -> str | None:
+    """Return where a manifest lies, however it was called; None for standard input."""
+    return None if manifest is None else str(manifest.parent.resolve() / manifest.name)
+
+
+def root_of(read: validated.Validated) -> str:
+    """Return the folder of a manifest's pictures, however it was called."""
+    return str(read.root.resolve())
+
+
+def digest(row: rows.Row) -> str:
+    """Return what tells an edited row from the one that was loaded; a broken cell says nothing in the row's own."""
+    return row.digest if row.problem is None else f"{row.digest}-broken"
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """One walk over the rows, beside the jobs that have their keys; ``left`` was to be bought before."""
+
+    database: Database
+    batch: Batch
+    read: validated.Validated
+    target: Target
+    left: purchases.Purchases
+    found: Difference = field(default_factory=Difference)
+    first_changed: rows.Row | None = None
+    listed: int = 0  # of those that are left to buy
+
+    def difference(self) -> Difference:
+        for chunk in self.read.rows(_CHUNK):
+            with self.database.read() as tx:
+                there = counterparts.of(tx, self.batch.id, [row.key for row in chunk])
+            for row in chunk:
+                self._count(row, there.get(row.key))
+        if self.first_changed is not None and not self.target.update:
+            raise errors.Mistake(self._edited(self.first_changed))
+        if self.read.complete:
+            self.found.gone = self._jobs() - self.found.there - self.found.changed
+        self._add_what_is_left()
+        return self.found
+
+    def _count(self, row: rows.Row, job: counterparts.Counterpart | None) -> None:
+        if job is None:
+            self.found.new += 1
+            self.found.broken += row.problem is not None
+            if row.problem is None:
+                self._want(row)
+            return
+        self.listed += job.state in purchases.WANTED
+        if job.row_digest == digest(row):
+            self.found.there += 1
+            return
+        self._note_change(row)
+        if job.state == State.FAILED:
+            self._want(row)
+        elif job.state == State.PENDING:
+            self.found.images += row.outputs - job.images
+
+    def _want(self, row: rows.Row) -> None:
+        self.found.jobs += 1
+        self.found.unagreed += 1
+        self.found.images += row.outputs
+
+    def _add_what_is_left(self) -> None:
+        """Count what the batch has to buy already; rows that nobody lists any more stay wanted."""
+        self.found.jobs += self.left.jobs
+        self.found.images += self.left.images
+        self.found.unagreed += self.left.unagreed
+        # A run that is under way may have bought some since they were counted.
+        self.found.unlisted = max(0, self.left.jobs - self.listed)
+        if self.read.complete and 0 < self.found.unlisted <= _NAMED:
+            self.found.unlisted_keys = self._unlisted_keys()
+
+    def _unlisted_keys(self) -> tuple[str, ...]:
+        wanted = sa.select(jobs.c.key).where(
+            jobs.c.batch_id == self.batch.id, jobs.c.state.in_(purchases.WANTED)
+        )
+        with self.database.read() as tx:
+            keys = tx.execute(wanted.order_by(jobs.c.id).execution_options(yield_per=_CHUNK)).scalars()
+            return tuple(self.read.unlisted(keys))
+
+    def _note_change(self, row: rows.Row) -> None:
+        if row.problem is not None and self.target.update:
+            # The job would be bought as it was before the edit.
+            raise errors.Mistake(f"{self._where()}: {row.problem}; --update changes jobs to sound rows only")
+        self.found.changed += 1
+        self.first_changed = self.first_changed or row
+
+    def _edited(self, first: rows.Row) -> str:
+        edited = f"{self.found.changed:,} rows were" if self.found.changed > 1 else "this row was"
+        return (
+            f"{self._where()}:{first.row}: {edited} edited since batch {self.batch.name} was loaded; "
+            "add --update to change the jobs that are not bought yet, "
+            "or load the manifest under another name with --batch NAME"
+        )
+
+    def _where(self) -> str:
+        return str(self.read.path or "stdin")
+
+    def _jobs(self) -> int:
+        with self.database.read() as tx:
+            count = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == self.batch.id)
+            return int(tx.execute(count).scalar_one())

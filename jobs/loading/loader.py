@@ -1,0 +1,204 @@
+"""From a validated manifest to jobs in the database; again is a diff, and going on after a kill is the same diff.
+
+Short transactions throughout: `status` answers while a million rows are loaded, and a run of another batch goes
+on. The batch is `loading`, and nothing of it can be bought, until its last row is in.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import batches, crashpoints, events, lifecycle, marker, tables
+from jobs.batches import Batch
+from jobs.crashpoints import Place
+from jobs.database import Database, now
+from jobs.events import EventKind
+from jobs.loading import counterparts, difference, names
+from jobs.loading.difference import Difference, Target
+from jobs.manifest import rows, schema, validated
+from jobs.states import BatchState
+
+_MOST_ROWS = 5_000
+_PIECE = 1_000
+# After which a transaction takes no further piece; the last one and the commit are to end by 0.2 s.
+_MOST_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading came to. ``kept`` of the changed rows are bought already, and stay so; ``kept_key`` is one."""
+
+    batch: Batch
+    difference: Difference
+    updated: int
+    kept: int
+    kept_key: str | None
+
+
+def load(database: Database, read: validated.Validated, target: Target, found: Difference) -> Loaded:
+    """Write a manifest's rows as jobs; ``found`` is what `difference.compare` has just said of them.
+
+    Killed at any moment, the same call goes on; two at once come to the same end.
+    """
+    batch = _batch(database, read, target)
+    writing = _Writing(database, batch, found, target.update)
+    if found.new or found.changed:
+        for chunk in read.rows(_MOST_ROWS):
+            writing.write(chunk)
+    crashpoints.reach(Place.BEFORE_BATCH_READY)
+    batch = _finish(database, batch, read, target, found)
+    return Loaded(batch, found, writing.updated, writing.kept, writing.kept_key)
+
+
+def _batch(database: Database, read: validated.Validated, target: Target) -> Batch:
+    """Return the batch, made if need be."""
+    try:
+        return _found_or_made(database, read, target)
+    except sa.exc.IntegrityError:
+        # Another load took the name, or the folder, between our look and our write.
+        return _found_or_made(database, read, target)
+
+
+def _found_or_made(database: Database, read: validated.Validated, target: Target) -> Batch:
+    with database.write() as tx:
+        if (batch := difference.find(tx, read, target)) is not None:
+            return batch
+        return batches.create(
+            tx,
+            now(tx),
+            name=target.name,
+            folder=names.folder(target.name, {other.folder for other in batches.every(tx)}),
+            api=target.api,
+            account=target.account,
+            options=_options(read, target),
+            manifest_path=difference.path_of(read.path),
+            manifest_sha256=read.sha256,
+        )
+
+
+def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
+    return {
+        "adaptation": target.adaptation.to_json(),
+        "images_root": difference.root_of(read),
+        "when_unconfirmed": target.when_unconfirmed,
+        "version": read.adaptation.defaults.get("version", schema.load().version),
+    }
+
+
+class _Writing:
+    """The second pass: chunk by chunk into short transactions, each of which looks again at what is there."""
+
+    def __init__(self, database: Database, batch: Batch, found: Difference, update: bool) -> None:
+        self._database = database
+        self._batch = batch
+        self._all_new = not (found.there or found.changed)
+        self._update = update
+        self._uuid = batch.uuid
+        self._version = schema.load().version
+        self._seeds = "seed" in schema.load().inputs
+        self.updated = 0
+        self.kept = 0
+        self.kept_key: str | None = None
+
+    def write(self, chunk: Sequence[rows.Row]) -> None:
+        # Made outside the transaction: between two of them, others get their turn.
+        wanted = [self._wanted(row) for row in chunk]
+        while wanted:
+            with self._database.write() as tx:
+                done = self._write_some(tx, wanted)
+            crashpoints.reach(Place.AFTER_CHUNK_COMMIT)
+            del wanted[:done]
+
+    def _wanted(self, row: rows.Row) -> lifecycle.Wanted:
+        own_seed = self._seeds and not row.seeded
+        return lifecycle.Wanted(
+            key=row.key,
+            stem=row.stem,
+            row=row.row,
+            row_digest=difference.digest(row),
+            image=row.image,
+            input_json=_with_seed(row.input_json, marker.seed(self._uuid, row.key))
+            if own_seed
+            else row.input_json,
+            version=row.version or self._version,
+            own_seed=own_seed,
+            labels_json=row.labels_json,
+            priority=row.priority,
+            problem=row.problem,
+        )
+
+    def _write_some(self, tx: sa.Connection, wanted: Sequence[lifecycle.Wanted]) -> int:
+        """Write from the front for as long as a transaction may take; return how many."""
+        self._take_turn(tx)
+        moment, end, done = now(tx), time.monotonic() + _MOST_SECONDS, 0
+        while done < len(wanted) and (not done or time.monotonic() < end):
+            piece = wanted[done : done + _PIECE]
+            self._write_piece(tx, moment, piece)
+            done += len(piece)
+        return done
+
+    def _take_turn(self, tx: sa.Connection) -> None:
+        """Let one load of the batch write at a time; its jobs' other writers do not ask for this lock."""
+        mine = tables.batches.c.id == self._batch.id
+        tx.execute(sa.select(tables.batches.c.id).where(mine).with_for_update(key_share=True))
+
+    def _write_piece(self, tx: sa.Connection, moment: datetime, piece: Sequence[lifecycle.Wanted]) -> None:
+        if self._all_new:
+            try:
+                with tx.begin_nested():
+                    lifecycle.add(tx, moment, self._batch.id, piece)
+                    return
+            except sa.exc.IntegrityError:
+                self._all_new = False  # another load of the batch was quicker
+        there = counterparts.of(tx, self._batch.id, [one.key for one in piece])
+        lifecycle.add(tx, moment, self._batch.id, [one for one in piece if one.key not in there])
+        changed = [one for one in piece if one.key in there and there[one.key].row_digest != one.row_digest]
+        if self._update:
+            self._replace(tx, moment, changed)
+
+    def _replace(self, tx: sa.Connection, moment: datetime, changed: Sequence[lifecycle.Wanted]) -> None:
+        won = lifecycle.replace_input(tx, moment, self._batch.id, changed)
+        self.updated += len(won)
+        for one in changed:
+            if one.key not in won:
+                self.kept += 1
+                self.kept_key = self.kept_key or one.key
+
+
+def _with_seed(input_json: str, seed: int) -> str:
+    """Return a JSON object with the seed that it has not.
+
+    >>> _with_seed('{"prompt":"a fox"}', 7), _with_seed("{}", 7)
+    ('{"prompt":"a fox","seed":7}', '{"seed":7}')
+    """
+    return f'{input_json[:-1]}{"" if input_json == "{}" else ","}"seed":{seed}}}'
+
+
+def _finish(
+    database: Database, batch: Batch, read: validated.Validated, target: Target, found: Difference
+) -> Batch:
+    if batch.manifest_path == difference.path_of(read.path):
+        changed = {"manifest_sha256": read.sha256, "options": _options(read, target)}
+    else:
+        changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}
+    with database.write() as tx:
+        batches.loaded(tx, batch.id, **changed)
+        if found.new or found.changed:
+            kind = EventKind.UPDATED if found.changed else EventKind.LOADED
+            events.record(tx, now(tx), batch.id, kind, found.line())
+        return batches.get(tx, batch.id)
+
+
+def choose(database: Database, batch_id: int, when_unconfirmed: str) -> bool:
+    """Keep with a batch what is to become of its lost answers; False if that is so, or it is not loaded whole."""
+    with database.write() as tx:
+        batch = batches.get(tx, batch_id)
+        kept = {**batch.options, "when_unconfirmed": when_unconfirmed}
+        if batch.state is BatchState.LOADING or kept == batch.options:
+            return False
+        batches.loaded(tx, batch_id, options=kept)
+        return True

@@ -1,0 +1,239 @@
+"""What limits a batch just now, in one phrase. Pure: it judges what `results` has counted."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from jobs.accounts import quota
+from jobs.batches import PauseReason
+from jobs.reports.results import Progress, Standing
+from jobs.settings import Settings, written
+from jobs.states import BatchState, State
+
+_NEARLY = 0.95  # of the cap in flight: between two ticks a few have just ended
+_REASON = 200  # characters of what an API gave as its reason
+
+
+class Kind(StrEnum):
+    """What sort of thing it is that limits."""
+
+    LOADING = "loading"
+    READY = "ready"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    BLOCKED = "blocked"
+    OUTAGE = "outage"
+    THROTTLED = "throttled"
+    IN_FLIGHT = "in flight"
+    QUOTA = "quota"
+    WORKERS = "workers"
+    PREDICTIONS = "predictions"
+    SENDING = "sending"
+    LOOK_UPS = "look-ups"
+    DOWNLOADS = "downloads"
+    BACK_OFF = "back-off"
+
+
+# What does not come and go by the second.
+STANDSTILLS = frozenset(
+    {
+        Kind.LOADING, Kind.READY, Kind.PAUSED, Kind.CANCELLED, Kind.FINISHED, Kind.BLOCKED, Kind.OUTAGE,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What limits now; ``text`` may quote the API and must be escaped for a terminal."""
+
+    kind: Kind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
+    """Return what limits a batch; ``flags`` are the options that a command typed next must carry."""
+    return (
+        _standstill(progress, flags)
+        or _held_back(progress, flags)
+        or _buying(progress, in_force(progress, settings))
+        or _waiting(progress)
+    )
+
+
+def in_force(progress: Progress, settings: Settings) -> Settings:
+    """Return the settings as they hold for the account that buys a batch."""
+    return quota.in_force(settings, progress.account.own_limits) if progress.account else settings
+
+
+def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
+    """Return that nobody works on a batch, if so: what was due two leases ago would have been handed out.
+
+    For a look from outside: whoever works on it may just have begun.
+    """
+    due = progress.untouched_since
+    if due is None and progress.account and not progress.account.in_flight:
+        due = progress.next_due
+    if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
+        return None
+    since = max([due, *_signs_of_life(progress)])
+    if (progress.at - since).total_seconds() < _neglect(progress, in_force(progress, settings)):
+        return None
+    again = command("run", progress.batch.name, flags)
+    remedy = "start `overnight scheduler` and `overnight worker`" if settings.broker_url else again
+    return Limit(Kind.WORKERS, f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}")
+
+
+def _signs_of_life(progress: Progress) -> list[datetime]:
+    """Return the moments before which nobody can be blamed: jobs are due from when they were loaded."""
+    moments = [progress.batch.opened_at]
+    if progress.account:
+        moments += [progress.account.moved_at, progress.account.not_before]
+    return [moment for moment in moments if moment]
+
+
+def _neglect(progress: Progress, settings: Settings) -> float:
+    """Return the seconds without a sign of life that mean neglect: at a few calls a minute some rightly pass."""
+    lowered = progress.account.rate if progress.account else None
+    rates = (settings.creates_per_minute if lowered is None else lowered, settings.reads_per_minute)
+    return 2 * max(settings.times.lease, *(60 / rate for rate in rates if rate))
+
+
+def look_ups(progress: Progress) -> str:
+    """Return how many sends are in doubt and when the last of them is due to be looked up; empty if none is."""
+    count = progress.counts.of(State.UNCONFIRMED)
+    return f"{count} being looked up, {_until(progress.look_ups_end, progress)}" if count else ""
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "job"), counted(2000, "job")
+    ('1 job', '2,000 jobs')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def command(verb: str, batch: str, flags: str = "") -> str:
+    """Return a command on a batch, to be typed as it is.
+
+    >>> command("resume", "cats", "--api sandbox")
+    'overnight resume cats --api sandbox'
+    """
+    return " ".join(part for part in ("overnight", verb, shlex.quote(batch), flags) if part)
+
+
+def _standstill(progress: Progress, flags: str) -> Limit | None:
+    batch, counts = progress.batch, progress.counts
+    if batch.state is BatchState.LOADING:
+        return Limit(Kind.LOADING, f"being loaded, {counted(counts.total, 'job')} so far")
+    if progress.finished:
+        return Limit(Kind.FINISHED, "finished")
+    if batch.state is BatchState.READY:
+        return Limit(Kind.READY, f"loaded, not begun: {command('run', batch.name, flags)}")
+    if batch.state is BatchState.CANCELLED:
+        return Limit(Kind.CANCELLED, "cancelled" + _still_fetched(progress))
+    if batch.state is BatchState.PAUSED:
+        return _paused(progress, flags)
+    return None
+
+
+def _paused(progress: Progress, flags: str) -> Limit:
+    batch = progress.batch
+    if batch.pause_reason is PauseReason.BLOCKED:
+        return Limit(Kind.BLOCKED, _blocked(progress, batch.pause_detail or "", flags))
+    if batch.pause_reason is PauseReason.PERSON:
+        why, verb = "paused by hand", "resume"
+    else:
+        why, verb = f"paused, {batch.pause_reason}: {_brief(batch.pause_detail or '')}", "run"
+    return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {command(verb, batch.name, flags)}")
+
+
+def _blocked(progress: Progress, reason: str, flags: str) -> str:
+    breaker = progress.account.breaker if progress.account else quota.Breaker()
+    if breaker.probe_at is None:
+        return f"blocked: {_brief(reason)}: {command('run', progress.batch.name, flags)}"
+    return f"blocked: {_brief(reason)}, next try in {_until(breaker.probe_at, progress)}"
+
+
+def _still_fetched(progress: Progress) -> str:
+    bought = progress.counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
+    return f"; {counted(bought, 'job')} in flight still to fetch" if bought else ""
+
+
+def _held_back(progress: Progress, flags: str) -> Limit | None:
+    """The account's word: the API is away, refuses us, or asked to wait."""
+    account = progress.account
+    if account is None:
+        return None
+    breaker = account.breaker
+    if breaker.state == "blocked":
+        return Limit(Kind.BLOCKED, _blocked(progress, breaker.reason or "", flags))
+    if breaker.state == "outage":
+        since = f" since {breaker.since.astimezone():%H:%M}" if breaker.since else ""
+        why = f" ({_brief(breaker.reason)})" if breaker.reason else ""
+        return Limit(Kind.OUTAGE, f"API away{since}{why}, next try in {_until(breaker.probe_at, progress)}")
+    if account.not_before and account.not_before > progress.at:
+        return Limit(Kind.THROTTLED, f"API asked to wait {_until(account.not_before, progress)}")
+    return None
+
+
+def _buying(progress: Progress, settings: Settings) -> Limit | None:
+    """What holds back the jobs that could be bought now; None if there are none."""
+    queued = progress.counts.of(State.QUEUED)
+    may_leave = queued or (progress.next_due and progress.next_due <= progress.at)
+    if not may_leave:
+        return None
+    account = progress.account
+    if account is None:
+        return Limit(Kind.WORKERS, "waiting for a worker")
+    most = settings.max_in_flight
+    if account.in_flight >= _NEARLY * most:
+        each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
+        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}{each}")
+    return _pace(account, settings.creates_per_minute, queued, len(progress.accounts))
+
+
+def _pace(account: Standing, configured: int | None, queued: int, accounts: int) -> Limit:
+    rate = configured if account.rate is None else account.rate
+    if not quota.room(math.inf, rate, queued=queued, in_flight=0, most_in_flight=quota.AT_ONCE):
+        return Limit(
+            Kind.WORKERS, f"waiting for workers: {counted(queued, 'job')} handed out and not yet sent"
+        )
+    if rate is None:
+        return Limit(Kind.WORKERS, "nothing but our own pace: the quota is unlimited")
+    lowered = "" if account.rate is None else f", lowered from {configured}/min after a 429"
+    each = f" at each of {accounts} accounts" if accounts > 1 else ""
+    return Limit(Kind.QUOTA, f"quota {rate:.0f}/min{lowered}{each}")
+
+
+def _waiting(progress: Progress) -> Limit:
+    """Nothing can be bought: what the jobs under way wait for, the longest wait first."""
+    counts = progress.counts
+    if running := counts.of(State.RUNNING):
+        return Limit(Kind.PREDICTIONS, f"waiting for predictions: {running} running")
+    if in_doubt := counts.of(State.UNCONFIRMED):
+        until = _until(progress.look_ups_end, progress)
+        return Limit(Kind.LOOK_UPS, f"{counted(in_doubt, 'send')} being looked up, {until}")
+    if pending := counts.of(State.PENDING):
+        until = _until(progress.next_due, progress)
+        return Limit(Kind.BACK_OFF, f"waiting for the next try of {counted(pending, 'job')}, {until}")
+    if collecting := counts.of(State.COLLECTING):
+        return Limit(Kind.DOWNLOADS, f"fetching images of {counted(collecting, 'job')}")
+    return Limit(Kind.SENDING, f"sending {counts.of(State.SUBMITTING)}")
+
+
+def _until(moment: datetime | None, progress: Progress) -> str:
+    """Return how long it is until then; what is overdue is being done now."""
+    seconds = (moment - progress.at).total_seconds() if moment else 0
+    return written.as_duration(max(0, math.ceil(seconds)))
+
+
+def _brief(reason: str) -> str:
+    text = " ".join(reason.split()).rstrip(".")
+    return text if len(text) <= _REASON else text[: _REASON - 1] + "…"

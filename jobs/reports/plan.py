@@ -1,0 +1,187 @@
+"""What a run will buy, and what that takes: time, disk, money. Pure; the surroundings come as numbers."""
+
+import math
+import shlex
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from jobs.loading.difference import Difference
+from jobs.manifest.pictures import ImageCounts
+from jobs.reports import limits
+from jobs.selecting import globs
+from jobs.settings import written
+
+# Of the model's own page; a run of other lengths only matters where the cap in flight limits.
+TYPICAL_SECONDS = 7
+# A PNG of 768 x 512 pixels and then some; nobody knows before the first is there.
+TYPICAL_BYTES = 1_500_000
+
+_UNCONFIRMED = {
+    "resubmit": "an answer lost at an API without a list: bought once more, told as possibly paid twice",
+    "hold": "an answer lost at an API without a list: failed, class unconfirmed, for a person to decide",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A purchase before it is made. ``free_bytes`` is None where nobody can tell; prices are per job."""
+
+    batch: str
+    api: str
+    api_url: str
+    api_reason: str
+    database: str
+    output: str
+    difference: Difference
+    pictures: ImageCounts
+    creates_per_minute: int | None
+    max_in_flight: int
+    free_bytes: int | None
+    price: Decimal | None
+    when_unconfirmed: str
+    warnings: tuple[str, ...] = ()
+    flags: str = ""  # the options that a command typed next must carry
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes at best: the slower of buying at the quota and running so many at once."""
+        jobs = self.difference.jobs
+        running = math.ceil(jobs / self.max_in_flight) * TYPICAL_SECONDS
+        buying = jobs * 60 / self.creates_per_minute + TYPICAL_SECONDS if self.creates_per_minute else 0
+        return max(running, buying) if jobs else 0
+
+    @property
+    def bytes(self) -> int:
+        return self.difference.images * TYPICAL_BYTES
+
+    @property
+    def cost(self) -> Decimal | None:
+        return None if self.price is None else self.difference.jobs * self.price
+
+    def cautions(self) -> list[str]:
+        """Return what to think of first; none of it stops a run."""
+        told = list(self.warnings)
+        if self.free_bytes is not None and self.bytes > self.free_bytes:
+            told.append(f"the disk of {self.output} may fill up: a full disk pauses the batch")
+        return told
+
+    def lines(self) -> list[str]:
+        """Return the plan as a person reads it."""
+        return [
+            f"batch     {self.batch}: {self.difference.line()}",
+            f"api       {' '.join(filter(None, (self.api, self.api_url)))} ({self.api_reason})",
+            f"database  {self.database}",
+            f"output    {self.output}",
+            f"jobs      {self.difference.jobs:,} to buy, {self.difference.images:,} images{self._broken()}",
+            *(f"besides   {line}" for line in self._unlisted()),
+            f"pictures  {self._sent()}",
+            f"time      {self._time()}",
+            f"disk      {self._disk()}",
+            f"cost      {self._cost()}",
+            f"in doubt  {_UNCONFIRMED[self.when_unconfirmed]}",
+            *(f"warning   {warning}" for warning in self.cautions()),
+        ]
+
+    def brief(self) -> list[str]:
+        """Return what is left to buy of a batch that is gone on with, in one line, and what to think of first."""
+        found = self.difference
+        jobs, images = limits.counted(found.jobs, "job"), limits.counted(found.images, "image")
+        takes = f"{images}, about {_rounded(self.seconds)}, {amount(self.bytes)}"
+        return [
+            f"{self.batch}: {jobs} left to buy, {takes}; cost {self._cost()}",
+            *(f"warning: {warning}" for warning in self.cautions()),
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plan as plain data; money as text, because it is no binary fraction."""
+        return {
+            "batch": self.batch,
+            "new": self.difference.new,
+            "there": self.difference.there,
+            "changed": self.difference.changed,
+            "no_longer_listed": self.difference.gone,
+            "api": self.api,
+            "api_url": self.api_url,
+            "api_reason": self.api_reason,
+            "database": self.database,
+            "output": self.output,
+            "jobs": self.difference.jobs,
+            "images": self.difference.images,
+            "unlisted": self.difference.unlisted,
+            "pictures": {
+                "urls": self.pictures.urls,
+                "inline": self.pictures.inline,
+                "upload": self.pictures.upload,
+            },
+            "seconds": round(self.seconds, 1),
+            "bytes": self.bytes,
+            "free_bytes": self.free_bytes,
+            "cost": None if self.cost is None else str(self.cost),
+            "when_unconfirmed": self.when_unconfirmed,
+            "warnings": self.cautions(),
+        }
+
+    def _broken(self) -> str:
+        count = self.difference.broken
+        return f"; {count:,} with a mistake: failed from the start" if count else ""
+
+    def _unlisted(self) -> list[str]:
+        """Say that jobs are bought for which no row was read; they stay wanted until a person gives them up."""
+        found = self.difference
+        if not found.unlisted:
+            return []
+        which = f"{found.unlisted:,} of these jobs"
+        if not found.gone:
+            return [f"{which} were loaded before, and are not among the rows read now"]
+        given = (part for key in found.unlisted_keys for part in ("--key", globs.exactly(key)))
+        typed = (
+            ["cancel", self.batch, *given]
+            if found.unlisted_keys
+            else ["jobs", self.batch, "--state", "pending"]
+        )
+        purpose = "to give them up" if found.unlisted_keys else "they are among"
+        command = f"{shlex.join(['overnight', *typed])} {self.flags}".rstrip()
+        return [f"{which} are no longer listed, and are bought all the same; {purpose}: {command}"]
+
+    def _sent(self) -> str:
+        counts = self.pictures
+        parts = [f"{counts.urls:,} by URL"] if counts.urls else []
+        parts += [f"{counts.inline:,} sent inline"] if counts.inline else []
+        parts += [f"{counts.upload:,} uploaded, being over 256 kB"] if counts.upload else []
+        return ", ".join(parts) or "none"
+
+    def _time(self) -> str:
+        rate = self.creates_per_minute
+        quota = f"{rate:,} purchases a minute" if rate else "no limit of purchases"
+        return f"about {_rounded(self.seconds)} at {quota}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
+
+    def _disk(self) -> str:
+        free = "" if self.free_bytes is None else f"; {amount(self.free_bytes)} free"
+        return f"about {amount(self.bytes)} at {amount(TYPICAL_BYTES)} an image{free}"
+
+    def _cost(self) -> str:
+        if self.cost is None:
+            return "unknown; OVERNIGHT_PRICE tells what a job costs"
+        return f"about {self.cost:,} at {self.price} a job"
+
+
+def _rounded(seconds: float) -> str:
+    """Write a duration without a precision that nobody has.
+
+    >>> _rounded(10_007), _rounded(42)
+    ('2h47m', '42s')
+    """
+    return written.as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)
+
+
+def amount(size: int) -> str:
+    """Write bytes in the unit that fits.
+
+    >>> amount(150_000_000_000), amount(1_500_000)
+    ('150.0 GB', '1.5 MB')
+    """
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size / 1000:,.1f} kB"

@@ -1,0 +1,49 @@
+"""What a run of a batch is going to buy: its jobs that are wanted and not bought yet. Reads only.
+
+The plan, its price, its disk and the question before the first purchase all count these, and nothing else.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from jobs.batches import Batch
+from jobs.events import EventKind
+from jobs.manifest import schema
+from jobs.states import State
+from jobs.tables import events, jobs
+
+WANTED = (State.PENDING, State.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Purchases:
+    """Jobs to buy and the images that they make; ``unagreed`` of the jobs came after a run last began the batch."""
+
+    jobs: int
+    images: int
+    unagreed: int
+
+
+def left(tx: sa.Connection, batch: Batch) -> Purchases:
+    """Return what is left to buy of a batch, whatever its manifest lists by now.
+
+    Who begins a batch, or resumes it, agrees to buy what is in it; what is loaded later is money not agreed to.
+    """
+    began = sa.select(sa.func.max(events.c.at)).where(
+        events.c.batch_id == batch.id, events.c.kind == EventKind.STARTED
+    )
+    began_at = tx.execute(began).scalar_one()
+    later = sa.true() if began_at is None else jobs.c.created_at > began_at
+    counted = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(images()), 0),
+        sa.func.count().filter(later),
+    ).where(jobs.c.batch_id == batch.id, jobs.c.state.in_(WANTED))
+    found = tx.execute(counted).one()
+    return Purchases(found[0], int(found[1]), found[2])
+
+
+def images() -> sa.ColumnElement[int]:
+    """Return how many images a row of `jobs` makes, as `Schema.outputs` has it."""
+    return sa.func.coalesce(jobs.c.input["num_outputs"].as_integer(), schema.load().outputs({}))

@@ -1,0 +1,257 @@
+"""How far batches are: counts, failures, what is waited for, what came of them. Only reads, and locks nothing.
+
+What limits a batch just now is `limits`' question.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import accounts, batches, database
+from jobs.accounts import attendance, quota
+from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
+from jobs.tables import attempts, events, jobs, outputs
+
+_EVENTS = 5
+
+# A partial index is only used when the query says its condition in so many words, not by a parameter.
+_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many jobs of a batch are in each state; a state without a job may be missing."""
+
+    by_state: Mapping[State, int]
+
+    def of(self, *states: State) -> int:
+        return sum(self.by_state.get(state, 0) for state in states)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def ended(self) -> int:
+        return self.of(*FINAL)
+
+    @property
+    def unfinished(self) -> int:
+        return self.total - self.ended
+
+    @property
+    def in_flight(self) -> int:
+        return self.of(*IN_FLIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the account may do now, by its row, and how much it has in flight over all batches."""
+
+    name: str
+    label: str | None
+    rate: float | None  # creates per minute; None: as configured
+    not_before: datetime | None
+    breaker: quota.Breaker
+    in_flight: int
+    moved_at: datetime  # when a scheduler last handed out something that the quota counts
+    own_limits: quota.OwnLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth remembering that happened to a batch, or to all."""
+
+    id: int
+    at: datetime
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One batch among many."""
+
+    batch: batches.Batch
+    counts: Counts
+
+    @property
+    def finished(self) -> bool:
+        """Whether no job is left to do; derived, never stored."""
+        return self.batch.state is not BatchState.LOADING and not self.counts.unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Overview):
+    """One batch at one moment, as much of it as can be asked for again and again."""
+
+    at: datetime  # by the clock that leases are measured by
+    failures: Mapping[str, int]  # by class, the most frequent first
+    look_ups_end: datetime | None  # when the last send in doubt is due to be looked up
+    next_due: datetime | None  # when the next pending job may be bought; not after `at`: now
+    untouched_since: datetime | None  # the earliest `due_at` of the jobs under way
+    accounts: tuple[
+        Standing, ...
+    ]  # that may buy it, the least held back first; none: no worker was ever there
+    events: tuple[Event, ...]  # the latest ones, the oldest of them first
+
+    @property
+    def account(self) -> Standing | None:
+        """The account that is held back least: what limits it limits the batch."""
+        return next(iter(self.accounts), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Harvest:
+    """What a batch came to. Reads every attempt and output of it: for a summary, not for a live view."""
+
+    images: int
+    bytes: int
+    predictions: int
+    cost: float | None  # None: the API told none
+    orphans: int
+    orphans_left: int  # of them, those that the API was not asked to cancel yet
+    possibly_paid: int  # bought again without proof that the first send was not
+    began_at: datetime | None
+    ended_at: datetime | None
+
+
+def overview(tx: sa.Connection) -> list[Overview]:
+    """Return all batches with their counts, the oldest first."""
+    counted: dict[int, dict[State, int]] = {}
+    query = sa.select(jobs.c.batch_id, jobs.c.state, sa.func.count()).group_by(jobs.c.batch_id, jobs.c.state)
+    for batch_id, state, n in tx.execute(query):
+        counted.setdefault(batch_id, {})[State(state)] = n
+    return [Overview(batch, Counts(counted.get(batch.id, {}))) for batch in batches.every(tx)]
+
+
+def progress(tx: sa.Connection, batch_id: int) -> Progress:
+    """Return how far a batch is: one pass over its part of the index `jobs_counted`, and a few single rows."""
+    batch = batches.get(tx, batch_id)
+    now = database.now(tx)
+    counts, failures = _counted(tx, batch_id)
+    return Progress(
+        batch=batch,
+        counts=counts,
+        at=now,
+        failures=failures,
+        look_ups_end=_look_ups_end(tx, batch_id) if counts.of(State.UNCONFIRMED) else None,
+        next_due=_next_due(tx, batch_id, now) if counts.of(State.PENDING) else None,
+        untouched_since=_untouched_since(tx, batch_id),
+        accounts=_standings(tx, batch, now),
+        events=_events(tx, batch_id),
+    )
+
+
+def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
+    """Add up what a batch came to: its files, its purchases and what they cost."""
+    of_batch = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id)
+    files = tx.execute(
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(outputs.c.bytes), 0)).where(
+            outputs.c.job_id.in_(of_batch), outputs.c.path.is_not(None)
+        )
+    ).one()
+    orphaned = attempts.c.phase == Phase.ORPHAN
+    presumed_absent = attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)
+    bought = tx.execute(
+        sa.select(
+            sa.func.count(attempts.c.prediction_id),
+            sa.func.sum(attempts.c.cost),
+            sa.func.count().filter(orphaned),
+            sa.func.count().filter(orphaned & attempts.c.cancel_sent_at.is_(None)),
+            sa.func.count().filter(presumed_absent),
+            sa.func.min(attempts.c.intended_at),
+            sa.func.max(attempts.c.finished_at),
+        ).where(attempts.c.job_id.in_(of_batch))
+    ).one()
+    return Harvest(files[0], int(files[1]), *bought)
+
+
+def any_image(tx: sa.Connection) -> bool:
+    """Whether some image of any batch is, or was, on disk."""
+    return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())
+
+
+def _counted(tx: sa.Connection, batch_id: int) -> tuple[Counts, dict[str, int]]:
+    rows = tx.execute(
+        sa.select(jobs.c.state, jobs.c.error_class, sa.func.count())
+        .where(jobs.c.batch_id == batch_id)
+        .group_by(jobs.c.state, jobs.c.error_class)
+    ).all()
+    by_state: dict[State, int] = {}
+    for state, _, n in rows:
+        by_state[State(state)] = by_state.get(State(state), 0) + n
+    failed = {error_class: n for _, error_class, n in rows if error_class is not None}
+    return Counts(by_state), dict(sorted(failed.items(), key=lambda one: (-one[1], one[0])))
+
+
+def _look_ups_end(tx: sa.Connection, batch_id: int) -> datetime | None:
+    in_doubt = (jobs.c.batch_id == batch_id, jobs.c.state == State.UNCONFIRMED)
+    last: datetime | None = tx.execute(sa.select(sa.func.max(jobs.c.due_at)).where(*in_doubt)).scalar_one()
+    return last
+
+
+def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | None:
+    """Return when the next pending job is due.
+
+    Mostly some job is, and is found at once among a million; only if none is are they all looked through.
+    """
+    pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
+    # In the order of `jobs_to_release`, and so that SQLite sees no bound for `jobs_due` in it: that index is of all
+    # batches, and without an order PostgreSQL would look through the table itself.
+    first = pending.where((jobs.c.due_at > now).is_(sa.false())).order_by(jobs.c.priority.desc(), jobs.c.id)
+    due: datetime | None = tx.execute(first.limit(1)).scalar_one_or_none()
+    return due or tx.execute(sa.select(sa.func.min(pending.subquery().c.due_at))).scalar_one()
+
+
+def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
+    under_way = [state for state in State if state not in FINAL and state is not State.PENDING]
+    query = sa.select(sa.func.min(jobs.c.due_at)).where(
+        jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way), jobs.c.due_at.is_not(None)
+    )
+    earliest: datetime | None = tx.execute(query).scalar_one()
+    return earliest
+
+
+def _standings(tx: sa.Connection, batch: batches.Batch, now: datetime) -> tuple[Standing, ...]:
+    seats = [one for one in attendance.seats(tx) if one.api == batch.api]
+    standings = [_standing(tx, one) for one in seats if batch.account in {None, one.label}]
+    return tuple(sorted(standings, key=lambda one: _held_back(one, now)))
+
+
+def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
+    found = accounts.known(tx, seat.account_id)
+    return Standing(
+        found.name, found.label, found.rate, found.not_before, found.breaker,
+        in_flight(tx, seat.answers_for), found.refilled_at, found.own_limits,
+    )  # fmt: skip
+
+
+def _held_back(one: Standing, now: datetime) -> tuple[int, bool, int]:
+    """Return how much an account is held back, to sort by; of two in a stop the one that will be tried is first."""
+    stop = ("closed", "outage", "blocked").index(one.breaker.state)
+    waits = one.breaker.probe_at is None if stop else one.not_before is not None and one.not_before > now
+    return stop, waits, one.in_flight
+
+
+def in_flight(tx: sa.Connection, of: Collection[int]) -> int:
+    """Return how many predictions of these accounts are under way, over all batches."""
+    query = sa.select(sa.func.count()).where(
+        jobs.c.account_id.in_(of), jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None)
+    )
+    return tx.execute(query).scalar_one()
+
+
+def _events(tx: sa.Connection, batch_id: int) -> tuple[Event, ...]:
+    rows: list[Any] = list(
+        tx.execute(
+            sa.select(events.c.id, events.c.at, events.c.kind, events.c.detail)
+            .where((events.c.batch_id == batch_id) | events.c.batch_id.is_(None))
+            .order_by(events.c.id.desc())
+            .limit(_EVENTS)
+        )
+    )
+    return tuple(Event(row.id, row.at, row.kind, row.detail or "") for row in reversed(rows))

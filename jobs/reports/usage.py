@@ -1,0 +1,54 @@
+"""What each account may use, and how much of it is used now and was of late. Only reads, and locks nothing."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, database
+from jobs.accounts import quota
+from jobs.reports import results
+from jobs.settings import Settings
+from jobs.tables import attempts
+
+_HOUR = timedelta(hours=1)
+# A purchase whose answer was lost is found within the hour in which the API still knows its input.
+_LOOK_UPS = _HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One account at one moment, its buckets filled up to then."""
+
+    account: accounts.Account
+    limits: Settings  # as they hold for it
+    in_flight: int
+    accepted: int  # purchases within the last hour
+    at: datetime  # by the clock that leases are measured by
+
+    @property
+    def rate(self) -> float | None:
+        """How many creates a minute may leave now; None: unlimited."""
+        return self.limits.creates_per_minute if self.account.rate is None else self.account.rate
+
+
+def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
+    """Return the use of all accounts, by their names."""
+    now = database.now(tx)
+    return [
+        Usage(
+            accounts.refill(account, now, configured),
+            quota.in_force(configured, account.own_limits),
+            results.in_flight(tx, [account.id]),
+            _accepted(tx, account.id, now),
+            now,
+        )
+        for account in accounts.every(tx)
+    ]
+
+
+def _accepted(tx: sa.Connection, account_id: int, now: datetime) -> int:
+    """Count the purchases of the last hour; the index `attempts_by_age` knows only when each was meant to be sent."""
+    recent = (attempts.c.account_id == account_id, attempts.c.intended_at > now - _HOUR - _LOOK_UPS)
+    query = sa.select(sa.func.count()).where(*recent, attempts.c.accepted_at > now - _HOUR)
+    return tx.execute(query).scalar_one()

@@ -1,0 +1,132 @@
+"""What a person means by a name: a batch, or one job by its key, its prediction or a picture that it made.
+
+Many jobs at once are chosen by `selection`.
+"""
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs import batches, errors
+from jobs.loading import names
+from jobs.states import BatchState
+from jobs.tables import attempts, jobs, outputs
+
+# Keys on each side of the one that was looked for: a difflib over a million keys would take minutes.
+_NEIGHBOURS = 50
+_LISTED = 5
+
+
+def batch(tx: sa.Connection, name: str) -> batches.Batch:
+    """Return the batch of that name, or say which names are near."""
+    found = batches.find(tx, name)
+    if found is None:
+        there = [other.name for other in batches.every(tx)]
+        raise errors.Mistake(f'there is no batch "{name}"{_instead(name, there)}')
+    return found
+
+
+def begun(
+    tx: sa.Connection, template: str, *, api: str, manifest_path: str | None, manifest_sha256: str
+) -> batches.Batch | None:
+    """Return the latest batch that a dated name gave for the very same manifest and that is not finished.
+
+    A night that is broken off before midnight must not be bought again after it.
+    """
+    for one in reversed(batches.every(tx)):
+        same = (one.api, one.manifest_path, one.manifest_sha256) == (api, manifest_path, manifest_sha256)
+        if same and names.may_give(template, one.name) and _is_under_way(tx, one):
+            return one
+    return None
+
+
+def _is_under_way(tx: sa.Connection, one: batches.Batch) -> bool:
+    if one.state is BatchState.CANCELLED:
+        return False
+    return one.state is BatchState.LOADING or batches.unfinished(tx, one.id)
+
+
+def job(tx: sa.Connection, what: str, output: Path) -> int:
+    """Return the id of the job that is meant by BATCH/KEY, a prediction's id, or the path of a picture.
+
+    A path may be absolute, or relative to the current folder or to ``output``.
+    """
+    for found in (_by_key(tx, what), _by_prediction(tx, what), _by_picture(tx, what, output)):
+        if found is not None:
+            return found
+    raise _unknown(tx, what)
+
+
+def _by_key(tx: sa.Connection, what: str) -> int | None:
+    name, slash, key = what.partition("/")
+    named = batches.find(tx, name) if slash else None
+    if named is None:
+        return None
+    return tx.execute(
+        sa.select(jobs.c.id).where(jobs.c.batch_id == named.id, jobs.c.key == key)
+    ).scalar_one_or_none()
+
+
+def _by_prediction(tx: sa.Connection, what: str) -> int | None:
+    return tx.execute(
+        sa.select(attempts.c.job_id).where(attempts.c.prediction_id == what)
+    ).scalar_one_or_none()
+
+
+def _by_picture(tx: sa.Connection, what: str, output: Path) -> int | None:
+    return tx.execute(
+        sa.select(outputs.c.job_id).where(outputs.c.path.in_(_below(what, output))).limit(1)
+    ).scalar_one_or_none()
+
+
+def _below(what: str, output: Path) -> list[str]:
+    """Return how `outputs` may write a path. The file itself need not be there any more."""
+    roots = {output, Path(os.path.realpath(output))}
+    typed = {Path(os.path.normpath(start / what)) for start in (Path.cwd(), output)}
+    candidates = typed | {Path(os.path.realpath(path.parent)) / path.name for path in typed}
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in candidates
+        for root in roots
+        if path.is_relative_to(root)
+    )
+
+
+def _unknown(tx: sa.Connection, what: str) -> errors.Mistake:
+    name, slash, key = what.partition("/")
+    if not slash:
+        return errors.Mistake(
+            f'"{what}" is no prediction and no picture of ours; a job is written BATCH/KEY, '
+            "and `overnight jobs` lists them"
+        )
+    named = batches.find(tx, name)
+    if named is None:
+        there = [other.name for other in batches.every(tx)]
+        return errors.Mistake(
+            f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(name, there)}'
+        )
+    near = difflib.get_close_matches(key, _keys_beside(tx, named.id, key), n=1, cutoff=0.5)
+    return errors.Mistake(
+        f'batch {name} has no job "{key}"' + (f"; did you mean {name}/{near[0]}?" if near else "")
+    )
+
+
+def _keys_beside(tx: sa.Connection, batch_id: int, key: str) -> list[str]:
+    """Return the keys before and after one in the database's order, which the index gives for nothing."""
+    of_batch = sa.select(jobs.c.key).where(jobs.c.batch_id == batch_id)
+    after = of_batch.where(jobs.c.key >= key).order_by(jobs.c.key).limit(_NEIGHBOURS)
+    before = of_batch.where(jobs.c.key < key).order_by(jobs.c.key.desc()).limit(_NEIGHBOURS)
+    return [*tx.execute(before).scalars(), *tx.execute(after).scalars()]
+
+
+def _instead(name: str, there: Sequence[str]) -> str:
+    """Return the end of a sentence that names what there is."""
+    near = difflib.get_close_matches(name, there, n=3)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    if not there:
+        return "; there is none yet"
+    return f"; there is {', '.join(there[-_LISTED:])}"

@@ -1,0 +1,132 @@
+"""Which jobs a person's filters choose, the same ones on both databases.
+
+What is then done to them is not answered here. Everything a person typed travels as a bound parameter, and the
+comparisons are those in which no letter of it means anything: no LIKE, no path inside JSON.
+"""
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import errors
+from jobs.database import Database
+from jobs.selecting import globs
+from jobs.tables import jobs
+
+# Rows of one write transaction: a tenth of a second, so that nobody waits long behind it.
+CHUNK = 2000
+_PAGE = 1000
+_FETCHED = 10_000
+
+Condition = sa.ColumnElement[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The filters. States, classes and keys widen among themselves; each label, and each kind, narrows.
+
+    ``keys`` are GLOBs. ``match`` is looked for in the error message, ignoring the case of A to Z. ``limit`` takes
+    the first so many, in the manifest's order.
+    """
+
+    states: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    keys: tuple[str, ...] = ()
+    match: str | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        pairs = [text for pair in self.labels for text in pair]
+        for text in (*self.states, *self.classes, *self.keys, *pairs, self.match or ""):
+            _check(text)
+
+    @property
+    def chooses_all(self) -> bool:
+        """Whether no filter is given; a limit only counts."""
+        return not (self.states or self.classes or self.labels or self.keys or self.match)
+
+    def conditions(self, dialect: str) -> list[Condition]:
+        """Return what a row of `jobs` must fulfil, in the words of ``sqlite`` or ``postgresql``."""
+        chosen: list[Condition] = []
+        if self.states:
+            chosen.append(jobs.c.state.in_(self.states))
+        if self.classes:
+            chosen.append(jobs.c.error_class.in_(self.classes))
+        if self.keys:
+            chosen.append(sa.or_(*(_key_fits(glob, dialect) for glob in self.keys)))
+        if self.match:
+            chosen.append(_message_holds(self.match, dialect))
+        return chosen + [_has_label(name, value, dialect) for name, value in self.labels]
+
+
+def _check(text: str) -> None:
+    """Refuse what no database can compare: NUL, and bytes of a command line that were no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise errors.Mistake(f"the filter {text!a} is not UTF-8") from None
+    if "\0" in text:
+        raise errors.Mistake(f"the filter {text!a} holds a NUL character")
+
+
+def _key_fits(glob: str, dialect: str) -> Condition:
+    if dialect == "sqlite":
+        return jobs.c.key.op("GLOB", is_comparison=True)(globs.for_sqlite(glob))
+    return jobs.c.key.op("~", is_comparison=True)(globs.for_postgresql(glob))
+
+
+def _message_holds(text: str, dialect: str) -> Condition:
+    # Both fold A to Z and nothing else: SQLite by nature, PostgreSQL in the collation "C", bytes in Python.
+    folded = text.encode().lower().decode()
+    if dialect == "sqlite":
+        return sa.func.instr(sa.func.lower(jobs.c.error_message), folded) > 0
+    return sa.func.strpos(sa.func.lower(jobs.c.error_message.collate("C")), folded) > 0
+
+
+def _has_label(name: str, value: str, dialect: str) -> Condition:
+    if dialect == "sqlite":  # whose paths cannot name a label with a quotation mark
+        each = sa.func.json_each(jobs.c.labels).table_valued("key", "value", name="label")
+        same = sa.select(sa.literal(1)).where(each.c.key == name, each.c.value == value)
+        return same.correlate(jobs).exists()
+    return sa.func.jsonb_extract_path_text(jobs.c.labels, name) == value
+
+
+def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) -> "array[int]":
+    """Return the chosen jobs of a batch, or of all, in the order in which they were loaded.
+
+    Eight bytes a job: the one thing that is held for all of a million, so that rows can be read and written a few
+    thousand at a time, in transactions that end.
+    """
+    query = sa.select(jobs.c.id).where(*selection.conditions(tx.dialect.name)).order_by(jobs.c.id)
+    if batch_id is not None:
+        query = query.where(jobs.c.batch_id == batch_id)
+    if selection.limit is not None:
+        query = query.limit(selection.limit)
+    return array("q", tx.execute(query.execution_options(yield_per=_FETCHED)).scalars())
+
+
+def chunks(chosen: "array[int]", size: int = CHUNK) -> Iterator[list[int]]:
+    """Yield the ids, so many at a time."""
+    for start in range(0, len(chosen), size):
+        yield chosen[start : start + size].tolist()
+
+
+def pages(
+    db: Database, query: sa.Select[Any], selection: Selection, batch_id: int | None = None
+) -> Iterator[list[sa.Row[Any]]]:
+    """Yield a query's rows for the chosen jobs, a page at a time; a job that has moved on meanwhile is left out.
+
+    Each page is a transaction of its own: a pager left open over night must not keep a snapshot alive.
+    """
+    with db.read() as tx:
+        chosen = ids(tx, selection, batch_id)
+        conditions = selection.conditions(tx.dialect.name)
+    for chunk in chunks(chosen, _PAGE):
+        with db.read() as tx:
+            page = query.where(jobs.c.id.in_(chunk), *conditions).order_by(jobs.c.id)
+            found = list(tx.execute(page))
+        yield found

@@ -1,0 +1,71 @@
+"""The settings, read once: command line, environment (OVERNIGHT_…), `.env`, defaults, in this order.
+
+Every mistake is told at once, one line each, under the name it was written by.
+"""
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jobs import errors
+from jobs.settings import credentials, spelling
+from jobs.settings.fields import Settings, variable
+
+
+def load(
+    database: str | None = None,
+    output: str | None = None,
+    api: str | None = None,
+    when_unconfirmed: str | None = None,
+) -> Settings:
+    """Read all settings, or raise every mistake at once; an argument is what the command line said."""
+    typed: dict[str, Any] = {
+        "database_url": database,
+        "output": output,
+        "OVERNIGHT_API_URL": api,
+        "when_unconfirmed": when_unconfirmed,
+    }
+    given = {name: text for name, text in typed.items() if text is not None}
+    try:
+        mistakes = _misspelt()
+        settings = Settings(**given)
+    except ValidationError as error:
+        # Without `from None` the traceback would show the input, and a token may be part of it.
+        raise errors.Mistakes(
+            [*mistakes, *(line for one in error.errors() for line in _sentences(dict(one), given))]
+        ) from None
+    except (OSError, UnicodeError) as error:
+        raise errors.Mistake(f"{Path('.env').resolve()}: cannot be read: {error}") from None
+    if mistakes:
+        raise errors.Mistakes(mistakes)
+    return settings
+
+
+def variables() -> dict[str, str]:
+    """Return each variable's name with its field's, in the order of the fields."""
+    return {variable(field): field for field in Settings.model_fields}
+
+
+_OPTIONS = {
+    "OVERNIGHT_API_URL": "--api",
+    "database_url": "--database",
+    "output": "--output",
+    "when_unconfirmed": "--when-unconfirmed",
+}
+
+
+def _sentences(mistake: dict[str, Any], given: Container[str]) -> Sequence[str]:
+    error = mistake["ctx"]["error"]
+    if isinstance(error, credentials.Wrong):
+        return error.lines
+    place = str(mistake["loc"][0])
+    name = _OPTIONS[place] if place in given else place if place.isupper() else variable(place)
+    return [f"{name}: {error}"]
+
+
+def _misspelt() -> list[str]:
+    found = spelling.found(Settings)
+    known = [*variables(), *credentials.variables(found.get("OVERNIGHT_ACCOUNTS") or "")]
+    return spelling.mistakes(found, known)

@@ -1,0 +1,39 @@
+"""What a worker needs to know of the rows it was handed. Reads only; a row that moved on meanwhile is left out."""
+
+from jobs.worklists.bought import Trace, bought_since, first_known, known, traces, witness
+from jobs.worklists.doubtful import Case, cases, ours, unsettled
+from jobs.worklists.fetching import Collecting, Output, collecting
+from jobs.worklists.waiting import (
+    Running,
+    begun_lately,
+    begun_since,
+    cancel_requested,
+    due,
+    running,
+    running_as,
+    unwanted,
+)
+
+__all__ = [
+    "Case",
+    "Collecting",
+    "Output",
+    "Running",
+    "Trace",
+    "begun_lately",
+    "begun_since",
+    "bought_since",
+    "cancel_requested",
+    "cases",
+    "collecting",
+    "due",
+    "first_known",
+    "known",
+    "ours",
+    "running",
+    "running_as",
+    "traces",
+    "unsettled",
+    "unwanted",
+    "witness",
+]

@@ -1,0 +1,101 @@
+"""What an account is known to have bought: the predictions that its API's list must show, or may explain."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.failures import FailureClass
+from jobs.lifecycle import Fence
+from jobs.states import UNSETTLED_PHASES, Phase
+from jobs.tables import attempts, jobs
+
+_AT_ONCE = 5000  # parameters of one statement; a database takes some ten thousand
+_WITNESSES = 20  # one prediction may have been deleted by hand
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A closed attempt that a prediction in the list may stem from."""
+
+    fence: Fence
+    sent: Mapping[str, Any]
+    prediction_id: str | None
+    own_seed: bool
+
+
+def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
+    """Return which of these predictions are in `attempts` already."""
+    found: set[str] = set()
+    for start in range(0, len(prediction_ids), _AT_ONCE):
+        some = prediction_ids[start : start + _AT_ONCE]
+        query = sa.select(attempts.c.prediction_id).where(attempts.c.prediction_id.in_(some))
+        found.update(tx.execute(query).scalars())
+    return found
+
+
+def bought_since(tx: sa.Connection, account_id: int, since: datetime) -> set[str]:
+    """Return the predictions that an account is known to have bought since a moment."""
+    query = sa.select(attempts.c.prediction_id).where(
+        attempts.c.account_id == account_id,
+        attempts.c.intended_at >= since,
+        attempts.c.prediction_id.is_not(None),
+    )
+    return set(tx.execute(query).scalars())
+
+
+def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[str]:
+    """Return some predictions that a list since a moment must show: the first that the account bought then."""
+    query = (
+        sa.select(attempts.c.prediction_id)
+        .where(
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
+            attempts.c.prediction_id.is_not(None),
+        )
+        .order_by(attempts.c.intended_at)
+        .limit(_WITNESSES)
+    )
+    return list(tx.execute(query).scalars())
+
+
+def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:
+    """Return attempts whose sends could explain strange predictions: same digest, or closed since without an answer.
+
+    An attempt that is still in doubt explains nothing yet: it is adopted, or found absent, first.
+    """
+    ended = (
+        sa.select(
+            attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed,
+            attempts.c.account_id,
+        )
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
+    )  # fmt: skip
+    # Two queries, and the digests asked without their account: SQLite would look through all of the account's.
+    unanswered = (attempts.c.phase == Phase.ABSENT) | (attempts.c.error_class == FailureClass.UNCONFIRMED)
+    given_up = ended.where(attempts.c.account_id == account_id, unanswered, attempts.c.intended_at >= since)
+    some = list(digests)
+    same = [
+        ended.where(attempts.c.input_digest.in_(some[start : start + _AT_ONCE]))
+        for start in range(0, len(some), _AT_ONCE)
+    ]
+    rows = {row.id: row for query in (*same, given_up) for row in tx.execute(query)}
+    return [
+        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed)
+        for _, r in sorted(rows.items())
+        if r.account_id == account_id
+    ]
+
+
+def witness(tx: sa.Connection, account_id: int) -> str | None:
+    """Return a prediction that the API must know if it is one: the account's latest."""
+    found: str | None = tx.execute(
+        sa.select(attempts.c.prediction_id)
+        .where(attempts.c.account_id == account_id, attempts.c.prediction_id.is_not(None))
+        .order_by(attempts.c.intended_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return found

@@ -1,0 +1,82 @@
+"""Sends of which nobody knows yet whether they arrived."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs.lifecycle import Fence
+from jobs.states import Phase, State
+from jobs.tables import accounts, attempts, batches, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An attempt in doubt."""
+
+    fence: Fence
+    account_id: int
+    sent: Mapping[str, Any]
+    intended_at: datetime
+    sent_at: datetime
+    sent_before: bool  # a send of the same job was taken for absent: what turns up now may be that one's
+    may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
+
+
+def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
+    """Return every attempt of these accounts that is in doubt, the oldest first: one walk of the list serves all."""
+    other = attempts.alias("other")
+    presumed = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.possibly_paid)
+    given_up = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.phase == Phase.ABSENT)
+    rows = tx.execute(
+        sa.select(
+            attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
+            attempts.c.intended_at, attempts.c.sent_at, presumed.label("presumed"), given_up.label("given_up"),
+            batches.c.options,
+        )
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            jobs.c.state == State.UNCONFIRMED,
+            jobs.c.due_at.is_not(None),
+            attempts.c.phase == Phase.UNCONFIRMED,
+            attempts.c.account_id.in_(of),
+        )
+        .order_by(attempts.c.intended_at)
+    )  # fmt: skip
+    return [
+        Case(
+            Fence(r.job_id, r.id), r.account_id, r.input, r.intended_at, r.sent_at or r.intended_at,
+            sent_before=r.given_up,
+            may_resubmit=not r.presumed and r.options.get("when_unconfirmed") != "hold",
+        )
+        for r in rows
+    ]  # fmt: skip
+
+
+def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> set[int]:
+    """Return which attempts are these accounts': another one would say that it does not know them."""
+    query = sa.select(attempts.c.id, attempts.c.account_id).where(attempts.c.id.in_(attempt_ids))
+    return {
+        row.id for row in tx.execute(query) if row.account_id in of
+    }  # SQLite would look through all of theirs
+
+
+def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
+    """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted.
+
+    Whichever account sent it: two tokens may share one list, which then shows the one what the other has sent.
+    """
+    there = sa.select(accounts.c.id).where(accounts.c.api == api)
+    rows = tx.execute(
+        sa.select(attempts.c.input)
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
+        .where(
+            jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
+            jobs.c.due_at.is_not(None),
+            attempts.c.account_id.in_(there),
+        )
+    )
+    return list(rows.scalars())

@@ -1,0 +1,126 @@
+"""What an account has sent, as far as it helps to read the API's list: what it must show, and what may be ours.
+
+Reads only. What is in doubt is asked of `worklists`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import accounts, lifecycle
+from jobs.settings.times import Times
+from jobs.states import IN_FLIGHT, OPEN_PHASES
+from jobs.tables import attempts, batches, jobs, outputs
+
+_AT_ONCE = 500  # seeds of one statement
+_LATEST = 50  # images
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A job whose own seed some prediction has."""
+
+    job: int
+    wanted: Mapping[str, Any]
+
+
+def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
+    """Return the jobs at an API with one of these seeds, if we made it. Looks through all jobs: for a few strangers."""
+    found: list[Owner] = []
+    for start in range(0, len(seeds), _AT_ONCE):
+        rows = tx.execute(
+            sa.select(jobs.c.id, jobs.c.input).where(
+                jobs.c.own_seed,
+                sa.cast(jobs.c.input["seed"], sa.Text).in_(
+                    [str(one) for one in seeds[start : start + _AT_ONCE]]
+                ),
+                lifecycle.at_api(api),
+            )
+        )
+        found += [Owner(row.id, row.input) for row in rows]
+    return found
+
+
+def sent(
+    tx: sa.Connection, account_id: int, prediction_ids: Collection[str], since: datetime
+) -> dict[str, Mapping[str, Any]]:
+    """Return what was sent for those of these predictions that an account has bought since a moment."""
+    rows = tx.execute(
+        sa.select(attempts.c.prediction_id, attempts.c.input).where(
+            attempts.c.prediction_id.in_(prediction_ids),
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
+        )
+    )
+    return {row.prediction_id: row.input for row in rows}
+
+
+def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> dict[str, datetime]:
+    """Return what an account bought between two moments, and when its id was known here."""
+    rows = tx.execute(
+        sa.select(attempts.c.prediction_id, attempts.c.accepted_at).where(
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
+            attempts.c.prediction_id.is_not(None),
+            attempts.c.accepted_at < until,
+        )
+    )
+    return {row.prediction_id: row.accepted_at for row in rows}
+
+
+def unstored(tx: sa.Connection, api: str) -> int:
+    """Return how many jobs of an API have been bought, or may have been, and have no images yet."""
+    return tx.execute(
+        sa.select(sa.func.count()).where(
+            jobs.c.state.in_([*OPEN_PHASES]), jobs.c.due_at.is_not(None), lifecycle.at_api(api)
+        )
+    ).scalar_one()
+
+
+def bytes_of_a_job(tx: sa.Connection) -> float | None:
+    """Return how much the images of one job take, by the latest that were stored; None if none was."""
+    latest = (
+        sa.select(outputs.c.attempt_id, outputs.c.bytes)
+        .where(outputs.c.path.is_not(None))
+        .order_by(outputs.c.id.desc())
+        .limit(_LATEST)
+        .subquery()
+    )
+    size, count = tx.execute(
+        sa.select(sa.func.sum(latest.c.bytes), sa.func.count(latest.c.attempt_id.distinct()))
+    ).one()
+    return float(size) / count if count else None
+
+
+def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool:
+    """Whether the API may hold a prediction of ours of which nobody knows.
+
+    That is so while anything is under way, and until a sweep began when the last send had long settled.
+    """
+    last = tx.execute(
+        sa.select(sa.func.max(attempts.c.intended_at)).where(attempts.c.account_id == account.id)
+    ).scalar_one()
+    if last is None:
+        return False
+    settled = last + timedelta(seconds=times.post_deadline + times.settle)
+    if account.swept_at is None or account.swept_at < settled:
+        return True
+    under_way = sa.exists().where(
+        jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.of_accounts([account.id])
+    )
+    return bool(tx.execute(sa.select(under_way)).scalar_one())
+
+
+def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, times: Times) -> datetime:
+    """Return from where a sweep reads the list: no further back than inputs are shown, or batches of ours go."""
+    readable = now - timedelta(seconds=times.proof_window)
+    margin = timedelta(seconds=times.list_margin / 2)
+    if account.swept_at is not None:
+        return max(readable, account.swept_at - margin)
+    first = tx.execute(
+        sa.select(sa.func.min(batches.c.created_at)).where(batches.c.api == account.api)
+    ).scalar_one()
+    return max(readable, first - margin) if first else readable

@@ -1,0 +1,134 @@
+"""Predictions that run: which are to be asked for, which are not wanted any more, how many began of late."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs import lifecycle
+from jobs.lifecycle import Fence
+from jobs.states import State
+from jobs.tables import attempts, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A prediction to ask for."""
+
+    fence: Fence
+    account_id: int
+    prediction_id: str
+    version: str
+    attempts: int  # accepted predictions of the job, this one included
+    accepted_at: datetime
+    cancel_requested: bool
+    cancel_sent: bool
+
+
+def running(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Running]:
+    """Return the jobs among ``ids`` that run at these accounts, with their predictions; nobody else knows those."""
+    rows = tx.execute(
+        sa.select(
+            jobs.c.id, jobs.c.attempt_id, jobs.c.version, jobs.c.attempts, jobs.c.cancel_requested_at,
+            attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
+        )
+        .join(attempts, attempts.c.id == jobs.c.attempt_id)
+        .where(jobs.c.id.in_(ids), jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
+    )  # fmt: skip
+    return [
+        Running(
+            Fence(row.id, row.attempt_id), row.account_id, row.prediction_id, row.version, row.attempts,
+            row.accepted_at, row.cancel_requested_at is not None, row.cancel_sent_at is not None,
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def running_as(tx: sa.Connection, of: Collection[int], prediction_ids: Collection[str]) -> list[Running]:
+    """Return the jobs that wait for one of these predictions of these accounts."""
+    waiting = sa.select(attempts.c.job_id).where(attempts.c.prediction_id.in_(prediction_ids))
+    # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
+    ids = set(tx.execute(waiting).scalars())
+    wanted = frozenset(prediction_ids)
+    return [row for row in running(tx, of, ids) if row.prediction_id in wanted]
+
+
+def due(tx: sa.Connection, account_id: int, now: datetime, most: int) -> list[tuple[int, datetime]]:
+    """Return (job, intent) of running predictions of an account that are due, the oldest first; not beyond ``most``."""
+    some = (
+        sa.select(jobs.c.id, jobs.c.attempt_id)
+        .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.of_accounts([account_id]))
+        .limit(most)
+        .subquery()
+    )
+    rows = tx.execute(
+        sa.select(some.c.id, attempts.c.intended_at)
+        .join_from(some, attempts, attempts.c.id == some.c.attempt_id)
+        .order_by(attempts.c.intended_at)
+    )
+    return [(job, intended_at) for job, intended_at in rows]
+
+
+def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:
+    """Return how many purchases an account has begun since a moment; not beyond ``most``."""
+    some = (
+        sa.select(attempts.c.id)
+        .where(attempts.c.account_id == account_id, attempts.c.intended_at >= since)
+        .limit(most)
+        .subquery()
+    )
+    return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+
+
+def begun_lately(
+    tx: sa.Connection, account_id: int, now: datetime, seconds: float, most: int
+) -> tuple[int, float]:
+    """Return how many purchases an account has begun in the last seconds, and the first of them how long ago."""
+    some = (
+        sa.select(attempts.c.intended_at)
+        .where(
+            attempts.c.account_id == account_id, attempts.c.intended_at >= now - timedelta(seconds=seconds)
+        )
+        .limit(most)
+        .subquery()
+    )
+    row = tx.execute(sa.select(sa.func.count(), sa.func.min(some.c.intended_at)).select_from(some)).one()
+    return row[0], (now - row[1]).total_seconds() if row[0] else seconds
+
+
+def unwanted(
+    tx: sa.Connection,
+    now: datetime,
+    of: Collection[int],
+    most: int,
+    *,
+    overdue: timedelta,
+    again: timedelta,
+) -> list[tuple[int, str]]:
+    """Return (attempt, prediction) of what runs and should not: cancelled by a person, or ``overdue`` since its sale.
+
+    A person is obeyed ``again`` and again, until the prediction's own end is seen.
+    """
+    running = (
+        sa.select(attempts.c.id, attempts.c.prediction_id)
+        .join(jobs, jobs.c.attempt_id == attempts.c.id)
+        .where(jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
+        .limit(most)
+    )
+    wished = running.where(
+        jobs.c.cancel_requested_at.is_not(None),
+        attempts.c.cancel_sent_at.is_(None) | (attempts.c.cancel_sent_at < now - again),
+    )
+    late = running.where(
+        jobs.c.due_at <= now + again,
+        attempts.c.accepted_at < now - overdue,
+        attempts.c.cancel_sent_at.is_(None),
+    )
+    return [(row[0], row[1]) for query in (wished, late) for row in tx.execute(query)]
+
+
+def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
+    """Return which of these jobs a person has cancelled."""
+    query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.cancel_requested_at.is_not(None))
+    return set(tx.execute(query).scalars()) if ids else set()

@@ -1,0 +1,29 @@
+"""Who will do the work that a command has only asked for, in a sentence; no command leaves that open."""
+
+from jobs.batches import Batch, PauseReason
+from jobs.reports import limits
+from jobs.settings import Settings
+from jobs.states import BatchState
+from overnight import flags
+
+
+def of_purchases(settings: Settings, batch: Batch) -> str:
+    """Say who buys the batch's pending jobs."""
+    typed = flags.typed(settings)
+    if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
+        return (
+            f"Batch {batch.name} is paused by hand. Type next: {limits.command('resume', batch.name, typed)}"
+        )
+    run = limits.command("run", batch.name, typed)
+    if batch.state is not BatchState.OPEN:
+        return f"Type next: {run}"
+    if settings.broker_url:
+        return f"The scheduler and the workers take them up; to watch: {run}"
+    return f"A run of it that is under way takes them up by itself; otherwise type next: {run}"
+
+
+def of_cancelling(settings: Settings) -> str:
+    """Say who cancels at the API what is in flight there."""
+    if settings.broker_url:
+        return "the scheduler and the workers cancel them at the API"
+    return "the `overnight run` that is under way cancels them at the API, or else the next one of any batch"

@@ -1,0 +1,153 @@
+"""What a person sees while a batch is worked on: lines, a bar, or nothing; always on the error stream.
+
+How the bar looks is `bar`'s question. Nothing here has a thread: whoever calls `update` does it several times a
+second. Texts from the database may hold anything and are escaped.
+"""
+
+import sys
+from types import TracebackType
+from typing import Self, TextIO
+
+from jobs.events import EventKind
+from jobs.reports import limits
+from jobs.reports.limits import Limit
+from jobs.reports.results import Progress
+from jobs.states import State
+from overnight.display import words
+from overnight.display.pace import Pace
+
+_REFRESH = 0.25  # seconds between two updates
+_MOST = 0.05  # of a core, for looking
+_EVERY = 60.0  # seconds between two lines
+_STEADY = 5.0  # seconds for which a limit must hold before it is news
+# Other events show as what limits.
+_NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED, EventKind.RETUNED}
+
+
+class Display:
+    """Shows nothing; the base of those that do."""
+
+    def __init__(self, quota: int | None = None) -> None:
+        self.quota = quota  # jobs per minute, may change at any time; None: unlimited
+        self.pace = Pace()
+        self._silent = False
+        self._last_event: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the terminal as it was."""
+
+    def update(self, progress: Progress, limit: Limit, moment: float) -> None:
+        """Show how far the batch is; ``moment`` is in monotonic seconds. A terminal that is gone ends the show."""
+        if self._silent:
+            return
+        self.pace.note(moment, progress.counts.ended)
+        try:
+            for text in self._news(progress):
+                self._tell(progress, text)
+            self._show(progress, limit, moment)
+        except (OSError, ValueError):
+            self.go_silent()
+
+    def go_silent(self) -> None:
+        """Write nothing more: nobody is there to read it. Safe to call from a signal handler."""
+        self._silent = True
+
+    def _tell(self, progress: Progress, text: str) -> None:
+        """Say one sentence beside the numbers."""
+
+    def _show(self, progress: Progress, limit: Limit, moment: float) -> None:
+        """Show the numbers."""
+
+    def _news(self, progress: Progress) -> list[str]:
+        """Return what happened since the last look and does not show otherwise; the first look has no news."""
+        latest = max((event.id for event in progress.events), default=0)
+        before, self._last_event = self._last_event, max(latest, self._last_event or 0)
+        if before is None:
+            return []
+        return [
+            f"{event.kind}: {event.detail}".removesuffix(": ")
+            for event in progress.events
+            if event.id > before and event.kind in _NEWS
+        ]
+
+
+class Lines(Display):
+    """One line a minute, and one at each change of what limits."""
+
+    def __init__(self, stream: TextIO, quota: int | None = None) -> None:
+        super().__init__(quota)
+        self._stream = stream
+        self._told: tuple[Limit, float] | None = None
+        self._kind: tuple[limits.Kind, float] | None = None
+
+    def _tell(self, progress: Progress, text: str) -> None:
+        stamp = f"{progress.at.astimezone():%H:%M:%S}"
+        line = " ".join(f"{stamp} {progress.batch.name}: {text}".splitlines())
+        print(words.printable(line), file=self._stream, flush=True)
+
+    def _show(self, progress: Progress, limit: Limit, moment: float) -> None:
+        if self._is_due(limit, moment):
+            self._told = (limit, moment)
+            self._tell(progress, f"{numbers(progress, self)}; {limit}")
+
+    def _is_due(self, limit: Limit, moment: float) -> bool:
+        if self._kind is None or self._kind[0] is not limit.kind:
+            self._kind = (limit.kind, moment)
+        if self._told is None:
+            return True
+        told, told_at = self._told
+        if moment - told_at >= _EVERY:
+            return True
+        if limit.kind is told.kind:
+            return False
+        # Quota and in-flight cap take turns many times a second; a standstill is told at once, and its end too.
+        return bool({limit.kind, told.kind} & limits.STANDSTILLS) or moment - self._kind[1] >= _STEADY
+
+
+def choose(tty: bool, quiet: bool) -> Display:
+    """Return the display for an error stream: a bar in a terminal, lines elsewhere, nothing if asked to be quiet."""
+    if quiet:
+        return Display()
+    if tty:
+        from overnight.display import bar
+
+        if (console := bar.terminal()) is not None:
+            return bar.Bar(console)
+    return Lines(sys.stderr)
+
+
+def rest(cost: float) -> float:
+    """Return how long to wait until the next look after one that took ``cost`` seconds: counting a million jobs does.
+
+    >>> rest(0.001), rest(0.06)
+    (0.25, 1.2)
+    """
+    return max(_REFRESH, cost / _MOST)
+
+
+def numbers(progress: Progress, display: Display) -> str:
+    """Return the numbers of a batch in one line."""
+    counts = progress.counts
+    parts = [f"{counts.ended} of {counts.total} ended"]
+    if failed := counts.of(State.FAILED):
+        parts.append(f"{failed} failed")
+    if under_way := counts.in_flight + counts.of(State.COLLECTING):
+        parts.append(f"{under_way} under way")
+    if in_doubt := limits.look_ups(progress):
+        parts.append(in_doubt)
+    return ", ".join(parts) + "; " + speed(progress, display)
+
+
+def speed(progress: Progress, display: Display) -> str:
+    """Return how fast jobs end, against the quota, and how long the rest takes."""
+    rate, left = display.pace.per_minute, display.pace.left(progress.counts.unfinished)
+    if rate is None:
+        return "rate not known yet"
+    allowed = "" if display.quota is None else f" of {display.quota}"
+    rest = f", {left} left" if left and progress.counts.unfinished else ""
+    return f"{rate:.{0 if rate >= 10 else 1}f}{allowed} jobs/min{rest}"

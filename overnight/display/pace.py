@@ -1,0 +1,40 @@
+"""How fast jobs end, measured over the last minute, and how long the rest will take. Pure; knows no clock."""
+
+from collections import deque
+
+from jobs.settings import written
+
+_WINDOW = 60.0  # seconds
+_LEAST = 5.0  # seconds; what is measured over less says nothing
+
+
+class Pace:
+    """Remembers how many jobs had ended when."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def note(self, moment: float, ended: int) -> None:
+        """Remember a count; ``moment`` is in monotonic seconds. A retry takes ended jobs back: begin anew."""
+        if self._seen and ended < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((moment, ended))
+        # The oldest that is kept is the last one outside the window, so that a minute is measured, not less.
+        while len(self._seen) > 2 and self._seen[1][0] <= moment - _WINDOW:
+            self._seen.popleft()
+
+    @property
+    def per_minute(self) -> float | None:
+        """Jobs ended per minute; None as long as too little was seen."""
+        if not self._seen:
+            return None
+        (first, before), (last, after) = self._seen[0], self._seen[-1]
+        return (after - before) * 60 / (last - first) if last - first >= _LEAST else None
+
+    def left(self, unfinished: int) -> str | None:
+        """Return how long so many jobs will take, to the minute when it is long; None if nobody can tell."""
+        rate = self.per_minute
+        if not rate:
+            return None
+        seconds = unfinished * 60 / rate
+        return written.as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)

@@ -1,0 +1,90 @@
+"""A batch as plain data, for `--json`: names as in the tables, times in ISO 8601 and UTC."""
+
+import shlex
+from datetime import datetime
+from typing import Any
+
+from jobs import failures
+from jobs.reports.limits import Limit
+from jobs.reports.results import Event, Harvest, Overview, Progress, Standing
+from jobs.settings import Settings
+from jobs.states import State
+
+
+def overview(row: Overview) -> dict[str, Any]:
+    """Return what is known of one batch among many."""
+    batch = row.batch
+    return {
+        "batch": batch.name,
+        "state": batch.state,
+        "pause_reason": batch.pause_reason,
+        "pause_detail": batch.pause_detail,
+        "finished": row.finished,
+        "api": batch.api,
+        "manifest": batch.manifest_path,
+        "created_at": _moment(batch.created_at),
+        "total": row.counts.total,
+        "ended": row.counts.ended,
+        "counts": {str(state): row.counts.of(state) for state in State},
+    }
+
+
+def detail(
+    progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str = ""
+) -> dict[str, Any]:
+    """Return all about one batch."""
+    return overview(progress) | {
+        "at": _moment(progress.at),
+        "limit": {"kind": limit.kind, "text": limit.text},
+        "failures": [_failure(progress, error_class, flags) for error_class in progress.failures],
+        "look_ups_end": _moment(progress.look_ups_end),
+        "next_due": _moment(progress.next_due),
+        "account": _account(progress.account) if progress.account else None,
+        "accounts": [_account(one) for one in progress.accounts],
+        "images": harvest.images,
+        "bytes": harvest.bytes,
+        "predictions": harvest.predictions,
+        "cost": harvest.cost,
+        "orphans": harvest.orphans,
+        "orphans_to_cancel": harvest.orphans_left,
+        "possibly_paid_twice": harvest.possibly_paid,
+        "folder": str(settings.output / progress.batch.folder),
+        "events": [_event(event) for event in progress.events],
+    }
+
+
+def encoded(value: object) -> str:
+    """Return what JSON has no form for, as `json.dumps` asks its ``default``: a time."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"no JSON for {type(value)}")
+
+
+def _failure(progress: Progress, error_class: str, flags: str) -> dict[str, Any]:
+    typed = failures.command(shlex.quote(progress.batch.name), error_class)
+    return {
+        "class": error_class,
+        "count": progress.failures[error_class],
+        "command": f"{typed} {flags}".rstrip(),
+    }
+
+
+def _account(account: Standing) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "label": account.label,
+        "rate": account.rate,
+        "in_flight": account.in_flight,
+        "not_before": _moment(account.not_before),
+        "breaker": account.breaker.state,
+        "reason": account.breaker.reason,
+        "probe_at": _moment(account.breaker.probe_at),
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {"at": _moment(event.at), "kind": event.kind, "detail": event.detail}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,150 @@
+"""What a command says before and after it loads a manifest, put together from the settings and the surroundings."""
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+
+from jobs import accounts, errors
+from jobs.accounts import attendance, quota
+from jobs.batches import Batch
+from jobs.database import Database
+from jobs.loading.difference import Difference, Target
+from jobs.loading.loader import Loaded
+from jobs.manifest.pictures import ImageCounts
+from jobs.manifest.validated import Validated
+from jobs.reports import limits
+from jobs.reports.plan import Plan
+from jobs.reports.purchases import Purchases
+from jobs.selecting import globs
+from jobs.settings import Settings, buyers, cautions, places
+from overnight import flags
+
+
+def before(
+    settings: Settings, db: Database | None, read: Validated, target: Target, found: Difference
+) -> Plan:
+    """Return the plan of what a run will buy."""
+    return _plan(
+        _in_force(settings, db, target.account),
+        batch=target.name,
+        difference=found,
+        pictures=read.images,
+        when_unconfirmed=_when_unconfirmed(settings, target),
+        warnings=(*cautions.of(settings), *read.warnings.lines(), *_token(settings, target.account)),
+    )
+
+
+def _when_unconfirmed(settings: Settings, target: Target) -> str:
+    """Return what becomes of lost answers: one `hold` is enough, the batch's or that of whoever buys."""
+    return "hold" if "hold" in {target.when_unconfirmed, settings.when_unconfirmed} else "resubmit"
+
+
+def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) -> Plan:
+    """Return the plan of a run that goes on with what is left to buy of a batch."""
+    return _plan(
+        _in_force(settings, db, batch.account),
+        batch=batch.name,
+        difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
+        pictures=ImageCounts(),
+        when_unconfirmed=settings.when_unconfirmed,
+    )
+
+
+def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:
+    """Return the settings as they hold for the accounts that buy, their quotas added up."""
+    try:
+        held = len(buyers.may_buy(settings, label))
+    except errors.Mistake:  # said by `_token`, or workers have them
+        held = 1
+    limits = [quota.in_force(settings, own) for own in _own_limits(settings, db, label)]
+    limits += [settings] * (held - len(limits))
+    rates = [one.creates_per_minute for one in limits]
+    return settings.model_copy(
+        update={
+            "creates_per_minute": None if None in rates else sum(rate for rate in rates if rate),
+            "max_in_flight": sum(one.max_in_flight for one in limits),
+        }
+    )
+
+
+def _own_limits(settings: Settings, db: Database | None, label: str | None) -> list[quota.OwnLimits]:
+    """Return the limits of each account that some worker has; where no worker ever was there is none."""
+    if db is None:
+        return []
+    with db.read() as tx:
+        seats = [seat for seat in attendance.seats(tx) if seat.api == settings.api.identity]
+        return [accounts.known(tx, one.account_id).own_limits for one in seats if label in {None, one.label}]
+
+
+def _plan(settings: Settings, **known: Any) -> Plan:
+    return Plan(
+        api=settings.api.name,
+        api_url=settings.api.url,
+        api_reason=_api_reason(settings),
+        database=_database(settings),
+        output=str(settings.output),
+        creates_per_minute=settings.creates_per_minute,
+        max_in_flight=settings.max_in_flight,
+        free_bytes=_free(settings.output),
+        price=settings.price,
+        flags=flags.typed(settings),
+        **known,
+    )
+
+
+def dated(target: Target) -> list[str]:
+    """Return that a batch of an earlier day is gone on with, if so."""
+    if target.instead_of is None:
+        return []
+    earlier = f"{target.name}, which this very manifest began and which is not finished"
+    return [f"going on with {earlier}; {target.instead_of} is not begun"]
+
+
+def after(settings: Settings, loaded: Loaded) -> list[str]:
+    """Return what loading came to, and what can be done about rows that it could not change."""
+    told = [f"{loaded.batch.name}: {loaded.difference.line()}"]
+    if loaded.difference.broken:
+        told.append(
+            f"{limits.counted(loaded.difference.broken, 'row')} with a mistake: failed, class invalid-input"
+        )
+    if loaded.updated:
+        told.append(f"{limits.counted(loaded.updated, 'row')} changed as edited")
+    if loaded.kept_key is not None:
+        again = ["overnight", "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key)]
+        told.append(
+            f"{limits.counted(loaded.kept, 'row')} edited after they were bought, and left as they are; "
+            "to buy such a one anew, load the manifest with --update once more after: "
+            f"{shlex.join(again)} {flags.typed(settings)}".rstrip()
+        )
+    return told
+
+
+def _api_reason(settings: Settings) -> str:
+    if click.get_current_context().params.get("api"):
+        return "--api"
+    return "OVERNIGHT_API_URL" if "api" in settings.model_fields_set else "the default"
+
+
+def _database(settings: Settings) -> str:
+    missing = settings.database_path is not None and not settings.database_path.exists()
+    return places.shown(settings.database_url) + (", to be made" if missing else "")
+
+
+def _free(output: Path) -> int | None:
+    """Return the free bytes where a folder is, or will be."""
+    there = next(folder for folder in (output, *output.parents) if folder.exists())
+    try:
+        return shutil.disk_usage(there).free
+    except OSError:
+        return None
+
+
+def _token(settings: Settings, label: str | None) -> list[str]:
+    try:
+        buyers.may_buy(settings, label)
+    except errors.Mistake as missing:
+        return [str(missing)]
+    return []

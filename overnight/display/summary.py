@@ -1,0 +1,165 @@
+"""What a batch came to, in the morning: counts, failures with the command that helps, images, time and money."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import click
+
+from jobs import failures
+from jobs.batches import PauseReason
+from jobs.reports import limits
+from jobs.reports.results import Harvest, Progress
+from jobs.settings import Settings, written
+from jobs.states import BatchState, State
+from overnight.display import words
+from overnight.exits import Exit
+
+_MEGABYTE = 1_000_000
+
+
+def tell(
+    progress: Progress, harvest: Harvest, settings: Settings, *, flags: str = "", quiet: bool = False
+) -> None:
+    """Print the summary on stdout; ``flags`` are the options that a command typed next must carry."""
+    if not quiet:
+        click.echo(words.printable("\n".join(lines(progress, harvest, settings, flags))))
+
+
+def exit_code(progress: Progress) -> Exit:
+    """Return the exit code that says how a batch stands: unfinished, some failed, or none."""
+    if not progress.finished:
+        return Exit.HALTED
+    return Exit.SOME_FAILED if progress.counts.of(State.FAILED) else Exit.NONE_FAILED
+
+
+def lines(progress: Progress, harvest: Harvest, settings: Settings, flags: str = "") -> list[str]:
+    """Return the whole summary."""
+    return [
+        *headline(progress),
+        *failure_table(progress, flags),
+        *_to_go_on(progress, flags),
+        *harvested(progress, harvest, settings),
+    ]
+
+
+def headline(progress: Progress) -> list[str]:
+    """Return the counts in one sentence."""
+    counts = progress.counts
+    parts = [f"{n} {state}" for state in State if (n := counts.of(state))]
+    return [
+        _one_line(
+            f"{progress.batch.name}: {limits.counted(counts.total, 'job')}: " + (", ".join(parts) or "none")
+        )
+    ]
+
+
+def failure_table(progress: Progress, flags: str = "") -> list[str]:
+    """Return a line per failure class, with the command that helps."""
+    name = shlex.quote(progress.batch.name)
+    rows = [
+        (
+            str(n),
+            error_class,
+            failures.advice(error_class).meaning,
+            _with(failures.command(name, error_class), flags),
+        )
+        for error_class, n in progress.failures.items()
+    ]
+    return ["", *aligned([("failed", "class", "meaning", "type next"), *rows]), ""] if rows else []
+
+
+def harvested(progress: Progress, harvest: Harvest, settings: Settings) -> list[str]:
+    """Return what was bought and where it is: surplus, images, time, money."""
+    folder = settings.output / progress.batch.folder
+    files = limits.counted(harvest.images, "file")
+    return [
+        *_surplus(harvest),
+        f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB)",
+        *_took(harvest),
+        *_cost(harvest, settings.price),
+    ]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines with columns below each other; those that hold only numbers to the right.
+
+    >>> aligned([("jobs", "name"), ("7", "cats")])
+    ['jobs  name', '   7  cats']
+    """
+    shown = [[words.printable(_one_line(cell)) for cell in row] for row in rows]
+    columns = list(zip(*shown, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [all(cell.isdigit() for cell in column[1:]) for column in columns]
+    return [
+        "  ".join(
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in shown
+    ]
+
+
+def _to_go_on(progress: Progress, flags: str) -> list[str]:
+    """Say why an unfinished batch stands still, and what makes it go on."""
+    batch = progress.batch
+    if progress.finished:
+        return []
+    if batch.state is BatchState.CANCELLED:
+        return ["cancelled; what is in flight has not ended yet"]
+    verb = "resume" if batch.pause_reason is PauseReason.PERSON else "run"
+    why = "not finished"
+    if batch.state is BatchState.PAUSED:
+        why = _one_line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
+    return [f"{why}; to go on, type: {limits.command(verb, batch.name, flags)}"]
+
+
+def _surplus(harvest: Harvest) -> list[str]:
+    told = []
+    if harvest.possibly_paid:
+        told.append(
+            f"possibly paid twice: {limits.counted(harvest.possibly_paid, 'job')}, bought again without proof"
+        )
+    if harvest.orphans:
+        told.append(_orphans(harvest.orphans, harvest.orphans_left))
+    return told
+
+
+def _orphans(count: int, left: int) -> str:
+    """Say what was done about surplus predictions; how far they had run is not known."""
+    found = f"orphans: {limits.counted(count, 'prediction')} beside those of the jobs"
+    asked = f"the API was asked to cancel {count - left}" if count > left else ""
+    to_ask = f"{left} still to be canceled, by the next run" if left else ""
+    return f"{found}; {' and '.join(filter(None, (asked, to_ask)))}; what had run is charged"
+
+
+def _took(harvest: Harvest) -> list[str]:
+    """Say how long it took from the first purchase to the last end."""
+    if harvest.began_at is None or harvest.ended_at is None:
+        return []
+    took = written.as_duration((harvest.ended_at - harvest.began_at).total_seconds())
+    return [f"took     {took}, from {moment(harvest.began_at)} to {moment(harvest.ended_at)}"]
+
+
+def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
+    if harvest.cost is not None:
+        return [f"cost     {harvest.cost:.4f}, by OVERNIGHT_PRICE for each prediction that ran"]
+    if price is not None:
+        return [
+            f"cost     about {harvest.predictions * price} ({harvest.predictions} predictions at {price})"
+        ]
+    return []
+
+
+def _with(command: str, flags: str) -> str:
+    return f"{command} {flags}".rstrip()
+
+
+def moment(when: datetime) -> str:
+    """Return a moment as the clock on the wall showed it."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())

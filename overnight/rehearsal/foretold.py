@@ -1,0 +1,99 @@
+"""What a rehearsal came to, and what it says of the night: for a person and for a script."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from jobs import failures
+from jobs.reports import limits
+from jobs.reports.results import Harvest, Progress
+from jobs.settings import written
+from overnight.display import summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """The figures of a night that was lived in ``factor`` times its time.
+
+    ``accepted``, ``throttled`` and ``peak`` are the sandbox's own counts: what the night believed of itself is not
+    asked about money.
+    """
+
+    progress: Progress
+    harvest: Harvest
+    accepted: int
+    throttled: int
+    peak: int
+    factor: float
+    price: Decimal | None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, from the first purchase to the last end."""
+        began, ended = self.harvest.began_at, self.harvest.ended_at
+        return (ended - began).total_seconds() if began and ended else 0.0
+
+    @property
+    def surplus(self) -> int:
+        """Predictions that were sold and are no job's: orphans, and any that nobody knows of."""
+        return self.accepted - self.harvest.predictions + self.harvest.orphans
+
+    @property
+    def cost(self) -> Decimal | None:
+        return None if self.price is None else self.accepted * self.price
+
+    def lines(self) -> list[str]:
+        """Return what would happen, as a person reads it."""
+        return [
+            *summary.headline(self.progress),
+            *self._failed(),
+            *self._unfinished(),
+            f"time       about {self._life()}; rehearsed in {written.as_duration(round(self.seconds))}",
+            f"bought     {self._bought()}",
+            f"in flight  {self.peak} at the most",
+            f"throttled  {limits.counted(self.throttled, 'time')}",
+            f"cost       {self._cost()}",
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as plain data; money as text, because it is no binary fraction."""
+        return {
+            "batch": self.progress.batch.name,
+            "finished": self.progress.finished,
+            "pause_reason": self.progress.batch.pause_reason,
+            "jobs": {str(state): count for state, count in self.progress.counts.by_state.items()},
+            "failures": dict(self.progress.failures),
+            "seconds": round(self.seconds / self.factor, 1),
+            "rehearsed_seconds": round(self.seconds, 1),
+            "predictions": self.accepted,
+            "surplus": self.surplus,
+            "possibly_paid_twice": self.harvest.possibly_paid,
+            "peak_in_flight": self.peak,
+            "throttled": self.throttled,
+            "cost": None if self.cost is None else str(self.cost),
+        }
+
+    def _life(self) -> str:
+        seconds = self.seconds / self.factor
+        return written.as_duration(round(seconds) if seconds < 600 else round(seconds / 60) * 60)
+
+    def _bought(self) -> str:
+        twice = limits.counted(self.harvest.possibly_paid, "job")
+        sold = limits.counted(self.accepted, "prediction")
+        return f"{sold}, {self.surplus} of them surplus; {twice} possibly paid twice"
+
+    def _failed(self) -> list[str]:
+        rows = [(str(n), name, failures.advice(name).meaning) for name, n in self.progress.failures.items()]
+        return ["", *summary.aligned([("failed", "class", "meaning"), *rows]), ""] if rows else []
+
+    def _unfinished(self) -> list[str]:
+        batch = self.progress.batch
+        if self.progress.finished:
+            return []
+        why = f": paused, {batch.pause_reason}: {batch.pause_detail}" if batch.pause_reason else ""
+        return [" ".join(f"not finished{why}".split())]
+
+    def _cost(self) -> str:
+        if self.cost is None:
+            return "unknown; OVERNIGHT_PRICE tells what a job costs"
+        return f"at the most {self.cost:,} ({self.accepted:,} predictions at {self.price})"

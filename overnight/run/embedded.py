@@ -1,0 +1,124 @@
+"""A whole overnight in one process: worker threads, the scheduler's thread, and nothing that must be installed."""
+
+import threading
+import time
+from datetime import timedelta
+from typing import cast
+
+import structlog
+
+from jobs import batches, crashpoints, database, errors, lifecycle
+from jobs.accounts import attendance
+from jobs.settings import Settings
+from scheduler import duties
+from scheduler.timetable import Timetable
+from worker import app, lanes, process
+from worker.tasks import cancel, reconcile
+from worker.transfers import storing
+
+log = structlog.get_logger(__name__)
+
+_SILENT = 60.0  # seconds without a tick after which the scheduler's thread counts as stuck
+_GRACE = 0.1  # seconds for each lane: one that is idle looks up every two, and there is nothing left to do
+_LOOK = 10.0  # seconds of them that one look may count: a process that was stopped had no thread that ticked
+
+
+class Embedded:
+    """Works on one SQLite database while it holds its lock."""
+
+    def __init__(self, settings: Settings, db: database.Database, batch_id: int) -> None:
+        self._settings = settings
+        self._database = db
+        self._batch_id = batch_id
+        self._processes = process.start(settings, db)
+        celery = app.configure(settings)
+        app.hold(*self._processes)
+        self._lanes = lanes.Lanes(settings)
+        self._timetable = Timetable(celery, configured=settings, db=db, release_only=(batch_id,), lazy=True)
+        self._stopping = threading.Event()
+        self._started = False
+        self._looked = time.monotonic()
+        self._silence = 0.0
+        self._clock = threading.Thread(target=self._tick, name="scheduler", daemon=True)
+
+    def start(self) -> int:
+        """Take over what a dead process left, and begin. Return how many sends are in doubt."""
+        times = self._settings.times
+        with self._database.write() as tx:
+            settle_after = timedelta(seconds=times.post_deadline + times.settle)
+            doubtful = lifecycle.take_over(tx, database.now(tx), settle_after)
+        crashpoints.reach(crashpoints.Place.AFTER_TAKEOVER)
+        self._lanes.start()
+        self._clock.start()
+        # Beside the work: a folder may hold a million files.
+        threading.Thread(
+            target=storing.sweep, args=[self._settings.output], name="sweep", daemon=True
+        ).start()
+        self._started = True
+        return doubtful
+
+    def _tick(self) -> None:
+        while not self._stopping.is_set():
+            self._stopping.wait(self._timetable.tick())
+
+    @property
+    def waits_for(self) -> str:
+        """Why nothing can be handed out now, as that the database's disk is full; empty while it can."""
+        return self._timetable.waits_for
+
+    def stop_buying(self) -> None:
+        """Buy nothing more; what is in flight is still fetched."""
+        self._timetable.stop_buying()
+        try:
+            with self._database.write() as tx:
+                lifecycle.rescue(tx, database.now(tx), expired_only=False)
+        except errors.Unavailable as error:  # a full disk: what was handed out is taken back by the next run
+            log.warning("stop-not-written", reason=str(error))
+
+    def fallen(self) -> str | None:
+        """Return which thread has ended or hangs, if any."""
+        if not self._clock.is_alive() or self._is_silent():
+            return self._clock.name
+        return self._lanes.fallen()
+
+    def _is_silent(self) -> bool:
+        before, self._looked = self._looked, time.monotonic()
+        ticked = self._timetable.last_tick >= before
+        self._silence = 0.0 if ticked else self._silence + min(_LOOK, self._looked - before)
+        return self._silence > _SILENT
+
+    def close(self) -> None:
+        """End the threads; what they had not written is due again. A batch that is finished is looked over first.
+
+        The HTTP loop of an engine that has worked ends with the program: a task may still wait for its answers.
+        """
+        self._stopping.set()
+        if not self._started:
+            process.close(self._processes)
+            return
+        self._look_over()
+        self._clock.join(5)
+        self._lanes.stop(within=_GRACE)
+
+    def _look_over(self) -> None:
+        """Sweep the list for predictions of a finished batch that nobody knows of, and have those ended.
+
+        Here and not by a worker, since there is no later: what cannot be asked now is left to the next run.
+        """
+        try:
+            with self._database.read() as tx:
+                if batches.unfinished(tx, self._batch_id):
+                    return
+                scopes = [duties.Scope(seat) for seat in attendance.seats(tx)]
+            for scope in scopes:
+                self._look_over_at(scope)
+        except errors.OvernightError as error:
+            log.warning("not-looked-over", reason=str(error))
+
+    def _look_over_at(self, scope: duties.Scope) -> None:
+        here = app.held(scope.account_id)
+        if here is None or not duties.sweep_now(self._database, self._settings, scope):
+            return
+        reconcile.look(here, sweeping=True)
+        for message in duties.cancel(self._database, self._settings, scope):
+            cancel.cancel(cast("list[tuple[int, str]]", message.payload), scope.account_id)

@@ -1,0 +1,228 @@
+"""One `run` from its first look at the manifest to the summary: the steps, and what each needs of the one before."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobs import accounts, batches, database, errors, events
+from jobs.batches import Batch, PauseReason
+from jobs.database import Database
+from jobs.events import EventKind
+from jobs.loading import difference, loader
+from jobs.reports import limits, purchases, results
+from jobs.reports.results import Harvest, Progress
+from jobs.selecting import lookup
+from jobs.settings import Settings, buyers, cautions
+from jobs.states import BatchState
+from overnight import consent, flags, manifests, opened, reading
+from overnight.display import live, plain, planning, summary, words
+from overnight.exits import Exit
+from overnight.rehearsal import child
+from overnight.run.embedded import Embedded
+from overnight.run.lock import Lock
+from overnight.run.signals import Signals
+from overnight.run.surroundings import Surroundings
+from overnight.run.watch import End, Watch, under_way
+
+if TYPE_CHECKING:
+    from jobs.loading.difference import Difference, Target
+    from jobs.manifest.validated import Validated
+
+_ASK_ABOVE = 1000  # jobs that nobody has agreed to buy yet
+
+
+@dataclass
+class Night:
+    """A run with its settings."""
+
+    settings: Settings
+    signals: Signals
+    quiet: bool
+    yes: bool
+    as_json: bool = False
+    _planned: bool = False  # whether the plan was said, and agreed to
+    _fresh: bool = False  # whether there are jobs to buy that were not agreed to before
+    _flags: str = field(init=False)
+    _surroundings: Surroundings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._flags = flags.typed(self.settings)
+        self._surroundings = Surroundings(self.settings)
+
+    def run(self, what: str, given: Mapping[str, Any]) -> Exit:
+        """Load if there is something to load, then go on with the batch."""
+        name = self._loaded(what, given) if _is_manifest(what) else self._found(what, given)
+        with opened.database(self.settings) as db:
+            return self._go_on(db, manifests.named(db, name, self.settings))
+
+    def _loaded(self, manifest: str, given: Mapping[str, Any]) -> str:
+        loaded = manifests.loaded(self.settings, manifest, reading.Asked(**given), self._agree)
+        self._planned = loaded.difference.asks
+        self._say(*planning.after(self.settings, loaded))
+        return loaded.batch.name
+
+    def _agree(self, db: Database | None, read: "Validated", target: "Target", found: "Difference") -> None:
+        """Say what will be bought, and stop before anything is loaded if it cannot be, or nobody wants to."""
+        self._say(*planning.dated(target))
+        if not found.asks:
+            self._say(*(f"warning: {line}" for line in read.warnings.lines()))
+            return
+        self._surroundings.require_token(target.account)
+        self._say(*planning.before(self.settings, db, read, target, found).lines())
+        self._ask(found.jobs, found.unagreed)
+        self._surroundings.require(db, target.account)
+
+    def _ask(self, jobs: int, unagreed: int) -> None:
+        """Ask for money that is much and was not agreed to yet; the rest of a batch was, when it was begun."""
+        if unagreed > _ASK_ABOVE:
+            more = f"Buy {unagreed:,} more predictions, {jobs:,} with those agreed to?"
+            consent.ask(f"Buy {jobs:,} predictions?" if jobs == unagreed else more, yes=self.yes)
+
+    def _found(self, name: str, given: Mapping[str, Any]) -> str:
+        """Refuse what is neither a file nor a batch, and what only a manifest can take."""
+        if typed := [option for option, value in given.items() if value]:
+            raise click.UsageError(f"{_option(typed[0])} goes with a manifest; {name} is no file here.")
+        try:
+            with opened.database(self.settings) as db, db.read() as tx:
+                self.settings = buyers.for_api(self.settings, lookup.batch(tx, name).api)
+                self._surroundings = Surroundings(self.settings)
+        except errors.Mistake as error:
+            raise errors.Mistake(f'"{name}" is no file here, and {error}') from error
+        self._say(*cautions.of(self.settings))
+        return name
+
+    def _go_on(self, db: Database, batch: Batch) -> Exit:
+        """Work or watch to the end, and sum up; what stands still is left alone once nothing of it is under way."""
+        progress = _progress(db, batch)
+        if progress.finished and batch.state is not BatchState.CANCELLED:
+            return self._sum_up(db, batch, End.FINISHED)
+        if (refusal := self._refusal(batch)) and not under_way(progress.counts):
+            raise refusal
+        self._surroundings.require(db, batch.account)
+        self._choose(db, batch)
+        if refusal is None:
+            self._begin(db, batch)
+        return self._sum_up(db, batch, self._follow(db, batch))
+
+    def _choose(self, db: Database, batch: Batch) -> None:
+        """Keep with the batch what was typed of lost answers: whoever works on it looks there."""
+        typed = flags.when_unconfirmed()
+        if typed and loader.choose(db, batch.id, self.settings.when_unconfirmed):
+            self._say(f"{batch.name}: --when-unconfirmed {typed} from now on")
+
+    def _begin(self, db: Database, batch: Batch) -> None:
+        """Say how much is left to buy, unless the plan did, and note that it is agreed to."""
+        with db.read() as tx:
+            left = purchases.left(tx, batch)
+        if left.jobs and not self._planned:
+            self._say(*planning.going_on(self.settings, db, batch, left).brief())
+            self._ask(left.jobs, left.unagreed)
+        self._fresh = left.unagreed > 0
+
+    def _refusal(self, batch: Batch) -> errors.OvernightError | None:
+        """Return why nothing more of a batch is bought until a person says so; any other pause is tried again."""
+        if batch.state is BatchState.CANCELLED:
+            return errors.Mistake(f"batch {batch.name} {difference.CANCELLED}")
+        if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
+            again = limits.command("resume", batch.name, self._flags)
+            return errors.Halted(f"batch {batch.name} was paused by hand; type: {again}")
+        return None
+
+    def _follow(self, db: Database, batch: Batch) -> End:
+        shown = live.choose(sys.stderr.isatty(), self.quiet)
+        self.signals.on_hangup = shown.go_silent
+        with self.signals.heed(), shown:
+            watch = Watch(db, self.settings, batch, shown, self.signals, self._flags)
+            if db.path is None:
+                self._open(db, batch)
+                return watch.until_the_end()
+            with Lock(db.path) as lock:
+                if (end := self._await_turn(watch, lock)) is not End.FREE:
+                    return end
+                return self._work(db, batch, watch, db.path.parent)
+
+    def _await_turn(self, watch: Watch, lock: Lock) -> End:
+        """Take the lock; watch as long as another process has it."""
+        if lock.take(watch.batch.name):
+            return End.FREE
+        self._say(f"another overnight, process {lock.holder()[0]}, works on {watch.db.path}: watching")
+        watch.lock = lock
+        end = watch.until_the_end()
+        watch.lock = None
+        if end is End.FREE:
+            self._say("it has ended: going on here")
+        return end
+
+    def _work(self, db: Database, batch: Batch, watch: Watch, home: Path) -> End:
+        with child.served(self.settings, home) as served:
+            engine = Embedded(served, db, batch.id)
+            try:
+                self._open(db, batch)
+                if doubtful := engine.start():
+                    self._say(f"{limits.counted(doubtful, 'send')} of an earlier run to be looked up")
+                watch.engine = engine
+                return watch.until_the_end()
+            finally:
+                engine.close()
+
+    def _open(self, db: Database, batch: Batch) -> None:
+        """Let the batch be bought, unless a person said otherwise; a blocked account is tried at once."""
+        with db.write() as tx:
+            now, current = database.now(tx), batches.get(tx, batch.id)
+            if self._refusal(current):
+                return
+            if current.state is not BatchState.OPEN:
+                batches.open_(tx, now, current)
+            if self._fresh or current.state is not BatchState.OPEN:
+                events.record(tx, now, current.id, EventKind.STARTED, "")
+            accounts.probe_now(tx, now, self.settings.api.identity)
+
+    def _sum_up(self, db: Database, batch: Batch, end: End) -> Exit:
+        with db.read() as tx:
+            progress = results.progress(tx, batch.id)
+            harvest = results.harvest(tx, batch.id)
+        self._tell(progress, harvest)
+        if end is End.INTERRUPTED:
+            return Exit.INTERRUPTED
+        if progress.batch.state is BatchState.CANCELLED and (refusal := self._refusal(progress.batch)):
+            raise refusal
+        return summary.exit_code(progress)
+
+    def _tell(self, progress: Progress, harvest: Harvest) -> None:
+        try:
+            if self.as_json:
+                limit = limits.current(progress, self.settings, self._flags)
+                detail = plain.detail(progress, harvest, limit, self.settings, self._flags)
+                click.echo(json.dumps(detail, indent=2))
+            else:
+                summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
+        except BrokenPipeError:
+            raise
+        except OSError:  # the terminal is gone, and nobody sent a SIGHUP
+            self.signals.go_unseen()
+
+    def _say(self, *lines: str) -> None:
+        if not self.quiet:
+            for line in lines:
+                words.say(line)
+
+
+def _is_manifest(what: str) -> bool:
+    """Whether a word names a file; a folder beside us may well be called as a batch is."""
+    return what == reading.STDIN or (Path(what).exists() and not Path(what).is_dir())
+
+
+def _option(name: str) -> str:
+    """Return how an option is typed by its parameter's name."""
+    parameters = click.get_current_context().command.params
+    return next(parameter.opts[0] for parameter in parameters if parameter.name == name)
+
+
+def _progress(db: Database, batch: Batch) -> Progress:
+    with db.read() as tx:
+        return results.progress(tx, batch.id)

@@ -1,0 +1,56 @@
+"""Does anybody work on a batch that this process only watches? Work that is due and stands still says no."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.reports import limits
+from jobs.reports.limits import Kind, Limit
+from jobs.reports.results import Progress
+from jobs.settings import Settings
+from jobs.states import State
+
+_PATIENCE = 12.0  # seconds
+_BUYING = frozenset({Kind.QUOTA, Kind.WORKERS})
+_OVERDUE = 5.0  # seconds: a scheduler hands out what is due several times a second
+
+
+@dataclass
+class Stillness:
+    """Remembers since when nothing has changed; moments are of the monotonic clock."""
+
+    settings: Settings
+    _seen: Any = None
+    _since: float = 0.0
+
+    def judge(self, progress: Progress, limit: Limit, moment: float) -> Limit | None:
+        """Return who seems to be missing, once due work has stood still for some seconds; None while it moves."""
+        seen = (progress.counts, progress.failures, progress.untouched_since, progress.events[-1:])
+        if seen != self._seen or not self._is_due(progress, limit):
+            self._seen, self._since = seen, moment
+        still = moment - self._since
+        if still < self._patience(progress):
+            return None
+        return Limit(Kind.WORKERS, f"nothing has moved for {still:.0f} s: {_missing(progress)}")
+
+    def _is_due(self, progress: Progress, limit: Limit) -> bool:
+        """Whether a scheduler and a worker would do something now."""
+        if limit.kind in _BUYING:
+            return True
+        since = progress.untouched_since
+        overdue = since is not None and (progress.at - since).total_seconds() > _OVERDUE
+        return overdue and limit.kind not in limits.STANDSTILLS | {Kind.THROTTLED}
+
+    def _patience(self, progress: Progress) -> float:
+        """At a few purchases a minute nothing moves for a while, and rightly so."""
+        lowered = progress.account.rate if progress.account else None
+        limits_now = limits.in_force(progress, self.settings)
+        rate = limits_now.creates_per_minute if lowered is None else lowered
+        return max(_PATIENCE, 2 * 60 / rate) if rate else _PATIENCE
+
+
+def _missing(progress: Progress) -> str:
+    if progress.account is None:
+        return "no worker was ever there; start `overnight worker` and `overnight scheduler`"
+    if progress.counts.of(State.QUEUED):
+        return "no worker takes up what is handed out; start `overnight worker`"
+    return "is a scheduler there, and a worker? Start `overnight scheduler` and `overnight worker`"

@@ -1,0 +1,104 @@
+"""What a run needs of the world before it buys: a place for the images, and an API or a broker that answers.
+
+Each missing thing is one line, while somebody is looking. What a worker or a scheduler needs is in `services`.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from jobs import errors
+from jobs.database import Database
+from jobs.reports import results
+from jobs.settings import Settings, buyers
+from jobs.settings.credentials import Credential
+from overnight import services
+from overnight.display import words
+
+
+class Surroundings:
+    """Looks once; a run that has something to load and something to go on with asks twice."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._found = False
+
+    def require_token(self, account: str | None) -> None:
+        """Raise a missing token; where workers buy, they have one."""
+        if not self._settings.broker_url:
+            buyers.may_buy(self._settings, account)
+
+    def require(self, db: Database | None, account: str | None) -> None:
+        """Raise what is missing to buy with an account, or any; ``db`` is None as long as there is none."""
+        if self._found:
+            return
+        if self._settings.broker_url:
+            services.reach_broker(self._settings)
+        else:
+            self._require_all_of_it(db, account)
+        self._found = True
+
+    def _require_all_of_it(self, db: Database | None, account: str | None) -> None:
+        """Without workers, this process is the one that stores and buys."""
+        require_workers(self._settings)
+        held = buyers.may_buy(self._settings, account)
+        self._require_output(db)
+        if not self._settings.api.is_sandbox:  # that one is started when the work begins
+            self._greet(held)
+
+    def _greet(self, held: Sequence[Credential]) -> None:
+        """Ask the API by each account; one that may buy is enough, and what the others lack is said."""
+        from worker.api import greeting
+
+        lacking: list[errors.OvernightError] = []
+        for one in held:
+            try:
+                greeting.greet(self._settings, one)
+            except errors.OvernightError as error:
+                lacking.append(error)
+        if len(lacking) == len(held):
+            raise lacking[0]
+        for why in lacking:
+            words.say(f"going on without an account: {why}")
+
+    def _require_output(self, db: Database | None) -> None:
+        output = self._settings.output
+        if not output.exists():
+            require_mounted(output, db)
+            _make(output)
+        services.require_folder(output)
+        if not shutil.disk_usage(output).free:
+            raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
+
+
+def require_workers(settings: Settings) -> None:
+    """Refuse a server without a broker: nobody would do the work."""
+    if settings.database_path is None and settings.broker_url is None:
+        raise errors.Mistake(
+            "a database on a server needs workers: set OVERNIGHT_BROKER_URL=redis://…, "
+            "or keep all in one process with --database sqlite:///overnight.db"
+        )
+
+
+def require_mounted(output: Path, db: Database | None) -> None:
+    """Refuse a new folder in place of one that has images; ``db`` is None as long as there is none."""
+    if db is not None and _has_images(db):
+        raise errors.Unavailable(
+            f"output folder {output} is not there, and images were stored in it before; "
+            "mount its disk, or make the folder"
+        )
+
+
+def _has_images(db: Database) -> bool:
+    with db.read() as tx:
+        return results.any_image(tx)
+
+
+def _make(output: Path) -> None:
+    """Make the folder for its owner alone: pictures and prompts may be private, and who shares them says so."""
+    try:
+        output.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.Unavailable(
+            f"output folder {output} cannot be made: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
+        ) from error

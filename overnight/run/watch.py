@@ -1,0 +1,193 @@
+"""The main thread of `run`: look at the batch until it is finished, stands still, or somebody asks to stop."""
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import structlog
+
+from jobs import batches, database, errors, events
+from jobs.batches import PauseReason
+from jobs.events import EventKind
+from jobs.reports import limits, results
+from jobs.reports.limits import Kind, Limit
+from jobs.reports.results import Counts, Progress
+from jobs.settings import Settings
+from jobs.states import BatchState, State
+from overnight.display import live, words
+from overnight.run import impasse
+from overnight.run.embedded import Embedded
+from overnight.run.impasse import Impasse
+from overnight.run.lock import Lock
+from overnight.run.signals import Signals
+from overnight.run.slumber import Clocks
+from overnight.run.stillness import Stillness
+
+log = structlog.get_logger(__name__)
+
+_AWAY = 0.5  # seconds between two looks at a database that is away
+_WINK = 0.1  # seconds in which a signal is heeded
+
+
+class End(Enum):
+    """Why the looking ended."""
+
+    FINISHED = auto()
+    HALTED = auto()
+    INTERRUPTED = auto()
+    FREE = auto()  # whoever worked on the database is gone, and the batch is not finished
+
+
+@dataclass
+class Watch:
+    """Follows one batch; with an engine it also sees to it that the work goes on."""
+
+    db: database.Database
+    settings: Settings
+    batch: batches.Batch
+    shown: live.Display
+    signals: Signals
+    flags: str
+    engine: Embedded | None = None
+    lock: Lock | None = None  # of another process that works; when it is free, so is the work
+    _stopped: bool = False
+    _away: bool = False  # the database
+    _deserted: bool = False
+    _clocks: Clocks = field(default_factory=Clocks)
+    _stillness: Stillness = field(init=False)
+    _impasse: Impasse = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._stillness = Stillness(self.settings)
+        self._impasse = Impasse(self.settings.times.lease)
+
+    def until_the_end(self) -> End:
+        """Look several times a second; return why there is nothing more to see."""
+        while True:
+            began = time.monotonic()
+            try:
+                progress = self._look()
+            except errors.Unavailable as error:
+                self._bear(error)
+                if self.signals.stop:
+                    return End.INTERRUPTED
+                continue
+            if (end := self._end(progress)) is not None:
+                return end
+            if self.engine and (fallen := self.engine.fallen()):
+                raise RuntimeError(f"the thread {fallen} has ended")
+            if self.signals.stop and not self._stopped:
+                self._stop(progress)
+            self._notice_sleep()
+            self._rest(live.rest(time.monotonic() - began))
+
+    def _look(self) -> Progress:
+        with self.db.read() as tx:
+            progress = results.progress(tx, self.batch.id)
+        self._away = False
+        moment = time.monotonic()
+        self.shown.quota = limits.in_force(progress, self.settings).creates_per_minute
+        self.shown.update(progress, self._limit(progress, moment), moment)
+        return progress
+
+    def _bear(self, error: errors.Unavailable) -> None:
+        """Wait for a server that is away, as the workers do. A file is no server."""
+        if self.db.path is not None:
+            raise error
+        if not self._away:
+            words.say(f"{error}; waiting for it")
+        self._away = True
+        time.sleep(_AWAY)
+
+    def _limit(self, progress: Progress, moment: float) -> Limit:
+        """Return what limits: what this process knows of itself goes before what the tables tell."""
+        if self._stopped:
+            return Limit(Kind.PAUSED, f"stopping, {_jobs(progress.counts)} still to fetch")
+        if self.engine and self.engine.waits_for:
+            return Limit(Kind.OUTAGE, f"{self.engine.waits_for}; trying again")
+        if self.lock is not None and (held := self.lock.holder())[1] != self.batch.name:
+            return Limit(
+                Kind.WORKERS, f"its turn comes after batch {held[1]}, on which process {held[0]} works"
+            )
+        limit = limits.current(progress, self.settings, self.flags)
+        return self._judged(progress, limit, moment) if self.db.path is None else limit
+
+    def _judged(self, progress: Progress, limit: Limit, moment: float) -> Limit:
+        """Return what limits, and say it once when it is that nobody works: others do, or should."""
+        still = self._stillness.judge(progress, limit, moment)
+        if still and not self._deserted:
+            words.say(f"{progress.batch.name}: {still}")
+        self._deserted = still is not None
+        return still or limit
+
+    def _end(self, progress: Progress) -> End | None:
+        if progress.finished:
+            return End.INTERRUPTED if self.signals.stop else End.FINISHED
+        if self.signals.stop and self.engine is None:
+            return self._detach(progress)
+        if self.lock is not None and self.lock.take(self.batch.name):
+            return End.FREE
+        in_vain = self._impasse.reached(progress, time.monotonic())
+        if not (self._stopped or _stands_still(progress)) or (under_way(progress.counts) and not in_vain):
+            return None
+        return End.INTERRUPTED if self._stopped else End.HALTED
+
+    def _detach(self, progress: Progress) -> End:
+        """Leave the work to those who do it."""
+        if self.lock is not None:
+            words.say(f"no longer watching; process {self.lock.holder()[0]} goes on")
+        elif self.settings.broker_url:
+            again = limits.command("run", progress.batch.name, self.flags)
+            words.say(f"no longer watching: the scheduler and the workers go on; to watch again: {again}")
+        return End.INTERRUPTED
+
+    def _stop(self, progress: Progress) -> None:
+        self._stopped = True
+        if self.engine:
+            words.say(
+                f"stopping: nothing more is bought; {_jobs(progress.counts)} under way, still to fetch "
+                "(Ctrl-C again leaves at once; nothing is lost either way)"
+            )
+            self.engine.stop_buying()
+
+    def _notice_sleep(self) -> None:
+        """A machine that slept has let leases end; the tick finds them, but the person should know."""
+        if not (slept := self._clocks.slept()):
+            return
+        log.warning("machine-slept", seconds=round(slept))
+        try:
+            with self.db.write() as tx:
+                detail = f"for {slept:.0f} s"
+                events.record(tx, database.now(tx), self.batch.id, EventKind.SLEPT, detail)
+        except errors.Unavailable as error:
+            log.warning("event-not-written", reason=str(error))
+
+    def _rest(self, seconds: float) -> None:
+        """Sleep, but not through a signal: counting a million jobs makes the pauses long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0 and (self._stopped or not self.signals.stop):
+            time.sleep(min(_WINK, left))
+
+
+def under_way(counts: Counts) -> int:
+    """Return how many jobs are bought, or being bought, and not fetched."""
+    return counts.in_flight + counts.of(State.COLLECTING)
+
+
+def _jobs(counts: Counts) -> str:
+    return limits.counted(under_way(counts), "job")
+
+
+def _stands_still(progress: Progress) -> bool:
+    """Whether nothing more of the batch is bought or fetched, and nobody tries now and then whether it may be."""
+    state = progress.batch.state
+    if impasse.is_forsaken(progress):
+        return True
+    return state is BatchState.CANCELLED or (state is BatchState.PAUSED and not _probing(progress))
+
+
+def _probing(progress: Progress) -> bool:
+    """Whether a blocked account is still tried."""
+    account = progress.account
+    blocked = progress.batch.pause_reason is PauseReason.BLOCKED
+    return blocked and account is not None and account.breaker.probe_at is not None

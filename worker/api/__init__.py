@@ -1,0 +1,1 @@
+"""How the prediction API is spoken to, and what its answers mean."""

@@ -1,0 +1,70 @@
+"""Is the API there, and does it know the token? Asked before a run, while somebody is looking; buys nothing."""
+
+import asyncio
+from datetime import datetime
+
+from jobs import errors
+from jobs.settings import Settings
+from jobs.settings.credentials import Credential
+from worker.api import client
+
+_TRIES = 3  # an API that fails one call in twenty is no reason to call a night off
+
+
+def greet(configured: Settings, account: Credential) -> datetime | None:
+    """Ask the API for its list; raises Unavailable or Mistake when there is nothing to buy from.
+
+    Returns the API's own time at its last answer, in whole seconds; None where it does not tell.
+    """
+    return asyncio.run(_greet(configured, account))
+
+
+async def _greet(configured: Settings, account: Credential) -> datetime | None:
+    deadline = configured.times.post_deadline
+    async with client.PredictionClient(
+        account.api.url,
+        account.token,
+        post_deadline=deadline,
+        read_deadline=deadline,
+        connections=1,
+    ) as api:
+        for _ in range(_TRIES - 1):
+            try:
+                await _ask(api, account)
+            except errors.Unanswered:
+                await asyncio.sleep(configured.times.poll_first)
+            else:
+                return api.date
+        try:
+            await _ask(api, account)
+        except errors.Unanswered as error:
+            raise errors.Unavailable(
+                f"{account.api.url} is not to be had: {_clause(error)}; "
+                "try again later, or mend OVERNIGHT_API_URL"
+            ) from error
+        return api.date
+
+
+async def _ask(api: client.PredictionClient, account: Credential) -> None:
+    """Whatever an API says of itself will do: that it is busy, without credit, or without a list."""
+    try:
+        await api.list()
+    except errors.Blocked as error:
+        if error.reason is errors.BlockReason.TOKEN:
+            raise errors.Mistake(
+                f"{account.api.url} refuses the token: {_clause(error)}; mend {account.variable}"
+            ) from error
+    except (errors.Unsupported, errors.Unanswered) as error:
+        if not await api.speaks():
+            raise errors.Mistake(
+                f"{account.api.url} is no predictions API: {_clause(error)}; mend OVERNIGHT_API_URL or --api"
+            ) from error
+        if isinstance(error, errors.Unanswered):
+            raise
+    except errors.ApiError:
+        return
+
+
+def _clause(error: Exception) -> str:
+    """Return an error's sentence as a part of another one."""
+    return str(error).rstrip(".")

@@ -1,0 +1,130 @@
+"""What does a reply that is no success mean: for the job, for the account, for the clock? Pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jobs import errors
+from worker.api import bodies, dates, diagnosis
+
+LONGEST_WAIT = 900.0
+SHORTEST_WAIT = 0.1
+USUAL_WAIT = 5.0
+
+_SPENT = re.compile(r"insufficient|not_enough|pre_consume|billing|arrears")
+# The last words of either: the one-api family of gateways says it in Chinese whatever the caller speaks.
+_CREDIT = re.compile(r"\b(?:credit|balance|billing|payment)|余额", re.IGNORECASE)
+_QUOTA = re.compile(r"quota|额度", re.IGNORECASE)
+_JOBS_OWN = re.compile(r"\b(?:model|version|nsfw|content policy|moderation|sensitive)\b", re.IGNORECASE)
+_NO_SUCH_MODEL = re.compile(r"\b(?:model|version)", re.IGNORECASE)
+_WAIT = re.compile(
+    r"\b(?:resets|available|again|retry|wait)\b[^\d\n]{0,20}(\d{1,9}(?:\.\d{1,9})?)\s?(ms|milli|s|m)",
+    re.IGNORECASE,
+)
+_UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0}
+
+
+def of_create(status: int, headers: Mapping[str, str], reply: Any, now: datetime) -> errors.ApiError:
+    """Return what a create's reply without a prediction means.
+
+    Only a refusal that is certain is told as one: a gateway that says 408, 409 or 5xx may have passed the
+    request on before, and have been charged.
+    """
+    words = _sentence(status, reply)
+    if not 300 <= status < 500 or status in {408, 409}:
+        return errors.Unconfirmed(words)
+    if account := of_account(status, headers, reply, now):
+        return account
+    if status < 400 or status == 405 or (status == 404 and not _NO_SUCH_MODEL.search(words)):
+        return errors.Blocked(f"This URL is no predictions API. {words}", errors.BlockReason.NOT_AN_API)
+    return errors.Refused(words, diagnosis.refusal_class(words))
+
+
+def of_read(status: int, headers: Mapping[str, str], reply: Any, now: datetime) -> errors.ApiError:
+    """Return what the reply to a read means when it is not what was asked for."""
+    return of_account(status, headers, reply, now) or errors.Unanswered(_sentence(status, reply))
+
+
+def of_account(
+    status: int, headers: Mapping[str, str], reply: Any, now: datetime
+) -> errors.Throttled | errors.Blocked | None:
+    """Return what stops the whole account; None if the reply says nothing about it."""
+    if not 400 <= status < 500:
+        return None
+    words = _sentence(status, reply)
+    if reason := _block_reason(status, bodies.code(reply), words):
+        return errors.Blocked(words, reason)
+    return errors.Throttled(words, wait_told(headers, reply, now)) if status == 429 else None
+
+
+def wait_told(headers: Mapping[str, str], reply: Any, now: datetime) -> float:
+    """Return for how many seconds nothing may leave: the longest that header, field or text ask for.
+
+    A wait is capped, because a probe after a quarter of an hour costs nothing; what cannot be read, or lies
+    in the past, counts as the usual five seconds.
+
+    >>> from datetime import UTC
+    >>> wait_told({}, {"detail": "Request was throttled. Expected available in 1 second."}, datetime.now(UTC))
+    1.0
+    """
+    told = [
+        _seconds(headers.get("retry-after"), headers.get("date"), now),
+        _number(bodies.fields(reply).get("retry_after")),
+        _in_text(bodies.message(reply)),
+    ]
+    longest = max((wait for wait in told if wait is not None and wait >= 0), default=USUAL_WAIT)
+    return min(max(longest, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _block_reason(status: int, code: str, words: str) -> errors.BlockReason | None:
+    """Gateways say what is wrong by code as well as by status.
+
+    A throttled account that is low on credit says so in its 429: there, only the code decides.
+    """
+    if status == 401 or "invalid_api_key" in code:
+        return errors.BlockReason.TOKEN
+    if status == 402:
+        return errors.BlockReason.CREDIT
+    if _SPENT.search(code):
+        return (
+            errors.BlockReason.CREDIT if _CREDIT.search(code.replace("_", " ")) else errors.BlockReason.QUOTA
+        )
+    return _forbidden(words) if status == 403 else None
+
+
+def _forbidden(words: str) -> errors.BlockReason | None:
+    if _CREDIT.search(words):
+        return errors.BlockReason.CREDIT
+    if _QUOTA.search(words):
+        return errors.BlockReason.QUOTA
+    return None if _JOBS_OWN.search(words) else errors.BlockReason.TOKEN
+
+
+def _sentence(status: int, reply: Any) -> str:
+    words = bodies.message(reply)
+    return f"The API answered {status}: {words}" if words else f"The API answered {status} without a reason."
+
+
+def _seconds(header: str | None, date: str | None, now: datetime) -> float | None:
+    """A date is held against the API's own clock where it shows it: ours may be wrong."""
+    if header is None:
+        return None
+    if (seconds := _number(header)) is not None:
+        return seconds
+    until = dates.http(header)
+    return None if until is None else (until - (dates.http(date) or now)).total_seconds()
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number; None for any other value."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+    return number if number is not None and abs(number) < float("inf") else None
+
+
+def _in_text(words: str) -> float | None:
+    found = _WAIT.search(words)
+    return float(found[1]) * _UNITS[found[2].lower()] if found else None

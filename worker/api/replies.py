@@ -1,0 +1,214 @@
+"""What did the API answer? Reads status, headers and body into a prediction, a page or one of our errors.
+
+Pure: sends nothing, waits for nothing. Every field but the id is optional, and no reply, however wrong, makes
+anything but our own errors come out. What an error reply means is asked of `refusals`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+
+from jobs import errors
+from worker.api import bodies, dates, refusals
+
+_CREATED = frozenset({200, 201, 202})
+_FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
+_NO_SUCH_CALL = frozenset({404, 405, 501})
+_FILE_REFUSED = frozenset({400, 413, 415, 422})
+_COUNT = re.compile(r"[0-9]{1,9}")
+_LONGEST_ID = 200
+_LONGEST_CURSOR = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The API's object, in the API's words.
+
+    ``output`` holds URLs or data URIs. ``input`` comes without its data URIs: a walk through the list would
+    keep megabytes of each, and nobody compares them.
+    """
+
+    id: str
+    status: str
+    output: tuple[str, ...]
+    error: str | None
+    input: Mapping[str, Any]
+    version: str | None
+    created_at: datetime | None
+    completed_at: datetime | None
+    predict_time: float | None
+    data_removed: bool
+
+    @property
+    def final(self) -> bool:
+        """Whether the API will not change it any more; a word that we do not know is not final."""
+        return self.status in _FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the list, newest first, and the query that asks for the next one.
+
+    ``date`` is the API's own time at its answer, in whole seconds; None where it does not tell.
+    """
+
+    predictions: tuple[Prediction, ...]
+    cursor: str | None
+    date: datetime | None = None
+
+
+def created(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
+    """Read the answer to the paid POST; raises Refused, Blocked, Throttled or Unconfirmed."""
+    reply = bodies.parsed(body)
+    if status not in _CREATED:
+        raise refusals.of_create(status, headers, reply, datetime.now(UTC))
+    prediction = _prediction(reply)
+    if prediction is None:
+        raise errors.Unconfirmed(f"The API answered {status} without a prediction's id.")
+    return prediction
+
+
+def left(headers: Mapping[str, str]) -> int | None:
+    """Return how many more requests the API says that it would take now; None if it does not say.
+
+    >>> left({"ratelimit-remaining": "7"}), left({"ratelimit-remaining": "many"}), left({})
+    (7, None, None)
+    """
+    told = headers.get("ratelimit-remaining", "")
+    return int(told) if _COUNT.fullmatch(told) else None
+
+
+def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
+    """Read the answer about one prediction; raises Missing, Blocked, Throttled or Unanswered."""
+    reply = bodies.parsed(body)
+    if status == 404:
+        raise errors.Missing("The API does not know this prediction.")
+    if status not in _CREATED:
+        raise refusals.of_read(status, headers, reply, datetime.now(UTC))
+    prediction = _prediction(reply)
+    if prediction is None:
+        raise errors.Unanswered("The API's answer is no prediction.")
+    return prediction
+
+
+def page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
+    """Read one page of the list; raises Unsupported, Blocked, Throttled or Unanswered.
+
+    A page counts only when the whole of it can be read: a prediction that was overlooked would be paid twice.
+    """
+    reply = _collection(status, headers, body)
+    results = reply.get("results")
+    if not isinstance(results, list):
+        raise errors.Unanswered("The API's answer is no list of predictions.")
+    predictions = tuple(found for found in map(_prediction, results) if found)
+    if len(predictions) < len(results):
+        raise errors.Unanswered("The API's list has an entry without a readable id.")
+    return Page(predictions, _cursor(reply.get("next")), dates.http(headers.get("date")))
+
+
+def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
+    """Read the URL of a file just uploaded; raises Unsupported, Refused, Blocked, Throttled or Unanswered."""
+    try:
+        reply = _collection(status, headers, body)
+    except errors.Unanswered as error:
+        if status in _FILE_REFUSED:
+            raise errors.Refused(f"The API does not take the image. {error}") from error
+        raise
+    url = bodies.fields(reply.get("urls")).get("get")
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise errors.Unanswered("The API's answer has no URL for the uploaded file.")
+    return bodies.storable(url)
+
+
+def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:
+    if status in _NO_SUCH_CALL:
+        raise errors.Unsupported(f"This API has no such call: it answered {status}.")
+    reply = bodies.parsed(body)
+    if status not in _CREATED:
+        refusal = refusals.of_read(status, headers, reply, datetime.now(UTC))
+        # A gateway forbids what it does not offer; a token that is good for nothing is refused at creates, too.
+        if (
+            status == 403
+            and isinstance(refusal, errors.Blocked)
+            and refusal.reason is errors.BlockReason.TOKEN
+        ):
+            raise errors.Unsupported("This API forbids the call to this token.") from refusal
+        raise refusal
+    return bodies.fields(reply)
+
+
+def _prediction(value: Any) -> Prediction | None:
+    reply = bodies.fields(value)
+    identity = reply.get("id")
+    if not is_id(identity):
+        return None
+    return Prediction(
+        id=identity,
+        status=bodies.printable(_text(reply.get("status")) or "", 50),
+        output=_output(reply.get("output")),
+        error=_error(reply.get("error")),
+        input=_without_data_uris(bodies.fields(reply.get("input"))),
+        version=_text(reply.get("version")),
+        created_at=dates.iso(reply.get("created_at")),
+        completed_at=dates.iso(reply.get("completed_at")),
+        predict_time=_seconds(bodies.fields(reply.get("metrics")).get("predict_time")),
+        data_removed=reply.get("data_removed") is True,
+    )
+
+
+def is_id(value: Any) -> TypeGuard[str]:
+    """Whether an id can go into a URL's path and a table: one short printable line, and no dot segment."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= _LONGEST_ID
+        and value.isprintable()
+        and value not in {".", ".."}
+    )
+
+
+def _output(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    return tuple(bodies.storable(item) for item in items if isinstance(item, str) and item)
+
+
+def _error(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    return bodies.message({"error": value}) or "an error without words"
+
+
+def _without_data_uris(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {k: v for k, v in sent.items() if not (isinstance(v, str) and v.startswith("data:"))}
+
+
+def _text(value: Any) -> str | None:
+    return bodies.printable(value) if isinstance(value, str) else None
+
+
+def _seconds(value: Any) -> float | None:
+    # The comparison also refuses NaN, infinity and integers too large for a float.
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+        return float(value)
+    return None
+
+
+def _cursor(following: Any) -> str | None:
+    """Return the query of the next page's URL; its host is the API's word and is never trusted."""
+    if following is None or following == "":
+        return None
+    try:
+        query = urlsplit(following).query if isinstance(following, str) else ""
+    except ValueError:
+        query = ""
+    # An end that is none would hide predictions from the walk.
+    if (
+        not query.isascii()
+        or not query.isprintable()
+        or " " in query
+        or not 0 < len(query) <= _LONGEST_CURSOR
+    ):
+        raise errors.Unanswered("The API's list has a next page that cannot be asked for.")
+    return query

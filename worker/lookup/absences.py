@@ -1,0 +1,128 @@
+"""May a send that the list does not show be taken for one that never arrived? Only then is it made again.
+
+Writes the conclusions of one walk. A wrong one is paid twice, so whatever the list might hide keeps a case waiting.
+"""
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from jobs import accounts, database, lifecycle
+from jobs.lifecycle import Fence
+from jobs.states import State
+from jobs.worklists import Case
+from worker import process
+from worker.api.replies import Prediction
+from worker.lookup import evidence, walk
+from worker.lookup.matching import Matched
+
+_OUT_OF_REACH = "the API's list does not go back to it, so nobody can tell whether it was bought"
+_DELETED = "its input has been deleted at the API, so nobody can tell any more whether it was bought"
+
+
+def is_fresh(here: process.Process, case: Case, started: datetime, windows: float = 1) -> bool:
+    """Whether a send is no longer ago than so many windows, each as long as inputs are kept."""
+    return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
+
+
+def settling(here: process.Process, account: accounts.Account) -> timedelta:
+    """Return how long after a send what it bought may still be missing in the list."""
+    return timedelta(seconds=here.times.settle + (account.list_lag or 0.0))
+
+
+def decide_blindly(here: process.Process, cases: Sequence[Case], started: datetime, why: str) -> None:
+    """Where nobody can tell, buy once more and say so, or hold. One `hold` is enough, batch's or worker's."""
+    settled = timedelta(seconds=here.times.settle)
+    ripe = [case for case in cases if case.sent_at + settled <= started]
+    if ripe:
+        here.database.unit(lambda tx: _presume(here, tx, database.now(tx), ripe, why))
+
+
+def _presume(here: process.Process, tx: sa.Connection, now: datetime, ripe: Sequence[Case], why: str) -> None:
+    resubmit = here.settings.when_unconfirmed == "resubmit"
+    again = [case.fence for case in ripe if resubmit and case.may_resubmit]
+    held = [case.fence for case in ripe if case.fence not in again]
+    lifecycle.presumed_absent(tx, now, again)
+    lifecycle.unprovable(tx, now, held, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One walk, and the transaction in which its conclusions are written."""
+
+    here: process.Process
+    tx: sa.Connection
+    now: datetime
+    taken: walk.Walk
+    started: datetime
+    account: accounts.Account  # as this walk has taught us
+
+    def conclude(self, matched: Matched, windows: float) -> None:
+        """Judge what has had time to settle: absent, out of reach, or to be looked up again."""
+        settled = self.started - settling(self.here, self.account)
+        ripe = [case for case in matched.missing if case.sent_at <= settled]
+        if self.account.list_echoes is False and not self.taken.error:
+            why = accounts.blind_spot(self.account) or ""
+            return _presume(self.here, self.tx, self.now, ripe, why) if ripe else None
+        seen_from = self._seen_from(ripe)
+        shown = [case for case in ripe if seen_from is not None and case.intended_at >= seen_from]
+        self._judge(shown, matched.strange)
+        rest = [case for case in ripe if case not in shown]
+        late = [case.fence for case in rest if not is_fresh(self.here, case, self.started, windows)]
+        lifecycle.unprovable(self.tx, self.now, late, _OUT_OF_REACH)
+        self._wait([case for case in rest if case.fence not in late])
+        return None
+
+    def _seen_from(self, cases: Sequence[Case]) -> datetime | None:
+        """Return the first send from which on the walk would show all; None if that can be said of none."""
+        margin = timedelta(seconds=self.here.times.list_margin)
+        covered = (case.intended_at for case in cases if self.taken.covers(case.intended_at - margin))
+        first = next(covered, None)
+        if first is None or evidence.shows_ours(self.here, self.tx, self.taken, first):
+            return first
+        return None
+
+    def _judge(self, cases: Sequence[Case], strange: Sequence[Prediction]) -> None:
+        """Take cases for absent while the list shows inputs; later only if it shows nothing strange.
+
+        A prediction without an input may be any of ours, and so may any at all while nobody knows whether the list
+        shows what was sent. Another account's list says nothing of what ours lacks.
+        """
+        hidden = self._born([p for p in strange if not p.input] if self.account.list_echoes else strange)
+        unknown = self._born(strange)
+        proven: list[Fence] = []
+        lapsed: list[Fence] = []
+        waiting: list[Case] = []
+        for case in cases:
+            fresh = is_fresh(self.here, case, self.started)
+            if case.account_id == self.account.id and not self._could_be(case, hidden if fresh else unknown):
+                proven.append(case.fence)
+            elif fresh:
+                waiting.append(case)
+            else:
+                lapsed.append(case.fence)
+        gap = timedelta(seconds=self.here.times.absence_gap)
+        selling = self.account.breaker.state != "outage"
+        lifecycle.absent(self.tx, self.now, proven, self.started, gap, counted=selling)
+        lifecycle.unprovable(self.tx, self.now, lapsed, _DELETED)
+        self._wait(waiting)
+
+    def _born(self, strange: Sequence[Prediction]) -> list[datetime] | None:
+        """Return when predictions were made, by our clock and in order; None if one of them does not tell."""
+        dates = [p.created_at for p in strange if p.created_at]
+        return sorted(date + self.taken.ahead for date in dates) if len(dates) == len(strange) else None
+
+    def _could_be(self, case: Case, born: Sequence[datetime] | None) -> bool:
+        """Whether one of them, or one of which nobody knows when it was made, was made around this send's time."""
+        if born is None:
+            return True
+        margin = timedelta(seconds=self.here.times.list_margin)
+        at = bisect.bisect_left(born, case.intended_at - margin)
+        return at < len(born) and born[at] <= case.sent_at + margin
+
+    def _wait(self, cases: Sequence[Case]) -> None:
+        soon = self.now + timedelta(seconds=self.here.times.absence_gap)
+        lifecycle.look_again(self.tx, State.UNCONFIRMED, {case.fence: soon for case in cases})

@@ -1,0 +1,67 @@
+"""Whose are predictions in the list that nobody knows of? Ours are recorded: adopted late, or orphans to cancel.
+
+Only what bears a seed of our making is claimed; anything else may be another client's of the same account.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+
+from jobs import events, lifecycle, marker, worklists
+from jobs.lifecycle import Accepted, Stray
+from jobs.worklists import recalling
+from worker import process
+from worker.api.replies import Prediction
+from worker.lookup import matching
+
+log = structlog.get_logger(__name__)
+
+
+def claim(
+    here: process.Process,
+    tx: sa.Connection,
+    now: datetime,
+    strange: Sequence[Prediction],
+    digests: Mapping[str, str],
+    since: datetime,
+) -> None:
+    """Give strange predictions to the closed attempts that they stem from, else to the jobs whose seed they bear.
+
+    ``digests`` are those of their inputs, by their ids: made beforehand, they keep no writer waiting.
+    """
+    if not strange:
+        return
+    first_look = timedelta(seconds=here.times.poll_first)
+    traces = worklists.traces(tx, here.account.id, {digests[p.id] for p in strange}, since)
+    explained = matching.explain(strange, traces)
+    for trace, prediction in explained:
+        phase = lifecycle.found_late(tx, now, Accepted(trace.fence, prediction.id), first_look)
+        if phase:
+            _tell(tx, now, trace.fence.job, prediction, phase)
+    told = {prediction.id for _, prediction in explained}
+    for job, prediction in _forgotten(here, tx, [p for p in strange if p.id not in told]):
+        stray = Stray(job, here.account.id, prediction.id, prediction.created_at or now)
+        phase = lifecycle.recalled(tx, now, stray, first_look)
+        _tell(tx, now, job, prediction, f"{phase}, no attempt remembered it")
+
+
+def _forgotten(
+    here: process.Process, tx: sa.Connection, strange: Sequence[Prediction]
+) -> list[tuple[int, Prediction]]:
+    """Return (job, prediction) of sends whose intent went with a power cut or an older backup."""
+    seeds = {seed for p in strange if (seed := _seed(p)) is not None}
+    owners = recalling.owners(tx, here.account.api, sorted(seeds)) if seeds else []
+    return matching.own(strange, owners)
+
+
+def _seed(prediction: Prediction) -> int | None:
+    """Return the seed that a prediction shows, if we may have made it; some APIs show whole numbers as 7.0."""
+    shown = marker.scalars(prediction.input).get("seed")
+    return int(shown) if isinstance(shown, float) and shown.is_integer() and 0 <= shown < 2**31 else None
+
+
+def _tell(tx: sa.Connection, now: datetime, job: int, prediction: Prediction, came_to: str) -> None:
+    log.warning("found-late", job_id=job, prediction=prediction.id, came_to=came_to)
+    events.record_of_job(tx, now, job, events.EventKind.ORPHANED, f"{prediction.id}: {came_to}")

@@ -1,0 +1,104 @@
+"""One look at the API's list instead of many questions: a hundred predictions to a page.
+
+What an entry says of a prediction counts as the answer to a question for it. What is not on the pages read is asked
+for one by one: the list may lag, be cut short, or be another account's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeGuard
+
+from jobs import errors, worklists
+from jobs.lifecycle import Fence, Produced
+from jobs.worklists import Running
+from worker import endings, process
+from worker.endings import Outcome, Waiting
+from worker.lookup import walk
+
+# Inputs that are pictures come back with every entry: beyond this it is cheaper to ask for the few that are due.
+_PAGE_CAP = 4_000_000  # bytes
+_SLACK = 2  # strangers' predictions are on the pages as well
+_BEFORE = timedelta(seconds=5)  # by which the API's time of a purchase may lie before ours of its acceptance
+_STALE = timedelta(seconds=10)  # for which a list may show a prediction running that has ended
+_PROVEN_EVERY = 10  # seconds between two questions whether the list tells the truth
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a look has told. ``unseen`` and ``proof`` are left to be asked for one by one."""
+
+    outcomes: Sequence[Outcome]
+    unseen: Sequence[Running]
+    proof: Running | None  # the list shows it running; so must the API
+    pages: int
+    error: errors.ApiError | None
+
+
+def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
+    """Read about so many pages, back to the oldest of the rows, and say what they tell.
+
+    Whatever else of ours has ended is told as well, due or not: its page is read anyhow. And of what still runs
+    the oldest stands for all that are on the one page: it is looked at again as soon as some of them may have ended.
+    """
+    within = here.times.lease / 2
+    since = min(row.accepted_at for row in rows) - _BEFORE
+    walking = walk.walk(
+        here.api,
+        since,
+        now=now,
+        within=within,
+        most_pages=_SLACK * pages,
+        page_cap=_PAGE_CAP,
+        waits=(),
+        wanted=[row.prediction_id for row in rows],
+    )
+    taken = here.loop.call(walking, within=within + 1)
+    oldest, running = _still_running(taken)
+    outcomes = [
+        endings.ended(here, row, taken.seen[row.prediction_id], now)
+        for row in [*rows, *_besides(here, taken, rows, oldest)]
+        if row.prediction_id in taken.seen
+    ]
+    outcomes = [
+        replace(outcome, among=running) if _is_of(outcome, oldest) else outcome for outcome in outcomes
+    ]
+    unseen = [row for row in rows if row.prediction_id not in taken.seen]
+    return Glance(outcomes, unseen, _to_prove(here, outcomes, now), taken.pages, taken.error)
+
+
+def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
+    """Return the oldest prediction that runs, where all are on one page, and how many run."""
+    running = [p.id for p in taken.seen.values() if not p.final]
+    return (running[-1], len(running)) if running and taken.pages == 1 else (None, 0)
+
+
+def _besides(
+    here: process.Process, taken: walk.Walk, rows: Sequence[Running], oldest: str | None
+) -> Sequence[Running]:
+    """Return what was not asked for: all that has ended, and the oldest that runs."""
+    asked = {row.prediction_id for row in rows}
+    besides = [p.id for p in taken.seen.values() if (p.final or p.id == oldest) and p.id not in asked]
+    if not besides:
+        return []
+    with here.database.read() as tx:
+        return worklists.running_as(tx, here.answers_for(tx), besides)
+
+
+def _is_of(outcome: Outcome, prediction_id: str | None) -> TypeGuard[Waiting]:
+    return isinstance(outcome, Waiting) and outcome.running.prediction_id == prediction_id
+
+
+def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime) -> Running | None:
+    """Choose now and then the one that has run the longest: a list out of a cache would show it so for ever."""
+    if int(now.timestamp()) % _PROVEN_EVERY:
+        return None
+    waiting = [o.running for o in outcomes if isinstance(o, Waiting)]
+    oldest = min(waiting, key=lambda row: row.accepted_at, default=None)
+    late = now - timedelta(seconds=here.times.poll_most)
+    return oldest if oldest and oldest.accepted_at < late else None
+
+
+def disproves(outcome: Outcome, proof: Fence | None, now: datetime) -> bool:
+    """Whether what was asked for as a proof had ended long before the list showed it running."""
+    return isinstance(outcome, Produced) and outcome.fence == proof and outcome.produced_at < now - _STALE

@@ -1,0 +1,212 @@
+"""How does an output get from its URL onto the disk? Without a token, within caps, over checked addresses.
+
+Every download has its own wall-clock deadline in seconds. What becomes of the bytes is asked of `storing`,
+which hosts are allowed of `addresses`.
+"""
+
+import asyncio
+import base64
+import binascii
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import httpcore
+import httpx
+
+from jobs import crashpoints, errors, images
+from worker.api import wire
+from worker.transfers import addresses, storing
+
+_T = TypeVar("_T")
+
+_MOST_REDIRECTS = 3
+_IN_MEMORY = 1_000_000  # bytes that a download may hold back before it writes them to its temporary file
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_DEAD = frozenset({403, 404, 410})
+
+
+class Downloads:
+    """Fetches outputs into one folder, a few at a time; belongs to one event loop.
+
+    `allow_private` is for an API on this machine only: otherwise its outputs could name any service inside
+    our network. Proxies from the environment are not used.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        allow_private: bool = False,
+        connections: int = 64,
+        deadline: float = 60.0,
+        max_bytes: int = 64_000_000,
+        max_pixels: int = images.MAX_PIXELS,
+    ) -> None:
+        self._root = root
+        self._allow_private = allow_private
+        self._deadline = deadline
+        self._max_bytes = max_bytes
+        self._max_pixels = max_pixels
+        self._lines = wire.Lines(connections, addresses.Backend(allow_private=allow_private))
+        # Decoding is work for a processor, fsync waits for the disk: a few threads serve both.
+        self._threads = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="storing")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._lines.aclose()
+        await asyncio.to_thread(self._threads.shutdown)
+
+    async def fetch(
+        self, url: str, stem: PurePosixPath, index: int, *, suspect: bool = False
+    ) -> storing.Stored:
+        """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage, Poison or Unavailable.
+
+        Fetching again what is already there changes nothing; a name taken by other content is left alone,
+        and ``STEM.2-INDEX.EXT`` taken instead.
+        """
+        part = storing.Part(self._root, stem)
+        if url[:5].lower() == "data:":
+            return await self._threaded(self._keep_inline, part, url, index, suspect)
+        body = _Body(part, self._max_bytes, self._threaded)
+        try:
+            async with self._lines.one() as line:
+                await self._receive(line, url, body)
+        except BaseException:
+            part.discard()
+            raise
+        return await self._keep(part, body, index, suspect)
+
+    async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
+        try:
+            return await self._threaded(
+                partial(part.keep, body.rest(), index, self._max_pixels, suspect=suspect)
+            )
+        except errors.NotAnImage as error:
+            if body.end_is_certain:
+                raise
+            raise errors.Undelivered(f"The output may have been cut short. {error}") from error
+
+    def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> storing.Stored:
+        return part.keep(_inline(url, self._max_bytes), index, self._max_pixels, suspect=suspect)
+
+    async def _receive(self, line: wire.Line, url: str, body: "_Body") -> None:
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._follow(line, url, body)
+        except errors.OvernightError:
+            raise
+        except Exception as error:
+            raise errors.Undelivered(
+                f"The output did not come. {wire.trouble(error, self._deadline)}"
+            ) from error
+
+    async def _follow(self, line: wire.Line, url: str, body: "_Body") -> None:
+        target = addresses.checked(url, allow_private=self._allow_private)
+        for _ in range(_MOST_REDIRECTS + 1):
+            async with wire.streamed(line, _request(target), self._deadline) as response:
+                headers = wire.headers_of(response)
+                if response.status not in _REDIRECTS:
+                    return await body.fill(response, headers)
+            target = self._next(target, headers.get("location", ""))
+        raise errors.Undelivered(f"The output's URL was redirected more than {_MOST_REDIRECTS} times.")
+
+    def _next(self, target: httpx.URL, location: str) -> httpx.URL:
+        following = addresses.checked(_joined(target, location), allow_private=self._allow_private)
+        if target.scheme == "https" and following.scheme != "https":
+            raise errors.Undelivered("The output's URL was redirected from https to http.")
+        return following
+
+    async def _threaded(self, call: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+
+class _Body:
+    """A response's body: counted, held back while it is small, handed on to the disk when it is not."""
+
+    def __init__(self, part: storing.Part, cap: int, threaded: Callable[..., Awaitable[None]]) -> None:
+        self._part = part
+        self._cap = cap
+        self._threaded = threaded
+        self._held = bytearray()
+        self._size = 0
+        self.end_is_certain = False
+
+    async def fill(self, response: httpcore.Response, headers: Mapping[str, str]) -> None:
+        """Read a final answer; its status, encoding and length decide before its bytes do."""
+        _expect_image(response.status, headers)
+        self._count(_declared(headers))
+        # Without a declared length the end of the connection is the end of the body, and so is a cut.
+        self.end_is_certain = "content-length" in headers or "transfer-encoding" in headers
+        async for chunk in response.aiter_stream():
+            self._size += len(chunk)
+            self._count(self._size)
+            self._held += chunk
+            crashpoints.reach(crashpoints.Place.DURING_DOWNLOAD)
+            if len(self._held) > _IN_MEMORY:
+                await self._threaded(self._part.append, self.rest())
+
+    def rest(self) -> bytes:
+        """Return what is held back, and hold it no longer."""
+        held, self._held = bytes(self._held), bytearray()
+        return held
+
+    def _count(self, size: int) -> None:
+        if size > self._cap:
+            raise errors.NotAnImage(f"The output is larger than {self._cap} bytes.")
+
+
+def _request(target: httpx.URL) -> wire.Request:
+    url = httpcore.URL(
+        scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
+    )
+    host = target.netloc.decode("ascii")
+    return wire.Request("GET", url, {"Host": host, "Accept-Encoding": "identity", "User-Agent": "overnight"})
+
+
+def _expect_image(status: int, headers: Mapping[str, str]) -> None:
+    if status in _DEAD:
+        raise errors.Gone(f"The output is gone: its host answered {status}.")
+    if status != 200:
+        raise errors.Undelivered(f"The output did not come: its host answered {status}.")
+    if wire.is_encoded(headers):
+        raise errors.Undelivered("The output came compressed, although none was asked for.")
+
+
+def _declared(headers: Mapping[str, str]) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 16 else 0
+
+
+def _joined(target: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return target.join(location)
+    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        raise errors.Undelivered("The output's URL was redirected to one that cannot be read.") from error
+
+
+def _inline(url: str, cap: int) -> bytes:
+    """Return a data URI's content."""
+    head, comma, data = url.partition(",")
+    if not comma or len(data) > 4 * cap:
+        raise errors.NotAnImage("The output's data URI has no content, or too much.")
+    try:
+        raw = unquote_to_bytes(data) if "%" in data else data.encode("ascii")
+        content = base64.b64decode(raw, validate=True) if head.lower().endswith(";base64") else raw
+    except (binascii.Error, UnicodeError) as error:
+        raise errors.NotAnImage("The output's data URI cannot be read.") from error
+    if len(content) > cap:
+        raise errors.NotAnImage(f"The output is larger than {cap} bytes.")
+    return content

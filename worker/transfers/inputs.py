@@ -1,0 +1,181 @@
+"""What goes on the wire for a job's image? A URL as it is; a file as a data URI or as an uploaded file's URL.
+
+Jobs often share an image: encoded small ones are remembered, within bounds. How a large one gets to the API is
+asked of `uploads`. Whether a row's image may be used at all is asked earlier, when the manifest is read; files
+change, so each is checked again here.
+"""
+
+import asyncio
+import base64
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import errors, failures, images
+from jobs.manifest import pictures, problems
+from worker.api import client
+from worker.transfers import quarantine, uploads
+
+_LONGEST_DATA_URI = 1_000_000  # characters; what an API takes at most where nothing can be uploaded
+_MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
+_MOST_DECODED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A local image, decoded once to its last pixel; ``content`` is empty if it is too long to travel inside."""
+
+    source: uploads.Source
+    content: bytes
+
+    @property
+    def data_uri_length(self) -> int:
+        return pictures.data_uri_length(self.source.size)
+
+    @property
+    def data_uri(self) -> str:
+        return f"data:{self.source.facts.media_type};base64,{base64.b64encode(self.content).decode()}"
+
+
+_Version = tuple[str, int, int]  # path, mtime and size: another version of a file is another image
+
+
+class Inputs:
+    """Turns image references into their wire form; belongs to one event loop.
+
+    ``deadline`` is how long a request may take, ``doubt`` how long lies between two refusals after which an API
+    counts as one without uploads, and ``patience`` how long a job waits for its upload; all in seconds.
+    """
+
+    def __init__(
+        self,
+        api: client.PredictionClient,
+        *,
+        deadline: float = 20.0,
+        doubt: float = 60.0,
+        patience: float = 2.0,
+        max_pixels: int = images.MAX_PIXELS,
+    ) -> None:
+        self._max_pixels = max_pixels
+        self._doubt = doubt
+        self._refused_at: float | None = None
+        self._can_upload = True
+        self._encoded = _Encoded()
+        self._decoded: OrderedDict[_Version, _File] = OrderedDict()
+        self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience)
+
+    async def aclose(self) -> None:
+        await self._uploads.aclose()
+
+    async def wire_form(self, image: str, root: Path, *, suspect: bool = False) -> str:
+        """Return what `input.image` is to be; local paths are relative to `root` and may not leave it.
+
+        A worker may have died of a suspect one; it is decoded elsewhere.
+
+        Raises Refused if the file cannot be used, and what an upload raises: NotYet, NotUploaded, Throttled, Blocked.
+        """
+        if image[:8].lower().startswith(("http://", "https://")):
+            return image
+        version = await asyncio.to_thread(_located, image, root)
+        if known := self._encoded.get(version):
+            return known
+        file = self._decoded.get(version)
+        if file is None:
+            file = await asyncio.to_thread(_read, image, version, self._max_pixels, suspect)
+        if file.data_uri_length > pictures.LONGEST_INLINE:
+            return await self._large(image, version, file)
+        self._encoded.put(version, uri := file.data_uri)
+        return uri
+
+    async def _large(self, image: str, version: _Version, file: _File) -> str:
+        if self._can_upload:
+            if not file.content:
+                self._remember(version, file)
+            try:
+                url = await self._uploads.url(file.source)
+            except errors.Unsupported as error:
+                self._doubt_uploads()
+                if self._can_upload and not file.content:
+                    raise uploads.NotYet(str(error), self._doubt) from error
+            else:
+                self._refused_at = None
+                return url
+        if not file.content:
+            raise errors.Refused(
+                f"{image!r} has {file.source.size} bytes, and this API takes no uploads; "
+                f"make it smaller than {_LONGEST_DATA_URI * 3 // 4} bytes, or give its URL"
+            )
+        return file.data_uri
+
+    def _remember(self, version: _Version, file: _File) -> None:
+        self._decoded[version] = file
+        if len(self._decoded) > _MOST_DECODED:
+            self._decoded.popitem(last=False)
+
+    def _doubt_uploads(self) -> None:
+        """One refusal may be a gateway's bad moment; jobs fail by it only when it lasts."""
+        now = time.monotonic()
+        self._refused_at = now if self._refused_at is None else self._refused_at
+        self._can_upload = now < self._refused_at + self._doubt
+
+
+class _Encoded:
+    """Data URIs by file version; the least recently used go first when they grow too many."""
+
+    def __init__(self) -> None:
+        self._uris: OrderedDict[_Version, str] = OrderedDict()
+        self._size = 0
+
+    def get(self, version: _Version) -> str | None:
+        if version in self._uris:
+            self._uris.move_to_end(version)
+        return self._uris.get(version)
+
+    def put(self, version: _Version, uri: str) -> None:
+        self._size += len(uri) - len(self._uris.pop(version, ""))
+        self._uris[version] = uri
+        while self._size > _MOST_ENCODED:
+            self._size -= len(self._uris.popitem(last=False)[1])
+
+
+def _located(image: str, root: Path) -> _Version:
+    """Find a file inside its root, by the manifest's own rules; links may have changed since."""
+    try:
+        path = pictures.locate(image, root, absolute_allowed=True)
+        facts = path.stat()
+    except problems.Rejected as rejected:
+        raise _refused(f"{image!r} {rejected.message}") from rejected
+    except (OSError, ValueError) as error:
+        raise _unreadable(image, error) from error
+    if facts.st_size > pictures.LARGEST_UPLOAD:
+        raise errors.Refused(f"{image!r} has {facts.st_size} bytes; the most is {pictures.LARGEST_UPLOAD}")
+    return str(path), facts.st_mtime_ns, facts.st_size
+
+
+def _read(image: str, version: _Version, max_pixels: int, suspect: bool) -> _File:
+    path = Path(version[0])
+    try:
+        content = path.read_bytes()
+        if suspect:
+            facts = quarantine.inspect(path, max_pixels=max_pixels)
+        else:
+            facts = images.inspect(content, max_pixels=max_pixels)
+    except OSError as error:
+        raise _unreadable(image, error) from error
+    except quarantine.Poison as error:
+        raise errors.Refused(str(error), failures.FailureClass.POISON) from error
+    except errors.NotAnImage as error:
+        raise _refused(f"{image!r} cannot be used. {error}") from error
+    source = uploads.Source(path, hashlib.sha256(content).hexdigest(), len(content), facts)
+    return _File(source, content if pictures.data_uri_length(len(content)) <= _LONGEST_DATA_URI else b"")
+
+
+def _unreadable(image: str, error: Exception) -> errors.Refused:
+    reason = error.strerror if isinstance(error, OSError) else "no path"
+    return _refused(f"{image!r} cannot be read: {reason}")
+
+
+def _refused(message: str) -> errors.Refused:
+    return errors.Refused(message, failures.FailureClass.INPUT_UNREADABLE)

@@ -1,0 +1,37 @@
+"""Is there room for what is about to be bought? What cannot be stored must not be paid for."""
+
+import shutil
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from jobs import database
+from jobs.reports import plan
+from jobs.worklists import recalling
+
+# So much serves any number in flight; only with less is it worth asking how much that is.
+_PLENTY = 20 << 30  # bytes
+_SPARE = 2  # times what is expected: the database and its journal grow, too, and images differ
+
+
+def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
+    """Return why ``more`` jobs must not be bought; empty if the disk takes them and what is in flight."""
+    try:
+        free = shutil.disk_usage(output).free
+    except OSError as error:
+        return (
+            f"output folder {output} is not to be had: {error.strerror}; mount its disk or make it, then run the "
+            "same command again"
+        )
+    if free >= _PLENTY or free >= (needed := db.unit(lambda tx: _needed(tx, api, more))):
+        return ""
+    return (
+        f"the disk of output folder {output} has {plan.amount(free)} free, and what is in flight may take "
+        f"{plan.amount(needed)}; make room, then run the same command again"
+    )
+
+
+def _needed(tx: sa.Connection, api: str, more: int) -> int:
+    """Return the bytes that are wanted; a job takes what the latest ones took, or what a picture of this model does."""
+    each = recalling.bytes_of_a_job(tx) or plan.TYPICAL_BYTES
+    return int(_SPARE * each * (recalling.unstored(tx, api) + more))

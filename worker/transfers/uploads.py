@@ -1,0 +1,154 @@
+"""How does a large image get to the API, and how long may that take? Once for all who want it, in the background.
+
+On a slow line an upload outlasts any lease. So it belongs to the process and not to the slice that asked for it:
+a job waits for a moment, goes back while its image is on its way, and is called when that is over.
+"""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import crashpoints, errors, images
+from worker.api import client
+
+# Bytes a second, 2 Mbit/s: whoever has less sends large images by URL.
+SLOWEST = 250_000
+# Bytes under way at once: they share the line, so each has the time that all of them take. And memory is bounded.
+AT_ONCE = 10_000_000
+_LIVES = 20 * 3600.0  # seconds; the API keeps a file for about 24 hours
+_MOST = 10_000
+
+# What an upload came to: the file's URL, or why there is none.
+Sending = asyncio.Task[str | errors.ApiError]
+
+
+class NotYet(errors.ApiError):
+    """The image is not at the API yet, and nothing is wrong: again in ``wait`` seconds, or when ``sending`` is over."""
+
+    def __init__(self, message: str, wait: float, sending: Sending | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+        self.sending = sending
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was decoded to its last pixel, and what it was then. Its content is not held meanwhile."""
+
+    path: Path
+    digest: str
+    size: int
+    facts: images.Facts
+
+    def content(self) -> bytes:
+        """Read the file once more; NotSent if it is not what it was."""
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise errors.NotSent(f"The image cannot be read any more: {error.strerror}.") from error
+        if hashlib.sha256(content).hexdigest() != self.digest:
+            raise errors.NotSent("The image changed before it was uploaded.")
+        return content
+
+
+class Uploads:
+    """Every upload of a process. Belongs to one event loop.
+
+    ``ordinary`` is how long any other request may take and ``patience`` how long a job waits here; both in seconds.
+    """
+
+    def __init__(self, api: client.PredictionClient, *, ordinary: float, patience: float) -> None:
+        self._api = api
+        self._ordinary = ordinary
+        self._patience = patience
+        self._urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._sending: dict[str, Sending] = {}
+        self._room = _Room(AT_ONCE)
+
+    async def aclose(self) -> None:
+        """Break off what is under way."""
+        under_way = list(self._sending.values())
+        for sending in under_way:
+            sending.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def url(self, source: Source) -> str:
+        """Return the URL of a file, uploaded once however many jobs ask for it at the same time.
+
+        Raises NotYet while it is on its way, NotUploaded if it did not get there, and what the API answered else.
+        """
+        url, until = self._urls.get(source.digest, ("", 0.0))
+        if time.monotonic() < until:
+            return url
+        sending = self._sending.get(source.digest)
+        if sending is None:
+            sending = self._sending[source.digest] = asyncio.ensure_future(self._send(source))
+        await asyncio.wait({sending}, timeout=self._patience)
+        if not sending.done():
+            words = "Its image is still being uploaded."
+            raise NotYet(words, self._allowed(source.size), sending)
+        if self._sending.get(source.digest) is sending:  # told once: whoever comes later tries anew
+            del self._sending[source.digest]
+        outcome = sending.result()
+        if isinstance(outcome, errors.ApiError):
+            raise outcome
+        return outcome
+
+    def _allowed(self, size: int) -> float:
+        return self._ordinary + max(size, AT_ONCE) / SLOWEST
+
+    async def _send(self, source: Source) -> str | errors.ApiError:
+        name, allowed = f"{source.digest[:16]}.{source.facts.suffix}", self._allowed(source.size)
+        try:
+            async with self._room.taken(source.size):
+                content = await asyncio.to_thread(source.content)
+                url = await self._api.upload(content, name, source.facts.media_type, deadline=allowed)
+        except errors.Unanswered as error:
+            words = f"The image of {source.size / 1e6:.1f} MB could not be uploaded: {error}"
+            return errors.NotUploaded(words, api_answers=await self._api_answers())
+        except errors.ApiError as error:
+            return error
+        crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
+        self._urls[source.digest] = url, time.monotonic() + _LIVES
+        self._urls.move_to_end(source.digest)
+        if len(self._urls) > _MOST:
+            self._urls.popitem(last=False)
+        return url
+
+    async def _api_answers(self) -> bool:
+        """Whether the API answers anything else: only then is it the upload that fails, and no outage."""
+        try:
+            await self._api.get("overnight")
+        except errors.Unanswered:
+            return False
+        except errors.ApiError:
+            return True
+        return True
+
+
+class _Room:
+    """Bytes that are lent, first come, first served; who wants more than there are gets all of them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._free = most
+        self._turn = asyncio.Lock()
+        self._returned = asyncio.Event()
+
+    @asynccontextmanager
+    async def taken(self, size: int) -> AsyncIterator[None]:
+        size = min(size, self._most)
+        async with self._turn:
+            while self._free < size:
+                self._returned.clear()
+                await self._returned.wait()
+            self._free -= size
+        try:
+            yield
+        finally:
+            self._free += size
+            self._returned.set()
