@@ -480,7 +480,7 @@ def test_the_sweep_takes_old_temporary_files_and_nothing_else(tmp_path):
 def test_the_sweep_takes_what_a_dead_process_of_this_host_left_at_once(tmp_path):
     write = (
         "import sys, pathlib\n"
-        "from worker import storing\n"
+        "from worker.transfers import storing\n"
         "storing.Part(pathlib.Path(sys.argv[1]), pathlib.PurePosixPath('fox')).append(b'x')\n"
     )
     subprocess.run([sys.executable, "-c", write, str(tmp_path)], check=True)
