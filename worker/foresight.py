@@ -9,7 +9,9 @@ from jobs import accounts, polling
 from jobs.settings.times import Times
 from jobs.worklists import runs
 
-_KEPT = 10.0  # seconds, before scaling, for which what was read is good enough
+_KEPT = 10.0  # first intervals for which what was read is good enough
+_KEPT_AT_FIRST = 1.0  # the same for so few runs of a version that each may change the picture
+_FEW = 50
 _LOOK_IS_WORTH = 0.5  # of the first interval: seconds of delay that one look may save and is still worth it
 _LONG = 0.25  # of the usual run: no look is later than that, however sure we are
 # With webhooks.
@@ -39,7 +41,7 @@ class Foresight:
 
         It may stand for several that one look shows: then it is due as soon as a few ``among`` them may have ended.
         """
-        known, seconds, times = self._lately(tx, now).get(version, ()), age.total_seconds(), self._times
+        known, seconds, times = self._lately(tx, now, version), age.total_seconds(), self._times
         net = self._net(tx, now, known)
         # A look in between was asked for by a hint, and the list that shows no end yet lags behind it.
         if net is not None and not timedelta() < age < net:
@@ -71,12 +73,10 @@ class Foresight:
             self._hinted = now, accounts.hinted_at(tx, self._account_id)
         return self._hinted[1]
 
-    def _lately(self, tx: sa.Connection, now: datetime) -> Mapping[str, Sequence[float]]:
-        if self._read_at is None or not timedelta() <= now - self._read_at < self._kept:
+    def _lately(self, tx: sa.Connection, now: datetime, version: str) -> Sequence[float]:
+        known = self._runs.get(version, ())
+        kept = timedelta(seconds=(_KEPT_AT_FIRST if len(known) < _FEW else _KEPT) * self._times.poll_first)
+        if self._read_at is None or not timedelta() <= now - self._read_at < kept:
             self._runs = runs.lately(tx, self._account_id)
             self._read_at = now
-        return self._runs
-
-    @property
-    def _kept(self) -> timedelta:
-        return timedelta(seconds=_KEPT * self._times.poll_first)
+        return self._runs.get(version, ())

@@ -74,7 +74,7 @@ def test_what_stands_for_many_is_looked_at_as_soon_as_a_few_of_them_may_have_end
     ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
     usual = 9.0
     for among in (50, 100):
-        assert wait(database, account, SLOW, among=among) == pytest.approx(4 * usual / among)
+        assert wait(database, account, SLOW, among=among) == pytest.approx(5 * usual / among)
     assert wait(database, account, SLOW, among=50) < wait(database, account, SLOW) / 5
     assert wait(database, account, SLOW, among=100_000) == 0.05
     assert wait(database, account, FAST, among=50) == wait(database, account, FAST)  # nothing is known of it
@@ -95,13 +95,16 @@ def test_a_long_run_is_looked_at_before_its_end_for_it_may_have_failed(database,
     assert wait(database, account, SLOW) == pytest.approx(0.25 * 610)
 
 
-def test_what_was_read_is_good_for_a_while(database, account, batch):
+@pytest.mark.parametrize(("runs", "seconds"), [(20, 1), (50, 10)])
+def test_what_was_read_is_good_for_a_while_and_the_less_the_shorter(database, account, batch, runs, seconds):
+    ran(database, batch, FAST, *(2 + n / 100 for n in range(runs)))
     foresight = Foresight(account.id, Times())
-    assert wait(database, account, SLOW, foresight=foresight) == 1
-    ran(database, batch, SLOW, *(38 + n / 10 for n in range(20)))
-    assert wait(database, account, SLOW, foresight=foresight) == 1
-    foresight._read_at -= timedelta(seconds=11)
-    assert wait(database, account, SLOW, foresight=foresight) == 15
+    soon = wait(database, account, FAST, foresight=foresight)
+    ran(database, batch, FAST, *(38 + n / 10 for n in range(2 * runs)))
+    foresight._read_at -= timedelta(seconds=seconds - 0.5)
+    assert wait(database, account, FAST, foresight=foresight) == soon
+    foresight._read_at -= timedelta(seconds=1)
+    assert wait(database, account, FAST, foresight=foresight) > soon
 
 
 @pytest.mark.parametrize("age", [0, 600])
