@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 PAGE = 100  # predictions on a page of the API's list
-HARVEST = 4  # predictions that had better have ended since the last look at the list
+HARVEST = 5  # predictions that had better have ended since the last look at the list
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest run that is known
 _LATE = 0.2  # of the age
@@ -59,7 +59,7 @@ def interval(bought: int, seconds: float, *, least: float, most: float, together
     As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
 
     >>> [interval(bought, 10, least=0.25, most=1) for bought in (0, 10, 100, 1000)]
-    [1, 1, 0.4, 0.25]
+    [1, 1, 0.5, 0.25]
     """
     return min(most, max(least, together * seconds / bought)) if bought else most
 
