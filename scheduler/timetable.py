@@ -33,7 +33,11 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.CANCEL, duties.cancel),
     (Lane.SUBMIT, duties.release),
 )
-_LOSSES_EVERY = 8  # ticks between two looks at the losses
+_SOON = {
+    Lane.POLL,
+    Lane.SUBMIT,
+}  # what a tick does that is asked for sooner: find places in flight, and fill them
+_LOSSES_EVERY = 8  # whole ticks between two looks at the losses
 _AWAY = 1.0  # seconds until the next try when the database or the broker is away
 _SHARE = 0.2  # of the time, which ticks may take up when they are asked for sooner
 _LEAST = 0.02  # seconds between two ticks
@@ -57,7 +61,8 @@ class Timetable(beat.Scheduler):
         self._release_only = release_only
         self._backlog = backlog.Backlog(app)
         self._may_buy = True
-        self._ticks = 0
+        self._ticks = 0  # whole ones
+        self._rest = 0.0  # seconds until the next whole tick
         self.waits_for = ""  # the database or the broker, when one of them is away
         self.last_tick = time.monotonic()
         super().__init__(app, *args, **kwargs)
@@ -74,9 +79,10 @@ class Timetable(beat.Scheduler):
 
         An exception that left here would end beat without a word.
         """
+        began, rest = time.monotonic(), self._rest
+        self._rest = 0.0
         try:
-            began = time.monotonic()
-            again = self._pass()
+            again = self._pass(whole=rest <= 0)
             self._tell("")
         except errors.Unavailable as error:
             self._tell(str(error))
@@ -86,8 +92,10 @@ class Timetable(beat.Scheduler):
             return max(_AWAY, self._settings.times.tick)
         finally:
             self.last_tick = time.monotonic()
-        soon = max(again, (self.last_tick - began) / _SHARE)
-        return max(_LEAST, min(soon, self._settings.times.tick))
+        usual = self._settings.times.tick
+        soon = max(_LEAST, min(max(again, (self.last_tick - began) / _SHARE), usual))
+        self._rest = (rest if rest > 0 else usual) - soon
+        return soon
 
     def _tell(self, reason: str) -> None:
         """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""
@@ -95,21 +103,22 @@ class Timetable(beat.Scheduler):
             log.warning("tick-waits" if reason else "tick-goes-on", reason=reason or self.waits_for)
         self.waits_for = reason
 
-    def _pass(self) -> float:
-        """Do what is due; return in how many seconds there may be more."""
-        self._ticks += 1
+    def _pass(self, *, whole: bool) -> float:
+        """Do what is due, or only what is pressing; return in how many seconds there may be more."""
         again = self._settings.times.tick
-        duties.rescue(self._database, self._settings)
-        crashpoints.reach(Place.AFTER_RESCUE)
+        if whole:
+            self._ticks += 1
+            duties.rescue(self._database, self._settings)
+            crashpoints.reach(Place.AFTER_RESCUE)
         scopes = self._scopes()
         for lane, duty in _DUTIES:
-            if lane is Lane.SUBMIT and not self._may_buy:
+            if (lane is Lane.SUBMIT and not self._may_buy) or not (whole or lane in _SOON):
                 continue
             # Asked first: without a broker nothing is handed out. And once for all accounts: what is handed out for
             # the first of them must not keep the next from their turn.
             if self._backlog.of(lane) < _BACKLOG:
                 again = min([again, *(self._send(duty, scope) for scope in scopes)])
-        if self._ticks % _LOSSES_EVERY == 0:
+        if whole and self._ticks % _LOSSES_EVERY == 0:
             duties.limit_losses(self._database)
         return again
 

@@ -502,6 +502,22 @@ def test_ticks_follow_closely_while_places_in_flight_are_to_be_filled(
     assert make_timetable(database, max_in_flight="10").tick() < 0.25
 
 
+def test_a_tick_that_follows_closely_does_only_what_fills_places(
+    database, batch, make_timetable, monkeypatch
+):
+    monkeypatch.setattr(timetable, "_SHARE", math.inf)
+    make(database, batch, 20)
+    ticking = make_timetable(database, max_in_flight="10")
+    ticking.tick()
+    [running, collecting] = [make(database, batch, 1, s)[0] for s in (State.RUNNING, State.COLLECTING)]
+    due = rows.job(database, collecting).due_at
+    soon = [ticking.tick()]
+    assert rows.job(database, running).due_at > rows.now(database)
+    while rows.job(database, collecting).due_at == due:
+        soon.append(ticking.tick())
+    assert 0.15 <= sum(soon) <= 0.35, "the seconds until the next whole one"
+
+
 def test_a_tick_hands_everything_out(database, batch, make_timetable):
     states = (State.PENDING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
     ids = [i for state in states for i in make(database, batch, 1, state)]
