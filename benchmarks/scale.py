@@ -60,6 +60,7 @@ class Night:
 
     def tick(self):
         """Tick, and do what that asked for; return the seconds of the tick, and of both."""
+        self._timetable._rest = 0.0  # noqa: SLF001  a whole one, though the places in flight are full
         began = time.perf_counter()
         self._timetable.tick()
         took = time.perf_counter() - began
