@@ -46,6 +46,7 @@ def night(database, tmp_path, start_sandbox):
     night.passes(6 * MINUTE)
     night.tick(duties.sweep)  # it learns that there is a list
     assert night.account.can_list
+    night.sandbox = sandbox
     yield night
     night.close()
 
@@ -98,6 +99,57 @@ def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
     make_due(night, early, 60)
     assert looks(night) == (1, 0)
     assert states(night, early) == ["collecting"] * 3
+
+
+def in_doubt(night):
+    """Buy one of which the answer is lost, and others; return its id."""
+    night.sandbox.faults(**{"502_after": 1})
+    [job_id] = bought(night, 1)
+    night.sandbox.faults(**{"502_after": 0})
+    assert night.job(job_id).state == "unconfirmed"
+    buy_others(night)
+    return job_id
+
+
+def buy_others(night):
+    """Buy one as a probe, since a loss is a doubt in the API, and then more."""
+    bought(night, 1)
+    bought(night, 3)
+    night.passes(5)
+
+
+def test_a_send_in_doubt_that_a_page_shows_is_adopted_at_once(night):
+    job_id, sold = in_doubt(night), len(night.sandbox.ledger())
+    assert looks(night)[0] == 1
+    assert (night.job(job_id).state, night.phases(job_id)) == ("running", ["running"])
+    assert night.finish() == {"succeeded": 6}
+    assert len(night.sandbox.ledger()) == sold
+
+
+def test_what_is_dead_is_left_to_the_look_up_that_sees_all(night):
+    job_id, api = in_doubt(night), night.here.api
+
+    async def dead(*args, **named):
+        page = await api.list(*args, **named)
+        return Page(tuple(dataclasses.replace(p, status="failed") for p in page.predictions), page.cursor)
+
+    assert looks(night, dead)[0] == 1
+    assert night.job(job_id).state == "unconfirmed"
+
+
+def test_a_job_that_was_sent_before_waits_until_both_sends_would_be_shown(night):
+    night.sandbox.faults(**{"502_before": 1})
+    [job_id] = bought(night, 1)
+    night.settles()
+    assert night.phases(job_id) == ["absent"]
+    night.sandbox.faults(**{"502_before": 0, "502_after": 1})
+    night.tick(duties.release)
+    night.sandbox.faults(**{"502_after": 0})
+    buy_others(night)
+    assert looks(night)[0] == 1
+    assert night.phases(job_id) == ["absent", "unconfirmed"]
+    night.settles()
+    assert night.phases(job_id) == ["absent", "running"]
 
 
 def test_the_oldest_that_runs_stands_for_all_that_its_page_shows(night, monkeypatch):

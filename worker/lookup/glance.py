@@ -4,7 +4,7 @@ What an entry says of a prediction counts as the answer to a question for it. Wh
 for one by one: the list may lag, be cut short, or be another account's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeGuard
@@ -13,6 +13,7 @@ from jobs import errors, worklists
 from jobs.lifecycle import Fence, Produced
 from jobs.worklists import Running
 from worker import endings, process
+from worker.api.replies import Prediction
 from worker.endings import Outcome, Waiting
 from worker.lookup import walk
 
@@ -31,6 +32,7 @@ class Glance:
     outcomes: Sequence[Outcome]
     unseen: Sequence[Running]
     proof: Running | None  # the list shows it running; so must the API
+    shown: Collection[Prediction]  # whatever was on the pages
     pages: int
     error: errors.ApiError | None
 
@@ -64,7 +66,9 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
         replace(outcome, among=running) if _is_of(outcome, oldest) else outcome for outcome in outcomes
     ]
     unseen = [row for row in rows if row.prediction_id not in taken.seen]
-    return Glance(outcomes, unseen, _to_prove(here, outcomes, now), taken.pages, taken.error)
+    return Glance(
+        outcomes, unseen, _to_prove(here, outcomes, now), taken.seen.values(), taken.pages, taken.error
+    )
 
 
 def _still_running(taken: walk.Walk) -> tuple[str | None, int]:

@@ -94,8 +94,13 @@ def _of_the_largest(
     return fitting
 
 
+def is_dead(prediction: Prediction) -> bool:
+    """Whether it came to an end without an output."""
+    return prediction.status in _DEAD
+
+
 def _preference(prediction: Prediction) -> tuple[bool, datetime, str]:
-    return (prediction.status in _DEAD, prediction.created_at or _LAST, prediction.id)
+    return (is_dead(prediction), prediction.created_at or _LAST, prediction.id)
 
 
 def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tuple[Trace, Prediction]]:

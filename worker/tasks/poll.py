@@ -17,7 +17,7 @@ from jobs.states import State
 from jobs.worklists import Running
 from worker import app, endings, loop, process, tally
 from worker.endings import Canceled, Outcome, Waiting
-from worker.lookup import glance
+from worker.lookup import adopting, glance
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,7 @@ def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pa
     seen = glance.look(here, rows, slice_.now, pages)
     crashpoints.reach(Place.AFTER_POLL_RESPONSE)
     _settle_all(here, seen.outcomes)
+    adopting.adopt_in_passing(here, seen.shown)
     if seen.pages:
         slice_.counter.answered()
     if seen.error:

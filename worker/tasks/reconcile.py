@@ -12,14 +12,13 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, marker, worklists
+from jobs import accounts, crashpoints, database, errors, marker, worklists
 from jobs.accounts import quota
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
-from jobs.lifecycle import Accepted
 from jobs.worklists import Case, recalling
 from worker import app, process, tally
-from worker.lookup import absences, claiming, evidence, matching, walk
+from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +156,7 @@ def _settle(
         open_cases = [case for case in cases if case.fence in doubted and _is_told_apart(case, settled)]
         unknown = [p for p in taken.seen.values() if p.id not in known]
         matched = matching.match(open_cases, unknown, unsettled)
-        _adopt(here, tx, now, matched)
+        adopting.adopt(here, tx, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
         claiming.claim(here, tx, now, matched.strange, digests, since)
@@ -174,11 +173,3 @@ def _is_told_apart(case: Case, settled: datetime) -> bool:
     the send has settled both are in the list, and the better one is taken.
     """
     return not case.sent_before or case.sent_at <= settled
-
-
-def _adopt(here: process.Process, tx: sa.Connection, now: datetime, matched: matching.Matched) -> None:
-    first_look = timedelta(seconds=here.times.poll_first)
-    adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
-    lifecycle.settle(tx, lambda some: lifecycle.adopted(tx, now, some, first_look), adopted)
-    for item in adopted:
-        log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)

@@ -1,0 +1,50 @@
+"""Which sends in doubt turn out to have arrived? Their predictions are adopted, whatever the list was read for."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import sqlalchemy as sa
+import structlog
+
+from jobs import database, lifecycle, worklists
+from jobs.lifecycle import Accepted
+from worker import process
+from worker.api.replies import Prediction
+from worker.lookup import matching
+from worker.lookup.matching import Matched
+
+log = structlog.get_logger(__name__)
+
+
+def adopt(here: process.Process, tx: sa.Connection, matched: Matched) -> None:
+    """Write down whose predictions were found."""
+    first_look = timedelta(seconds=here.times.poll_first)
+    adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
+    lifecycle.settle(tx, lambda some: lifecycle.adopted(tx, database.now(tx), some, first_look), adopted)
+    for item in adopted:
+        log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
+
+
+def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None:
+    """Adopt what was shown beside that which was looked for: a lost answer is made good in seconds, not minutes.
+
+    Nothing else is concluded, before the sends have settled: what is dead may have a twin that is yet to be shown,
+    and what an earlier send has bought may be shown late, too.
+    """
+    with here.database.read() as tx:
+        if not _in_doubt(here, tx):
+            return
+    alive = {one.id: one for one in shown if not matching.is_dead(one)}
+
+    def write(tx: sa.Connection) -> None:
+        cases = _in_doubt(here, tx)
+        # In this order: an id that is committed between the two is known.
+        unsettled = worklists.unsettled(tx, here.account.api)
+        unknown = alive.keys() - worklists.known(tx, list(alive))
+        adopt(here, tx, matching.match(cases, [alive[one] for one in unknown], unsettled))
+
+    here.database.unit(write)
+
+
+def _in_doubt(here: process.Process, tx: sa.Connection) -> list[worklists.Case]:
+    return [case for case in worklists.cases(tx, here.answers_for(tx)) if not case.sent_before]
