@@ -48,10 +48,12 @@ lint: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.pace
+	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.load --database sqlite
 	$(BIN)/python -m benchmarks.load --database postgresql
 	$(BIN)/python -m benchmarks.endurance
 	$(BIN)/python -m benchmarks.scale --database sqlite
+	$(BIN)/python -m benchmarks.scale --database postgresql
 	$(BIN)/python -m benchmarks.compare --markdown benchmarks/RESULTS.md
 
 # One environment for both: what the demo needs is a part of what the tests need.
