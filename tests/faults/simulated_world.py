@@ -46,6 +46,7 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
             (databases, "now", now),
             (submit, "_ticks", house.loop.time),
             (submit, "time", patience),
+            (timetable, "time", SimpleNamespace(monotonic=house.loop.time)),
             (wire, "exchange", simulated_wire.exchange),
             (storing, "sync_names", house.disk.sync_names),
             (endings, "random", SimpleNamespace(Random=lambda: luck)),
