@@ -42,10 +42,11 @@ def hinted(database, account, seconds_ago):
     return Foresight(account.id, Times(), webhooks=True)
 
 
-def wait(database, account, version, age=NEW, foresight=None, among=1):
+def wait(database, account, version, age=NEW, foresight=None, among=1, now=None):
     foresight = foresight or Foresight(account.id, Times())
+    now = now or rows.now(database)
     with database.read() as tx:
-        return foresight.next_look(tx, rows.now(database), version, age, among).total_seconds()
+        return foresight.next_look(tx, now, version, age, among).total_seconds()
 
 
 def test_run_times_are_known_by_version_and_in_order(database, account, batch):
@@ -98,13 +99,12 @@ def test_a_long_run_is_looked_at_before_its_end_for_it_may_have_failed(database,
 @pytest.mark.parametrize(("runs", "seconds"), [(20, 1), (50, 10)])
 def test_what_was_read_is_good_for_a_while_and_the_less_the_shorter(database, account, batch, runs, seconds):
     ran(database, batch, FAST, *(2 + n / 100 for n in range(runs)))
-    foresight = Foresight(account.id, Times())
-    soon = wait(database, account, FAST, foresight=foresight)
+    foresight, first = Foresight(account.id, Times()), rows.now(database)
+    soon = wait(database, account, FAST, foresight=foresight, now=first)
     ran(database, batch, FAST, *(38 + n / 10 for n in range(2 * runs)))
-    foresight._read_at -= timedelta(seconds=seconds - 0.5)
-    assert wait(database, account, FAST, foresight=foresight) == soon
-    foresight._read_at -= timedelta(seconds=1)
-    assert wait(database, account, FAST, foresight=foresight) > soon
+    just_before, just_after = (first + timedelta(seconds=seconds + by) for by in (-0.5, 0.5))
+    assert wait(database, account, FAST, foresight=foresight, now=just_before) == soon
+    assert wait(database, account, FAST, foresight=foresight, now=just_after) > soon
 
 
 @pytest.mark.parametrize("age", [0, 600])
