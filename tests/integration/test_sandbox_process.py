@@ -134,4 +134,6 @@ def is_gone(url):
         fetch(url)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:
+        return False  # Caught in its closing: only a refused connection says that nobody listens.
     return False
