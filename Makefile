@@ -56,14 +56,15 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks.scale --database postgresql
 	$(BIN)/python -m benchmarks.compare --markdown benchmarks/RESULTS.md
 
-# One environment for both: what the demo needs is a part of what the tests need.
+# One environment for both: what the demo needs is a part of what the tests need. A lock lists all that is installed,
+# so pip is not to choose: one that came with an older Python takes a newer release for an extra, and refuses it.
 $(VENV)/.installed: requirements.lock pyproject.toml $(VENV)/.made
-	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --require-hashes --no-deps -r requirements.lock
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
-	$(PIP) install --require-hashes -r requirements-dev.lock
+	$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
 # A name on the PATH may be a mere shim that starts nothing, so each is tried.
