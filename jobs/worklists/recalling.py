@@ -58,17 +58,25 @@ def sent(
     return {row.prediction_id: row.input for row in rows}
 
 
-def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> dict[str, datetime]:
-    """Return what an account bought between two moments, and when its id was known here."""
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """When a prediction was to be bought, and when its id was known here."""
+
+    intended_at: datetime
+    accepted_at: datetime
+
+
+def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> dict[str, Purchase]:
+    """Return the purchases of an account that began after one moment and were known before another."""
     rows = tx.execute(
-        sa.select(attempts.c.prediction_id, attempts.c.accepted_at).where(
+        sa.select(attempts.c.prediction_id, attempts.c.intended_at, attempts.c.accepted_at).where(
             attempts.c.account_id == account_id,
             attempts.c.intended_at >= since,
             attempts.c.prediction_id.is_not(None),
             attempts.c.accepted_at < until,
         )
     )
-    return {row.prediction_id: row.accepted_at for row in rows}
+    return {row.prediction_id: Purchase(row.intended_at, row.accepted_at) for row in rows}
 
 
 def unstored(tx: sa.Connection, api: str) -> int:

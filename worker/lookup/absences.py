@@ -85,12 +85,17 @@ class Look:
             return first
         return None
 
+    def _shown_until(self, cases: Sequence[Case]) -> datetime:
+        since = min((case.intended_at for case in cases), default=self.started)
+        return evidence.shown_until(self.here, self.tx, self.taken, since, self.started)
+
     def _judge(self, cases: Sequence[Case], strange: Sequence[Prediction]) -> None:
         """Take cases for absent while the list shows inputs; later only if it shows nothing strange.
 
         A prediction without an input may be any of ours, and so may any at all while nobody knows whether the list
         shows what was sent. Another account's list says nothing of what ours lacks.
         """
+        shown_until = self._shown_until(cases)
         hidden = self._born([p for p in strange if not p.input] if self.account.list_echoes else strange)
         unknown = self._born(strange)
         proven: list[Fence] = []
@@ -98,7 +103,8 @@ class Look:
         waiting: list[Case] = []
         for case in cases:
             fresh = is_fresh(self.here, case, self.started)
-            if case.account_id == self.account.id and not self._could_be(case, hidden if fresh else unknown):
+            told = case.account_id == self.account.id and case.sent_at <= shown_until
+            if told and not self._could_be(case, hidden if fresh else unknown):
                 proven.append(case.fence)
             elif fresh:
                 waiting.append(case)

@@ -41,13 +41,21 @@ def _echoes(
 
 
 def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: datetime) -> float:
-    """Return for how many seconds a purchase has been missing; what is missing for longer has been deleted."""
-    since = started - timedelta(seconds=here.times.settle)
-    if not taken.covers(since):
+    """Return for how many seconds purchases have been missing.
+
+    One that has been missing for longer than a send settles was deleted, unless all that came after it is missing,
+    too: then the list is behind by as much.
+    """
+    settling = started - timedelta(seconds=here.times.settle)
+    if not taken.covers(settling):
         return 0.0
+    long_ago = started - timedelta(seconds=here.times.list_margin)
+    since = long_ago if taken.covers(long_ago) else settling
     bought = recalling.bought(tx, here.account.id, since, started)
-    missing = [(started - at).total_seconds() for one, at in bought.items() if not taken.showed(one)]
-    return max(missing, default=0.0)
+    missing = [one.accepted_at for name, one in bought.items() if not taken.showed(name)]
+    shown = [one.accepted_at for name, one in bought.items() if taken.showed(name)]
+    deleted_before = min(max(shown, default=settling), settling)
+    return max(((started - at).total_seconds() for at in missing if at > deleted_before), default=0.0)
 
 
 def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
@@ -58,3 +66,17 @@ def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since
         return True
     log.warning("list-lacks-ours", expected=expected[0], pages=taken.pages)
     return False
+
+
+def shown_until(
+    here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
+) -> datetime:
+    """Return how far the list goes: what was sent later may be in it tomorrow.
+
+    That is to the latest purchase since a moment that it shows, if there are later ones; else to the walk's beginning.
+    """
+    bought = recalling.bought(tx, here.account.id, since, started)
+    if not bought:
+        return started
+    shown = max((one.intended_at for name, one in bought.items() if taken.showed(name)), default=since)
+    return started if shown == max(one.intended_at for one in bought.values()) else shown
