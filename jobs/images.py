@@ -60,6 +60,11 @@ def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
             raise errors.NotAnImage(f"The {kind.name.upper()} image is broken or not whole.") from error
 
 
+def media_type(content: bytes) -> str:
+    """Return what a file claims to be by its first bytes, without decoding it; raises NotAnImage."""
+    return f"image/{_kind(io.BytesIO(content[:16])).name}"
+
+
 def _kind(file: BinaryIO) -> _Format:
     head = file.read(16)
     for kind in _FORMATS:

@@ -8,6 +8,8 @@ from typing import Any
 
 _SINGLE = 2**-23  # twice what rounding a number to single precision may change of it
 _NOT_COMPARED = frozenset({"image"})  # the API may echo it as another URL, or not at all
+_DIGEST = "sha256:"
+_IMAGE_COMPARED = "image as it was sent"  # where the API shows it so; no input of a model has this name
 
 
 def seed(batch_uuid: str, key: str, generation: int = 0) -> int:
@@ -39,6 +41,28 @@ def _number(value: float) -> float:
         return float(value) + 0.0
     except OverflowError:
         return math.inf if value > 0 else -math.inf
+
+
+def image_digest(image: str) -> str:
+    """Return by what an image, a URL or a data URI, is known again when the API shows it as it was sent.
+
+    >>> image_digest("https://images.example/a.png")[:15]
+    'sha256:55ff13da'
+    """
+    return _DIGEST + hashlib.sha256(image.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def with_image(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an input of which the image is compared as well: one that was sent, where its digest is, or an echo.
+
+    >>> sent = with_image({"seed": 7, "image": image_digest("x")})
+    >>> matches(sent, with_image({"seed": 7, "image": "x"})), matches(sent, with_image({"seed": 7, "image": "y"}))
+    (True, False)
+    """
+    image = sent.get("image")
+    if not isinstance(image, str):
+        return sent
+    return {**sent, _IMAGE_COMPARED: image if image.startswith(_DIGEST) else image_digest(image)}
 
 
 def digest(sent: Mapping[str, Any]) -> str:

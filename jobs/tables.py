@@ -155,6 +155,7 @@ accounts = sa.Table(
     sa.Column("can_list", sa.Boolean),
     sa.Column("list_missing_at", Utc),
     sa.Column("list_echoes", sa.Boolean),  # whether its list shows what was sent; null: nobody knows yet
+    sa.Column("list_shows_images", sa.Boolean),  # and the image as it was sent; null: nobody knows yet
     sa.Column("list_lag", sa.Double),  # the longest that a purchase was seen to be missing from it; seconds
     sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
     sa.Column("sweep_at", Utc),

@@ -11,6 +11,7 @@ from jobs.accounts.sight import (
     list_missing,
     lists,
     sweep_again,
+    sweep_for_images,
     swept,
 )
 
@@ -36,5 +37,6 @@ __all__ = [
     "retune",
     "spend",
     "sweep_again",
+    "sweep_for_images",
     "swept",
 ]

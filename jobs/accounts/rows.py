@@ -37,6 +37,7 @@ class Account:
     throttled_at: datetime | None
     breaker: quota.Breaker
     list_echoes: bool | None
+    list_shows_images: bool | None
     list_lag: float | None  # seconds
     swept_at: datetime | None
     sweep_at: datetime | None
@@ -100,8 +101,8 @@ def _account(row: sa.Row[Any]) -> Account:
     )
     return Account(
         row.id, row.name, row.label, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
-        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes, row.list_lag,
-        row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
+        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes,
+        row.list_shows_images, row.list_lag, row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
     )  # fmt: skip
 
 

@@ -55,24 +55,41 @@ def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timed
     return False
 
 
-def list_learned(tx: sa.Connection, account: Account, *, echoes: bool | None, lag: float) -> Account:
-    """Remember whether the list shows what was sent, None if this walk cannot tell, and how far behind it was.
+def list_learned(
+    tx: sa.Connection,
+    account: Account,
+    *,
+    echoes: bool | None = None,
+    images: bool | None = None,
+    lag: float = 0.0,
+) -> Account:
+    """Remember whether the list shows what was sent, and whether its image, too; and how far behind it was, in seconds.
+
+    None where this walk cannot tell.
 
     The latest walk knows best what is shown; of the lag the longest counts.
     """
     learned = replace(
         account,
         list_echoes=account.list_echoes if echoes is None else echoes,
+        list_shows_images=account.list_shows_images if images is None else images,
         list_lag=max(lag, account.list_lag or 0.0) or None,
     )
     if learned != account:
-        write(tx, account.id, {"list_echoes": learned.list_echoes, "list_lag": learned.list_lag})
+        names = ("list_echoes", "list_shows_images", "list_lag")
+        write(tx, account.id, {name: getattr(learned, name) for name in names})
     return learned
 
 
 def sweep_again(tx: sa.Connection, account_id: int, at: datetime) -> None:
     """Say when the list is to be swept next: a lease after it was handed out, and then at leisure."""
     write(tx, account_id, {"sweep_at": at})
+
+
+def sweep_for_images(tx: sa.Connection, account_id: int, at: datetime) -> None:
+    """Have the list looked at by a moment if nobody knows whether it shows images: so long, twins wait in line."""
+    unknown = accounts.c.list_shows_images.is_(None) & (accounts.c.sweep_at > at)
+    tx.execute(sa.update(accounts).where(accounts.c.id == account_id, unknown).values(sweep_at=at))
 
 
 def swept(tx: sa.Connection, account_id: int, at: datetime) -> None:

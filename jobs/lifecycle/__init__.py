@@ -4,10 +4,10 @@ Every arrow takes the open transaction, the database's time and many rows at onc
 won. A stale worker loses: its fence names an attempt that is no longer the job's.
 """
 
+from jobs.lifecycle.beginning import begin
 from jobs.lifecycle.buying import (
     accepted,
     at_api,
-    begin,
     expire_sends,
     lost,
     not_bought,

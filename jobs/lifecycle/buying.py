@@ -1,4 +1,4 @@
-"""From wanted to bought: release, begin, and what a POST came to."""
+"""From wanted to bought: what may be released, and what a POST came to. Between the two is `beginning`."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -6,12 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import marker
 from jobs.lifecycle import confirming, finding
 from jobs.lifecycle.fence import Fence, move, note, winners
-from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought, Submission
-from jobs.states import BatchState, Phase, State
-from jobs.tables import UNSETTLED, accounts, attempts, batches, jobs
+from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought
+from jobs.states import Phase, State
+from jobs.tables import batches, jobs
 
 # A partial index is only used when the query says its condition in so many words, not by a parameter.
 _PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
@@ -81,108 +80,6 @@ def rescue(
     if expired_only:
         chosen.append(jobs.c.due_at <= now)
     return tx.execute(sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=now)).rowcount
-
-
-def begin(
-    tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int], lease: timedelta
-) -> list[Submission]:
-    """queued → submitting: write the intent. What comes back may be posted once the transaction has committed.
-
-    The gate of the release is asked again here, because a message may be hours late. A job whose twin is in
-    doubt goes back to pending: the list could not tell the two apart.
-    """
-    # Of two twins that are begun at the same moment, the second must see the first.
-    tx.execute(sa.select(accounts.c.id).where(accounts.c.id == account_id).with_for_update())
-    rows = _admitted(tx, now, account_id, ids)
-    taken = _unsettled_digests(tx, account_id, {marker.digest(row.input) for row in rows})
-    intents: list[dict[str, Any]] = []
-    twins: list[int] = []
-    for row in rows:
-        digest = marker.digest(row.input)
-        if digest in taken:
-            twins.append(row.id)
-            continue
-        taken.add(digest)
-        intents.append(
-            {
-                "job_id": row.id,
-                "number": (row.last or 0) + 1,
-                "account_id": account_id,
-                "phase": Phase.SUBMITTING,
-                "input": dict(row.input),
-                "input_digest": digest,
-                "intended_at": now,
-                "possibly_paid": False,
-            }
-        )
-    if twins:
-        tx.execute(
-            sa.update(jobs)
-            .where(jobs.c.id.in_(twins), jobs.c.state == State.QUEUED)
-            .values(state=State.PENDING, due_at=now + lease)
-        )
-    if not intents:
-        return []
-    inserted = tx.execute(
-        sa.insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True), intents
-    ).scalars()
-    fences = [Fence(intent["job_id"], attempt) for intent, attempt in zip(intents, inserted, strict=True)]
-    tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.id == sa.bindparam("job"))
-        .values(state=State.SUBMITTING, attempt_id=sa.bindparam("attempt"), due_at=now + lease),
-        [{"job": fence.job, "attempt": fence.attempt} for fence in fences],
-    )
-    by_id = {row.id: row for row in rows}
-    return [_submission(fence, by_id[fence.job]) for fence in fences]
-
-
-def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:
-    """Lock the jobs that may still be bought: batch open (or probed while blocked), no wait told by the API."""
-    last = sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
-    open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
-    return tx.execute(
-        sa.select(
-            jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, jobs.c.crashes, last.label("last"),
-            batches.c.name.label("batch"), batches.c.options,
-        )
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .join(accounts, accounts.c.api == batches.c.api)
-        .where(
-            jobs.c.id.in_(ids),
-            jobs.c.state == State.QUEUED,
-            jobs.c.account_id == account_id,
-            jobs.c.cancel_requested_at.is_(None),
-            open_or_probed,
-            accounts.c.id == account_id,
-            accounts.c.not_before.is_(None) | (accounts.c.not_before <= now),
-        )
-        .with_for_update(of=jobs)
-    ).all()  # fmt: skip
-
-
-def _unsettled_digests(tx: sa.Connection, account_id: int, digests: Collection[str]) -> set[str]:
-    return set(
-        tx.execute(
-            sa.select(attempts.c.input_digest).where(
-                attempts.c.account_id == account_id,
-                attempts.c.input_digest.in_(digests),
-                sa.text(UNSETTLED),
-            )
-        ).scalars()
-    )
-
-
-def _submission(fence: Fence, row: Any) -> Submission:
-    return Submission(
-        fence=fence,
-        name=f"{row.batch}/{row.key}",
-        version=row.version,
-        image=row.image,
-        images_root=row.options.get("images_root"),
-        input=row.input,
-        suspect=row.crashes > 0,
-    )
 
 
 def accepted(

@@ -21,7 +21,7 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
     API and reported.
     """
     attempt = tx.execute(
-        sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input_digest, jobs.c.input)
+        sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input.label("sent"), jobs.c.input)
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.id == item.fence.attempt)
         .with_for_update(of=attempts)
@@ -31,7 +31,7 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
     if attempt.phase in OPEN_PHASES:
         return None
     # What was sent may not be what is wanted any more: a person gave the job another input meanwhile.
-    wanted = attempt.input_digest == marker.digest(attempt.input)
+    wanted = marker.digest(attempt.sent) == marker.digest(attempt.input)
     free = wanted and _run_again(tx, now, item.fence, first_look)
     row = {"attempt": item.fence.attempt, "prediction_id": item.prediction_id}
     if free:

@@ -1,7 +1,7 @@
 """What a worker needs to know of the rows it was handed. Reads only; a row that moved on meanwhile is left out."""
 
 from jobs.worklists.bought import Trace, bought_since, first_known, known, traces, witness
-from jobs.worklists.doubtful import Case, cases, ours, unsettled
+from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled
 from jobs.worklists.fetching import Collecting, Output, collecting
 from jobs.worklists.waiting import (
     Running,
@@ -19,6 +19,7 @@ __all__ = [
     "Collecting",
     "Output",
     "Running",
+    "Seeded",
     "Trace",
     "begun_lately",
     "begun_since",
@@ -32,6 +33,7 @@ __all__ = [
     "ours",
     "running",
     "running_as",
+    "seeded",
     "traces",
     "unsettled",
     "unwanted",

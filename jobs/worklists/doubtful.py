@@ -56,6 +56,27 @@ def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A job that was handed out, whose seed a person chose: others may differ from it in their images alone."""
+
+    job: int
+    image: str
+    images_root: str | None
+
+
+def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
+    """Return which of these jobs may have twins; not those that a worker may have died of."""
+    rows = tx.execute(
+        sa.select(jobs.c.id, jobs.c.image, batches.c.options)
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .where(
+            jobs.c.id.in_(ids), jobs.c.state == State.QUEUED, jobs.c.own_seed.is_(False), jobs.c.crashes == 0
+        )
+    )
+    return [Seeded(row.id, row.image, row.options.get("images_root")) for row in rows]
+
+
 def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> set[int]:
     """Return which attempts are these accounts': another one would say that it does not know them."""
     query = sa.select(attempts.c.id, attempts.c.account_id).where(attempts.c.id.in_(attempt_ids))

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-from jobs import errors
+from jobs import errors, marker
 from tests.integration import wires
 from worker.api import client
 from worker.transfers import inputs, uploads
@@ -55,6 +55,41 @@ def test_a_small_file_travels_inside_the_request(tmp_path):
     # Its bytes say what it is, whatever its name says.
     assert found == "data:image/jpeg;base64," + base64.b64encode(content).decode()
     assert served.connections == 0
+
+
+def digests(root, *names, answer=LACKS):
+    """By what each image would be known again, before and after it was sent, and what it is sent as."""
+
+    async def conversation():
+        async with ready(answer, doubt=60) as (_, made):
+            return [
+                (await made.digest(one, root), await made.wire_form(one, root), await made.digest(one, root))
+                for one in names
+            ]
+
+    return asyncio.run(conversation())
+
+
+def test_an_image_is_known_again_by_its_wire_form_before_it_has_one(tmp_path):
+    draw(tmp_path / "fox.jpg", kind="JPEG")
+    for before, form, after in digests(tmp_path, "fox.jpg", "https://images.example/fox.png"):
+        assert before == after == marker.image_digest(form)
+
+
+def test_a_large_image_is_known_again_once_it_was_uploaded(tmp_path):
+    draw(tmp_path / "fox.png", (400, 400))
+    [(before, form, after)] = digests(tmp_path, "fox.png", answer=TAKES)
+    assert (before, form, after) == (None, FILE_URL, marker.image_digest(FILE_URL))
+
+
+def test_what_is_no_image_is_not_known_again(tmp_path):
+    (tmp_path / "words.png").write_text("no image")
+
+    async def conversation():
+        async with ready() as (_, made):
+            return [await made.digest(one, tmp_path) for one in ("words.png", "missing.png", "../fox.png")]
+
+    assert asyncio.run(conversation()) == [None] * 3
 
 
 def test_an_absolute_path_inside_the_root_is_fine(tmp_path):

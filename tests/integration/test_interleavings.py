@@ -109,6 +109,12 @@ def show_only(ids):
     return show
 
 
+async def show_without_images(ask, created_after, cursor):
+    page = await ask(created_after, cursor)
+    hidden = [dataclasses.replace(p, input={**p.input, "image": None}) for p in page.predictions]
+    return dataclasses.replace(page, predictions=tuple(hidden))
+
+
 async def know_no_list(*_):
     raise errors.Unsupported("404")
 
@@ -573,6 +579,56 @@ def test_twins_are_in_doubt_one_after_the_other_and_each_has_its_own(night, sand
     assert night.finish() == {"succeeded": 2}
     assert sold(sandbox) == 2
     assert len({one.prediction_id for i in twins for one in night.attempts(i)}) == 2
+
+
+def twins_of_other_images(night, count):
+    sent = {"prompt": "a fox", "seed": 7}
+    return [
+        night.make(input=sent, own_seed=False, image=f"https://images.example/{number}.png")[0]
+        for number in range(count)
+    ]
+
+
+def images_bought(night, sandbox, ids):
+    """The image of each job, and that of the prediction it has."""
+    bought = {entry["id"]: entry["input"]["image"] for entry in sandbox.ledger()}
+    return [(night.job(i).image, bought[night.attempts(i)[-1].prediction_id]) for i in ids]
+
+
+def test_twins_of_other_images_are_in_doubt_together_once_the_list_has_shown_images(night, sandbox):
+    first, *twins = twins_of_other_images(night, 4)
+    night.tick(duties.release)
+    assert night.states() == {"pending": 3, "running": 1}
+    night.passes(6)
+    night.tick(duties.sweep)
+    assert night.account.list_shows_images is True
+    sandbox.faults(exec_and_drop=1)
+    night.passes(5)
+    night.tick(duties.release)
+    sandbox.heal()
+    assert night.states()["unconfirmed"] == 3
+    assert night.finish() == {"succeeded": 4}
+    assert sold(sandbox) == 4
+    assert all(wanted == got for wanted, got in images_bought(night, sandbox, [first, *twins]))
+
+
+def test_twins_in_doubt_at_a_list_that_ceased_to_show_images_get_no_other_ones_picture(night, sandbox):
+    first, *twins = twins_of_other_images(night, 3)
+    rows.change(night.database, tables.accounts, night.here.account.id, list_shows_images=True)
+    sandbox.faults(exec_and_drop=1)
+    night.tick(duties.release)
+    sandbox.heal()
+    assert night.states() == {"unconfirmed": 3}
+    list_as(night, show_without_images)
+    night.settles()
+    night.make(input={"prompt": "a hare", "seed": 8}, own_seed=False)
+    night.tick(duties.release)
+    night.settles()
+    night.settles()
+    assert night.account.list_shows_images is False
+    assert [night.phases(i) for i in (first, *twins)] == [["unconfirmed"]] * 3
+    assert all(night.attempts(i)[0].absent_at is None for i in twins)
+    assert sold(sandbox) == 4
 
 
 CHILD = """

@@ -357,8 +357,32 @@ def test_a_twin_in_doubt_keeps_the_other_back(database, account, make, arrow, ph
     assert submission.fence.job == other.id
     after = rows.job(database, twin.id)
     assert (after.state, after.attempt_id) == (State.PENDING, None)
-    assert after.due_at > rows.now(database)
+    # Until the twin's send is answered, or until it may have been looked up.
+    wait = {Phase.SUBMITTING: LEASE / 60, Phase.UNCONFIRMED: LEASE}[phase]
+    assert rows.now(database) + wait / 2 < after.due_at <= rows.now(database) + wait
     assert rows.job(database, first.id).state == phase
+
+
+@pytest.mark.parametrize("known", [{"list_shows_images": True}, {"can_list": False}, {"list_echoes": False}])
+def test_twins_with_images_of_their_own_are_begun_together_where_that_leaves_no_doubt(
+    database, account, make, arrow, known
+):
+    rows.change(database, tables.accounts, account.id, **known)
+    twins = [make(State.QUEUED, input={"seed": 7}).id for _ in range(4)]
+    images = {job: marker.image_digest(name) for job, name in zip(twins, "aabb", strict=True)}
+    begun = arrow(lifecycle.begin, account.id, twins, LEASE, images)
+    assert [one.fence.job for one in begun] == [twins[0], twins[2]]
+    assert [rows.attempts(database, job)[0].input for job in (twins[0], twins[2])] == [
+        {"seed": 7, "image": images[twins[0]]}, {"seed": 7, "image": images[twins[2]]}
+    ]  # fmt: skip
+
+
+def test_images_tell_no_twins_apart_while_nobody_knows_whether_the_list_shows_them(account, make, arrow):
+    twins = [make(State.QUEUED, input={"seed": 7}).id for _ in range(2)]
+    images = {job: marker.image_digest(str(job)) for job in twins}
+    [begun] = arrow(lifecycle.begin, account.id, twins, LEASE, images)
+    assert begun.fence.job == twins[0]
+    assert "image" not in begun.input
 
 
 def test_of_twins_in_one_message_one_is_begun(database, account, make, arrow):

@@ -174,6 +174,7 @@ TASKS = {
     "cancel sent": lambda s: s.arrow(lifecycle.cancel_sent, [job.attempt for job in s.fences(State.RUNNING)]),
     "ours": lambda s: s.asks(lambda tx: worklists.ours(tx, s.seat.answers_for, [1, 2, 3])),
     "cases": lambda s: s.asks(lambda tx: worklists.cases(tx, s.seat.answers_for)),
+    "seeded": lambda s: s.asks(lambda tx: worklists.seeded(tx, s.ids(State.QUEUED))),
     "unsettled": lambda s: s.asks(lambda tx: worklists.unsettled(tx, factory.API)),
     "known": lambda s: s.asks(lambda tx: worklists.known(tx, ["crowd-2", "crowd-4", "strange"])),
     "bought since": lambda s: s.arrow(

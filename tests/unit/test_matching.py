@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from jobs import marker
 from jobs.lifecycle import Fence
 from jobs.worklists import Case, Trace
 from tests.predictions import BORN, shown
@@ -70,6 +71,33 @@ def test_no_prediction_is_given_away_twice():
     with_same = [case(FOX, 1), case({"seed": 7}, 2)]
     given, strange = found(with_same, [shown("one", FOX)])
     assert (given, strange) == ({1: "one"}, set())
+
+
+def with_image(sent, name):
+    return {**sent, "image": marker.image_digest(f"https://images.example/{name}.png")}
+
+
+TWINS = [case(with_image(FOX, name), number) for number, name in enumerate("abc")]
+SHOWN = [shown(name, {**FOX, "image": f"https://images.example/{name}.png"}) for name in "cbx"]
+
+
+def test_twins_are_told_apart_by_their_images_where_the_list_shows_them():
+    matched = matching.match(TWINS, SHOWN, images=True)
+    assert {one.fence.attempt: prediction.id for one, prediction in matched.found} == {1: "b", 2: "c"}
+    assert [one.fence.attempt for one in matched.missing] == [0]
+    assert [prediction.id for prediction in matched.strange] == ["x"]
+
+
+def test_of_twins_that_nothing_tells_apart_none_is_given_anothers_picture():
+    matched = matching.match(TWINS, SHOWN, [OWL])
+    assert matched.found == ()
+    assert {prediction.id for prediction in matched.strange} == {"c", "b", "x"}
+
+
+def test_what_shows_all_but_the_image_could_be_any_twins():
+    could_be = matching.alike([*TWINS, case(OWL, 9)], SHOWN)
+    assert {fence.attempt for fence in could_be} == {0, 1, 2}
+    assert all([p.id for p in some] == ["c", "b", "x"] for some in could_be.values())
 
 
 def test_a_strange_prediction_is_explained_by_a_send_of_our_own_making():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import errors, failures
+from jobs import errors, failures, marker
 from worker.api import bodies, diagnosis, refusals, replies
 
 NOW = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
@@ -65,8 +65,9 @@ def test_every_field_of_a_whole_object_is_read():
     assert prediction.final
 
 
-def test_an_echoed_input_keeps_its_scalars_and_loses_its_data_uris():
-    assert read(WHOLE).input == {"prompt": "a fox", "seed": 7}
+def test_an_echoed_input_keeps_its_scalars_and_of_an_image_inside_it_the_digest():
+    image = marker.image_digest(WHOLE["input"]["image"])
+    assert read(WHOLE).input == {"prompt": "a fox", "seed": 7, "image": image}
 
 
 @pytest.mark.parametrize(

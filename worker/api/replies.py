@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
-from jobs import errors
+from jobs import errors, marker
 from worker.api import bodies, dates, refusals
 
 _CREATED = frozenset({200, 201, 202})
@@ -27,8 +27,8 @@ _LONGEST_CURSOR = 4000
 class Prediction:
     """The API's object, in the API's words.
 
-    ``output`` holds URLs or data URIs. ``input`` comes without its data URIs: a walk through the list would
-    keep megabytes of each, and nobody compares them.
+    ``output`` holds URLs or data URIs. ``input`` comes without its data URIs, of which a walk through the
+    list would keep megabytes; of the image there is the digest instead.
     """
 
     id: str
@@ -181,7 +181,9 @@ def _error(value: Any) -> str | None:
 
 
 def _without_data_uris(sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {k: v for k, v in sent.items() if not (isinstance(v, str) and v.startswith("data:"))}
+    long = {k: v for k, v in sent.items() if isinstance(v, str) and v.startswith("data:")}
+    image = {"image": marker.image_digest(long["image"])} if "image" in long else {}
+    return {k: v for k, v in sent.items() if k not in long} | image
 
 
 def _text(value: Any) -> str | None:

@@ -16,7 +16,7 @@ from jobs.states import State
 from jobs.worklists import Case
 from worker import process
 from worker.api.replies import Prediction
-from worker.lookup import evidence, walk
+from worker.lookup import evidence, matching, walk
 from worker.lookup.matching import Matched
 
 _OUT_OF_REACH = "the API's list does not go back to it, so nobody can tell whether it was bought"
@@ -93,9 +93,11 @@ class Look:
         """Take cases for absent while the list shows inputs; later only if it shows nothing strange.
 
         A prediction without an input may be any of ours, and so may any at all while nobody knows whether the list
-        shows what was sent. Another account's list says nothing of what ours lacks.
+        shows what was sent. So may one that shows all but the image of a send. Another account's list says nothing of
+        what ours lacks.
         """
         shown_until = self._shown_until(cases)
+        alike = matching.alike(cases, strange)
         hidden = self._born([p for p in strange if not p.input] if self.account.list_echoes else strange)
         unknown = self._born(strange)
         proven: list[Fence] = []
@@ -104,7 +106,10 @@ class Look:
         for case in cases:
             fresh = is_fresh(self.here, case, self.started)
             told = case.account_id == self.account.id and case.sent_at <= shown_until
-            if told and not self._could_be(case, hidden if fresh else unknown):
+            born = self._born(alike[case.fence])
+            if told and not (
+                self._could_be(case, hidden if fresh else unknown) or self._could_be(case, born)
+            ):
                 proven.append(case.fence)
             elif fresh:
                 waiting.append(case)

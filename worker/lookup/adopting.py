@@ -6,7 +6,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 import structlog
 
-from jobs import database, lifecycle, worklists
+from jobs import accounts, database, lifecycle, worklists
 from jobs.lifecycle import Accepted
 from worker import process
 from worker.api.replies import Prediction
@@ -40,8 +40,9 @@ def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None
         cases = _in_doubt(here, tx)
         # In this order: an id that is committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
-        unknown = alive.keys() - worklists.known(tx, list(alive))
-        adopt(here, tx, matching.match(cases, [alive[one] for one in unknown], unsettled))
+        unknown = [alive[one] for one in alive.keys() - worklists.known(tx, list(alive))]
+        images = accounts.known(tx, here.account.id).list_shows_images is True
+        adopt(here, tx, matching.match(cases, unknown, unsettled, images=images))
 
     here.database.unit(write)
 

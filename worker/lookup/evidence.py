@@ -3,7 +3,9 @@
 Judged by predictions that we know: an absence from a list that hides or lacks those means nothing.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -11,6 +13,7 @@ import structlog
 from jobs import accounts, marker, worklists
 from jobs.worklists import recalling
 from worker import process
+from worker.api.replies import Prediction
 from worker.lookup import walk
 
 log = structlog.get_logger(__name__)
@@ -21,22 +24,40 @@ def learn(
 ) -> accounts.Account:
     """Remember what a walk shows of the list, and return the account as it is known now."""
     account = accounts.get(tx, here.account.id)
+    fresh = started - timedelta(seconds=here.times.proof_window)
+    witnesses = _witnesses(here, tx, [p for p in taken.seen.values() if p.id in known], fresh)
     learned = accounts.list_learned(
-        tx, account, echoes=_echoes(here, tx, taken, known, started), lag=_lag(here, tx, taken, started)
+        tx,
+        account,
+        echoes=all(marker.matches(sent, p.input) for sent, p in witnesses) if witnesses else None,
+        images=_shows_images(witnesses),
+        lag=_lag(here, tx, taken, started),
     )
     if learned.list_echoes is False and account.list_echoes is not False:
         log.warning("list-hides-inputs", api=account.api)
     return learned
 
 
-def _echoes(
-    here: process.Process, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
-) -> bool | None:
-    """Whether each witness shows what was sent for it; None without one. What the API has deleted is none."""
-    shown = [p for p in taken.seen.values() if p.id in known and not p.data_removed][: walk.WITNESSES]
-    fresh = started - timedelta(seconds=here.times.proof_window)
-    sent = recalling.sent(tx, here.account.id, [p.id for p in shown], fresh)
-    found = [marker.matches(sent[p.id], p.input) for p in shown if p.id in sent]
+# What was sent for a prediction that is known, and what the list shows of it.
+_Witness = tuple[Mapping[str, Any], Prediction]
+
+
+def _witnesses(
+    here: process.Process, tx: sa.Connection, shown: Iterable[Prediction], fresh: datetime
+) -> list[_Witness]:
+    """Return the predictions that tell what the list shows; what the API has deleted is none."""
+    some = [p for p in shown if not p.data_removed][: walk.WITNESSES]
+    sent = recalling.sent(tx, here.account.id, [p.id for p in some], fresh)
+    return [(sent[p.id], p) for p in some if p.id in sent]
+
+
+def _shows_images(witnesses: Iterable[_Witness]) -> bool | None:
+    """Whether each image that was sent, as far as that is known, is shown so; None if it is known of none."""
+    found = [
+        marker.matches(marker.with_image(sent), marker.with_image(p.input))
+        for sent, p in witnesses
+        if "image" in sent
+    ]
     return all(found) if found else None
 
 

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from jobs import marker
+from jobs.lifecycle import Fence
 from jobs.worklists import Case, Trace
 from jobs.worklists.recalling import Owner
 from worker.api.replies import Prediction
 
 _DEAD = frozenset({"failed", "canceled", "aborted"})
-_Name = TypeVar("_Name", int, str)  # of a send: its digest, or whose it is
+_Name = TypeVar("_Name", int, str, Fence)  # of a send: its digest, or whose it is
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
@@ -29,18 +30,24 @@ class Matched:
 
 
 def match(
-    cases: Sequence[Case], unknown: Iterable[Prediction], unsettled: Sequence[Mapping[str, Any]] = ()
+    cases: Sequence[Case],
+    unknown: Iterable[Prediction],
+    unsettled: Sequence[Mapping[str, Any]] = (),
+    *,
+    images: bool = False,
 ) -> Matched:
     """Give each attempt in doubt the oldest live prediction with its scalars, or none.
 
-    No two unsettled attempts have the same scalars: the database refuses a twin. But one may have sent a part of
-    what another did; then a prediction is of the one that sent more. ``unsettled`` are the inputs of them all:
-    of some the answer is still on its way, and their predictions are neither found nor strange.
+    One may have sent a part of what another did; then a prediction is of the one that sent more. ``unsettled`` are
+    the inputs of all whose send has not settled: of some the answer is still on its way, and their predictions are
+    neither found nor strange. Of twins, which differ in their images alone, nothing is found unless the list shows
+    ``images`` as they were sent.
     """
-    digests = [marker.digest(case.sent) for case in cases]
-    rivals = {marker.digest(sent): sent for sent in (*unsettled, *(case.sent for case in cases))}
+    compared = marker.with_image if images else _as_it_is
+    digests = [marker.digest(compared(case.sent)) for case in cases]
+    rivals = _told_apart([compared(sent) for sent in (*unsettled, *(case.sent for case in cases))])
     left = {prediction.id: prediction for prediction in unknown}
-    shows = _shown(left.values(), rivals)
+    shows = _shown({one: compared(prediction.input) for one, prediction in left.items()}, rivals)
     fitting = _of_the_largest(shows, rivals)
     found: list[tuple[Case, Prediction]] = []
     missing: list[Case] = []
@@ -58,25 +65,54 @@ def match(
     return Matched(tuple(found), tuple(missing), tuple(strange))
 
 
+def _as_it_is(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+    return sent
+
+
+def _told_apart(sends: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return sends by their digests, without those that differ from another in nothing that is compared."""
+    rivals: dict[str, Mapping[str, Any]] = {}
+    twins: set[str] = set()
+    for sent in sends:
+        digest = marker.digest(sent)
+        if rivals.setdefault(digest, sent).get("image") != sent.get("image"):
+            twins.add(digest)
+    return {digest: sent for digest, sent in rivals.items() if digest not in twins}
+
+
+def alike(cases: Sequence[Case], strange: Sequence[Prediction]) -> dict[Fence, list[Prediction]]:
+    """Return the predictions that show all that each send said but for its image: they could be that send's."""
+    shows = _shown(_inputs(strange), {case.fence: case.sent for case in cases})
+    found: defaultdict[Fence, list[Prediction]] = defaultdict(list)
+    for prediction in strange:
+        for fence in shows.get(prediction.id, ()):
+            found[fence].append(prediction)
+    return found
+
+
+def _inputs(predictions: Iterable[Prediction]) -> dict[str, Mapping[str, Any]]:
+    return {prediction.id: prediction.input for prediction in predictions}
+
+
 def _shown(
-    predictions: Iterable[Prediction], sends: Mapping[_Name, Mapping[str, Any]]
+    inputs: Mapping[str, Mapping[str, Any]], sends: Mapping[_Name, Mapping[str, Any]]
 ) -> dict[str, list[_Name]]:
-    """Return which of the named sends each prediction shows, in their order; not those that show none.
+    """Return which of the named sends each prediction's input shows, in their order; not those that show none.
 
     Compared are only those that agree in what all the sends have and no echo changes: it is the job's own seed at
     the least, so that hardly any pair is.
     """
     exact = {name: marker.exact(sent) for name, sent in sends.items()}
     common = set.intersection(*map(set, exact.values())) if exact else set()
-    alike: defaultdict[frozenset[tuple[str, Any]], list[_Name]] = defaultdict(list)
+    same_so_far: defaultdict[frozenset[tuple[str, Any]], list[_Name]] = defaultdict(list)
     for name, scalars in exact.items():
-        alike[frozenset((one, scalars[one]) for one in common)].append(name)
+        same_so_far[frozenset((one, scalars[one]) for one in common)].append(name)
     found: dict[str, list[_Name]] = {}
-    for prediction in predictions:
-        echoed = {one: prediction.input[one] for one in common if one in prediction.input}
-        near = alike.get(frozenset(marker.scalars(echoed).items()), ())
-        if same := [name for name in near if marker.matches(sends[name], prediction.input)]:
-            found[prediction.id] = same
+    for prediction_id, shown in inputs.items():
+        echoed = {one: shown[one] for one in common if one in shown}
+        near = same_so_far.get(frozenset(marker.scalars(echoed).items()), ())
+        if same := [name for name in near if marker.matches(sends[name], shown)]:
+            found[prediction_id] = same
     return found
 
 
@@ -109,7 +145,7 @@ def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tupl
     Only sends with a seed of our making are claimed: anything else may be another client's of the same account.
     """
     ours = {trace.fence.attempt: trace for trace in traces if trace.own_seed}
-    shows = _shown(strange, {attempt: trace.sent for attempt, trace in ours.items()})
+    shows = _shown(_inputs(strange), {attempt: trace.sent for attempt, trace in ours.items()})
 
     def likeliest(attempt: int) -> tuple[bool, int]:
         # An attempt without an id has lost exactly such a prediction; one with an id has a surplus twin.
@@ -120,5 +156,5 @@ def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tupl
 
 def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
     """Say which strange predictions show all that a job wants, its own seed included; the best to adopt first."""
-    shows = _shown(strange, {owner.job: owner.wanted for owner in owners})
+    shows = _shown(_inputs(strange), {owner.job: owner.wanted for owner in owners})
     return [(job, p) for p in sorted(strange, key=_preference) for job in shows.get(p.id, ())]

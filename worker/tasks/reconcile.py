@@ -155,7 +155,7 @@ def _settle(
         settled = started - absences.settling(here, account)
         open_cases = [case for case in cases if case.fence in doubted and _is_told_apart(case, settled)]
         unknown = [p for p in taken.seen.values() if p.id not in known]
-        matched = matching.match(open_cases, unknown, unsettled)
+        matched = matching.match(open_cases, unknown, unsettled, images=account.list_shows_images is True)
         adopting.adopt(here, tx, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)

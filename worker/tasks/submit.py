@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import crashpoints, database, errors, lifecycle
+from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
 from jobs.accounts import quota
 from jobs.batches import PauseReason
 from jobs.crashpoints import Place
@@ -51,8 +51,9 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
     here = app.held(account_id)
     if here is None or not _has_room(here, len(ids)):
         return
+    images = _images(here, ids)
     begun = _ticks()
-    now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids))
+    now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids, images))
     crashpoints.reach(Place.AFTER_INTENT_COMMIT)
     if not submissions:
         return
@@ -73,10 +74,28 @@ def _has_room(here: process.Process, more: int) -> bool:
     return not why
 
 
-def _begin(here: process.Process, tx: sa.Connection, ids: list[int]) -> tuple[datetime, list[Submission]]:
+def _images(here: process.Process, ids: list[int]) -> dict[int, str]:
+    """Return the digests of what will be sent as the image, of the jobs that nothing else may tell apart."""
+    with here.database.read() as tx:
+        seeded = worklists.seeded(tx, ids)
+
+    async def known() -> dict[int, str]:
+        digests = {
+            one.job: await here.inputs.digest(one.image, Path(one.images_root or "/")) for one in seeded
+        }
+        return {job: digest for job, digest in digests.items() if digest}
+
+    return here.loop.call(known(), within=here.times.lease / 2) if seeded else {}
+
+
+def _begin(
+    here: process.Process, tx: sa.Connection, ids: list[int], images: dict[int, str]
+) -> tuple[datetime, list[Submission]]:
     now = database.now(tx)
     lease = timedelta(seconds=here.times.lease)
-    submissions = lifecycle.begin(tx, now, here.account.id, ids, lease)
+    submissions = lifecycle.begin(tx, now, here.account.id, ids, lease, images)
+    if images:
+        accounts.sweep_for_images(tx, here.account.id, now + lease / 12)
     crashpoints.reach(Place.BEFORE_INTENT_COMMIT)
     return now, submissions
 

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import errors, failures, images
+from jobs import errors, failures, images, marker
 from jobs.manifest import pictures, problems
 from worker.api import client
 from worker.transfers import quarantine, uploads
@@ -36,7 +36,7 @@ class _File:
 
     @property
     def data_uri(self) -> str:
-        return f"data:{self.source.facts.media_type};base64,{base64.b64encode(self.content).decode()}"
+        return _data_uri(self.source.facts.media_type, self.content)
 
 
 _Version = tuple[str, int, int]  # path, mtime and size: another version of a file is another image
@@ -76,7 +76,7 @@ class Inputs:
 
         Raises Refused if the file cannot be used, and what an upload raises: NotYet, NotUploaded, Throttled, Blocked.
         """
-        if image[:8].lower().startswith(("http://", "https://")):
+        if _is_url(image):
             return image
         version = await asyncio.to_thread(_located, image, root)
         if known := self._encoded.get(version):
@@ -88,6 +88,27 @@ class Inputs:
             return await self._large(image, version, file)
         self._encoded.put(version, uri := file.data_uri)
         return uri
+
+    async def digest(self, image: str, root: Path) -> str | None:
+        """Return by what the wire form will be known again; None where it is none, or not known before an upload.
+
+        Nothing is decoded: no attempt remembers yet whose image it is, if that should end the worker.
+        """
+        if _is_url(image):
+            return marker.image_digest(image)
+        try:
+            version = await asyncio.to_thread(_located, image, root)
+            form = self._encoded.get(version) or await asyncio.to_thread(self._form, Path(version[0]))
+        except (errors.Refused, errors.NotAnImage, OSError):
+            return None
+        return marker.image_digest(form) if form else None
+
+    def _form(self, path: Path) -> str | None:
+        content = path.read_bytes()
+        length = pictures.data_uri_length(len(content))
+        if length > pictures.LONGEST_INLINE and self._can_upload:
+            return self._uploads.known(hashlib.sha256(content).hexdigest())
+        return _data_uri(images.media_type(content), content) if length <= _LONGEST_DATA_URI else None
 
     async def _large(self, image: str, version: _Version, file: _File) -> str:
         if self._can_upload:
@@ -138,6 +159,14 @@ class _Encoded:
         self._uris[version] = uri
         while self._size > _MOST_ENCODED:
             self._size -= len(self._uris.popitem(last=False)[1])
+
+
+def _is_url(image: str) -> bool:
+    return image[:8].lower().startswith(("http://", "https://"))
+
+
+def _data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _located(image: str, root: Path) -> _Version:

@@ -82,8 +82,7 @@ class Uploads:
 
         Raises NotYet while it is on its way, NotUploaded if it did not get there, and what the API answered else.
         """
-        url, until = self._urls.get(source.digest, ("", 0.0))
-        if time.monotonic() < until:
+        if url := self.known(source.digest):
             return url
         sending = self._sending.get(source.digest)
         if sending is None:
@@ -98,6 +97,11 @@ class Uploads:
         if isinstance(outcome, errors.ApiError):
             raise outcome
         return outcome
+
+    def known(self, digest: str) -> str | None:
+        """Return the URL of a file that was uploaded, by the SHA-256 of its content; None if it was not."""
+        url, until = self._urls.get(digest, ("", 0.0))
+        return url if time.monotonic() < until else None
 
     def _allowed(self, size: int) -> float:
         return self._ordinary + max(size, AT_ONCE) / SLOWEST

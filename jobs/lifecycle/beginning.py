@@ -1,0 +1,150 @@
+"""The intent to buy: which of the jobs that were handed out may be begun, and as what. It is committed before any POST.
+
+A send whose answer is lost is looked for by what was sent. So no two that the list could not tell apart are open to
+doubt at once: of twins, whose images are all that differs, one waits where the list does not show images.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from jobs import marker
+from jobs.lifecycle.fence import Fence
+from jobs.lifecycle.records import Submission
+from jobs.states import BatchState, Phase, State
+from jobs.tables import UNSETTLED, accounts, attempts, batches, jobs
+
+_NONE: Mapping[int, str] = {}
+
+
+def begin(
+    tx: sa.Connection,
+    now: datetime,
+    account_id: int,
+    ids: Sequence[int],
+    lease: timedelta,
+    images: Mapping[int, str] = _NONE,
+) -> list[Submission]:
+    """queued → submitting: write the intent. What comes back may be posted once the transaction has committed.
+
+    The gate of the release is asked again here, because a message may be hours late. A job whose twin is in doubt goes
+    back to pending. ``images`` are the digests of what will be sent as the image, of jobs of which that is known.
+    """
+    # Of two twins that are begun at the same moment, the second must see the first.
+    account = tx.execute(sa.select(accounts).where(accounts.c.id == account_id).with_for_update()).one()
+    rows = {row.id: row for row in _admitted(tx, now, account_id, ids)}
+    sends = {job: {**row.input, **_image(images, job)} for job, row in rows.items()}
+    compared = marker.with_image if _tells_images_apart(account) else dict
+    digests = {job: marker.digest(compared(sent)) for job, sent in sends.items()}
+    taken = _unsettled(tx, account_id, digests.values())
+    twins: dict[int, Phase] = {}
+    first: list[int] = []
+    for job, digest in digests.items():
+        if digest in taken:
+            twins[job] = taken[digest]
+        else:
+            taken[digest] = Phase.SUBMITTING
+            first.append(job)
+    _hold_back(tx, now, twins, lease)
+    intents = [
+        {
+            "job_id": job,
+            "number": (rows[job].last or 0) + 1,
+            "account_id": account_id,
+            "phase": Phase.SUBMITTING,
+            "input": sends[job],
+            "input_digest": digests[job],
+            "intended_at": now,
+            "possibly_paid": False,
+        }
+        for job in first
+    ]
+    return [_submission(fence, rows[fence.job]) for fence in _write(tx, now, intents, lease)]
+
+
+def _image(images: Mapping[int, str], job: int) -> Mapping[str, str]:
+    return {"image": images[job]} if job in images else {}
+
+
+def _tells_images_apart(account: sa.Row[Any]) -> bool:
+    """Whether two sends that differ in their images alone may be in doubt at once.
+
+    So where the list shows images, and where no send is looked for in what the list shows.
+    """
+    return bool(account.list_shows_images) or account.can_list is False or account.list_echoes is False
+
+
+def _write(
+    tx: sa.Connection, now: datetime, intents: Sequence[Mapping[str, Any]], lease: timedelta
+) -> list[Fence]:
+    if not intents:
+        return []
+    inserted = tx.execute(
+        sa.insert(attempts).returning(attempts.c.id, sort_by_parameter_order=True), intents
+    ).scalars()
+    fences = [Fence(intent["job_id"], attempt) for intent, attempt in zip(intents, inserted, strict=True)]
+    tx.execute(
+        sa.update(jobs)
+        .where(jobs.c.id == sa.bindparam("job"))
+        .values(state=State.SUBMITTING, attempt_id=sa.bindparam("attempt"), due_at=now + lease),
+        [{"job": fence.job, "attempt": fence.attempt} for fence in fences],
+    )
+    return fences
+
+
+def _hold_back(tx: sa.Connection, now: datetime, twins: Mapping[int, Phase], lease: timedelta) -> None:
+    """queued → pending: until the twin's send is answered, which takes a moment, or looked up, which takes minutes."""
+    for phase, wait in ((Phase.SUBMITTING, lease / 60), (Phase.UNCONFIRMED, lease)):
+        ids = [job for job, of in twins.items() if of == phase]
+        if ids:
+            held = sa.update(jobs).where(jobs.c.id.in_(ids), jobs.c.state == State.QUEUED)
+            tx.execute(held.values(state=State.PENDING, due_at=now + wait))
+
+
+def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:
+    """Lock the jobs that may still be bought: batch open (or probed while blocked), no wait told by the API."""
+    last = sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
+    open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
+    return tx.execute(
+        sa.select(
+            jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, jobs.c.crashes, last.label("last"),
+            batches.c.name.label("batch"), batches.c.options,
+        )
+        .join(batches, batches.c.id == jobs.c.batch_id)
+        .join(accounts, accounts.c.api == batches.c.api)
+        .where(
+            jobs.c.id.in_(ids),
+            jobs.c.state == State.QUEUED,
+            jobs.c.account_id == account_id,
+            jobs.c.cancel_requested_at.is_(None),
+            open_or_probed,
+            accounts.c.id == account_id,
+            accounts.c.not_before.is_(None) | (accounts.c.not_before <= now),
+        )
+        .with_for_update(of=jobs)
+    ).all()  # fmt: skip
+
+
+def _unsettled(tx: sa.Connection, account_id: int, digests: Collection[str]) -> dict[str, Phase]:
+    rows = tx.execute(
+        sa.select(attempts.c.input_digest, attempts.c.phase).where(
+            attempts.c.account_id == account_id,
+            attempts.c.input_digest.in_(set(digests)),
+            sa.text(UNSETTLED),
+        )
+    )
+    return {row.input_digest: Phase(row.phase) for row in rows}
+
+
+def _submission(fence: Fence, row: Any) -> Submission:
+    return Submission(
+        fence=fence,
+        name=f"{row.batch}/{row.key}",
+        version=row.version,
+        image=row.image,
+        images_root=row.options.get("images_root"),
+        input=row.input,
+        suspect=row.crashes > 0,
+    )
