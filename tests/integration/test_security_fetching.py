@@ -35,9 +35,9 @@ def reached(monkeypatch):
     return addresses
 
 
-def fetch(url, folder):
+def fetch(url, folder, **options):
     async def conversation():
-        async with downloads.Downloads(folder, deadline=5.0) as down:
+        async with downloads.Downloads(folder, deadline=5.0, **options) as down:
             with pytest.raises(errors.Undelivered) as caught:
                 await down.fetch(url, STEM, 0)
         return str(caught.value)
@@ -48,6 +48,29 @@ def fetch(url, folder):
 @pytest.mark.parametrize("host", INSIDE)
 def test_no_spelling_of_a_place_inside_is_connected_to(host, tmp_path, reached):
     fetch(f"https://{host}:8443/x.png", tmp_path)
+    assert reached == []
+
+
+BESIDE_US = [
+    "169.254.169.254", "0xa9fea9fe", "[::ffff:169.254.169.254]", "[64:ff9b::127.0.0.1]", "[fd00:ec2::254]",
+    "[fe80::1]", "10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "192.0.0.192", "224.0.0.1", "0.0.0",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", BESIDE_US)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_api_on_this_machine_sends_us_nowhere_else_inside(host, scheme, tmp_path, reached):
+    fetch(f"{scheme}://{host}:8443/x.png", tmp_path, allow_private=True)
+    assert reached == []
+
+
+def test_an_api_on_this_machine_sends_us_to_this_machine(tmp_path, reached):
+    fetch("http://127.0.0.1:8443/x.png", tmp_path, allow_private=True)
+    assert reached == ["127.0.0.1"]
+
+
+def test_what_is_not_on_this_machine_is_fetched_over_https_only(tmp_path, reached):
+    assert "https://" in fetch("http://93.184.216.34/x.png", tmp_path, allow_private=True)
     assert reached == []
 
 

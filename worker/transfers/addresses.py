@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from jobs import errors
+from jobs.settings import apis
 
 _CONNECT_TIMEOUT = (
     10.0  # seconds for each address of a name: one that is silent must not cost the whole deadline
@@ -26,13 +27,14 @@ _RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "::/96", "64:ff9b:1
 def checked(url: str | httpx.URL, *, allow_private: bool) -> httpx.URL:
     """Return the URL to fetch; raises Undelivered if it is not one that we fetch from.
 
-    http is for an API on this machine, where nothing can listen in.
+    http is for what an API on this machine keeps on this machine, where nothing can listen in.
     """
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError, ValueError) as error:
         raise errors.Undelivered("The output's URL cannot be read.") from error
-    if parsed.scheme != "https" and not (parsed.scheme == "http" and allow_private):
+    plain = parsed.scheme == "http" and allow_private and apis.is_loopback(parsed.host)
+    if parsed.scheme != "https" and not plain:
         raise errors.Undelivered("The output's URL does not begin with https://.")
     if parsed.userinfo or not parsed.host:
         raise errors.Undelivered("The output's URL has no host, or a user name in it.")
@@ -58,8 +60,15 @@ def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return ip.ipv4_mapped or ip.sixtofour
 
 
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
 class Backend(httpcore.AnyIOBackend):
-    """Connects to checked addresses only; TLS still checks the certificate against the name."""
+    """Connects to checked addresses only; TLS still checks the certificate against the name.
+
+    ``allow_private`` is for an API on this machine: its outputs may be on this machine, too, and nowhere else inside.
+    """
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -73,12 +82,15 @@ class Backend(httpcore.AnyIOBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await _resolved(host, port)
-        if not self._allow_private and not all(map(is_public, addresses)):
+        if not all(map(self._may_reach, addresses)):
             raise errors.Undelivered("The output's host is not on the open internet.")
         for address in addresses[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await super().connect_tcp(address, port, timeout, local_address, socket_options)
         return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    def _may_reach(self, address: str) -> bool:
+        return is_public(address) or (self._allow_private and _is_loopback(address))
 
 
 async def _resolved(host: str, port: int) -> list[str]:
