@@ -1,6 +1,6 @@
 """What a worker needs to know of the rows it was handed. Reads only; a row that moved on meanwhile is left out."""
 
-from jobs.worklists.bought import Trace, bought_since, first_known, known, traces, witness
+from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
 from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled
 from jobs.worklists.fetching import Collecting, Output, collecting
 from jobs.worklists.waiting import (
@@ -23,7 +23,7 @@ __all__ = [
     "Trace",
     "begun_lately",
     "begun_since",
-    "bought_since",
+    "bought_by",
     "cancel_requested",
     "cases",
     "collecting",

@@ -36,20 +36,18 @@ def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
     return found
 
 
-def bought_since(tx: sa.Connection, account_id: int, since: datetime) -> set[str]:
-    """Return the predictions that an account is known to have bought since a moment."""
-    query = sa.select(attempts.c.prediction_id).where(
-        attempts.c.account_id == account_id,
-        attempts.c.intended_at >= since,
-        attempts.c.prediction_id.is_not(None),
-    )
-    return set(tx.execute(query).scalars())
+def bought_by(tx: sa.Connection, account_id: int, prediction_ids: Sequence[str]) -> dict[str, int]:
+    """Return which of a page's predictions an account is known to have bought, and by which attempts."""
+    columns = attempts.c.prediction_id, attempts.c.id, attempts.c.account_id
+    rows = tx.execute(sa.select(*columns).where(attempts.c.prediction_id.in_(prediction_ids)))
+    # SQLite would look through all of the account's.
+    return {row.prediction_id: row.id for row in rows if row.account_id == account_id}
 
 
-def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[str]:
-    """Return some predictions that a list since a moment must show: the first that the account bought then."""
+def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[tuple[str, int]]:
+    """Return some predictions that a list since a moment must show, and their attempts: the first bought then."""
     query = (
-        sa.select(attempts.c.prediction_id)
+        sa.select(attempts.c.prediction_id, attempts.c.id)
         .where(
             attempts.c.account_id == account_id,
             attempts.c.intended_at >= since,
@@ -58,7 +56,7 @@ def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[str
         .order_by(attempts.c.intended_at)
         .limit(_WITNESSES)
     )
-    return list(tx.execute(query).scalars())
+    return [(row.prediction_id, row.id) for row in tx.execute(query)]
 
 
 def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:

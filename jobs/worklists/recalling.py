@@ -3,7 +3,7 @@
 Reads only. What is in doubt is asked of `worklists`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -60,23 +60,28 @@ def sent(
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """When a prediction was to be bought, and when its id was known here."""
+    """What an account is known to have bought."""
 
+    attempt: int
+    prediction_id: str
     intended_at: datetime
-    accepted_at: datetime
+    accepted_at: datetime  # when its id was known here
 
 
-def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> dict[str, Purchase]:
-    """Return the purchases of an account that began after one moment and were known before another."""
+def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> Iterator[Purchase]:
+    """Yield the purchases of an account that began after one moment and were known before another."""
     rows = tx.execute(
-        sa.select(attempts.c.prediction_id, attempts.c.intended_at, attempts.c.accepted_at).where(
+        sa.select(
+            attempts.c.id, attempts.c.prediction_id, attempts.c.intended_at, attempts.c.accepted_at
+        ).where(
             attempts.c.account_id == account_id,
             attempts.c.intended_at >= since,
             attempts.c.prediction_id.is_not(None),
             attempts.c.accepted_at < until,
         )
     )
-    return {row.prediction_id: Purchase(row.intended_at, row.accepted_at) for row in rows}
+    # One by one: ten minutes may have a hundred thousand.
+    return (Purchase(row.id, row.prediction_id, row.intended_at, row.accepted_at) for row in rows)
 
 
 def unstored(tx: sa.Connection, api: str) -> int:

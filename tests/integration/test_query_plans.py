@@ -177,8 +177,8 @@ TASKS = {
     "seeded": lambda s: s.asks(lambda tx: worklists.seeded(tx, s.ids(State.QUEUED))),
     "unsettled": lambda s: s.asks(lambda tx: worklists.unsettled(tx, factory.API)),
     "known": lambda s: s.asks(lambda tx: worklists.known(tx, ["crowd-2", "crowd-4", "strange"])),
-    "bought since": lambda s: s.arrow(
-        lambda tx, at: worklists.bought_since(tx, s.account.id, at - HOUR / 60)
+    "bought by": lambda s: s.asks(
+        lambda tx: worklists.bought_by(tx, s.account.id, ["crowd-2", "crowd-4", "strange"])
     ),
     "missed": lambda s: s.asks(lambda tx: lifecycle.missed(tx, s.fences(State.COLLECTING))),
     "first known": lambda s: s.arrow(lambda tx, at: worklists.first_known(tx, s.account.id, at - HOUR)),
@@ -245,7 +245,6 @@ INDEXES = {
     "traces": {"attempts_to_match", "attempts_by_age"},
     "witness": {"attempts_by_age"},
     "bought": {"attempts_by_age"},
-    "bought since": {"attempts_by_age"},
     "unstored": {"jobs_due"},
     "take over": {"jobs_due"},
     "stop buying": {"jobs_due"},

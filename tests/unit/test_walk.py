@@ -38,7 +38,9 @@ def page(*predictions, more=True, date=None):
 
 
 def take(api, since=BORN, now=BORN, within=5.0, wanted=()):
-    return asyncio.run(walk.walk(api, since, now=now, within=within, wanted=wanted))
+    taken = walk.Walk()
+    asyncio.run(walk.go_on(taken, api, since, now=now, within=within, wanted=wanted))
+    return taken
 
 
 def at(seconds, name=None):
@@ -156,12 +158,29 @@ def test_a_prediction_that_a_new_one_pushed_to_the_next_page_counts_once():
     assert list(taken.seen) == ["p30", "p20", "p10"]
 
 
-def test_of_what_is_known_a_long_walk_keeps_the_ids_and_the_newest_witnesses():
+def test_of_what_is_known_a_long_walk_keeps_the_newest_witnesses_and_that_the_rest_was_shown():
     listed = [at(seconds) for seconds in range(200, 0, -1)]
     strange = at(60, "strange")
     api = Scripted(page(*listed[:90], strange), page(*listed[90:], more=False))
-    known = {one.id for one in listed}
-    taken = asyncio.run(walk.walk(api, BORN, now=BORN, within=5.0, known=known))
+    taken = walk.Walk()
+    while not taken.over:
+        asyncio.run(walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1))
+        assert len(taken.fresh) < 150, "what was let go of is not asked for again"
+        taken.recognise({one.id: attempt for attempt, one in enumerate(listed) if one.id in taken.fresh})
     assert [*taken.seen] == [*(one.id for one in listed[: walk.WITNESSES]), "strange"]
-    assert all(taken.showed(one) for one in [*known, "strange"])
-    assert not taken.showed("p0")
+    assert all(taken.showed(one.id, attempt) for attempt, one in enumerate(listed))
+    assert not taken.showed("p0", 9999)
+
+
+def test_a_walk_that_is_gone_on_with_ends_with_its_time():
+    api = Scripted(page(at(30)), page(at(20)), page(at(10)))
+    taken = walk.Walk()
+
+    async def two_steps():
+        await walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1)
+        api.list = never
+        taken.until -= 5.0
+        await walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1)
+
+    asyncio.run(two_steps())
+    assert (taken.over, taken.pages, taken.error) == (True, 1, None)

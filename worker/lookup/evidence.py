@@ -72,10 +72,14 @@ def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: da
         return 0.0
     long_ago = started - timedelta(seconds=here.times.list_margin)
     since = long_ago if taken.covers(long_ago) else settling
-    bought = recalling.bought(tx, here.account.id, since, started)
-    missing = [one.accepted_at for name, one in bought.items() if not taken.showed(name)]
-    shown = [one.accepted_at for name, one in bought.items() if taken.showed(name)]
-    deleted_before = min(max(shown, default=settling), settling)
+    latest_shown: datetime | None = None
+    missing: list[datetime] = []
+    for one in recalling.bought(tx, here.account.id, since, started):
+        if not taken.showed(one.prediction_id, one.attempt):
+            missing.append(one.accepted_at)
+        elif latest_shown is None or latest_shown < one.accepted_at:
+            latest_shown = one.accepted_at
+    deleted_before = min(latest_shown or settling, settling)
     return max(((started - at).total_seconds() for at in missing if at > deleted_before), default=0.0)
 
 
@@ -83,9 +87,9 @@ def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since
     """Whether an absence from this walk means anything: what must be in the list is there."""
     tolerated = timedelta(seconds=here.times.list_margin / 2)
     expected = worklists.first_known(tx, here.account.id, since - tolerated)
-    if not expected or any(taken.showed(one) for one in expected):
+    if not expected or any(taken.showed(*one) for one in expected):
         return True
-    log.warning("list-lacks-ours", expected=expected[0], pages=taken.pages)
+    log.warning("list-lacks-ours", expected=expected[0][0], pages=taken.pages)
     return False
 
 
@@ -96,8 +100,9 @@ def shown_until(
 
     That is to the latest purchase since a moment that it shows, if there are later ones; else to the walk's beginning.
     """
-    bought = recalling.bought(tx, here.account.id, since, started)
-    if not bought:
-        return started
-    shown = max((one.intended_at for name, one in bought.items() if taken.showed(name)), default=since)
-    return started if shown == max(one.intended_at for one in bought.values()) else shown
+    latest = shown = since
+    for one in recalling.bought(tx, here.account.id, since, started):
+        latest = max(latest, one.intended_at)
+        if taken.showed(one.prediction_id, one.attempt):
+            shown = max(shown, one.intended_at)
+    return started if shown == latest else shown

@@ -45,7 +45,9 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
     """
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
-    walking = walk.walk(
+    taken = walk.Walk()
+    walking = walk.go_on(
+        taken,
         here.api,
         since,
         now=now,
@@ -55,7 +57,7 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
         waits=(),
         wanted=[row.prediction_id for row in rows],
     )
-    taken = here.loop.call(walking, within=within + 1)
+    here.loop.call(walking, within=within + 1)
     oldest, running = _still_running(taken)
     outcomes = [
         endings.ended(here, row, taken.seen[row.prediction_id], now)

@@ -2,7 +2,8 @@
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,39 +18,67 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A date in a header has whole seconds, and the answer took its time; what is more is a clock that is wrong.
 _CLOCKS_AGREE = timedelta(seconds=5)
+_BLOCK = 4096
+
+
+class _Attempts:
+    """A set of attempts, a byte for each: those of one night lie close together, and may be a hundred thousand."""
+
+    def __init__(self) -> None:
+        self._blocks: defaultdict[int, bytearray] = defaultdict(functools.partial(bytearray, _BLOCK))
+
+    def add(self, attempt: int) -> None:
+        self._blocks[attempt // _BLOCK][attempt % _BLOCK] = True
+
+    def __contains__(self, attempt: int) -> bool:
+        block = self._blocks.get(attempt // _BLOCK)
+        return bool(block and block[attempt % _BLOCK])
 
 
 @dataclass
 class Walk:
     """What a walk has seen. ``ahead`` is by how much our clock is ahead of the API's, as far as that is known.
 
-    Of what is ``known`` already the ids are kept, and but the newest few as they were shown: a walk may go through
-    a hundred thousand.
+    A long one goes through a hundred thousand: of what turns out to be known, the newest few are kept as they were
+    shown, and of the rest only by which attempt they were bought.
     """
 
-    known: Collection[str] = frozenset()
     seen: dict[str, Prediction] = field(default_factory=dict)
+    fresh: list[str] = field(default_factory=list)  # of those, what nobody has said of whether it is known
     pages: int = 0
+    cursor: str | None = None
+    over: bool = False
+    until: float | None = None  # by the event loop's clock
     error: errors.ApiError | None = None
     ahead: timedelta = timedelta()
     _back_to: datetime = _NOW
-    _familiar: set[str] = field(default_factory=set)
+    _familiar: _Attempts = field(default_factory=_Attempts)
     _witnesses: int = 0
 
     def add(self, page: Page) -> None:
         """Keep what a page shows; pages shift while one walks, so an id may come twice."""
         self.pages += 1
-        for prediction in page.predictions:
-            if prediction.id in self.known and self._witnesses >= WITNESSES:
-                self._familiar.add(prediction.id)
-            elif not self.showed(prediction.id):
-                self.seen[prediction.id] = prediction
-                self._witnesses += prediction.id in self.known and not prediction.data_removed
+        self.cursor = page.cursor
+        new = {one.id: one for one in page.predictions if one.id not in self.seen}
+        self.seen |= new
+        self.fresh += new
         self._back_to = min(self._back_to, _BEGINNING if page.cursor is None else _youngest(page.predictions))
 
-    def showed(self, prediction_id: str) -> bool:
-        """Whether it was on any page."""
-        return prediction_id in self.seen or prediction_id in self._familiar
+    def recognise(self, known: Mapping[str, int]) -> None:
+        """Learn which fresh predictions are known, and by which attempts; let go of all but the witnesses."""
+        for prediction_id in self.fresh:
+            if (attempt := known.get(prediction_id)) is None:
+                continue
+            self._familiar.add(attempt)
+            if self._witnesses >= WITNESSES:
+                del self.seen[prediction_id]
+            else:
+                self._witnesses += not self.seen[prediction_id].data_removed
+        self.fresh = []
+
+    def showed(self, prediction_id: str, attempt: int) -> bool:
+        """Whether what an attempt has bought was on any page."""
+        return prediction_id in self.seen or attempt in self._familiar
 
     def covers(self, moment: datetime) -> bool:
         """Whether all that was made since a moment of our clock is seen: read to there, and no page in error."""
@@ -57,66 +86,63 @@ class Walk:
 
     def shows(self, wanted: Collection[str]) -> bool:
         """Whether all these predictions are seen; not so when there are none of which to tell."""
-        return bool(wanted) and all(map(self.showed, wanted))
+        return bool(wanted) and all(one in self.seen for one in wanted)
 
     def read_to(self, moment: datetime) -> bool:
         """Whether the pages so far go back beyond a moment of our clock."""
         return self._back_to < moment - self.ahead
 
 
-async def walk(
+async def go_on(
+    taken: Walk,
     api: PredictionClient,
     since: datetime,
     *,
     now: datetime,
     within: float,
     pause: float = 0,
+    at_once: int = _MOST_PAGES,
     most_pages: int = _MOST_PAGES,
     page_cap: int = PAGE_CAP,
     waits: Sequence[float] = WAITS,
     wanted: Collection[str] = (),
-    known: Collection[str] = frozenset(),
-) -> Walk:
+) -> None:
     """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
 
     ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds; ``page_cap`` is
     in bytes; ``waits`` come before a page that failed is asked for again. Not every API knows `created_after`, so
     the end is also seen by the dates on a page. A page without dates is followed to the list's end. With all that is
-    ``wanted`` on the pages so far, nothing further back is read.
+    ``wanted`` on the pages so far, nothing further back is read. After ``at_once`` pages a walk that is not over may
+    be gone on with.
     """
-    taken = Walk(known)
     read = functools.partial(_page, api, cap=page_cap, waits=waits)
+    stop = taken.pages + at_once
+    taken.until = taken.until or asyncio.get_running_loop().time() + within
     try:
-        async with asyncio.timeout(within):
-            first = await read(since)
-            taken.ahead = _ahead(now, first)
-            if taken.ahead > timedelta():  # asked for what came after ``since`` by the API's clock
-                first = await read(since - taken.ahead)
-            await _follow(read, first, taken, since, pause, most_pages, wanted)
+        async with asyncio.timeout_at(taken.until):
+            while not taken.over and taken.pages < stop:
+                taken.add(await _next(read, taken, since, now, pause))
+                crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
+                taken.over = taken.read_to(since) or taken.pages >= most_pages or taken.shows(wanted)
     except TimeoutError:
+        taken.over = True
         if not taken.pages:
             taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
     except errors.ApiError as error:
+        taken.over = True
         taken.error = error
-    return taken
 
 
-async def _follow(
-    read: Callable[..., Awaitable[Page]],
-    page: Page,
-    taken: Walk,
-    since: datetime,
-    pause: float,
-    most_pages: int,
-    wanted: Collection[str],
-) -> None:
-    while True:
-        taken.add(page)
-        crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
-        if taken.read_to(since) or taken.pages >= most_pages or taken.shows(wanted):
-            return
+async def _next(
+    read: Callable[..., Awaitable[Page]], taken: Walk, since: datetime, now: datetime, pause: float
+) -> Page:
+    if taken.pages:
         await asyncio.sleep(pause)
-        page = await read(since - taken.ahead, page.cursor)
+        return await read(since - taken.ahead, taken.cursor)
+    first = await read(since)
+    taken.ahead = _ahead(now, first)
+    # Asked for what came after ``since`` by the API's clock.
+    return await read(since - taken.ahead) if taken.ahead > timedelta() else first
 
 
 async def _page(

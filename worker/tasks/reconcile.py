@@ -23,6 +23,7 @@ from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 log = structlog.get_logger(__name__)
 
 _MOST_WINDOWS = 3  # for which a list that fails is asked
+_PAGES_AT_ONCE = 10  # of the list, before what they show is let go of
 
 
 @shared_task(name=Lane.RECONCILE)
@@ -69,10 +70,14 @@ def _walked(
 ) -> walk.Walk:
     """Walk the list, and tell the account what that cost and showed."""
     lease, pause = here.times.lease, _pause(here, account)
-    with here.database.read() as tx:
-        known = worklists.bought_since(tx, account.id, since)
-    walking = walk.walk(here.api, since, now=started, within=lease, pause=pause, known=known)
-    taken = here.loop.call(walking, within=lease + 1)
+    taken = walk.Walk()
+    while not taken.over:
+        walking = walk.go_on(
+            taken, here.api, since, now=started, within=lease, pause=pause, at_once=_PAGES_AT_ONCE
+        )
+        here.loop.call(walking, within=lease + 1)
+        with here.database.read() as tx:
+            taken.recognise(worklists.bought_by(tx, account.id, taken.fresh))
     if taken.ahead:
         log.warning("clocks-differ", ahead_seconds=taken.ahead.total_seconds(), api=here.account.api)
     counter = tally.Counter()
