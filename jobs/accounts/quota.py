@@ -20,8 +20,9 @@ _SEARCH = 0.005  # of the rate that was found where none is configured, per seco
 _CALM = 7.0  # seconds in which that doubles
 _BEYOND = 100_000.0  # a minute: whoever sells so many has no limit that we could reach
 _LEAST = 0.01  # of the configured rate
-_DOUBTFUL = 5
+_DOUBTFUL = 3
 _FAILURES = 10
+_WORTH = 17  # creates that an outage may cost before it is known; with looks at what runs, twenty calls
 
 
 def in_force(configured: Settings, own: OwnLimits) -> Settings:
@@ -116,6 +117,34 @@ class Breaker:
     def in_doubt(self) -> bool:
         """Whether so many calls have failed in a row that it may be an outage: time to call softly."""
         return self.state == "closed" and self.failures >= _DOUBTFUL
+
+    def may_try(self, under_way: int, now: datetime, times: Times) -> bool:
+        """Whether in doubt one more create may leave, beside so many of which nobody knows yet what they come to.
+
+        >>> doubt = Breaker(failures=12, failing_since=datetime(2026, 11, 23))
+        >>> [doubt.may_try(n, datetime(2026, 11, 23), Times()) for n in (0, 3, 4)]
+        [True, True, False]
+        """
+        if now >= self._opens(now, times) and not under_way:  # what comes to nothing from now on opens it
+            return True
+        return self.failures + under_way + 1 < _WORTH
+
+    def try_again_at(self, under_way: int, now: datetime, times: Times) -> datetime:
+        """Return when the next may leave: soon, but those that are left must last until the breaker may open.
+
+        >>> began = datetime(2026, 11, 23)
+        >>> for failures in (3, 14, 16):
+        ...     again = Breaker(failures=failures, failing_since=began).try_again_at(1, began, Times())
+        ...     print((again - began).total_seconds())
+        1.0
+        5.0
+        10.0
+        """
+        left = max(1, _WORTH - self.failures - under_way)
+        return now + max(timedelta(seconds=times.poll_first), (self._opens(now, times) - now) / left)
+
+    def _opens(self, now: datetime, times: Times) -> datetime:
+        return (self.failing_since or now) + timedelta(seconds=times.outage_after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ def observe(
     before, after = accounts.observe(tx, now, account.id, tally, times, configured)
     if tally.blocked:  # once more, too: a person may have opened a batch to try whether it is over
         _block(tx, now, account, after.reason or "")
+    if (
+        after.in_doubt and not before.in_doubt
+    ):  # what is left of what an outage may cost is given out one by one
+        lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
     if before.state == after.state:
         return
     log.warning("breaker", account=account.name, state=after.state, reason=after.reason)

@@ -34,12 +34,21 @@ def may_probe(account: accounts.Account, now: datetime) -> bool:
 
 
 def probed(
-    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    *,
+    under_way: int = 0,
 ) -> None:
-    """Remember that a probe has left, and when the next one may: soon, while it is a mere doubt."""
+    """Remember that a probe has left, and when the next one may: soon, while it is a mere doubt.
+
+    ``under_way`` are the creates of which nobody knows yet what they come to, the probe with them.
+    """
     times = configured.times
-    wait = times.poll_first if account.breaker.in_doubt else times.canary
-    accounts.probed(tx, account.id, now + timedelta(seconds=wait))
+    later = now + timedelta(seconds=times.canary)
+    doubt = account.breaker.in_doubt
+    accounts.probed(tx, account.id, account.breaker.try_again_at(under_way, now, times) if doubt else later)
 
 
 def creates_in_doubt(account: accounts.Account) -> bool:

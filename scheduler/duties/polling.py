@@ -34,8 +34,9 @@ def _polled(
     reads = allowance.reads(account, now)
     if not reads:
         return [], [], 0
-    # For longer than a doubt lasts: by then it is an outage, or dispelled.
-    late = timedelta(seconds=2 * configured.times.outage_after if allowance.creates_in_doubt(account) else 0)
+    # For longer than a doubt lasts, of which the last create may go unanswered: by then it is an outage, or dispelled.
+    doubt = configured.times.outage_after + configured.times.post_deadline
+    late = timedelta(seconds=doubt if allowance.creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
     moment = now - late
     look: polling.Look | None = None

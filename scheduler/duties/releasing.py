@@ -40,7 +40,7 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if ids:
         accounts.spend(tx, account, creates=len(ids), reads=0)
         if account.breaker.state != "closed" or account.breaker.in_doubt:
-            allowance.probed(tx, now, account, configured)
+            allowance.probed(tx, now, account, configured, under_way=_being_bought(tx, scope))
     return ids, fills and len(ids) == room
 
 
@@ -83,7 +83,7 @@ def _room(
     if account.not_before is not None and account.not_before > now:
         return 0, False
     if account.breaker.state != "closed" or account.breaker.in_doubt:
-        return allowance.PROBE if allowance.may_probe(account, now) else 0, False
+        return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False
     limits = quota.in_force(configured, account.own_limits)
     counts = _in_flight(tx, scope)
     in_flight = sum(counts.values())
@@ -95,6 +95,26 @@ def _room(
         most_in_flight=limits.max_in_flight,
     )
     return room, in_flight + room >= limits.max_in_flight
+
+
+def _may_probe(
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    scope: Scope,
+) -> bool:
+    """Whether one may try; in doubt, not beside so many that all of them are more than an outage is worth."""
+    if not allowance.may_probe(account, now):
+        return False
+    if not account.breaker.in_doubt:
+        return True
+    return account.breaker.may_try(_being_bought(tx, scope), now, configured.times)
+
+
+def _being_bought(tx: sa.Connection, scope: Scope) -> int:
+    counts = _in_flight(tx, scope)
+    return counts.get(State.QUEUED, 0) + counts.get(State.SUBMITTING, 0)
 
 
 def _in_flight(tx: sa.Connection, scope: Scope) -> dict[State, int]:

@@ -650,7 +650,7 @@ def test_losses_are_looked_for_among_losses_only(many):
 def test_while_an_outage_is_in_doubt_calls_leave_one_by_one(database, account, batch, failing):
     make(database, batch, 20)
     running = make(database, batch, 20, State.RUNNING)
-    doubt = {"failures": 5, "failing": failing, "failing_since": rows.now(database), "creates_tokens": 10}
+    doubt = {"failures": 3, "failing": failing, "failing_since": rows.now(database), "creates_tokens": 10}
     rows.change(database, tables.accounts, account.id, **doubt)
     polled = handed(duties.poll, database)
     released = handed(duties.release, database)
@@ -658,7 +658,7 @@ def test_while_an_outage_is_in_doubt_calls_leave_one_by_one(database, account, b
     assert handed(duties.poll, database) == handed(duties.release, database) == []
     assert handed(duties.cancel, database) == handed(duties.sweep, database) == []
     with database.write() as tx:
-        overdue = rows.now(database) - timedelta(seconds=21)
+        overdue = rows.now(database) - timedelta(seconds=31)
         tx.execute(sa.update(tables.jobs).where(tables.jobs.c.id.in_(running)).values(due_at=overdue))
     # Without a purchase that could end the doubt, polls must go on; but for the doubtful kind, one by one.
     assert len(handed(duties.poll, database)) == (20 if failing == "creates" else 0)

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import tables
+from jobs.accounts import quota
 from jobs.lanes import Lane
 from jobs.states import State
 from scheduler import duties
@@ -146,6 +147,33 @@ def test_an_api_that_may_be_away_is_asked_for_one_prediction_and_then_for_the_ot
     night.sandbox.heal()
     poll(ids)
     assert night.states() == {"collecting": 5}
+
+
+def calls(night):
+    return sum(night.sandbox.stats()["requests"].values())
+
+
+@pytest.mark.parametrize("kind", ["5xx", "refuse"])
+def test_an_outage_costs_twenty_calls_until_it_is_known(begin, kind):
+    night = begin(latency=600)
+    started(night, 5)
+    night.make(60)
+    night.sandbox.faults(**{f"outage:{kind}": 0})
+    before = calls(night)
+    while night.account.breaker == "closed":
+        night.tick()
+        night.passes(1)
+    assert calls(night) - before <= 20
+    assert not any(job.state in {"failed", "queued"} for job in night.jobs())
+
+
+@pytest.mark.parametrize(("lost", "state"), [(2, "queued"), (3, "pending")])
+def test_what_is_handed_out_goes_back_when_an_outage_is_feared(begin, lost, state):
+    night = begin()
+    night.make(4)
+    night.release()
+    night.here.observe(quota.Tally(lost=lost))
+    assert {job.state for job in night.jobs()} == {state}
 
 
 # Room

@@ -260,14 +260,42 @@ def test_an_outage_of_creates_alone_opens_though_reads_are_answered_and_ends_wit
 
 
 def test_after_a_few_failures_in_a_row_of_either_kind_it_is_in_doubt_until_an_answer():
-    failing = quota.judge(Breaker(), Tally(failed=3), NOW, TIMES)
+    failing = quota.judge(Breaker(), Tally(failed=2), NOW, TIMES)
     assert not failing.in_doubt
-    doubtful = quota.judge(failing, Tally(lost=2), NOW, TIMES)
+    doubtful = quota.judge(failing, Tally(lost=1), NOW, TIMES)
     assert doubtful.in_doubt
     assert doubtful.failing == "creates"
-    assert quota.judge(doubtful, Tally(failed=1), NOW, TIMES).failures == 6
+    assert quota.judge(doubtful, Tally(failed=1), NOW, TIMES).failures == 4
     assert quota.judge(doubtful, Tally(answered=1), NOW, TIMES) == doubtful
     assert not quota.judge(doubtful, Tally(bought=1), NOW, TIMES).in_doubt
-    outage = quota.judge(doubtful, Tally(lost=5), later(TIMES.outage_after), TIMES)
+    outage = quota.judge(doubtful, Tally(lost=7), later(TIMES.outage_after), TIMES)
     assert outage.state == "outage"
     assert not outage.in_doubt
+
+
+def lived_through(under_way, takes, tick=0.25):
+    """Lose all creates from now on, each so many seconds after it left; return how many left until it opened."""
+    breaker, probe_at, sent = Breaker(), NOW, [0.0] * under_way
+    lost = [min(takes, 0.5)] * under_way  # when: what was under way at the beginning left before
+    for n in range(round(60 / tick)):
+        seconds = n * tick
+        if ended := [at for at in lost if at <= seconds]:
+            lost = [at for at in lost if at > seconds]
+            breaker = quota.judge(breaker, Tally(lost=len(ended)), later(seconds), TIMES)
+        if breaker.state == "outage":
+            return len(sent)
+        if (
+            breaker.in_doubt
+            and probe_at <= later(seconds)
+            and breaker.may_try(len(lost), later(seconds), TIMES)
+        ):
+            sent.append(seconds)
+            lost.append(seconds + takes)
+            probe_at = breaker.try_again_at(len(lost), later(seconds), TIMES)
+    raise AssertionError("it never opened")
+
+
+@pytest.mark.parametrize("takes", [0.0, 1.5, 20.0])
+@pytest.mark.parametrize("under_way", range(3, 31))
+def test_an_outage_costs_seventeen_creates_or_what_was_under_way_and_one_more(under_way, takes):
+    assert lived_through(under_way, takes) <= max(17, under_way + 1)
