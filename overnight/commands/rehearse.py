@@ -15,6 +15,15 @@ from overnight.exits import Exit
 from sandbox import profiles
 
 
+def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    from jobs.settings import written
+
+    try:
+        return written.duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 @click.command()
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @manifests.manifest_options
@@ -31,6 +40,14 @@ from sandbox import profiles
     show_default=True,
     help="Of the faults: the same ones again for rows that have seeds of their own.",
 )
+@click.option(
+    "--within",
+    metavar="TIME",
+    default="10m",
+    show_default=True,
+    callback=_seconds,
+    help="When to end at the latest, and to tell what is known by then; so does Ctrl-C.",
+)
 @options.as_json
 @options.quiet
 @options.when_unconfirmed
@@ -39,6 +56,7 @@ def command(
     *,
     profile: str,
     seed: int,
+    within: float,
     as_json: bool,
     quiet: bool,
     when_unconfirmed: str | None,
@@ -50,12 +68,15 @@ def command(
     overnight rehearse tonight.csv                     how long, how much, what fails, when much goes wrong
     overnight rehearse tonight.csv --limit 500         the same for the first 500 rows
     overnight rehearse tonight.csv --profile replicate when all goes well
+    overnight rehearse tonight.csv --within 1h         a large one to its end: about 3,000 jobs a minute
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from overnight.display import words
     from overnight.rehearsal import rehearsed
 
     with _throw_away(when_unconfirmed) as settings:
-        code, foretold = rehearsed.night(settings, manifest, given, profile=profile, seed=seed, quiet=quiet)
+        code, foretold = rehearsed.night(
+            settings, manifest, given, profile=profile, seed=seed, within=within, quiet=quiet
+        )
         if as_json:
             click.echo(json.dumps(foretold.as_json(), indent=2))
         else:

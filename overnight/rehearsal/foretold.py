@@ -8,6 +8,7 @@ from jobs import failures
 from jobs.reports import limits
 from jobs.reports.results import Harvest, Progress
 from jobs.settings import written
+from jobs.states import State
 from overnight.display import summary
 
 
@@ -26,6 +27,7 @@ class Foretold:
     peak: int
     factor: float
     price: Decimal | None
+    ended_after: float | None = None  # seconds, if there was no time for more
 
     @property
     def seconds(self) -> float:
@@ -35,8 +37,13 @@ class Foretold:
 
     @property
     def surplus(self) -> int:
-        """Predictions that were sold and are no job's: orphans, and any that nobody knows of."""
-        return self.accepted - self.harvest.predictions + self.harvest.orphans
+        """Predictions that were sold and are no job's: orphans, and any that nobody knows of.
+
+        Of what was being sent when there was no time for more, nobody knows yet.
+        """
+        counts = self.progress.counts
+        sent = counts.of(State.SUBMITTING) + counts.of(State.UNCONFIRMED)
+        return max(0, self.accepted - self.harvest.predictions - sent) + self.harvest.orphans
 
     @property
     def cost(self) -> Decimal | None:
@@ -48,7 +55,7 @@ class Foretold:
             *summary.headline(self.progress),
             *self._failed(),
             *self._unfinished(),
-            f"time       about {self._life()}; rehearsed in {written.as_duration(round(self.seconds))}",
+            f"time       {self._life()}; rehearsed in {written.as_duration(round(self.seconds))}",
             f"bought     {self._bought()}",
             f"in flight  {self.peak} at the most",
             f"throttled  {limits.counted(self.throttled, 'time')}",
@@ -74,8 +81,14 @@ class Foretold:
         }
 
     def _life(self) -> str:
+        """Say how long the night would take; one that was left before its end goes on as it began."""
         seconds = self.seconds / self.factor
-        return written.as_duration(round(seconds) if seconds < 600 else round(seconds / 60) * 60)
+        if self.progress.finished or self.progress.batch.pause_reason:
+            return f"about {_rounded(seconds)}"
+        counts = self.progress.counts
+        if not counts.ended:
+            return "unknown"
+        return f"about {_rounded(seconds * counts.total / counts.ended)} for all"
 
     def _bought(self) -> str:
         twice = limits.counted(self.harvest.possibly_paid, "job")
@@ -91,9 +104,15 @@ class Foretold:
         if self.progress.finished:
             return []
         why = f": paused, {batch.pause_reason}: {batch.pause_detail}" if batch.pause_reason else ""
+        if self.ended_after is not None:
+            why = f" in {written.as_duration(self.ended_after)}; for more time: --within"
         return [" ".join(f"not finished{why}".split())]
 
     def _cost(self) -> str:
         if self.cost is None:
             return "unknown; OVERNIGHT_PRICE tells what a job costs"
         return f"at the most {self.cost:,} ({self.accepted:,} predictions at {self.price})"
+
+
+def _rounded(seconds: float) -> str:
+    return written.as_duration(round(seconds) if seconds < 600 else round(seconds / 60) * 60)

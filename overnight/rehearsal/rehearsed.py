@@ -1,26 +1,36 @@
 """One rehearsal, from the manifest to its figures: the night is `night`'s, only faster, and its summary another."""
 
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jobs.database import Database
 from jobs.reports import limits, results
 from jobs.reports.results import Harvest, Progress
-from jobs.settings import Settings
+from jobs.settings import Settings, written
 from overnight import opened
 from overnight.exits import Exit
 from overnight.rehearsal import child, compression
 from overnight.rehearsal.foretold import Foretold
 from overnight.run import night as nights
 from overnight.run.signals import Signals
+from overnight.run.watch import End
 
 if TYPE_CHECKING:
     from jobs.loading.difference import Difference, Target
     from jobs.manifest.validated import Validated
 
 
+@dataclass(kw_only=True)
 class _Rehearsal(nights.Night):
-    """A night that asks nothing, since it buys nothing, and leaves its figures to be told by others."""
+    """A night that asks nothing, since it buys nothing, and leaves its figures to be told by others.
+
+    It ends ``within`` some seconds, far or not: nothing that is in flight then is worth a wait.
+    """
+
+    within: float
+    is_late: bool = False
 
     def _agree(
         self,
@@ -31,26 +41,55 @@ class _Rehearsal(nights.Night):
     ) -> None:
         self._say(*(f"warning: {line}" for line in read.warnings.lines()))
         faster = 1 / self.settings.time_scale
-        self._say(f"rehearsing {limits.counted(found.jobs, 'job')}, {faster:.3g} times as fast as life")
+        most = f"for {written.as_duration(self.within)} at the most"
+        self._say(
+            f"rehearsing {limits.counted(found.jobs, 'job')}, {faster:.3g} times as fast as life, {most}"
+        )
         self._planned = True
+
+    def _work(self, *given: Any) -> End:
+        bell = threading.Timer(self.within, self._ring)
+        bell.daemon = True
+        bell.start()
+        try:
+            return super()._work(*given)
+        finally:
+            bell.cancel()
+
+    def _ring(self) -> None:
+        self.is_late = self.signals.stop = True
 
     def _tell(self, progress: Progress, harvest: Harvest) -> None:
         """Say nothing: what would be typed next is not there to be typed."""
 
 
 def night(
-    settings: Settings, manifest: str, given: Mapping[str, Any], *, profile: str, seed: int, quiet: bool
+    settings: Settings,
+    manifest: str,
+    given: Mapping[str, Any],
+    *,
+    profile: str,
+    seed: int,
+    within: float,
+    quiet: bool,
 ) -> tuple[Exit, Foretold]:
-    """Live through a night; return how it would end, and its figures."""
+    """Live through a night, or the beginning of one; return how it would end, and its figures."""
     state = settings.output.parent / "sandbox"
     chosen = compression.sandbox(settings)
-    with child.sandbox(state, profile=profile, seed=seed, **chosen) as url, Signals() as signals:
+    with (
+        child.sandbox(state, profile=profile, seed=seed, **chosen) as url,
+        Signals(patient=False) as signals,
+    ):
         served = compression.compressed(settings).at(url)
-        code = _Rehearsal(served, signals, quiet=quiet, yes=True).run(manifest, given)
-        return code, _foretold(settings, child.stats(url))
+        rehearsal = _Rehearsal(settings=served, signals=signals, quiet=quiet, yes=True, within=within)
+        code = rehearsal.run(manifest, given)
+        foretold = _foretold(settings, child.stats(url), within if rehearsal.is_late else None)
+        if rehearsal.is_late and code is Exit.INTERRUPTED:
+            code = Exit.SOME_FAILED if foretold.progress.failures else Exit.NONE_FAILED
+        return code, foretold
 
 
-def _foretold(settings: Settings, counted: Mapping[str, Any]) -> Foretold:
+def _foretold(settings: Settings, counted: Mapping[str, Any], ended_after: float | None) -> Foretold:
     with opened.database(settings) as db, db.read() as tx:
         (only,) = results.overview(tx)
         return Foretold(
@@ -61,4 +100,5 @@ def _foretold(settings: Settings, counted: Mapping[str, Any]) -> Foretold:
             peak=counted["peak_in_flight"],
             factor=compression.factor(settings),
             price=settings.price,
+            ended_after=ended_after,
         )

@@ -14,11 +14,13 @@ from overnight.exits import Exit
 class Signals:
     """Counts the requests to stop; the second one leaves at once, for nothing is lost by it.
 
-    Where nobody heeds ``stop``, the first one interrupts as Ctrl-C does everywhere.
+    Where nobody heeds ``stop``, the first one interrupts as Ctrl-C does everywhere. Who is not ``patient`` does not
+    wait for what is in flight, either.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = True) -> None:
         self.stop = False
+        self.patient = patient
         self._heeded = False
         self.on_hangup: Callable[[], None] | None = None
         self._terminals: list[int] = []

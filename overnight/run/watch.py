@@ -123,6 +123,8 @@ class Watch:
     def _end(self, progress: Progress) -> End | None:
         if progress.finished:
             return End.INTERRUPTED if self.signals.stop else End.FINISHED
+        if self.signals.stop and not self.signals.patient:
+            return End.INTERRUPTED
         if self.signals.stop and self.engine is None:
             return self._detach(progress)
         if self.lock is not None and self.lock.take(self.batch.name):

@@ -86,3 +86,15 @@ def test_an_unfinished_night_says_why_in_one_line():
     batch = SimpleNamespace(name="cats", pause_reason="fuse", pause_detail="15 of\n200")
     progress = SimpleNamespace(batch=batch, counts=Counts({State.PENDING: 8}), failures={}, finished=False)
     assert figures(progress=progress).lines()[1] == "not finished: paused, fuse: 15 of 200"
+
+
+def test_a_night_that_was_left_before_its_end_goes_on_as_it_began_and_what_is_being_sent_is_no_surplus():
+    batch = SimpleNamespace(name="cats", pause_reason=None, pause_detail=None)
+    counts = Counts({State.PENDING: 29, State.SUBMITTING: 2, State.UNCONFIRMED: 1, State.SUCCEEDED: 8})
+    progress = SimpleNamespace(batch=batch, counts=counts, failures={}, finished=False)
+    told = figures(progress=progress, ended_after=60.0)
+    assert told.lines()[1:3] == [
+        "not finished in 1m; for more time: --within",
+        "time       about 25m for all; rehearsed in 30s",
+    ]
+    assert (told.surplus, figures(progress=progress, accepted=13).surplus) == (1, 2)
