@@ -15,7 +15,7 @@ from jobs import accounts, batches, database, settings
 from jobs.accounts import attendance, quota, stops
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
-from worker import foresight, loop
+from worker import foresight, heaps, loop
 from worker.api import client
 from worker.transfers import downloads, inputs
 
@@ -102,6 +102,7 @@ def _name(one: Credential) -> str:
 
 def start(configured: settings.Settings, db: database.Database) -> list[Process]:
     """Register the accounts and open their clients, inside an event loop that they share."""
+    heaps.share()
     enrolled = enrol(configured, db)
     thread = loop.Loop()
 
