@@ -51,7 +51,7 @@ _ADVICE: dict[FailureClass, Advice] = {
     FailureClass.DOWNLOAD_FAILED: Advice("an output could not be fetched in time", Remedy.FETCHED_AGAIN),
     FailureClass.OUTPUT_INVALID: Advice("an output was no whole image", Remedy.FETCHED_AGAIN),
     FailureClass.EXPIRED: Advice(
-        "the provider deleted the outputs before they were fetched", Remedy.WHEN_ASKED
+        "the outputs were deleted, or denied for 55 minutes, before they were fetched", Remedy.WHEN_ASKED
     ),
     FailureClass.UNCONFIRMED: Advice("nobody can tell any more whether it was bought", Remedy.WHEN_ASKED),
     FailureClass.NSFW: Advice("the safety check dropped every image", Remedy.NEW_SEED),

@@ -36,7 +36,7 @@ RUN = {
 # How a prediction is shown. Drawn per (job, attempt), but get_5xx per n-th read.
 SHOWN = {
     "get_5xx": "503 on reading a prediction or a list",
-    "expire_url": "the prediction's outputs are gone at once",
+    "expire_url": "the prediction's outputs are gone at once, and it says so or still lists them",
     "vanish": "404 on reading a prediction, for some seconds (--lag) or for ever",
     "list_lag": "in the list only some seconds after its creation (--lag)",
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
@@ -71,6 +71,7 @@ LASTING = frozenset({"nsfw", "oom"})
 KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
     "vanish": ("while", "ever"),
+    "expire_url": ("removed", "listed"),
     "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),
     "bomb": ("pixels", "endless"),

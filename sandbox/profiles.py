@@ -52,7 +52,7 @@ _HOSTILE = {
     "truncate": 0.02,
     "no_length_cut": 0.01,
     "drip": 0.002,
-    "expire_url": 0.002,
+    "expire_url:removed": 0.002,
 }
 
 PROFILES: Mapping[str, Profile] = {

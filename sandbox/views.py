@@ -22,6 +22,8 @@ class Views:
     def show(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
         """Return the object for a client that called this host."""
         shown = predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._lifetime)
+        if shown["output"] and self._plan.kind("expire_url", prediction.subject) == "removed":
+            shown |= {"input": {}, "output": None, "data_removed": True}
         if shown["input"] and self._plan.strikes("rewritten", prediction.subject):
             shown["input"] = rewritten(shown["input"])
         if self._elsewhere:

@@ -30,6 +30,7 @@ class Times:
     tick_least: float = 0.05  # while places in flight that become free are all that more can be bought with
     poll_first: float = 1
     poll_most: float = 15
+    denied_most: float = 120  # between two tries at an image that the API lists and its host denies
 
     # Stops.
     deaf: float = 60  # that a worker may be idle beside messages that wait before it starts anew
@@ -39,7 +40,7 @@ class Times:
     canary: float = 30
     credit_patience: float = 7200  # how long `run` goes on probing a 402
     block_patience: float = 180  # the same for any other refusal: it may be one gateway's bad moment
-    gone_patience: float = 120  # how long an image that the API still lists may be missing at its URL
+    gone_patience: float = 120  # how long a prediction that succeeded may be shown without an image
 
     def scaled(self, factor: float) -> Self:
         """Return the same times, each multiplied."""

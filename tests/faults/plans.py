@@ -22,8 +22,9 @@ _FAULTY = (0.15, 0.30)  # of all sends
 # Of everything else, with the share that each has at the most.
 _OTHERS = {
     "fail_transient": 0.04, "aborted": 0.02, "nsfw": 0.01, "oom": 0.01, "stuck": 0.005, "unknown_status": 0.03,
-    "get_5xx": 0.05, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1, "expire_url": 0.01,
-    "truncate": 0.05, "no_length_cut": 0.05, "not_image": 0.03, "drip:body": 0.01, "redirect:once": 0.05,
+    "get_5xx": 0.05, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1,
+    "expire_url:removed": 0.01, "truncate": 0.05, "no_length_cut": 0.05, "not_image": 0.03, "drip:body": 0.01,
+    "redirect:once": 0.05,
 }  # fmt: skip
 
 

@@ -151,7 +151,7 @@ class Stage:
             ]
 
     def terms(self):
-        expired = {"expired"} if self.plan.faults.get("expire_url") else set()
+        expired = {"expired"} if self.plan.faults.get("expire_url:removed") else set()
         return {"excused": frozenset(expired), "slots": _SLOTS, "probe_every": _CANARY}
 
     def once_more(self):

@@ -910,6 +910,49 @@ def test_one_look_after_hours_asleep_gives_no_image_up(night, monkeypatch):
     assert night.job(job_id).error_class == "expired"
 
 
+def tries(night, job_id, until):
+    """Fetch whenever it is due, until the image is so many seconds old; return its age at each try."""
+    ages = []
+    while (job := night.job(job_id)).state == State.COLLECTING:
+        age = (job.due_at - night.attempts(job_id)[0].produced_at).total_seconds()
+        if age > until:
+            break
+        night.passes(max(0, (job.due_at - rows.now(night.database)).total_seconds()))
+        night.tick(duties.collect)
+        ages.append(age)
+    return ages
+
+
+def test_an_image_that_its_host_denies_is_tried_until_its_end_while_the_api_lists_it(night, sandbox):
+    sandbox.faults(**{"expire_url:listed": 1})
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    tries(night, job_id, until=54 * 60)
+    sandbox.heal()
+    tries(night, job_id, until=56 * 60)
+    assert night.states() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_a_host_that_denies_its_images_is_asked_rarely_and_once_at_their_end(night, sandbox):
+    sandbox.faults(**{"expire_url:listed": 1})
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    ages = tries(night, job_id, until=3600)
+    assert night.job(job_id).error_class == "expired"
+    assert ages[-1] == pytest.approx(55 * 60, abs=5)
+    assert len(ages) < 40
+
+
+def test_what_the_api_says_is_deleted_is_given_up_at_once(night, sandbox):
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    sandbox.faults(**{"expire_url:removed": 1})
+    night.passes(2)
+    night.tick(duties.collect)
+    assert night.job(job_id).error_class == "expired"
+
+
 async def stall(*_, **__):
     await asyncio.sleep(3600)
 
@@ -950,8 +993,10 @@ def test_one_answer_without_an_image_is_no_proof_that_it_was_deleted(night, monk
 
 
 def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
-    sandbox.faults(expire_url=1)
+    sandbox.faults(**{"expire_url:listed": 1})
     [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    night.passes(3600)
     assert night.finish() == {"failed": 1}
     assert night.job(job_id).error_class == "expired"
     assert sold(sandbox) == 1

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -29,8 +29,12 @@ _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after compl
 _MOST_MISSES = 5  # looks, the longer apart the more; until then nothing is given up, whatever the clock says
 
 
+class _NotShown(errors.Undelivered):
+    """The API says that the prediction succeeded, and shows no output: its word alone, and it may be half a word."""
+
+
 class _NotThere(errors.Undelivered):
-    """The API says that an output was made, and it is not to be had: it may not have arrived yet."""
+    """The API lists an output at this moment, and its host denies it: it is not gone before the API says so, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Fetched:
     images: tuple[Image, ...]
     failure: Failure | None = None
     missed: bool = False  # something did not come, and may come yet
+    rarely: bool = False  # a whole host may deny what it has: such tries must not stand in the others' way
     disk: str = ""  # why nothing can be stored here
 
     @property
@@ -84,9 +89,11 @@ class _Slice:
         try:
             for output in job.missing:
                 images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
-        except _NotThere as error:
+        except _NotShown as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
             return self._late(job, images, FailureClass.EXPIRED, str(error), patience)
+        except _NotThere as error:
+            return replace(self._late(job, images, FailureClass.EXPIRED, str(error)), rarely=True)
         except (errors.Gone, quarantine.Poison) as error:
             why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
             return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
@@ -107,8 +114,8 @@ class _Slice:
                 raise
             # A URL may be dead while the image lives on under a new one.
             url = await self._asked_again(job, output)
-            if url == output.url and isinstance(error, errors.Undelivered):
-                raise
+            if url == output.url:
+                raise _listed(error) from error
             kept = await _fetched_as_listed(fetch(url, stem, output.index))
         return Image(
             job.fence,
@@ -132,7 +139,7 @@ class _Slice:
             if prediction.data_removed:
                 raise errors.Gone("the API has deleted the outputs")
             if prediction.final:  # as far as this one answer tells
-                raise _NotThere("the API shows that it succeeded, and no image")
+                raise _NotShown("the API shows that it succeeded, and no image")
             raise errors.Undelivered("the API shows the prediction without its outputs")
         return prediction.output[output.index]
 
@@ -166,11 +173,16 @@ def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str
 
 
 async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
-    """Fetch what the API lists at this moment: missing at its URL, it may not have arrived there yet."""
+    """Fetch what the API lists at this moment."""
     try:
         return await fetching
     except errors.Gone as error:
-        raise _NotThere(str(error)) from error
+        raise _listed(error) from error
+
+
+def _listed(error: errors.Gone | errors.Undelivered) -> errors.DownloadError:
+    """Say of what the API lists why it did not come."""
+    return _NotThere(str(error)) if isinstance(error, errors.Gone) else error
 
 
 def settle(here: process.Process, group: Sequence[Fetched]) -> None:
@@ -198,6 +210,9 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
 
 
 def _next(here: process.Process, fetched: Fetched, now: datetime) -> datetime:
-    age = (now - fetched.job.produced_at).total_seconds()
-    wait = polling.next_look(age, first=here.times.poll_first, most=here.times.poll_most)
-    return now + timedelta(seconds=wait)
+    """Say when to try again; the last try is at the end of the image's life, however rare they are."""
+    times = here.times
+    age = now - fetched.job.produced_at
+    most = times.denied_most if fetched.rarely and age < _LIFETIME else times.poll_most
+    wait = timedelta(seconds=polling.next_look(age.total_seconds(), first=times.poll_first, most=most))
+    return now + (min(wait, _LIFETIME - age) if age < _LIFETIME else wait)
