@@ -27,7 +27,15 @@ from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change
 from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
-from jobs.lifecycle.handing import cancel_sent, hand_out, look_again, look_sooner, missed, take_over
+from jobs.lifecycle.handing import (
+    cancel_sent,
+    hand_out,
+    hand_out_cancels,
+    look_again,
+    look_sooner,
+    missed,
+    take_over,
+)
 from jobs.lifecycle.loading import Wanted, add, replace_input
 from jobs.lifecycle.records import (
     Accepted,
@@ -74,6 +82,7 @@ __all__ = [
     "found_late",
     "give_up",
     "hand_out",
+    "hand_out_cancels",
     "interrupted",
     "kept",
     "look_again",

@@ -130,8 +130,8 @@ def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **se
     )  # fmt: skip
 
 
-def orphans(tx: sa.Connection, limit: int, *, of: Collection[int]) -> list[tuple[int, str]]:
-    """Return (attempt, prediction id) of these accounts' surplus that their API was not yet asked to cancel."""
+def orphans(tx: sa.Connection, now: datetime, limit: int, *, of: Collection[int]) -> list[tuple[int, str]]:
+    """Return (attempt, prediction id) of these accounts' surplus that their API is to be asked to cancel now."""
     # Said so that SQLite sees no bound for `attempts_by_age` in it: it would look through all they have ever bought.
     rows = tx.execute(
         sa.select(attempts.c.id, attempts.c.prediction_id)
@@ -139,6 +139,7 @@ def orphans(tx: sa.Connection, limit: int, *, of: Collection[int]) -> list[tuple
             attempts.c.account_id.not_in(of).is_(sa.false()),
             attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
             attempts.c.cancel_sent_at.is_(None),
+            attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= now),
         )
         .order_by(attempts.c.id)  # the order of `attempts_orphaned`
         .limit(limit)

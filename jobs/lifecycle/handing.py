@@ -78,6 +78,12 @@ def missed(tx: sa.Connection, fences: Collection[Fence]) -> None:
         tx.execute(sa.update(attempts).where(some).values(misses=attempts.c.misses + 1))
 
 
+def hand_out_cancels(tx: sa.Connection, until: datetime, attempt_ids: Collection[int]) -> None:
+    """Say that these predictions are being cancelled; not before ``until`` is anybody asked to once more."""
+    if attempt_ids:
+        tx.execute(sa.update(attempts).where(attempts.c.id.in_(attempt_ids)).values(cancel_at=until))
+
+
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
     """Remember that the API was asked to cancel these predictions, and that it answered."""
     if attempt_ids:

@@ -104,24 +104,23 @@ def unwanted(
     most: int,
     *,
     overdue: timedelta,
-    again: timedelta,
+    soon: timedelta,
 ) -> list[tuple[int, str]]:
     """Return (attempt, prediction) of what runs and should not: cancelled by a person, or ``overdue`` since its sale.
 
-    A person is obeyed ``again`` and again, until the prediction's own end is seen.
+    A person is obeyed again and again, until the prediction's own end is seen. Of the overdue only what is looked at
+    ``soon``.
     """
     running = (
         sa.select(attempts.c.id, attempts.c.prediction_id)
         .join(jobs, jobs.c.attempt_id == attempts.c.id)
         .where(jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
+        .where(attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= now))
         .limit(most)
     )
-    wished = running.where(
-        jobs.c.cancel_requested_at.is_not(None),
-        attempts.c.cancel_sent_at.is_(None) | (attempts.c.cancel_sent_at < now - again),
-    )
+    wished = running.where(jobs.c.cancel_requested_at.is_not(None))
     late = running.where(
-        jobs.c.due_at <= now + again,
+        jobs.c.due_at <= now + soon,
         attempts.c.accepted_at < now - overdue,
         attempts.c.cancel_sent_at.is_(None),
     )

@@ -27,10 +27,11 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
         return []
     # The API was told the deadline, too; half a lease later it has had its time.
     overdue = timedelta(seconds=configured.times.prediction_deadline + configured.times.lease / 2)
-    again = timedelta(seconds=configured.times.lease)
+    lease = timedelta(seconds=configured.times.lease)
     of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]
-    running = worklists.unwanted(tx, now, of, most_at_once, overdue=overdue, again=again)
-    surplus = lifecycle.orphans(tx, most_at_once, of=of)
+    running = worklists.unwanted(tx, now, of, most_at_once, overdue=overdue, soon=lease)
+    surplus = lifecycle.orphans(tx, now, most_at_once, of=of)
     targets = dict([*running, *surplus][:most])
+    lifecycle.hand_out_cancels(tx, now + lease, list(targets))
     accounts.spend(tx, account, creates=0, reads=len(targets))
     return list(targets.items())

@@ -380,8 +380,8 @@ def test_the_scale_of_time_shortens_a_lease(database, batch):
 # Cancelling
 
 
-def cancelled(database):
-    return {tuple(target) for target in handed(duties.cancel, database)}
+def cancelled(database, **given):
+    return {tuple(target) for target in handed(duties.cancel, database, **given)}
 
 
 def target(database, job_id):
@@ -402,12 +402,26 @@ def test_what_a_person_cancelled_what_is_overdue_and_what_is_surplus_is_ended(da
     }
     assert cancelled(database) == expected
     assert target(database, running) not in expected
+    assert cancelled(database) == set()  # a worker is at it
+    leases_of_cancels_end(database)
+    assert cancelled(database) == expected
     with database.write() as tx:
         lifecycle.cancel_sent(tx, now, [attempt for attempt, _ in expected])
     assert cancelled(database) == set()
-    with database.write() as tx:
-        lifecycle.cancel_sent(tx, now - 2 * LEASE, [attempt for attempt, _ in expected])
+    leases_of_cancels_end(database)
     assert cancelled(database) == {target(database, wanted)}  # a person is asked for again and again
+
+
+def leases_of_cancels_end(database):
+    with database.write() as tx:
+        tx.execute(sa.update(tables.attempts).values(cancel_at=databases.now(tx) - LEASE / 60))
+
+
+def test_cancels_that_are_being_sent_keep_no_others_from_their_turn(database, batch):
+    ids = make(database, batch, 2 * SLICE[Lane.CANCEL], State.RUNNING, cancel_requested_at=rows.now(database))
+    first, second = (cancelled(database, reads_per_minute="unlimited") for _ in range(2))
+    assert not first & second
+    assert first | second == {target(database, job_id) for job_id in ids}
 
 
 def test_nothing_is_cancelled_in_an_outage(database, account, batch):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from jobs import database as databases
 from jobs import lifecycle, marker, tables
 from jobs.failures import FailureClass
 from jobs.lifecycle import Accepted, Failure, Fence, Image, Interrupted, Lost, NotBought, Produced, Stray
@@ -480,7 +481,7 @@ def test_a_late_id_beside_an_open_attempt_is_an_orphan(database, make, arrow, st
     assert rows.job(database, job.id) == job
     with database.read() as tx:
         account_id = rows.attempt(database, fence.attempt).account_id
-        assert lifecycle.orphans(tx, 9, of=[account_id]) == [(fence.attempt, "late")]
+        assert lifecycle.orphans(tx, databases.now(tx), 9, of=[account_id]) == [(fence.attempt, "late")]
 
 
 @pytest.mark.parametrize("state", sorted(FINAL))
@@ -593,10 +594,10 @@ def test_an_orphan_is_cancelled_once_and_by_its_own_account(database, make, arro
     account_id = rows.attempt(database, fence.attempt).account_id
     arrow(lifecycle.accepted, [Accepted(fence, "late")], LOOK)
     with database.read() as tx:
-        assert not lifecycle.orphans(tx, 9, of=[account_id + 1])
+        assert not lifecycle.orphans(tx, databases.now(tx), 9, of=[account_id + 1])
     arrow(lifecycle.cancel_sent, [fence.attempt])
     with database.read() as tx:
-        assert not lifecycle.orphans(tx, 9, of=[account_id])
+        assert not lifecycle.orphans(tx, databases.now(tx), 9, of=[account_id])
 
 
 # Absences
