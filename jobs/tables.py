@@ -202,6 +202,7 @@ attempts = sa.Table(
     sa.Column("finished_at", Utc),
     sa.Column("cancel_sent_at", Utc),
     sa.Column("cancel_at", Utc),  # not before is its API asked to cancel it, or asked again; null: at once
+    sa.Column("cancel_refused", sa.Text),  # why its API does not cancel it
     sa.Column("predict_time", sa.Double),
     sa.Column("cost", sa.Double),
     sa.Column("possibly_paid", sa.Boolean, nullable=False),

@@ -42,6 +42,8 @@ SHOWN = {
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
     "rewritten": "its input is echoed in single precision, with defaults and with a name that nobody sent",
 }
+# What the API does not offer, to anybody; profiles lack more.
+LACKING = {"no_cancel": "a cancel is answered as by an API that has none, with one of the statuses"}
 # What becomes of a file that is sent to be kept. Drawn per (content, n-th try).
 UPLOADED = {"upload": "a file is read to its end and not kept"}
 # What becomes of the call at a prediction's end, where one was asked for. Drawn per (job, attempt).
@@ -71,6 +73,7 @@ LASTING = frozenset({"nsfw", "oom"})
 KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
     "vanish": ("while", "ever"),
+    "no_cancel": ("404", "405", "403", "501"),
     "expire_url": ("removed", "listed"),
     "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),
@@ -86,7 +89,9 @@ def _with_kinds(name: str, meaning: str) -> str:
 
 MEANINGS: Mapping[str, str] = {
     name: _with_kinds(name, meaning)
-    for name, meaning in (BEFORE | AFTER | RUN | SHOWN | UPLOADED | CALLED | OUTPUT | COUNTED).items()
+    for name, meaning in (
+        BEFORE | AFTER | RUN | SHOWN | LACKING | UPLOADED | CALLED | OUTPUT | COUNTED
+    ).items()
 }
 
 

@@ -58,6 +58,8 @@ class Guard:
 
     async def _respond(self, kind: str, work: Work, request: Request) -> Response:
         try:
+            if kind == "cancel" and (status := self._plan.kind("no_cancel")):
+                raise problems.not_offered(int(status))
             if kind in self._profile.lacks:
                 raise problems.not_found(f"Invalid URL ({request.method} {request.url.path})")
             account = self._account(request)

@@ -79,6 +79,11 @@ def not_found(what: str = "The requested resource could not be found.") -> Probl
     return Problem(404, what, title="Not found")
 
 
+def not_offered(status: int) -> Problem:
+    """Refuse a call that this API does not have, or grants to nobody."""
+    return Problem(status, "This operation is not available.")
+
+
 def too_large(what: str) -> Problem:
     """Refuse a body for its size."""
     return Problem(413, what, title="Content too large")

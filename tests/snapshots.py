@@ -76,6 +76,7 @@ def harvest(**more: Any) -> Harvest:
         "cost": None,
         "orphans": 0,
         "orphans_left": 0,
+        "orphans_refused": 0,
         "possibly_paid": 0,
         "began_at": NOW,
         "ended_at": after(3725),

@@ -33,6 +33,11 @@ class Canceled:
 Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 
+def is_given_up(here: process.Process, accepted_at: datetime, now: datetime) -> bool:
+    """Whether a prediction was sold so long ago that nothing more is hoped of it, nor asked."""
+    return now > accepted_at + timedelta(seconds=_GIVEN_UP * here.times.prediction_deadline)
+
+
 def ended(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     """Say what a prediction's own words mean for its job; a word that we do not know is not an end."""
     match prediction.status:
@@ -47,9 +52,7 @@ def ended(here: process.Process, row: Running, prediction: Prediction, now: date
             again = now + timedelta(seconds=here.times.poll_first)
             message = "its deadline passed before it started"
             return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, counted=False)
-        case _ if row.cancel_sent and now > row.accepted_at + timedelta(
-            seconds=_GIVEN_UP * here.times.prediction_deadline
-        ):
+        case _ if row.cancel_sent and is_given_up(here, row.accepted_at, now):
             message = f"it was {prediction.status} long after its deadline, and could not be canceled"
             return _failure(here, row, prediction, FailureClass.DEADLINE, message)
         case _:

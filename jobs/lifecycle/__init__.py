@@ -28,6 +28,7 @@ from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
+    cancel_refused,
     cancel_sent,
     hand_out,
     hand_out_cancels,
@@ -73,6 +74,7 @@ __all__ = [
     "begin",
     "call",
     "cancel",
+    "cancel_refused",
     "cancel_sent",
     "cancel_unsent",
     "cancelled",

@@ -87,7 +87,19 @@ def hand_out_cancels(tx: sa.Connection, until: datetime, attempt_ids: Collection
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
     """Remember that the API was asked to cancel these predictions, and that it answered."""
     if attempt_ids:
-        tx.execute(sa.update(attempts).where(attempts.c.id.in_(attempt_ids)).values(cancel_sent_at=now))
+        some = sa.update(attempts).where(attempts.c.id.in_(attempt_ids))
+        tx.execute(some.values(cancel_sent_at=now, cancel_refused=None))
+
+
+def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusals: Mapping[int, str]) -> None:
+    """Remember why the API does not cancel these predictions; only a person's wish is repeated, and rarely."""
+    if refusals:
+        tx.execute(
+            sa.update(attempts)
+            .where(attempts.c.id == sa.bindparam("attempt"))
+            .values(cancel_sent_at=now, cancel_at=again_at, cancel_refused=sa.bindparam("why")),
+            [{"attempt": attempt, "why": why} for attempt, why in refusals.items()],
+        )
 
 
 def take_over(tx: sa.Connection, now: datetime, settle_after: timedelta) -> int:

@@ -55,6 +55,7 @@ class Attempt:
     absent_at: datetime | None
     finished_at: datetime | None
     cancel_sent_at: datetime | None
+    cancel_refused: str | None
     predict_time: float | None  # seconds
     cost: float | None
     possibly_paid: bool

@@ -114,6 +114,7 @@ class Harvest:
     cost: float | None  # None: the API told none
     orphans: int
     orphans_left: int  # of them, those that the API was not asked to cancel yet
+    orphans_refused: int  # of them, those that the API does not cancel
     possibly_paid: int  # bought again without proof that the first send was not
     began_at: datetime | None
     ended_at: datetime | None
@@ -162,6 +163,7 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.sum(attempts.c.cost),
             sa.func.count().filter(orphaned),
             sa.func.count().filter(orphaned & attempts.c.cancel_sent_at.is_(None)),
+            sa.func.count().filter(orphaned & attempts.c.cancel_refused.is_not(None)),
             sa.func.count().filter(presumed_absent),
             sa.func.min(attempts.c.intended_at),
             sa.func.max(attempts.c.finished_at),

@@ -77,12 +77,13 @@ def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
     return [Seeded(row.id, row.image, row.options.get("images_root")) for row in rows]
 
 
-def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> set[int]:
-    """Return which attempts are these accounts': another one would say that it does not know them."""
-    query = sa.select(attempts.c.id, attempts.c.account_id).where(attempts.c.id.in_(attempt_ids))
-    return {
-        row.id for row in tx.execute(query) if row.account_id in of
-    }  # SQLite would look through all of theirs
+def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> dict[int, datetime]:
+    """Return which attempts are these accounts', and when they were sold: another one would not know them."""
+    query = sa.select(attempts.c.id, attempts.c.account_id, attempts.c.accepted_at).where(
+        attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None)
+    )
+    # SQLite would look through all of theirs.
+    return {row.id: row.accepted_at for row in tx.execute(query) if row.account_id in of}
 
 
 def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:

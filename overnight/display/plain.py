@@ -47,6 +47,7 @@ def detail(
         "cost": harvest.cost,
         "orphans": harvest.orphans,
         "orphans_to_cancel": harvest.orphans_left,
+        "orphans_not_cancelled": harvest.orphans_refused,
         "possibly_paid_twice": harvest.possibly_paid,
         "folder": str(settings.output / progress.batch.folder),
         "events": [_event(event) for event in progress.events],

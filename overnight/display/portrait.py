@@ -80,6 +80,8 @@ def _attempt(attempt: Attempt, dossier: Dossier) -> Iterator[tuple[str, str]]:
     yield "", ", ".join(f"{word} {waits.moment(when)}" for word, when in _times(attempt))
     if attempt.error_class or attempt.error_message:
         yield "", ": ".join(filter(None, (attempt.error_class, attempt.error_message)))
+    if attempt.cancel_refused:
+        yield "", f"could not be canceled: {attempt.cancel_refused}"
     if attempt.possibly_paid:
         yield "", _in_doubt(attempt)
     if attempt.predict_time is not None or attempt.cost is not None:

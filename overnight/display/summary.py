@@ -122,16 +122,20 @@ def _surplus(harvest: Harvest) -> list[str]:
             f"possibly paid twice: {limits.counted(harvest.possibly_paid, 'job')}, bought again without proof"
         )
     if harvest.orphans:
-        told.append(_orphans(harvest.orphans, harvest.orphans_left))
+        told.append(_orphans(harvest.orphans, harvest.orphans_left, harvest.orphans_refused))
     return told
 
 
-def _orphans(count: int, left: int) -> str:
+def _orphans(count: int, left: int, refused: int) -> str:
     """Say what was done about surplus predictions; how far they had run is not known."""
     found = f"orphans: {limits.counted(count, 'prediction')} beside those of the jobs"
-    asked = f"the API was asked to cancel {count - left}" if count > left else ""
-    to_ask = f"{left} still to be canceled, by the next run" if left else ""
-    return f"{found}; {' and '.join(filter(None, (asked, to_ask)))}; what had run is charged"
+    done = {
+        "the API was asked to cancel {}": count - left - refused,
+        "{} cannot be canceled there": refused,
+        "{} still to be canceled, by the next run": left,
+    }
+    told = " and ".join(phrase.format(number) for phrase, number in done.items() if number)
+    return f"{found}; {told}; what had run is charged"
 
 
 def _took(harvest: Harvest) -> list[str]:

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import tables
+from jobs import errors, lifecycle, tables
 from jobs.accounts import quota
 from jobs.lanes import Lane
-from jobs.states import State
+from jobs.states import BatchState, Phase, State
 from scheduler import duties
 from tests import rows
-from tests.integration import stepped
+from tests.integration import rehearsal, stepped
 from worker.tasks.poll import poll
 from worker.tasks.submit import submit
 
@@ -46,6 +46,13 @@ def started(night, count=1):
 def ending(night, job_id):
     job = night.job(job_id)
     return job.state, job.error_class
+
+
+def shown(night, job_id):
+    [attempt] = night.attempts(job_id)
+    with night.sandbox.client() as client:
+        client.headers["authorization"] = f"Bearer {stepped.TOKEN}"
+        return client.get(f"/predictions/{attempt.prediction_id}").json()["status"]
 
 
 # When they are looked at
@@ -94,6 +101,95 @@ def test_a_prediction_that_nothing_ends_is_given_up_one_deadline_after_it_was_to
     night.passes(2 * MINUTE)
     night.tick(duties.poll)
     assert ending(night, job_id) == ("failed", "deadline")
+
+
+@pytest.mark.parametrize("status", [404, 405, 403, 501])
+def test_where_nothing_can_be_cancelled_it_is_not_asked_for_ever_and_the_account_goes_on(begin, status):
+    night = begin(faults={"stuck": 1, f"no_cancel:{status}": 1}, profile="gateway")
+    stuck, surplus = started(night, 2)
+    night.passes(31 * MINUTE)
+    now = rows.now(night.database)
+    rows.change(
+        night.database, tables.attempts, night.job(surplus).attempt_id, phase=Phase.ORPHAN, finished_at=now
+    )
+    rows.change(night.database, tables.jobs, surplus, state=State.CANCELLED, due_at=None, finished_at=now)
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    night.passes(MINUTE)
+    assert night.told(duties.cancel) == []
+    assert (night.account.breaker, night.batch_state) == ("closed", (BatchState.OPEN, None))
+    [orphan] = night.attempts(surplus)
+    assert orphan.cancel_refused.endswith(f" {status}.") or status == 404
+    night.passes(29 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, stuck) == ("failed", "deadline")
+
+
+def test_a_wish_that_cannot_be_granted_is_repeated_rarely(begin):
+    night = begin(faults={"stuck": 1, "no_cancel:405": 1})
+    [job_id] = started(night)
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    night.passes(29 * MINUTE)
+    assert night.told(duties.cancel) == []
+    night.sandbox.heal()
+    night.passes(2 * MINUTE)
+    night.tick(duties.cancel, duties.poll)
+    assert night.states() == {"cancelled": 1}
+
+
+async def unknown(_):
+    raise errors.Missing("404")
+
+
+def test_a_prediction_that_the_api_does_not_know_yet_is_cancelled_later(begin, monkeypatch):
+    night = begin(latency=600)
+    [job_id] = started(night)
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+    with monkeypatch.context() as fresh:
+        fresh.setattr(night.here.api, "cancel", unknown)
+        assert night.tick(duties.cancel) == [Lane.CANCEL]
+    night.passes(MINUTE)
+    night.tick(duties.cancel, duties.poll)
+    assert night.states() == {"cancelled": 1}
+
+
+@pytest.mark.parametrize("hindrance", [errors.Missing("404"), errors.Unanswered("500")])
+def test_an_orphan_of_long_ago_is_asked_for_no_more_whatever_the_api_says(begin, monkeypatch, hindrance):
+    night = begin()
+    [job_id] = started(night)
+    night.finish()
+    rows.change(night.database, tables.attempts, night.job(job_id).attempt_id, phase=Phase.ORPHAN)
+
+    async def hinder(_):
+        raise hindrance
+
+    monkeypatch.setattr(night.here.api, "cancel", hinder)
+    monkeypatch.setattr(night.here.api, "get", hinder)
+    for _ in range(2):
+        night.passes(29 * MINUTE)
+        assert night.tick(duties.cancel) == [Lane.CANCEL]
+        assert night.attempts(job_id)[0].cancel_sent_at is None
+    night.passes(3 * MINUTE)
+    night.tick(duties.cancel)
+    night.passes(3 * MINUTE)
+    assert night.told(duties.cancel) == []
+    assert night.attempts(job_id)[0].cancel_refused == str(hindrance)
+
+
+def test_a_cancel_that_comes_after_the_end_is_no_refusal(begin, monkeypatch):
+    night = begin()
+    [job_id] = started(night)
+    rows.write(night.database, lifecycle.ask_to_cancel, [job_id])
+
+    async def too_late(_):
+        raise errors.Refused("409")
+
+    rehearsal.eventually(lambda: shown(night, job_id) == "succeeded")
+    monkeypatch.setattr(night.here.api, "cancel", too_late)
+    night.tick(duties.cancel)
+    [attempt] = night.attempts(job_id)
+    assert (attempt.cancel_sent_at is None, attempt.cancel_refused) == (False, None)
+    assert night.account.failures == 0
 
 
 @pytest.mark.parametrize(("kind", "end"), [("while", "succeeded"), ("ever", "failed")])

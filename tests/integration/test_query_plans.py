@@ -172,6 +172,11 @@ TASKS = {
     ),
     "stored": lambda s: s.arrow(lifecycle.stored, s.fences(State.COLLECTING)),
     "cancel sent": lambda s: s.arrow(lifecycle.cancel_sent, [job.attempt for job in s.fences(State.RUNNING)]),
+    "cancel refused": lambda s: s.arrow(
+        lambda tx, at: lifecycle.cancel_refused(
+            tx, at, at, {job.attempt: "no" for job in s.fences(State.RUNNING)}
+        )
+    ),
     "ours": lambda s: s.asks(lambda tx: worklists.ours(tx, s.seat.answers_for, [1, 2, 3])),
     "cases": lambda s: s.asks(lambda tx: worklists.cases(tx, s.seat.answers_for)),
     "seeded": lambda s: s.asks(lambda tx: worklists.seeded(tx, s.ids(State.QUEUED))),

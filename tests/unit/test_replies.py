@@ -300,6 +300,36 @@ def test_a_call_that_the_api_lacks_is_unsupported(reader, status):
         reader(status, {}, b"")
 
 
+@pytest.mark.parametrize(
+    "told", [{}, {"error": {"code": "insufficient_user_quota"}}, {"detail": "no credit"}]
+)
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_an_api_that_does_not_cancel_says_nothing_of_the_account(status, told):
+    with pytest.raises(errors.Unsupported):
+        replies.canceled(status, {}, body(told))
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (404, errors.Missing),
+        (400, errors.Refused),
+        (409, errors.Refused),
+        (422, errors.Refused),
+        (401, errors.Blocked),
+        (402, errors.Blocked),
+        (429, errors.Throttled),
+        (408, errors.Unanswered),
+        (500, errors.Unanswered),
+        (503, errors.Unanswered),
+    ],
+)
+def test_a_cancel_that_is_not_obeyed_is_told_by_what_to_do_next(status, error):
+    with pytest.raises(errors.ApiError) as told:
+        replies.canceled(status, {}, b"")
+    assert type(told.value) is error
+
+
 def test_an_upload_answers_with_the_url_to_use():
     reply = {"id": "f", "urls": {"get": "https://api.example/v1/files/f"}}
     assert replies.uploaded(201, {}, body(reply)) == "https://api.example/v1/files/f"
@@ -407,12 +437,12 @@ some_headers = st.dictionaries(
 )
 
 
-@given(st.sampled_from(READERS), some_status, some_headers, st.binary(max_size=200))
+@given(st.sampled_from([*READERS, replies.canceled]), some_status, some_headers, st.binary(max_size=200))
 def test_any_bytes_end_in_a_result_or_our_errors(reader, status, headers, content):
     outcome(reader, status, headers, content)
 
 
-@given(st.sampled_from(READERS), some_status, some_headers, json_values | near_objects)
+@given(st.sampled_from([*READERS, replies.canceled]), some_status, some_headers, json_values | near_objects)
 def test_any_json_ends_in_a_result_or_our_errors(reader, status, headers, value):
     outcome(reader, status, headers, body(value))
 

@@ -62,15 +62,17 @@ def test_what_may_have_been_paid_twice_is_said(configured):
 
 
 @pytest.mark.parametrize(
-    ("orphans", "left", "done"),
+    ("orphans", "left", "refused", "done"),
     [
-        (2, 0, "the API was asked to cancel 2"),
-        (3, 1, "the API was asked to cancel 2 and 1 still to be canceled, by the next run"),
-        (1, 1, "1 still to be canceled, by the next run"),
+        (2, 0, 0, "the API was asked to cancel 2"),
+        (3, 1, 0, "the API was asked to cancel 2 and 1 still to be canceled, by the next run"),
+        (1, 1, 0, "1 still to be canceled, by the next run"),
+        (2, 0, 2, "2 cannot be canceled there"),
     ],
 )
-def test_of_orphans_only_what_was_done_is_said(orphans, left, done, configured):
-    told = summary.lines(progress(succeeded=3), harvest(orphans=orphans, orphans_left=left), configured)
+def test_of_orphans_only_what_was_done_is_said(orphans, left, refused, done, configured):
+    reaped = harvest(orphans=orphans, orphans_left=left, orphans_refused=refused)
+    told = summary.lines(progress(succeeded=3), reaped, configured)
     assert told[1].endswith(f" beside those of the jobs; {done}; what had run is charged")
 
 

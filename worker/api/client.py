@@ -109,7 +109,7 @@ class PredictionClient:
     async def cancel(self, id: str) -> replies.Prediction:  # noqa: A002  the API's own word for it
         """Ask the API to end a prediction; asking twice is harmless."""
         reply = await self._ask(self._request("POST", f"{_path(id)}/cancel"))
-        return _asked(id, replies.read(reply.status, reply.headers, reply.body))
+        return _asked(id, replies.canceled(reply.status, reply.headers, reply.body))
 
     async def list(
         self, created_after: datetime | None = None, cursor: str | None = None, *, cap: int = PAGE_CAP

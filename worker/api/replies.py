@@ -17,6 +17,7 @@ from worker.api import bodies, dates, refusals
 _CREATED = frozenset({200, 201, 202})
 _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _NO_SUCH_CALL = frozenset({404, 405, 501})
+_NO_CANCEL = frozenset({403, 405, 501})  # a 404 may be said of the prediction
 _FILE_REFUSED = frozenset({400, 413, 415, 422})
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LONGEST_ID = 200
@@ -92,6 +93,22 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
     if prediction is None:
         raise errors.Unanswered("The API's answer is no prediction.")
     return prediction
+
+
+def canceled(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
+    """Read the answer to a cancel; raises Missing, Unsupported, Refused, Blocked, Throttled or Unanswered.
+
+    To be forbidden this call is no word on the account, whatever the body says: a cancel costs nothing, and an
+    account that is refused altogether is told so by its purchases and look-ups.
+    """
+    if status in _NO_CANCEL:
+        raise errors.Unsupported(f"This API does not cancel: it answered {status}.")
+    try:
+        return read(status, headers, body)
+    except errors.Unanswered as error:
+        if 400 <= status < 500 and status != 408:
+            raise errors.Refused(str(error)) from error
+        raise
 
 
 def page(status: int, headers: Mapping[str, str], body: bytes) -> Page:

@@ -1,6 +1,8 @@
 """Ask the API to end predictions: those a person cancelled, those past their deadline, and orphans."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
 
 import sqlalchemy as sa
@@ -9,7 +11,7 @@ from celery import shared_task
 
 from jobs import crashpoints, database, errors, lifecycle, worklists
 from jobs.lanes import Lane
-from worker import app, process, tally
+from worker import app, endings, process, tally
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +22,15 @@ class Target:
 
     attempt: int
     prediction_id: str
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The API has answered; ``refusal`` is why it does not cancel, if so."""
+
+    attempt: int
+    refusal: str | None = None
 
 
 @shared_task(name=Lane.CANCEL)
@@ -27,39 +38,62 @@ def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> Non
     """Ask once for each (attempt, prediction); the poll sees what became of it."""
     if (here := app.held(account_id)) is None:
         return
-    slice_ = _Slice(here, tally.Counter())
     with here.database.read() as tx:
-        ours = worklists.ours(tx, here.answers_for(tx), [attempt for attempt, _ in targets])
-    items = [Target(attempt, prediction_id) for attempt, prediction_id in targets if attempt in ours]
+        now = database.now(tx)
+        sold = worklists.ours(tx, here.answers_for(tx), [attempt for attempt, _ in targets])
+    slice_ = _Slice(here, now, tally.Counter())
+    items = [Target(attempt, prediction, sold[attempt]) for attempt, prediction in targets if attempt in sold]
     for group in here.loop.outcomes(slice_.end, items, within=here.times.lease / 2):
-        asked = [attempt for attempt in group if attempt is not None]
-        here.database.unit(partial(_remember, asked=asked))
+        here.database.unit(partial(_remember, here=here, group=[asked for asked in group if asked]))
         here.observe(slice_.counter.take())
 
 
-def _remember(tx: sa.Connection, asked: list[int]) -> None:
-    lifecycle.cancel_sent(tx, database.now(tx), asked)
+def _remember(tx: sa.Connection, here: process.Process, group: Sequence[Asked]) -> None:
+    now = database.now(tx)
+    again_at = now + timedelta(seconds=here.times.prediction_deadline)
+    lifecycle.cancel_sent(tx, now, [asked.attempt for asked in group if asked.refusal is None])
+    lifecycle.cancel_refused(tx, now, again_at, {one.attempt: one.refusal for one in group if one.refusal})
 
 
 @dataclass
 class _Slice:
     here: process.Process
+    now: datetime
     counter: tally.Counter
 
-    async def end(self, target: Target) -> int | None:
-        """Return the attempt if the API has answered for it, None if it must be asked again."""
+    async def end(self, target: Target) -> Asked | None:
+        """Return what the API has answered, None if it must be asked again: that ends when nothing runs any more."""
+        try:
+            return await self._ask(target)
+        except (errors.Throttled, errors.Blocked) as error:
+            self.counter.failed(error)
+        except errors.ApiError as error:
+            self.counter.failed(error)
+            if endings.is_given_up(self.here, target.accepted_at, self.now):
+                return Asked(target.attempt, str(error))
+        except BaseException:
+            log.exception("cancel-broke", prediction=target.prediction_id)
+        return None
+
+    async def _ask(self, target: Target) -> Asked:
+        """Ask for the end. To a no the prediction itself says what it meant, whether its end had come or none is given.
+
+        A prediction that the API does not know, now or any more, raises Missing: that is no word on cancelling.
+        """
+        refusal = None
         try:
             await self.here.api.cancel(target.prediction_id)
             crashpoints.reach(crashpoints.Place.AFTER_CANCEL_ANSWER)
-        except (errors.Missing, errors.Unsupported) as error:
-            log.warning("cancel-impossible", prediction=target.prediction_id, reason=str(error))
+        except (errors.Missing, errors.Unsupported, errors.Refused) as error:
+            if isinstance(error, errors.Missing) and self._is_fresh(target):
+                raise
             self.counter.failed(error)
-            return target.attempt
-        except errors.ApiError as error:
-            self.counter.failed(error)
-            return None
-        except BaseException:
-            log.exception("cancel-broke", prediction=target.prediction_id)
-            return None
+            if not (await self.here.api.get(target.prediction_id)).final:
+                refusal = str(error)
+                log.warning("cancel-refused", prediction=target.prediction_id, reason=refusal)
         self.counter.answered()
-        return target.attempt
+        return Asked(target.attempt, refusal)
+
+    def _is_fresh(self, target: Target) -> bool:
+        """Whether it may not be known everywhere at the API yet: it was sold, or found, a moment ago."""
+        return self.now < target.accepted_at + timedelta(seconds=self.here.times.list_doubt)
