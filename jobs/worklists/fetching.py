@@ -1,6 +1,6 @@
 """Images that are paid and still to be fetched."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,9 @@ class Collecting:
     prediction_id: str
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
+    taken: frozenset[
+        str
+    ]  # files of the job's earlier attempts: never this one's, even if they are alike to the byte
     missing: tuple[Output, ...]
     misses: int  # earlier looks that did not bring them all
     suspect: bool  # a worker that had it before fell silent
@@ -36,21 +39,10 @@ class Collecting:
 
 def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Collecting]:
     """Return the jobs among ``ids`` with images of these accounts to fetch, what expires first first."""
-    # An earlier attempt's images may be fewer than it promised; they are kept all the same.
-    generation = (
-        sa.select(sa.func.count(outputs.c.attempt_id.distinct()))
-        .where(
-            outputs.c.job_id == jobs.c.id,
-            outputs.c.attempt_id != jobs.c.attempt_id,
-            outputs.c.path.is_not(None),
-        )
-        .scalar_subquery()
-    )
     rows = tx.execute(
         sa.select(
             jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
-            attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses,
-            generation.label("generation"), jobs.c.crashes,
+            attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses, jobs.c.crashes,
         )
         .join(attempts, attempts.c.id == jobs.c.attempt_id)
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -58,14 +50,31 @@ def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> 
         .order_by(attempts.c.produced_at)
     ).all()  # fmt: skip
     missing = _missing(tx, [row.attempt_id for row in rows])
+    earlier = _earlier(tx, [Fence(row.id, row.attempt_id) for row in rows])
     return [
         Collecting(
             Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
-            _stem(row.folder, row.stem, row.generation), tuple(missing.get(row.attempt_id, ())), row.misses,
+            _stem(row.folder, row.stem, len(earlier[row.id])), frozenset().union(*earlier[row.id].values()),
+            tuple(missing.get(row.attempt_id, ())), row.misses,
             suspect=row.crashes > 1,  # handing it out is counted until it is answered
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _earlier(tx: sa.Connection, fences: Sequence[Fence]) -> Mapping[int, Mapping[int, set[str]]]:
+    """Return for each job the files of each attempt before the current one; fewer than it promised, perhaps."""
+    rows = tx.execute(
+        sa.select(outputs.c.job_id, outputs.c.attempt_id, outputs.c.path).where(
+            outputs.c.job_id.in_([fence.job for fence in fences]), outputs.c.path.is_not(None)
+        )
+    )
+    found: dict[int, dict[int, set[str]]] = {fence.job: {} for fence in fences}
+    current = {fence.attempt for fence in fences}
+    for job_id, attempt_id, path in rows:
+        if attempt_id not in current:
+            found[job_id].setdefault(attempt_id, set()).add(path)
+    return found
 
 
 def _stem(folder: str, stem: str, earlier: int) -> str:

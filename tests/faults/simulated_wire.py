@@ -6,7 +6,7 @@ is sent once are part of what is tested.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -90,10 +90,11 @@ class Disk:
         self.files: dict[str, str] = {}  # path: SHA-256 of the content
         self._lasting: set[str] = set()
 
-    def place(self, stem: PurePosixPath, index: int, digest: str) -> str:
-        """Give a file its name, never one that other content has."""
+    def place(self, stem: PurePosixPath, index: int, digest: str, taken: Collection[str]) -> str:
+        """Give a file its name, never one that other content or an earlier attempt has."""
         names = (f"{stem}{'' if n == 1 else f'.{n}'}-{index}.png" for n in range(1, 1000))
-        path = next(name for name in names if self.files.get(name, digest) == digest)
+        free = (name for name in names if name not in taken)
+        path = next(name for name in free if self.files.get(name, digest) == digest)
         self.files[path] = digest
         return path
 
@@ -125,6 +126,7 @@ class Downloads:
         url: str,
         stem: PurePosixPath,
         index: int,
+        taken: Collection[str] = (),
         suspect: bool = False,  # noqa: ARG002  the real one's signature; nothing is decoded here
     ) -> storing.Stored:
         await self._actor.awake()
@@ -140,7 +142,7 @@ class Downloads:
         body = content(url)
         crashpoints.reach(Place.BEFORE_RENAME)
         digest = hashlib.sha256(body).hexdigest()
-        path = self._disk.place(stem, index, digest)
+        path = self._disk.place(stem, index, digest, taken)
         crashpoints.reach(Place.AFTER_RENAME)
         return storing.Stored(path, "image/png", len(body), _SIDE, _SIDE, digest)
 

@@ -53,10 +53,10 @@ def run(root, answer, *, path="/out-0.png", **options):
     return asyncio.run(conversation())
 
 
-def fetch_inline(root, content, index=0, stem=STEM, **options):
+def fetch_inline(root, content, index=0, stem=STEM, taken=(), **options):
     async def conversation():
         async with fetching(root, **options) as down:
-            return await down.fetch(data_uri(content), stem, index)
+            return await down.fetch(data_uri(content), stem, index, taken=taken)
 
     return asyncio.run(conversation())
 
@@ -348,6 +348,14 @@ def test_a_name_that_is_taken_is_left_alone(tmp_path):
     assert paths == ["cats/fox-0.png", "cats/fox.2-0.png", "cats/fox.3-0.png"]
     assert [(tmp_path / path).read_bytes() for path in paths] == contents
     assert fetch_inline(tmp_path, contents[1]).path == "cats/fox.2-0.png"
+
+
+def test_a_file_of_an_earlier_attempt_is_left_to_it_even_if_it_is_the_same(tmp_path):
+    first = fetch_inline(tmp_path, WHOLE)
+    second = fetch_inline(tmp_path, WHOLE, taken=[first.path.upper()])  # to some disks that is one name
+    assert files(tmp_path) == sorted([first.path, second.path])
+    assert (first.sha256, second.path) == (second.sha256, "cats/fox.2-0.png")
+    assert fetch_inline(tmp_path, WHOLE, taken=[first.path]) == second
 
 
 def test_a_disk_without_links_still_never_replaces_a_file(tmp_path, monkeypatch):

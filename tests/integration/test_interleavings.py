@@ -1040,6 +1040,23 @@ def test_an_image_that_an_earlier_attempt_left_behind_is_in_nobodys_way(night):
     assert len(set(paths)) == len(paths) == 3
 
 
+def test_an_attempt_that_makes_the_same_picture_again_has_a_file_of_its_own(night):
+    """The first could not have its usual name, and took the one that the second would have had."""
+    [job_id] = night.make(input={"prompt": "a fox", "seed": 7})
+    job = night.job(job_id)
+    with night.database.read() as tx:
+        folder = tx.execute(sa.select(tables.batches.c.folder)).scalar_one()
+    strangers = night.settings.output / folder / f"{job.stem}-0.png"
+    strangers.parent.mkdir(parents=True)
+    strangers.write_bytes(b"a stranger's")
+    assert night.finish() == {"succeeded": 1}
+    rows.write(night.database, lifecycle.retry, [job_id])
+    assert night.finish() == {"succeeded": 1}
+    paths = [output.path for output in rows.rows(night.database, tables.outputs)]
+    assert paths == [f"{folder}/{job.stem}.2-0.png", f"{folder}/{job.stem}.2.2-0.png"]
+    assert strangers.read_bytes() == b"a stranger's"
+
+
 async def not_there(*_, **__):
     raise errors.Gone("404")
 

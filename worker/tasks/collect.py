@@ -105,7 +105,7 @@ class _Slice:
 
     async def _image(self, job: Collecting, output: Output) -> Image:
         stem = PurePosixPath(job.stem)
-        fetch = partial(self.here.downloads.fetch, suspect=job.suspect)
+        fetch = partial(self.here.downloads.fetch, taken=job.taken, suspect=job.suspect)
         try:
             url = output.url or await self._asked_again(job, output)
             kept = await fetch(url, stem, output.index)

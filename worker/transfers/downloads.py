@@ -8,7 +8,7 @@ import asyncio
 import base64
 import binascii
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -70,14 +70,20 @@ class Downloads:
         await asyncio.to_thread(self._threads.shutdown)
 
     async def fetch(
-        self, url: str, stem: PurePosixPath, index: int, *, suspect: bool = False
+        self,
+        url: str,
+        stem: PurePosixPath,
+        index: int,
+        *,
+        taken: Collection[str] = (),
+        suspect: bool = False,
     ) -> storing.Stored:
         """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage, Poison or Unavailable.
 
-        Fetching again what is already there changes nothing; a name taken by other content is left alone,
-        and ``STEM.2-INDEX.EXT`` taken instead.
+        Fetching again what is already there changes nothing; a name taken by other content, or told to be
+        ``taken``, is left alone, and ``STEM.2-INDEX.EXT`` taken instead.
         """
-        part = storing.Part(self._root, stem)
+        part = storing.Part(self._root, stem, taken)
         if url[:5].lower() == "data:":
             return await self._threaded(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)

@@ -1,8 +1,9 @@
 """How do bytes become a file that lasts? A temporary name, the whole-image check, fsync, and a name of its own.
 
-A final name only ever holds a whole image that is on the disk, and is never given to other content. That the
-name itself lasts is a step of its own, for many at once. Blocking: called from threads. What is fetched, and
-from where, is asked of `downloads`.
+A final name only ever holds a whole image that is on the disk, and is never given to other content. A file that is
+there already is this output's only if it is the same to the byte and no row has it: two attempts with one seed make
+one picture, and each has a file of its own. That the name itself lasts is a step of its own, for many at once.
+Blocking: called from threads. What is fetched, and from where, is asked of `downloads`.
 """
 
 import errno
@@ -12,7 +13,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -42,9 +43,10 @@ class Stored:
 class Part:
     """An output on its way into the output folder, under a temporary name beside its final one."""
 
-    def __init__(self, root: Path, stem: PurePosixPath) -> None:
+    def __init__(self, root: Path, stem: PurePosixPath, taken: Collection[str] = ()) -> None:
         self._root = root
         self._stem = stem
+        self._taken = {path.casefold() for path in taken}
         self._digest = hashlib.sha256()
         self._size = 0
         self._path: Path | None = None
@@ -91,9 +93,11 @@ class Part:
         path = self._path or Path()
         digest = self._digest.hexdigest()
         for name in _names(self._stem.name, index, facts.suffix):
+            relative = (self._stem.parent / name).as_posix()
+            if relative.casefold() in self._taken:
+                continue
             final = path.with_name(name)
             if _placed(path, final) or _same(final, self._size, digest):
-                relative = (self._stem.parent / name).as_posix()
                 return Stored(relative, facts.media_type, self._size, facts.width, facts.height, digest)
         raise errors.Unavailable(f"{path.parent} has too many files named {self._stem.name}; move them away")
 
