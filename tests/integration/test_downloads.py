@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
@@ -459,6 +460,33 @@ def test_a_cancelled_download_leaves_nothing_behind(tmp_path):
                 await served.arrived.wait()
                 await asyncio.to_thread(wait_for_file, tmp_path)
             task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(conversation())
+    assert files(tmp_path) == []
+
+
+def test_a_download_that_is_cancelled_while_it_writes_leaves_nothing_behind(tmp_path, monkeypatch):
+    begun, cancelled = threading.Event(), threading.Event()
+    append = storing.Part.append
+
+    def slow(part, content, **options):
+        begun.set()
+        assert cancelled.wait(20)
+        append(part, content, **options)
+
+    monkeypatch.setattr(storing.Part, "append", slow)
+    monkeypatch.setattr(downloads, "_IN_MEMORY", 1000)
+
+    async def conversation():
+        async with wires.serve(wires.always(wires.reply(WHOLE))) as served, fetching(tmp_path) as down:
+            task = asyncio.create_task(down.fetch(served.url + "/x", STEM, 0))
+            await asyncio.to_thread(begun.wait, 20)
+            task.cancel()
+            for _ in range(3):  # what does not wait for the thread has cleared up by now
+                await asyncio.sleep(0)
+            cancelled.set()
             with pytest.raises(asyncio.CancelledError):
                 await task
 

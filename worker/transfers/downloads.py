@@ -136,7 +136,13 @@ class Downloads:
         return following
 
     async def _threaded(self, call: Callable[..., _T], *args: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+        """Run a call in a thread; who is cancelled waits for its end, or it would write on after the clearing up."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
 
 
 class _Body:
