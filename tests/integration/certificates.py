@@ -16,6 +16,9 @@ default_md = sha256
 policy = any
 copy_extensions = copy
 unique_subject = no
+x509_extensions = told
+[told]
+authorityKeyIdentifier = keyid
 [any]
 commonName = optional
 """
@@ -31,7 +34,9 @@ class Authority:
         self.path = folder / "authority.pem"
         (folder / "openssl.cnf").write_text(_CONFIG)
         (folder / "index.txt").touch()
-        self._self_sign("authority", "/CN=An authority of the tests")
+        # Python 3.13 and later look for it.
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        self._self_sign("authority", "/CN=An authority of the tests", *usage)
 
     def good(self):
         return self._issued("good", _HERE, "20200101000000Z", "20491231235959Z")
