@@ -30,6 +30,15 @@ def record(tx: sa.Connection, now: datetime, batch_id: int | None, kind: EventKi
     tx.execute(sa.insert(events).values(batch_id=batch_id, at=now, kind=kind, detail=detail[:500]))
 
 
+def began_at(tx: sa.Connection, batch_id: int) -> datetime | None:
+    """Return when a person last had a batch gone on with, by a run or a resume; None if never."""
+    begun = sa.select(sa.func.max(events.c.at)).where(
+        events.c.batch_id == batch_id, events.c.kind == EventKind.STARTED
+    )
+    found: datetime | None = tx.execute(begun).scalar_one()
+    return found
+
+
 def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
     """Remember one event of a job, with its batch."""
     batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()

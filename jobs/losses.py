@@ -1,9 +1,16 @@
-"""How the jobs of a batch have ended since it was opened, and when that is a reason to stop. Reads only."""
+"""How the jobs of a batch have ended since it was begun, and when that is a reason to stop. Reads only.
+
+It is begun by whoever runs it, runs it again or resumes it. Yesterday's failures are known then and stop nobody, and
+yesterday's images excuse no failure of tonight. Surplus purchases are another matter: they are our own mistake, and
+only who opens a batch that was paused has been told of them.
+"""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from jobs import events
 from jobs.batches import Batch
 from jobs.states import State
 from jobs.tables import SURPLUS, attempts, jobs
@@ -16,7 +23,7 @@ _ENOUGH = 4  # that succeeded for each that failed: a fifth failed
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How the jobs that ended since the batch was opened have ended.
+    """How the jobs that ended since the batch was begun have ended.
 
     ``succeeded`` and ``jobs`` are 0 where they could not matter, and ``succeeded`` is counted no further than to
     where they are enough: a night has a million of them.
@@ -46,11 +53,12 @@ class Losses:
 
 def count(tx: sa.Connection, batch: Batch) -> Losses:
     """Count what stop-loss and billing fuse are judged by; a night without losses costs two short looks."""
-    failed = _failed(tx, batch)
+    since = max(filter(None, (batch.created_at, batch.opened_at, events.began_at(tx, batch.id))))
+    failed = _failed(tx, batch, since)
     count = sum(failed.values())
     surplus = _surplus(tx, batch)
     return Losses(
-        succeeded=0 if count <= _FEW_FAILED else _succeeded(tx, batch, count * _ENOUGH),
+        succeeded=0 if count <= _FEW_FAILED else _succeeded(tx, batch, since, count * _ENOUGH),
         failed=count,
         worst=max(failed, key=lambda name: failed[name], default=None),
         jobs=0 if surplus <= _FEW_SURPLUS else _size(tx, batch.id),
@@ -58,23 +66,23 @@ def count(tx: sa.Connection, batch: Batch) -> Losses:
     )
 
 
-def _failed(tx: sa.Connection, batch: Batch) -> dict[str, int]:
-    """Count by error class the jobs that failed since the batch was opened."""
+def _failed(tx: sa.Connection, batch: Batch, since: datetime) -> dict[str, int]:
+    """Count by error class the jobs that failed since a moment."""
     rows = tx.execute(
         sa.select(jobs.c.error_class, sa.func.count())
         .where(jobs.c.batch_id == batch.id, jobs.c.state == State.FAILED)
-        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
+        .where(jobs.c.finished_at >= since)
         .group_by(jobs.c.error_class)
     )
     return {row[0]: row[1] for row in rows}
 
 
-def _succeeded(tx: sa.Connection, batch: Batch, most: int) -> int:
-    """Count the jobs that succeeded since the batch was opened, up to ``most``."""
+def _succeeded(tx: sa.Connection, batch: Batch, since: datetime, most: int) -> int:
+    """Count the jobs that succeeded since a moment, up to ``most``."""
     some = (
         sa.select(jobs.c.id)
         .where(jobs.c.batch_id == batch.id, jobs.c.state == State.SUCCEEDED, jobs.c.error_class.is_(None))
-        .where(jobs.c.finished_at >= (batch.opened_at or batch.created_at))
+        .where(jobs.c.finished_at >= since)
         .order_by(jobs.c.error_class)  # none has one: it is the order of `jobs_counted`, so that this is read
         .limit(most)
         .subquery()

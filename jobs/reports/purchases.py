@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from jobs import events
 from jobs.batches import Batch
-from jobs.events import EventKind
 from jobs.manifest import schema
 from jobs.states import State
-from jobs.tables import events, jobs
+from jobs.tables import jobs
 
 WANTED = (State.PENDING, State.QUEUED)
 
@@ -30,10 +30,7 @@ def left(tx: sa.Connection, batch: Batch) -> Purchases:
 
     Who begins a batch, or resumes it, agrees to buy what is in it; what is loaded later is money not agreed to.
     """
-    began = sa.select(sa.func.max(events.c.at)).where(
-        events.c.batch_id == batch.id, events.c.kind == EventKind.STARTED
-    )
-    began_at = tx.execute(began).scalar_one()
+    began_at = events.began_at(tx, batch.id)
     later = sa.true() if began_at is None else jobs.c.created_at > began_at
     counted = sa.select(
         sa.func.count(),

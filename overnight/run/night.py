@@ -46,7 +46,6 @@ class Night:
     yes: bool
     as_json: bool = False
     _planned: bool = False  # whether the plan was said, and agreed to
-    _fresh: bool = False  # whether there are jobs to buy that were not agreed to before
     _flags: str = field(init=False)
     _surroundings: Surroundings = field(init=False)
 
@@ -122,7 +121,6 @@ class Night:
         if left.jobs and not self._planned:
             self._say(*planning.going_on(self.settings, db, batch, left).brief())
             self._ask(left.jobs, left.unagreed)
-        self._fresh = left.unagreed > 0
 
     def _refusal(self, batch: Batch) -> errors.OvernightError | None:
         """Return why nothing more of a batch is bought until a person says so; any other pause is tried again."""
@@ -176,10 +174,8 @@ class Night:
             now, current = database.now(tx), batches.get(tx, batch.id)
             if self._refusal(current):
                 return
-            if current.state is not BatchState.OPEN:
-                batches.open_(tx, now, current)
-            if self._fresh or current.state is not BatchState.OPEN:
-                events.record(tx, now, current.id, EventKind.STARTED, "")
+            batches.open_(tx, now, current)
+            events.record(tx, now, current.id, EventKind.STARTED, "")
             accounts.probe_now(tx, now, self.settings.api.identity)
 
     def _sum_up(self, db: Database, batch: Batch, end: End) -> Exit:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, lifecycle, settings, tables
+from jobs import batches, events, lifecycle, settings, tables
 from jobs import database as databases
 from jobs.batches import PauseReason
 from jobs.database import Database
@@ -479,6 +479,20 @@ def test_failures_of_before_it_was_opened_again_count_no_more(database, batch):
     end(database, batch, State.FAILED, 25)
     rows.change(database, tables.batches, batch.id, opened_at=rows.now(database) + HOUR)
     assert losses(database, batch) is None
+
+
+def test_a_batch_that_is_run_on_another_night_is_judged_by_that_night(database, batch):
+    make(database, batch, 1)
+    end(database, batch, State.FAILED, 20)
+    begin = rows.now(database) + 2 * LEASE
+    with database.write() as tx:
+        events.record(tx, begin, batch.id, events.EventKind.STARTED, "")
+    tonight = make(database, batch, 21, State.FAILED, finished_at=begin + LEASE)
+    rows.change(database, tables.jobs, tonight[0], finished_at=begin - LEASE)
+    assert losses(database, batch) is None, "of tonight's there are twenty"
+    end(database, batch, State.SUCCEEDED, 30)
+    rows.change(database, tables.jobs, tonight[0], finished_at=begin + LEASE)
+    assert losses(database, batch) == "stop-loss", "and yesterday's images excuse none"
 
 
 def test_what_may_have_been_paid_twice_stops_the_batch(database, batch):

@@ -274,6 +274,7 @@ EXCUSED = {
     ("any image", None),
     # A night has a few dozen events.
     ("status of a batch", "events"),
+    ("limit losses", "events"),
     # Exact counts, read from an index that has nothing else in it.
     ("status", "jobs_counted"),
     ("status of a batch", "jobs_counted"),

@@ -3,7 +3,9 @@
 import signal
 
 import pytest
+import sqlalchemy as sa
 
+from jobs.tables import events
 from tests.integration import evening, rehearsal
 from tests.integration.evening import Evening, ended, interrupt, one_line
 
@@ -214,6 +216,15 @@ def test_failed_jobs_stay_failed_and_the_summary_names_a_command_that_works(nigh
     assert night.type(*typed.split()[1:]).returncode == 0
     assert night.run_again().returncode == 0
     assert night.states() == {"succeeded": 3}
+
+
+def test_who_runs_a_batch_again_begins_it_anew(night):
+    assert night.run_again().returncode == 0
+    assert night.type("retry", "night", "--key", night.keys[0]).returncode == 0
+    assert night.run_again().returncode == 0
+    with night.database() as db, db.read() as tx:
+        kinds = list(tx.execute(sa.select(events.c.kind)).scalars())
+    assert kinds.count("started") == 2
 
 
 def test_a_cancelled_batch_is_refused(night):
