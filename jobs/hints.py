@@ -36,13 +36,13 @@ class Hint:
     prediction_id: str
 
 
-def take(tx: sa.Connection, now: datetime, api: str, some: Sequence[Hint], times: Times) -> int:
-    """Have those of our running jobs at an API looked at soon that wait for these; return how many there were.
+def take(tx: sa.Connection, now: datetime, apis: Collection[str], some: Sequence[Hint], times: Times) -> int:
+    """Have those of our running jobs at some APIs looked at soon that wait for these; return how many there were.
 
     A hint may come before the answer to the purchase was written: then its prediction is nobody's yet, and the
     hint is lost. It comes to no harm, for what no hint tells of is looked at all the same, only later.
     """
-    waiting = _waiting(tx, api, _not_known(tx, now, some))
+    waiting = _waiting(tx, apis, _not_known(tx, now, some))
     # All jobs before any account: the tick and the tasks want that row, and hold it briefly.
     for account_id, fences in sorted(waiting.items()):
         lifecycle.look_sooner(tx, fences, _moment(tx, now, account_id, times))
@@ -61,15 +61,17 @@ def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collec
     return {by_id[one] for one in new}
 
 
-def _waiting(tx: sa.Connection, api: str, predictions: Collection[str]) -> dict[int, list[Fence]]:
-    """Return for each account at an API the attempts that run with one of these predictions."""
+def _waiting(
+    tx: sa.Connection, apis: Collection[str], predictions: Collection[str]
+) -> dict[int, list[Fence]]:
+    """Return for each account at these APIs the attempts that run with one of these predictions."""
     rows = tx.execute(
         sa.select(attempts.c.account_id, attempts.c.job_id, attempts.c.id)
         .join(tables.accounts, tables.accounts.c.id == attempts.c.account_id)
         .where(
             attempts.c.prediction_id.in_(predictions),
             attempts.c.phase == Phase.RUNNING,
-            tables.accounts.c.api == api,
+            tables.accounts.c.api.in_(apis),
         )
     )
     found: dict[int, list[Fence]] = defaultdict(list)

@@ -26,9 +26,10 @@ def serve(settings: Settings, db: Database, host: str, port: int, ready: Callabl
 
     ``ready`` is told the URL at which calls are taken from then on. Raises OSError when the address cannot be had.
     """
+    apis = {settings.api.identity, *(one.api.identity for one in settings.accounts)}
 
     def write(some: Sequence[Hint]) -> None:
-        db.unit(lambda tx: hints.take(tx, database.now(tx), settings.api.identity, some, settings.times))
+        db.unit(lambda tx: hints.take(tx, database.now(tx), apis, some, settings.times))
 
     with _listening(host, port) as listener, contextlib.closing(Gathering(write)) as gathering:
         server = _Server(_configured(Receiver(settings.require_webhook_secret(), gathering.keep)))

@@ -42,7 +42,7 @@ def hint(database, job, webhook_id="msg_1"):
 
 
 def take(database, *some, api=factory.API):
-    return rows.write(database, hints.take, api, some, TIMES)
+    return rows.write(database, hints.take, {api}, some, TIMES)
 
 
 def waits(database, job):

@@ -145,7 +145,7 @@ TASKS = {
     "run times": lambda s: s.asks(lambda tx: runs.lately(tx, s.account.id)),
     "hints": lambda s: s.arrow(
         lambda tx, at: hints.take(
-            tx, at, factory.API, [hints.Hint(f"told-{n}", f"crowd-{n}") for n in (2, 4)], s.settings.times
+            tx, at, {factory.API}, [hints.Hint(f"told-{n}", f"crowd-{n}") for n in (2, 4)], s.settings.times
         )
     ),
     "cancel requested": lambda s: s.asks(lambda tx: worklists.cancel_requested(tx, s.ids(State.RUNNING))),

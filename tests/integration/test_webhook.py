@@ -127,6 +127,30 @@ def test_a_call_of_the_api_makes_the_job_due_and_the_same_call_again_does_not(re
     assert not is_due(database, job)
 
 
+def test_calls_are_taken_for_every_api_at_which_there_is_an_account(tmp_path, database):
+    elsewhere = "https://elsewhere.example/v1"
+    jobs = []
+    for api in (factory.API, elsewhere):
+        factory.make_account(database, api=api)
+        jobs.append(factory.make_job(database, factory.make_batch(database, api=api), state=State.RUNNING))
+    with database.write() as tx:
+        tx.execute(sa.update(tables.jobs).values(due_at=sa.text(_TOMORROW[tx.dialect.name])))
+    named = {
+        "accounts": "main,spare",
+        "api_token_main": "one",
+        "api_token_spare": "two",
+        "api_url_spare": elsewhere,
+    }
+    receiver = Receiver(tmp_path, database.url.render_as_string(hide_password=False), **named)
+    try:
+        for number, job in enumerate(jobs):
+            body = body_of(database, job)
+            assert receiver.call(body, signed(body, f"msg_{number}")) == 204
+    finally:
+        receiver.end(signal.SIGKILL)
+    assert [is_due(database, job) for job in jobs] == [True, True]
+
+
 def test_a_call_that_nobody_signed_changes_nothing(receiver, database, job):
     body = body_of(database, job)
     assert receiver.call(body, signed(body, key=b"x" * 24)) == 401
