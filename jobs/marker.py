@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _SINGLE = 2**-23  # twice what rounding a number to single precision may change of it
@@ -20,6 +20,19 @@ def seed(batch_uuid: str, key: str, generation: int = 0) -> int:
     """
     text = f"{batch_uuid}\0{key}\0{generation}" if generation else f"{batch_uuid}\0{key}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) -> int:
+    """Return a seed of our own making that the job never had.
+
+    >>> first = fresh_seed("b6b1", "cat", 1, [])
+    >>> fresh_seed("b6b1", "cat", 1, [first]) == first
+    False
+    """
+    generation = max(tries, 1)
+    while (found := seed(batch_uuid, key, generation)) in earlier:
+        generation += 1
+    return found
 
 
 def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:

@@ -34,21 +34,8 @@ class Change:
         kept = {name: value for name, value in sent.items() if name not in self.removed}
         changed = {**kept, **self.given}
         if self.new_seed:
-            changed[_SEED] = fresh_seed(batch_uuid, key, tries, earlier)
+            changed[_SEED] = marker.fresh_seed(batch_uuid, key, tries, earlier)
         return changed
-
-
-def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) -> int:
-    """Return a seed of our own making that the job never had.
-
-    >>> first = fresh_seed("b6b1", "cat", 1, [])
-    >>> fresh_seed("b6b1", "cat", 1, [first]) == first
-    False
-    """
-    generation = max(tries, 1)
-    while (found := marker.seed(batch_uuid, key, generation)) in earlier:
-        generation += 1
-    return found
 
 
 def read(written: Iterable[tuple[str, str]], *, new_seed: bool) -> Change:

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from jobs import marker
 from jobs.failures import FailureClass
 from jobs.lifecycle import bulk, deciding
 from jobs.states import State
-from jobs.tables import jobs
+from jobs.tables import attempts, batches, jobs
 
 _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 
@@ -75,19 +76,24 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     """pending and cancelled stay, failed → pending: the edited row is what is wanted now. Return the keys that won.
 
     What is under way or has its images stays as it was bought. A seed of our making stays the job's own, for it
-    may be a later one than the manifest's.
+    may be a later one than the manifest's, unless the API's list could not tell the edited row from what was sent
+    before: a prediction of the old image must not be taken for the new one's.
     """
     if not wanted:
         return set()
     by_key = {one.key: one for one in wanted}
     found = tx.execute(
-        sa.select(jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.input, jobs.c.own_seed)
+        sa.select(
+            jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.input, jobs.c.own_seed, jobs.c.image, jobs.c.version
+        )
         .where(jobs.c.batch_id == batch_id, jobs.c.key.in_(by_key), jobs.c.state.in_(_REPLACEABLE))
         .with_for_update()
     ).all()
     if not found:
         return set()
-    changes = [_change(row, by_key[row.key]) for row in found]
+    uuid = tx.execute(sa.select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
+    sent = _sent(tx, [row.id for row in found])
+    changes = [_change(row, by_key[row.key], sent.get(row.id, ()), uuid) for row in found]
     values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in changes[0] if name != "job"}
     tx.execute(
         sa.update(jobs).where(jobs.c.id == sa.bindparam("job")).values(values),
@@ -97,8 +103,28 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     return {row.key for row in found}
 
 
-def _change(row: Any, wanted: Wanted) -> dict[str, Any]:
-    kept = {"seed": row.input["seed"]} if row.own_seed and wanted.own_seed else {}
+def _sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+    """Return what the attempts of each job were sent with."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    rows = tx.execute(sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids)))
+    for job_id, sent in rows:
+        found.setdefault(job_id, []).append(sent)
+    return found
+
+
+def _seed(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: str) -> int:
+    """Return the own seed of an edited row: the one that it has, if a prediction of before shows the difference."""
+    kept: int = row.input["seed"]
+    edited = {**json.loads(wanted.input_json), "seed": kept}
+    if (edited, wanted.image, wanted.version) == (row.input, row.image, row.version):
+        return kept
+    if not any(marker.matches(edited, earlier) for earlier in sent):
+        return kept
+    return marker.fresh_seed(uuid, row.key, len(sent), {kept, *(one.get("seed") for one in sent)})
+
+
+def _change(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: str) -> dict[str, Any]:
+    kept = {"seed": _seed(row, wanted, sent, uuid)} if row.own_seed and wanted.own_seed else {}
     return {
         "job": row.id,
         "row": wanted.row,

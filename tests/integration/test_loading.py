@@ -2,18 +2,20 @@
 
 import threading
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, errors, events, marker, tables
+from jobs import batches, errors, events, lifecycle, marker, tables
 from jobs.database import Database, now
-from jobs.lifecycle import retry
+from jobs.lifecycle import Accepted, Fence, retry
 from jobs.loading import counterparts, difference, loader
 from jobs.loading.difference import Target
 from jobs.manifest import rows, schema
-from jobs.states import BatchState, State
+from jobs.states import BatchState, Phase, State
 from tests import factory
+from tests import rows as written
 from tests.integration import plans
 from tests.integration.loads import table
 from tests.manifests import WEB, picture, reading, write
@@ -249,6 +251,40 @@ def test_update_keeps_a_later_seed_of_our_making_and_takes_the_rows(database, tm
     jobs = jobs_of(database)
     assert (jobs["a"].input["seed"], jobs["a"].own_seed) == (99, True)
     assert (jobs["b"].input["seed"], jobs["b"].own_seed) == (5, False)
+
+
+@pytest.mark.parametrize(
+    ("row", "keeps"),
+    [
+        (f"{WEB},edited,30,", True),  # which the API shows
+        (f"{WEB},a fox,20,", True),
+        (f"{WEB},a fox,30,9", True),  # another priority: the earlier prediction is still what is wanted
+        (f"{WEB}?2,a fox,30,", False),  # the image is not compared
+        (f"{WEB},a fox,,", False),  # the earlier prediction shows all that is said now, and more
+        (f"{WEB}?2,edited,30,", True),
+    ],
+)
+def test_an_edited_row_that_was_sent_before_keeps_its_seed_if_the_api_shows_the_difference(
+    database, tmp_path, row, keeps
+):
+    header = "key,image,prompt,num_inference_steps,priority\n"
+    load(database, write(tmp_path, f"{header}a,{WEB},a fox,30,\n"))
+    job = jobs_of(database)["a"]
+    earlier = factory.make_attempt(
+        database,
+        job,
+        Phase.ABSENT,
+        prediction_id=None,
+        input=job.input,
+        input_digest=marker.digest(job.input),
+    )
+    load(database, write(tmp_path, f"{header}a,{row}\n"), target(update=True))
+    edited = jobs_of(database)["a"]
+    assert (edited.input["seed"] == job.input["seed"]) is keeps
+    with database.write() as tx:
+        lifecycle.accepted(tx, now(tx), [Accepted(Fence(job.id, earlier.id), "late")], timedelta(seconds=1))
+    adopted = written.attempt(database, earlier.id).phase == Phase.RUNNING
+    assert adopted is (edited.priority == 9), "only what is wanted still"
 
 
 def test_a_limit_loads_the_first_rows_and_the_next_time_the_rest(database, tmp_path):

@@ -63,7 +63,7 @@ def test_an_unknown_scheduler_is_only_a_warning():
 def test_a_new_seed_is_one_that_the_job_never_had():
     earlier = [marker.seed(UUID, "tom")]
     for tries in (1, 1, 2, 2, 7):
-        seed = changes.fresh_seed(UUID, "tom", tries, earlier)
+        seed = marker.fresh_seed(UUID, "tom", tries, earlier)
         assert seed not in earlier
         assert 0 <= seed < 2**31
         earlier.append(seed)
