@@ -31,8 +31,10 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     running = sa.exists().where(jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), under_way(scope))
     if not allowance.may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
         return []
-    accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
-    return all_due(tx, configured, scope, State.UNCONFIRMED)
+    ids = all_due(tx, configured, scope, State.UNCONFIRMED)
+    if ids:  # else the probe is a purchase's
+        accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
+    return ids
 
 
 def sweep(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:

@@ -238,6 +238,17 @@ def test_in_an_outage_one_poll_is_canary_enough(database, account, batch):
     assert handed(duties.poll, database) == handed(duties.release, database) == []
 
 
+def test_in_an_outage_a_look_up_is_the_canary_only_where_a_send_is_in_doubt(database, account, batch):
+    make(database, batch, 5)
+    open_breaker(database, account, "outage", rows.now(database))
+    assert handed(duties.reconcile, database) == []
+    assert len(handed(duties.release, database)) == 1
+    [doubtful] = make(database, batch, 1, State.UNCONFIRMED)
+    open_breaker(database, account, "outage", rows.now(database))
+    assert handed(duties.reconcile, database) == [doubtful]
+    assert handed(duties.release, database) == []
+
+
 def test_while_blocked_what_is_in_flight_is_asked_for(database, account, batch):
     make(database, batch, 5, State.RUNNING)
     open_breaker(database, account, "blocked", None)
