@@ -97,19 +97,23 @@ def _batch(row: sa.Row[Any]) -> Batch:
     return Batch(**values)
 
 
-def bought_by(account: Account) -> sa.ColumnElement[bool]:
-    """Batches that an account may buy for: those at its API that want it, or any."""
-    any_will_do = batches.c.account.is_(None)
-    wanted = any_will_do if account.label is None else any_will_do | (batches.c.account == account.label)
-    return (batches.c.api == account.api) & wanted
+# Batches that an account may buy for: those at its API that want it, or any. None equals a label that is null.
+_BOUGHT_BY = sa.select(batches.c.id).where(
+    batches.c.api == sa.bindparam("api"),
+    batches.c.account.is_(None) | (batches.c.account == sa.bindparam("label")),
+)
+_RELEASABLE = _BOUGHT_BY.where(batches.c.state == BatchState.OPEN).order_by(batches.c.id)
+_BLOCKED = _BOUGHT_BY.where(batches.c.pause_reason == PauseReason.BLOCKED)
 
 
 def releasable(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
     """Return the open batches that an account may buy for, or those of ``only``, the oldest first."""
-    query = sa.select(batches.c.id).where(bought_by(account), batches.c.state == BatchState.OPEN)
-    if only is not None:
-        query = query.where(batches.c.id.in_(only))
-    return list(tx.execute(query.order_by(batches.c.id)).scalars())
+    return _of(tx, _RELEASABLE, account, only)
+
+
+def _of(tx: sa.Connection, query: sa.Select[Any], account: Account, only: Sequence[int] | None) -> list[int]:
+    ids = tx.execute(query, {"api": account.api, "label": account.label}).scalars()
+    return [one for one in ids if only is None or one in only]
 
 
 def open_at(tx: sa.Connection, api: str) -> list[int]:
@@ -179,10 +183,7 @@ def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:
 
 def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
     """Return the batches that a block paused and that an account may buy for, or those of ``only``."""
-    query = sa.select(batches.c.id).where(bought_by(account), batches.c.pause_reason == PauseReason.BLOCKED)
-    if only is not None:
-        query = query.where(batches.c.id.in_(only))
-    return list(tx.execute(query).scalars())
+    return _of(tx, _BLOCKED, account, only)
 
 
 def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:

@@ -187,7 +187,8 @@ attempts = sa.Table(
     "attempts",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), nullable=False),
+    # Of many that are written at once each is another job's: so their new ids are told apart, and one INSERT does.
+    sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), nullable=False, insert_sentinel=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False),
     sa.Column("phase", sa.String(16), nullable=False),

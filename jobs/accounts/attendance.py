@@ -23,10 +23,14 @@ class Seat:
     answers_for: tuple[int, ...]
 
 
+_EVERY = sa.select(accounts.c.id, accounts.c.api, accounts.c.label, accounts.c.seen_at).order_by(
+    accounts.c.id
+)
+
+
 def seats(tx: sa.Connection) -> list[Seat]:
     """Return the accounts that are worked for, the first one that was ever seen first."""
-    columns = (accounts.c.id, accounts.c.api, accounts.c.label, accounts.c.seen_at)
-    rows: list[sa.Row[Any]] = list(tx.execute(sa.select(*columns).order_by(accounts.c.id)))
+    rows: list[sa.Row[Any]] = list(tx.execute(_EVERY))
     latest: dict[str, Any] = {}
     for row in rows:
         latest[row.api] = max(row.seen_at, latest.get(row.api, row.seen_at))

@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -71,22 +72,21 @@ def every(tx: sa.Connection) -> list[Account]:
     return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
 
 
+_KNOWN = sa.select(accounts).where(accounts.c.id == sa.bindparam("account"))
+_LOCKED = _KNOWN.with_for_update()
+
+
 def get(tx: sa.Connection, account_id: int) -> Account:
     """Return one account, its row locked."""
-    found = _one(tx, sa.select(accounts).where(accounts.c.id == account_id))
-    if found is None:
+    row = tx.execute(_LOCKED, {"account": account_id}).one_or_none()
+    if row is None:
         raise LookupError(f"no account {account_id}")
-    return found
+    return _account(row)
 
 
 def known(tx: sa.Connection, account_id: int) -> Account:
     """Return one account to look at only: its row is not locked, and may not be in a read."""
-    return _account(tx.execute(sa.select(accounts).where(accounts.c.id == account_id)).one())
-
-
-def _one(tx: sa.Connection, query: sa.Select[Any]) -> Account | None:
-    row = tx.execute(query.limit(1).with_for_update()).one_or_none()
-    return None if row is None else _account(row)
+    return _account(tx.execute(_KNOWN, {"account": account_id}).one())
 
 
 def _account(row: sa.Row[Any]) -> Account:
@@ -123,7 +123,23 @@ def follow_settings(tx: sa.Connection, account_id: int) -> None:
 
 def write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:
     """Change some columns of an account's row."""
-    tx.execute(sa.update(accounts).where(accounts.c.id == account_id).values(**change))
+    told = {f"new_{name}": value for name, value in change.items()}
+    tx.execute(_writing(tuple(change)), told | {"account": account_id})
+
+
+def count_reads(tx: sa.Connection, account_id: int, reads: int, change: Mapping[str, Any]) -> None:
+    """Take reads from the bucket as it stands by now, and change some other columns."""
+    told = {f"new_{name}": value for name, value in change.items()}
+    tx.execute(_writing(tuple(change), reads=True), told | {"account": account_id, "reads": reads})
+
+
+# Kept: to build a statement anew costs more than to run it.
+@cache
+def _writing(columns: Sequence[str], *, reads: bool = False) -> sa.Update:
+    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
+    if reads:
+        change["reads_tokens"] = accounts.c.reads_tokens - sa.bindparam("reads")
+    return sa.update(accounts).where(accounts.c.id == sa.bindparam("account")).values(change)
 
 
 def storable(tokens: float) -> float:

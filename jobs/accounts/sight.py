@@ -2,27 +2,21 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
-from jobs.accounts.rows import Account, get, write
+from jobs.accounts.rows import Account, count_reads, get, write
 from jobs.tables import accounts
 
 
 def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
     """Remember that the API showed its list, and that its pages were reads."""
-    write(
-        tx,
-        account_id,
-        {"can_list": True, "list_missing_at": None, "reads_tokens": accounts.c.reads_tokens - pages},
-    )
+    count_reads(tx, account_id, pages, {"can_list": True, "list_missing_at": None})
 
 
 def glanced(tx: sa.Connection, account_id: int, *, reads: int, again_at: datetime | None) -> None:
     """Remember what a look at the list cost beyond what was spent for it, and when the next may be if it failed."""
-    change: dict[str, Any] = {"reads_tokens": accounts.c.reads_tokens - reads}
-    write(tx, account_id, change if again_at is None else change | {"glance_at": again_at})
+    count_reads(tx, account_id, reads, {} if again_at is None else {"glance_at": again_at})
 
 
 def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) -> None:
@@ -33,11 +27,12 @@ def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) 
     tx.execute(latest.values(hinted_at=now))
 
 
+_HINTED_AT = sa.select(accounts.c.hinted_at).where(accounts.c.id == sa.bindparam("account"))
+
+
 def hinted_at(tx: sa.Connection, account_id: int) -> datetime | None:
     """Return when a webhook of one of its predictions came last."""
-    at: datetime | None = tx.execute(
-        sa.select(accounts.c.hinted_at).where(accounts.c.id == account_id)
-    ).scalar_one()
+    at: datetime | None = tx.execute(_HINTED_AT, {"account": account_id}).scalar_one()
     return at
 
 

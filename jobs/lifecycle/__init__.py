@@ -6,12 +6,12 @@ won. A stale worker loses: its fence names an attempt that is no longer the job'
 
 from jobs.lifecycle.beginning import begin
 from jobs.lifecycle.buying import (
+    OF_ACCOUNTS,
     accepted,
     at_api,
     expire_sends,
     lost,
     not_bought,
-    of_accounts,
     refused,
     release,
     rescue,
@@ -25,7 +25,7 @@ from jobs.lifecycle.confirming import (
 )
 from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry
 from jobs.lifecycle.fence import Fence, settle
-from jobs.lifecycle.finding import found_late, orphans, recalled, surplus
+from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
     cancel_refused,
@@ -53,6 +53,8 @@ from jobs.lifecycle.records import (
 from jobs.lifecycle.uploading import call, not_uploaded
 
 __all__ = [
+    "ANY_ORPHAN",
+    "OF_ACCOUNTS",
     "Accepted",
     "Failure",
     "Fence",
@@ -93,7 +95,6 @@ __all__ = [
     "missed",
     "not_bought",
     "not_uploaded",
-    "of_accounts",
     "orphans",
     "presumed_absent",
     "produced",

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,39 +23,53 @@ def at_api(api: str) -> sa.ColumnElement[bool]:
     return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
 
 
-def of_accounts(account_ids: Collection[int]) -> sa.ColumnElement[bool]:
-    """Jobs that were handed out for one of these accounts, or bought by it; said of what is under way only."""
-    return jobs.c.account_id.in_(account_ids)
+# Jobs that were handed out for one of the `accounts` told, or bought by it; said of what is under way only.
+OF_ACCOUNTS = jobs.c.account_id.in_(sa.bindparam("accounts", expanding=True))
 
 
-def wanting(tx: sa.Connection, now: datetime, batch_ids: Collection[int]) -> list[int]:
-    """Return which of these batches have a job that may be released now."""
-    first = _wanted(jobs.c.batch_id == batches.c.id, now).limit(1).scalar_subquery()
-    chosen = sa.select(batches.c.id).where(batches.c.id.in_(batch_ids), first.is_not(None))
-    return list(tx.execute(chosen).scalars())
-
-
-def _wanted(of_batch: sa.ColumnElement[bool], now: datetime) -> sa.Select[Any]:
+def _wanted(of_batch: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """Choose jobs that may be released now, in the order of `jobs_to_release`, which is how they are found.
 
     What is due is said so that SQLite sees no bound for `jobs_due` in it: it would sort all that is pending. And
     without an order PostgreSQL would look through the table itself for the first.
     """
-    due = (jobs.c.due_at > now).is_(sa.false())
+    due = (jobs.c.due_at > sa.bindparam("now")).is_(sa.false())
     chosen = sa.select(jobs.c.id).where(of_batch, jobs.c.state == _PENDING, due)
     return chosen.order_by(jobs.c.priority.desc(), jobs.c.id)
+
+
+_WANTING = sa.select(batches.c.id).where(
+    batches.c.id.in_(sa.bindparam("batches", expanding=True)),
+    _wanted(jobs.c.batch_id == batches.c.id).limit(1).scalar_subquery().is_not(None),
+)
+
+
+def wanting(tx: sa.Connection, now: datetime, batch_ids: Collection[int]) -> list[int]:
+    """Return which of these batches have a job that may be released now."""
+    told = {"batches": list(batch_ids), "now": now}
+    return list(tx.execute(_WANTING, told).scalars()) if batch_ids else []
+
+
+_NEXT = (
+    _wanted(jobs.c.batch_id == sa.bindparam("batch"))
+    .limit(sa.bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_QUEUE = (
+    sa.update(jobs)
+    .where(jobs.c.id.in_(sa.bindparam("some", expanding=True)))
+    .values(state=State.QUEUED, due_at=sa.bindparam("lease_end"), account_id=sa.bindparam("account"))
+)
 
 
 def release(
     tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta, *, account_id: int
 ) -> list[int]:
     """pending → queued: the batch's next jobs by priority, then in the manifest's order, for one account to buy."""
-    wanted = _wanted(jobs.c.batch_id == batch_id, now).limit(count).with_for_update(skip_locked=True)
     # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
-    ids = list(tx.execute(wanted).scalars())
+    ids = list(tx.execute(_NEXT, {"batch": batch_id, "now": now, "count": count}).scalars())
     if ids:
-        queued = {"state": State.QUEUED, "due_at": now + lease, "account_id": account_id}
-        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(**queued))
+        tx.execute(_QUEUE, {"some": ids, "lease_end": now + lease, "account": account_id})
     return ids
 
 
@@ -70,16 +86,22 @@ def rescue(
 
     Of some batches, some jobs, or one account; of all unless told; and whose lease has ended, or whatever it says.
     """
-    chosen = [jobs.c.state == State.QUEUED, jobs.c.due_at.is_not(None)]
-    if batch_ids is not None:
-        chosen.append(jobs.c.batch_id.in_(batch_ids))
-    if ids is not None:
-        chosen.append(jobs.c.id.in_(ids))
-    if account_id is not None:
-        chosen.append(jobs.c.account_id == account_id)
+    told = {"batches": batch_ids, "ids": ids, "account": account_id}
+    which = {name: value for name, value in told.items() if value is not None}
+    return tx.execute(_rescuing(tuple(which), expired_only=expired_only), which | {"now": now}).rowcount
+
+
+@cache
+def _rescuing(which: Collection[str], *, expired_only: bool) -> sa.Update:
+    by = {
+        "batches": jobs.c.batch_id.in_(sa.bindparam("batches", expanding=True)),
+        "ids": jobs.c.id.in_(sa.bindparam("ids", expanding=True)),
+        "account": jobs.c.account_id == sa.bindparam("account"),
+    }
+    chosen = [jobs.c.state == State.QUEUED, jobs.c.due_at.is_not(None), *(by[name] for name in which)]
     if expired_only:
-        chosen.append(jobs.c.due_at <= now)
-    return tx.execute(sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=now)).rowcount
+        chosen.append(jobs.c.due_at <= sa.bindparam("now"))
+    return sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=sa.bindparam("now"))
 
 
 def accepted(
@@ -111,10 +133,10 @@ def not_bought(tx: sa.Connection, now: datetime, items: Sequence[NotBought]) -> 
 def refused(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
     """submitting → failed: the API refuses this very input, or it cannot be read."""
     won: set[Fence] = set()
-    for item in items:
+    for (error_class, message), same in groupby(items, key=lambda item: (item.error_class, item.message)):
         won |= move(
-            tx, [item.fence], {State.SUBMITTING}, State.FAILED,
-            due_at=None, finished_at=now, error_class=item.error_class, error_message=item.message,
+            tx, [item.fence for item in same], {State.SUBMITTING}, State.FAILED,
+            due_at=None, finished_at=now, error_class=error_class, error_message=message,
         )  # fmt: skip
     rows = [
         {"attempt": i.fence.attempt, "error_class": i.error_class, "error_message": i.message}
@@ -147,16 +169,18 @@ def expire_sends(
     So now is the latest moment at which it can have begun to; ``settle_after`` includes the POST's own deadline.
     Which of its jobs it died of, if of any, nobody knows: all are suspects, which costs them little.
     """
-    chosen = [jobs.c.state == State.SUBMITTING, jobs.c.due_at.is_not(None)]
-    if expired_only:
-        chosen.append(jobs.c.due_at <= now)
-    moved = tx.execute(
-        sa.update(jobs)
-        .where(*chosen)
-        .values(state=State.UNCONFIRMED, due_at=now + settle_after, crashes=jobs.c.crashes + 1)
-        .returning(jobs.c.attempt_id)
-    ).scalars()
+    told = {"settled": now + settle_after} | ({"now": now} if expired_only else {})
+    moved = tx.execute(_expiring(expired_only=expired_only), told).scalars()
     rows = [{"attempt": attempt} for attempt in moved]
     silent = "the worker that sent it went silent"
     note(tx, rows, phase=Phase.UNCONFIRMED, sent_at=now, error_message=silent)
     return len(rows)
+
+
+@cache
+def _expiring(*, expired_only: bool) -> sa.UpdateBase:
+    chosen = [jobs.c.state == State.SUBMITTING, jobs.c.due_at.is_not(None)]
+    if expired_only:
+        chosen.append(jobs.c.due_at <= sa.bindparam("now"))
+    change = {"state": State.UNCONFIRMED, "due_at": sa.bindparam("settled"), "crashes": jobs.c.crashes + 1}
+    return sa.update(jobs).where(*chosen).values(change).returning(jobs.c.attempt_id)

@@ -28,8 +28,8 @@ def bought(
         [item.fence for item in items],
         source,
         State.RUNNING,
+        more={"attempts": 1},
         due_at=now + first_look,
-        attempts=jobs.c.attempts + 1,
         crashes=0,
     )
     rows = [
@@ -106,11 +106,11 @@ def _nothing_bought(
     spent = hopeless(tx, [fence.job for fence in fences]) if counted else set()
     again = move(
         tx, [f for f in fences if f.job not in spent], {State.UNCONFIRMED}, State.PENDING,
-        due_at=now, absences=jobs.c.absences + int(counted),
+        more={"absences": int(counted)}, due_at=now,
     )  # fmt: skip
     over = move(
         tx, [f for f in fences if f.job in spent], {State.UNCONFIRMED}, State.FAILED,
-        due_at=None, finished_at=now, absences=jobs.c.absences + 1,
+        more={"absences": 1}, due_at=None, finished_at=now,
         error_class=FailureClass.UNSUBMITTABLE,
         error_message=f"{MOST_ABSENCES} sends were lost and never showed up at the API",
     )  # fmt: skip

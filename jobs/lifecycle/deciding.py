@@ -74,13 +74,16 @@ def ask_to_cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
     ).rowcount
 
 
+_CANCEL_UNSENT = (
+    sa.update(jobs)
+    .where(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_([State.PENDING, State.QUEUED]))
+    .values(state=State.CANCELLED, due_at=None, finished_at=sa.bindparam("now"))
+)
+
+
 def cancel_unsent(tx: sa.Connection, now: datetime) -> int:
     """pending or queued → cancelled, for those a person had cancelled in flight and nothing was bought after all."""
-    return tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_([State.PENDING, State.QUEUED]))
-        .values(state=State.CANCELLED, due_at=None, finished_at=now)
-    ).rowcount
+    return tx.execute(_CANCEL_UNSENT, {"now": now}).rowcount
 
 
 def give_up(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
 """Compare and set: how a job that has an attempt changes state, and how one bad row spares its slice."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -33,40 +34,68 @@ FencedT = TypeVar("FencedT", bound=Fenced)
 
 
 def move(
-    tx: sa.Connection, fences: Collection[Fence], source: Collection[State], target: State, **values: Any
+    tx: sa.Connection,
+    fences: Collection[Fence],
+    source: Collection[State],
+    target: State,
+    more: Mapping[str, int] | None = None,
+    **values: Any,
 ) -> set[Fence]:
     """Move the jobs whose attempt is still the fence's and whose state is in ``source``; return the winners.
 
-    An attempt belongs to one job, so two IN lists say the same as a list of pairs.
+    Counters rise by what ``more`` says. An attempt belongs to one job, so two IN lists say the same as a list of pairs.
     """
+    rise = more or {}
+    statement = _moving(frozenset(source), target, tuple(values), tuple(rise))
+    if not fences:
+        return set()
+    told = {f"new_{name}": value for name, value in (*values.items(), *rise.items())}
+    told |= {"some": [fence.job for fence in fences], "theirs": [fence.attempt for fence in fences]}
+    return {Fence(job, attempt) for job, attempt in tx.execute(statement, told)}
+
+
+# Kept, as is the next: to build a statement anew costs more than to run it.
+@cache
+def _moving(
+    source: Collection[State], target: State, columns: Sequence[str], counters: Sequence[str]
+) -> sa.UpdateBase:
     for state in source:
         if target not in states.TRANSITIONS[state]:
             raise ValueError(f"no arrow leads from {state} to {target}")
-    if not fences:
-        return set()
-    won = tx.execute(
+    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
+    rise = {name: jobs.c[name] + sa.bindparam(f"new_{name}") for name in counters}
+    return (
         sa.update(jobs)
         .where(
-            jobs.c.id.in_([fence.job for fence in fences]),
-            jobs.c.attempt_id.in_([fence.attempt for fence in fences]),
-            jobs.c.state.in_(source),
+            jobs.c.id.in_(sa.bindparam("some", expanding=True)),
+            jobs.c.attempt_id.in_(sa.bindparam("theirs", expanding=True)),
+            jobs.c.state.in_(sorted(source)),
         )
-        .values(state=target, **values)
+        .values(state=target, **change, **rise)
         .returning(jobs.c.id, jobs.c.attempt_id)
     )
-    return {Fence(job, attempt) for job, attempt in won}
 
 
 def note(tx: sa.Connection, rows: Sequence[dict[str, Any]], **same: Any) -> None:
     """Write what became of attempts: each row has ``attempt`` and the columns that differ, ``same`` the rest."""
     if not rows:
         return
-    differing: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in rows[0] if name != "attempt"}
-    statement = sa.update(attempts).where(attempts.c.id == sa.bindparam("attempt"))
-    tx.execute(
-        statement.values(**differing, **same),
-        [{name if name == "attempt" else f"new_{name}": row[name] for name in row} for row in rows],
-    )
+    differing = tuple(name for name in rows[0] if name != "attempt")
+    told = {f"new_{name}": value for name, value in same.items()}
+    if not differing:
+        tx.execute(_noting(tuple(same), at_once=True), told | {"some": [row["attempt"] for row in rows]})
+        return
+    each = [{f"new_{name}": row[name] for name in differing} | {"attempt": row["attempt"]} for row in rows]
+    tx.execute(_noting((*differing, *same), at_once=False), [told | row for row in each])
+
+
+@cache
+def _noting(columns: Sequence[str], *, at_once: bool) -> sa.UpdateBase:
+    which = attempts.c.id == sa.bindparam("attempt")
+    if at_once:
+        which = attempts.c.id.in_(sa.bindparam("some", expanding=True))
+    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
+    return sa.update(attempts).where(which).values(change)
 
 
 def winners(items: Sequence[FencedT], won: Collection[Fence]) -> list[FencedT]:

@@ -130,18 +130,24 @@ def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **se
     )  # fmt: skip
 
 
+# Said so that SQLite sees no bound for `attempts_by_age` in it: it would look through all they have ever bought.
+_ORPHANS = (
+    sa.select(attempts.c.id, attempts.c.prediction_id)
+    .where(
+        attempts.c.account_id.not_in(sa.bindparam("accounts", expanding=True)).is_(sa.false()),
+        attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
+        attempts.c.cancel_sent_at.is_(None),
+        attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= sa.bindparam("now")),
+    )
+    .order_by(attempts.c.id)  # the order of `attempts_orphaned`
+    .limit(sa.bindparam("count"))
+)
+
+
+ANY_ORPHAN = sa.exists(_ORPHANS)  # told the same as `orphans` tells
+
+
 def orphans(tx: sa.Connection, now: datetime, limit: int, *, of: Collection[int]) -> list[tuple[int, str]]:
     """Return (attempt, prediction id) of these accounts' surplus that their API is to be asked to cancel now."""
-    # Said so that SQLite sees no bound for `attempts_by_age` in it: it would look through all they have ever bought.
-    rows = tx.execute(
-        sa.select(attempts.c.id, attempts.c.prediction_id)
-        .where(
-            attempts.c.account_id.not_in(of).is_(sa.false()),
-            attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
-            attempts.c.cancel_sent_at.is_(None),
-            attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= now),
-        )
-        .order_by(attempts.c.id)  # the order of `attempts_orphaned`
-        .limit(limit)
-    )
+    rows = tx.execute(_ORPHANS, {"accounts": of, "now": now, "count": limit})
     return [(row.id, row.prediction_id) for row in rows]

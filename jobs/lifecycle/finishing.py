@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +11,9 @@ from jobs.lifecycle import confirming
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Failure, Image, Interrupted, Produced
 from jobs.states import Phase, State
-from jobs.tables import jobs, outputs
+from jobs.tables import outputs
+
+_PRODUCE = sa.insert(outputs)
 
 
 def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set[Fence]:
@@ -25,7 +26,7 @@ def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set
         for index, url in enumerate(i.urls)
     ]
     if rows:
-        tx.execute(sa.insert(outputs), rows)
+        tx.execute(_PRODUCE, rows)
     note(
         tx,
         [
@@ -42,28 +43,34 @@ def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set
     return won
 
 
+_KEEP = (
+    sa.update(outputs)
+    .where(
+        outputs.c.attempt_id == sa.bindparam("attempt"),
+        outputs.c["index"] == sa.bindparam("at"),
+        outputs.c.path.is_(None),
+    )
+    .values(
+        path=sa.bindparam("new_path"),
+        media_type=sa.bindparam("new_media_type"),
+        bytes=sa.bindparam("new_bytes"),
+        width=sa.bindparam("new_width"),
+        height=sa.bindparam("new_height"),
+        sha256=sa.bindparam("new_sha256"),
+        collected_at=sa.bindparam("now"),
+    )
+)
+
+
 def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]:
     """Write down files that are whole and in place; a second telling of the same file changes nothing."""
     if not items:
         return set()
     tx.execute(
-        sa.update(outputs)
-        .where(
-            outputs.c.attempt_id == sa.bindparam("attempt"),
-            outputs.c["index"] == sa.bindparam("at"),
-            outputs.c.path.is_(None),
-        )
-        .values(
-            path=sa.bindparam("new_path"),
-            media_type=sa.bindparam("new_media_type"),
-            bytes=sa.bindparam("new_bytes"),
-            width=sa.bindparam("new_width"),
-            height=sa.bindparam("new_height"),
-            sha256=sa.bindparam("new_sha256"),
-            collected_at=now,
-        ),
+        _KEEP,
         [
             {
+                "now": now,
                 "attempt": image.fence.attempt,
                 "at": image.index,
                 "new_path": image.path,
@@ -79,17 +86,16 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
     return {image.fence for image in items}
 
 
+_MISSING = sa.select(outputs.c.attempt_id).where(
+    outputs.c.attempt_id.in_(sa.bindparam("some", expanding=True)), outputs.c.path.is_(None)
+)
+
+
 def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
     """collecting → succeeded, for those whose every output is on disk and in its row."""
     if not fences:
         return set()
-    missing = set(
-        tx.execute(
-            sa.select(outputs.c.attempt_id).where(
-                outputs.c.attempt_id.in_([fence.attempt for fence in fences]), outputs.c.path.is_(None)
-            )
-        ).scalars()
-    )
+    missing = set(tx.execute(_MISSING, {"some": [fence.attempt for fence in fences]}).scalars())
     whole = [fence for fence in fences if fence.attempt not in missing]
     won = move(tx, whole, {State.COLLECTING}, State.SUCCEEDED, due_at=None, finished_at=now)
     note(tx, [{"attempt": fence.attempt} for fence in won], phase=Phase.SUCCEEDED, finished_at=now)
@@ -104,15 +110,14 @@ def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) 
     hopeless = confirming.hopeless(tx, [item.fence.job for item in items if not item.counted])
     won: set[Fence] = set()
     for item in items:
-        uncounted = {"attempts": jobs.c.attempts - 1, "absences": jobs.c.absences + 1}
-        change: dict[str, Any] = {} if item.counted else uncounted
+        more = {} if item.counted else {"attempts": -1, "absences": 1}
         if item.fence.job in hopeless and not item.counted:
             won |= move(
-                tx, [item.fence], {State.RUNNING}, State.FAILED, due_at=None, finished_at=now,
-                error_class=FailureClass.UNSUBMITTABLE, error_message=item.message, **change,
+                tx, [item.fence], {State.RUNNING}, State.FAILED, more, due_at=None, finished_at=now,
+                error_class=FailureClass.UNSUBMITTABLE, error_message=item.message,
             )  # fmt: skip
         else:
-            won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, due_at=item.due_at, **change)
+            won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, more, due_at=item.due_at)
     _close(tx, now, winners(items, won))
     return won
 

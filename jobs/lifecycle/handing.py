@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -9,6 +10,21 @@ from jobs.lifecycle import buying
 from jobs.lifecycle.fence import Fence
 from jobs.states import State
 from jobs.tables import attempts, jobs
+
+_DUE = (
+    sa.select(jobs.c.id)
+    .where(
+        jobs.c.state == sa.bindparam("from_state"), jobs.c.due_at <= sa.bindparam("now"), buying.OF_ACCOUNTS
+    )
+    .order_by(jobs.c.due_at)
+    .limit(sa.bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    sa.update(jobs)
+    .where(jobs.c.id.in_(sa.bindparam("some", expanding=True)))
+    .values(due_at=sa.bindparam("lease_end"), crashes=jobs.c.crashes + sa.bindparam("silent"))
+)
 
 
 def hand_out(
@@ -24,18 +40,12 @@ def hand_out(
 
     To collect counts as a crash until the worker says anything: then it is taken back.
     """
-    due = (
-        sa.select(jobs.c.id)
-        .where(jobs.c.state == state, jobs.c.due_at <= now, buying.of_accounts(of))
-        .order_by(jobs.c.due_at)
-        .limit(count)
-        .with_for_update(skip_locked=True)
-    )
     # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
-    ids = list(tx.execute(due).scalars())
+    due = tx.execute(_DUE, {"from_state": state, "now": now, "accounts": of, "count": count})
+    ids = list(due.scalars())
     if ids:
-        silent = {"crashes": jobs.c.crashes + 1} if state is State.COLLECTING else {}
-        tx.execute(sa.update(jobs).where(jobs.c.id.in_(ids)).values(due_at=now + lease, **silent))
+        silent = int(state is State.COLLECTING)
+        tx.execute(_CLAIM, {"some": ids, "lease_end": now + lease, "silent": silent})
     return ids
 
 
@@ -44,15 +54,16 @@ def look_again(tx: sa.Connection, state: State, due: Mapping[Fence, datetime]) -
     if not due:
         return
     tx.execute(
-        sa.update(jobs)
-        .where(
-            jobs.c.id == sa.bindparam("job"),
-            jobs.c.attempt_id == sa.bindparam("attempt"),
-            jobs.c.state == state,
-        )
-        .values(due_at=sa.bindparam("at"), **({"crashes": 0} if state is State.COLLECTING else {})),
+        _looking_again(state),
         [{"job": fence.job, "attempt": fence.attempt, "at": at} for fence, at in due.items()],
     )
+
+
+@cache
+def _looking_again(state: State) -> sa.Update:
+    chosen = (jobs.c.id == sa.bindparam("job"), jobs.c.attempt_id == sa.bindparam("attempt"))
+    spoken = {"crashes": 0} if state is State.COLLECTING else {}
+    return sa.update(jobs).where(*chosen, jobs.c.state == state).values(due_at=sa.bindparam("at"), **spoken)
 
 
 def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> None:

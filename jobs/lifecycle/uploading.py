@@ -44,8 +44,8 @@ def _failures(tx: sa.Connection, items: Sequence[NotUploaded]) -> Mapping[int, i
 def _send_back(tx: sa.Connection, now: datetime, item: NotUploaded, before: Mapping[int, int]) -> set[Fence]:
     failures = before.get(item.fence.job, 0)
     due_at = now + item.wait * (2**failures if item.counted else 1)
-    counted = jobs.c.upload_failures + int(item.counted)
-    return move(tx, [item.fence], {State.SUBMITTING}, State.PENDING, due_at=due_at, upload_failures=counted)
+    more = {"upload_failures": int(item.counted)}
+    return move(tx, [item.fence], {State.SUBMITTING}, State.PENDING, more, due_at=due_at)
 
 
 def _give_up(tx: sa.Connection, now: datetime, item: NotUploaded) -> set[Fence]:

@@ -4,6 +4,7 @@ from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, 
 from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled
 from jobs.worklists.fetching import Collecting, Output, collecting
 from jobs.worklists.waiting import (
+    ANY_UNWANTED,
     Running,
     begun_lately,
     begun_since,
@@ -15,6 +16,7 @@ from jobs.worklists.waiting import (
 )
 
 __all__ = [
+    "ANY_UNWANTED",
     "Case",
     "Collecting",
     "Output",

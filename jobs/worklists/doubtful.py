@@ -25,27 +25,30 @@ class Case:
     may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
 
 
+_OTHER = attempts.alias("other")
+_PRESUMED = sa.exists().where(_OTHER.c.job_id == attempts.c.job_id, _OTHER.c.possibly_paid)
+_GIVEN_UP = sa.exists().where(_OTHER.c.job_id == attempts.c.job_id, _OTHER.c.phase == Phase.ABSENT)
+_CASES = (
+    sa.select(
+        attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
+        attempts.c.intended_at, attempts.c.sent_at, _PRESUMED.label("presumed"), _GIVEN_UP.label("given_up"),
+        batches.c.options,
+    )
+    .join(jobs, jobs.c.attempt_id == attempts.c.id)
+    .join(batches, batches.c.id == jobs.c.batch_id)
+    .where(
+        jobs.c.state == State.UNCONFIRMED,
+        jobs.c.due_at.is_not(None),
+        attempts.c.phase == Phase.UNCONFIRMED,
+        attempts.c.account_id.in_(sa.bindparam("accounts", expanding=True)),
+    )
+    .order_by(attempts.c.intended_at)
+)  # fmt: skip
+
+
 def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
     """Return every attempt of these accounts that is in doubt, the oldest first: one walk of the list serves all."""
-    other = attempts.alias("other")
-    presumed = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.possibly_paid)
-    given_up = sa.exists().where(other.c.job_id == attempts.c.job_id, other.c.phase == Phase.ABSENT)
-    rows = tx.execute(
-        sa.select(
-            attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
-            attempts.c.intended_at, attempts.c.sent_at, presumed.label("presumed"), given_up.label("given_up"),
-            batches.c.options,
-        )
-        .join(jobs, jobs.c.attempt_id == attempts.c.id)
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .where(
-            jobs.c.state == State.UNCONFIRMED,
-            jobs.c.due_at.is_not(None),
-            attempts.c.phase == Phase.UNCONFIRMED,
-            attempts.c.account_id.in_(of),
-        )
-        .order_by(attempts.c.intended_at)
-    )  # fmt: skip
+    rows = tx.execute(_CASES, {"accounts": of})
     return [
         Case(
             Fence(r.job_id, r.id), r.account_id, r.input, r.intended_at, r.sent_at or r.intended_at,
@@ -86,19 +89,20 @@ def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -
     return {row.id: row.accepted_at for row in tx.execute(query) if row.account_id in of}
 
 
+_UNSETTLED = (
+    sa.select(attempts.c.input)
+    .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
+    .where(
+        jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
+        jobs.c.due_at.is_not(None),
+        attempts.c.account_id.in_(sa.select(accounts.c.id).where(accounts.c.api == sa.bindparam("api"))),
+    )
+)
+
+
 def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
     """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted.
 
     Whichever account sent it: two tokens may share one list, which then shows the one what the other has sent.
     """
-    there = sa.select(accounts.c.id).where(accounts.c.api == api)
-    rows = tx.execute(
-        sa.select(attempts.c.input)
-        .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
-        .where(
-            jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
-            jobs.c.due_at.is_not(None),
-            attempts.c.account_id.in_(there),
-        )
-    )
-    return list(rows.scalars())
+    return list(tx.execute(_UNSETTLED, {"api": api}).scalars())

@@ -37,18 +37,30 @@ class Collecting:
     suspect: bool  # a worker that had it before fell silent
 
 
+_COLLECTING = (
+    sa.select(
+        jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
+        attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses, jobs.c.crashes,
+    )
+    .join(attempts, attempts.c.id == jobs.c.attempt_id)
+    .join(batches, batches.c.id == jobs.c.batch_id)
+    .where(
+        jobs.c.id.in_(sa.bindparam("ids", expanding=True)),
+        jobs.c.state == State.COLLECTING,
+        lifecycle.OF_ACCOUNTS,
+    )
+    .order_by(attempts.c.produced_at)
+)  # fmt: skip
+_MISSING = (
+    sa.select(outputs.c.attempt_id, outputs.c["index"], outputs.c.url)
+    .where(outputs.c.attempt_id.in_(sa.bindparam("some", expanding=True)), outputs.c.path.is_(None))
+    .order_by(outputs.c["index"])
+)
+
+
 def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Collecting]:
     """Return the jobs among ``ids`` with images of these accounts to fetch, what expires first first."""
-    rows = tx.execute(
-        sa.select(
-            jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
-            attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses, jobs.c.crashes,
-        )
-        .join(attempts, attempts.c.id == jobs.c.attempt_id)
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .where(jobs.c.id.in_(ids), jobs.c.state == State.COLLECTING, lifecycle.of_accounts(of))
-        .order_by(attempts.c.produced_at)
-    ).all()  # fmt: skip
+    rows = tx.execute(_COLLECTING, {"ids": ids, "accounts": of}).all()
     missing = _missing(tx, [row.attempt_id for row in rows])
     earlier = _earlier(tx, [Fence(row.id, row.attempt_id) for row in rows])
     return [
@@ -83,12 +95,7 @@ def _stem(folder: str, stem: str, earlier: int) -> str:
 
 
 def _missing(tx: sa.Connection, attempt_ids: Sequence[int]) -> dict[int, list[Output]]:
-    rows = tx.execute(
-        sa.select(outputs.c.attempt_id, outputs.c["index"], outputs.c.url)
-        .where(outputs.c.attempt_id.in_(attempt_ids), outputs.c.path.is_(None))
-        .order_by(outputs.c["index"])
-    )
     found: dict[int, list[Output]] = {}
-    for attempt_id, index, url in rows:
+    for attempt_id, index, url in tx.execute(_MISSING, {"some": attempt_ids}):
         found.setdefault(attempt_id, []).append(Output(index, url))
     return found

@@ -108,23 +108,26 @@ def bytes_of_a_job(tx: sa.Connection) -> float | None:
     return float(size) / count if count else None
 
 
+_LAST_INTENT = sa.select(sa.func.max(attempts.c.intended_at)).where(
+    attempts.c.account_id == sa.bindparam("account")
+)
+_UNDER_WAY = sa.select(
+    sa.exists().where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+)
+
+
 def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool:
     """Whether the API may hold a prediction of ours of which nobody knows.
 
     That is so while anything is under way, and until a sweep began when the last send had long settled.
     """
-    last = tx.execute(
-        sa.select(sa.func.max(attempts.c.intended_at)).where(attempts.c.account_id == account.id)
-    ).scalar_one()
+    last = tx.execute(_LAST_INTENT, {"account": account.id}).scalar_one()
     if last is None:
         return False
     settled = last + timedelta(seconds=times.post_deadline + times.settle)
     if account.swept_at is None or account.swept_at < settled:
         return True
-    under_way = sa.exists().where(
-        jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.of_accounts([account.id])
-    )
-    return bool(tx.execute(sa.select(under_way)).scalar_one())
+    return bool(tx.execute(_UNDER_WAY, {"accounts": [account.id]}).scalar_one())
 
 
 def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, times: Times) -> datetime:

@@ -26,16 +26,21 @@ class Running:
     cancel_sent: bool
 
 
+_RUNNING = (
+    sa.select(
+        jobs.c.id, jobs.c.attempt_id, jobs.c.version, jobs.c.attempts, jobs.c.cancel_requested_at,
+        attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
+    )
+    .join(attempts, attempts.c.id == jobs.c.attempt_id)
+    .where(
+        jobs.c.id.in_(sa.bindparam("ids", expanding=True)), jobs.c.state == State.RUNNING, lifecycle.OF_ACCOUNTS
+    )
+)  # fmt: skip
+
+
 def running(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Running]:
     """Return the jobs among ``ids`` that run at these accounts, with their predictions; nobody else knows those."""
-    rows = tx.execute(
-        sa.select(
-            jobs.c.id, jobs.c.attempt_id, jobs.c.version, jobs.c.attempts, jobs.c.cancel_requested_at,
-            attempts.c.account_id, attempts.c.prediction_id, attempts.c.accepted_at, attempts.c.cancel_sent_at,
-        )
-        .join(attempts, attempts.c.id == jobs.c.attempt_id)
-        .where(jobs.c.id.in_(ids), jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
-    )  # fmt: skip
+    rows = tx.execute(_RUNNING, {"ids": ids, "accounts": of})
     return [
         Running(
             Fence(row.id, row.attempt_id), row.account_id, row.prediction_id, row.version, row.attempts,
@@ -45,56 +50,78 @@ def running(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> lis
     ]  # fmt: skip
 
 
+_JOBS_OF = sa.select(attempts.c.job_id).where(
+    attempts.c.prediction_id.in_(sa.bindparam("predictions", expanding=True))
+)
+
+
 def running_as(tx: sa.Connection, of: Collection[int], prediction_ids: Collection[str]) -> list[Running]:
     """Return the jobs that wait for one of these predictions of these accounts."""
-    waiting = sa.select(attempts.c.job_id).where(attempts.c.prediction_id.in_(prediction_ids))
     # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
-    ids = set(tx.execute(waiting).scalars())
+    ids = set(tx.execute(_JOBS_OF, {"predictions": prediction_ids}).scalars())
     wanted = frozenset(prediction_ids)
     return [row for row in running(tx, of, ids) if row.prediction_id in wanted]
 
 
+_SOME_DUE = (
+    sa.select(jobs.c.id, jobs.c.attempt_id)
+    .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= sa.bindparam("now"), lifecycle.OF_ACCOUNTS)
+    .limit(sa.bindparam("most"))
+    .subquery()
+)
+_DUE = (
+    sa.select(_SOME_DUE.c.id, attempts.c.intended_at)
+    .join_from(_SOME_DUE, attempts, attempts.c.id == _SOME_DUE.c.attempt_id)
+    .order_by(attempts.c.intended_at)
+)
+
+
 def due(tx: sa.Connection, account_id: int, now: datetime, most: int) -> list[tuple[int, datetime]]:
     """Return (job, intent) of running predictions of an account that are due, the oldest first; not beyond ``most``."""
-    some = (
-        sa.select(jobs.c.id, jobs.c.attempt_id)
-        .where(jobs.c.state == State.RUNNING, jobs.c.due_at <= now, lifecycle.of_accounts([account_id]))
-        .limit(most)
-        .subquery()
-    )
-    rows = tx.execute(
-        sa.select(some.c.id, attempts.c.intended_at)
-        .join_from(some, attempts, attempts.c.id == some.c.attempt_id)
-        .order_by(attempts.c.intended_at)
-    )
+    rows = tx.execute(_DUE, {"now": now, "accounts": [account_id], "most": most})
     return [(job, intended_at) for job, intended_at in rows]
+
+
+_BEGUN = (
+    sa.select(attempts.c.intended_at)
+    .where(attempts.c.account_id == sa.bindparam("account"), attempts.c.intended_at >= sa.bindparam("since"))
+    .limit(sa.bindparam("most"))
+    .subquery()
+)
+_HOW_MANY_BEGUN = sa.select(sa.func.count()).select_from(_BEGUN)
+_FIRST_BEGUN = sa.select(sa.func.count(), sa.func.min(_BEGUN.c.intended_at)).select_from(_BEGUN)
 
 
 def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:
     """Return how many purchases an account has begun since a moment; not beyond ``most``."""
-    some = (
-        sa.select(attempts.c.id)
-        .where(attempts.c.account_id == account_id, attempts.c.intended_at >= since)
-        .limit(most)
-        .subquery()
-    )
-    return tx.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    return tx.execute(_HOW_MANY_BEGUN, {"account": account_id, "since": since, "most": most}).scalar_one()
 
 
 def begun_lately(
     tx: sa.Connection, account_id: int, now: datetime, seconds: float, most: int
 ) -> tuple[int, float]:
     """Return how many purchases an account has begun in the last seconds, and the first of them how long ago."""
-    some = (
-        sa.select(attempts.c.intended_at)
-        .where(
-            attempts.c.account_id == account_id, attempts.c.intended_at >= now - timedelta(seconds=seconds)
-        )
-        .limit(most)
-        .subquery()
-    )
-    row = tx.execute(sa.select(sa.func.count(), sa.func.min(some.c.intended_at)).select_from(some)).one()
+    since = now - timedelta(seconds=seconds)
+    row = tx.execute(_FIRST_BEGUN, {"account": account_id, "since": since, "most": most}).one()
     return row[0], (now - row[1]).total_seconds() if row[0] else seconds
+
+
+_SOME_RUNNING = (
+    sa.select(attempts.c.id, attempts.c.prediction_id)
+    .join(jobs, jobs.c.attempt_id == attempts.c.id)
+    .where(jobs.c.state == State.RUNNING, lifecycle.OF_ACCOUNTS)
+    .where(attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= sa.bindparam("now")))
+    .limit(sa.bindparam("most"))
+)
+_WISHED = _SOME_RUNNING.where(jobs.c.cancel_requested_at.is_not(None))
+_LATE = _SOME_RUNNING.where(
+    jobs.c.due_at <= sa.bindparam("soon"),
+    attempts.c.accepted_at < sa.bindparam("sold"),
+    attempts.c.cancel_sent_at.is_(None),
+)
+
+
+ANY_UNWANTED = sa.exists(_WISHED) | sa.exists(_LATE)  # told the same as `unwanted` tells
 
 
 def unwanted(
@@ -111,20 +138,10 @@ def unwanted(
     A person is obeyed again and again, until the prediction's own end is seen. Of the overdue only what is looked at
     ``soon``.
     """
-    running = (
-        sa.select(attempts.c.id, attempts.c.prediction_id)
-        .join(jobs, jobs.c.attempt_id == attempts.c.id)
-        .where(jobs.c.state == State.RUNNING, lifecycle.of_accounts(of))
-        .where(attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= now))
-        .limit(most)
-    )
-    wished = running.where(jobs.c.cancel_requested_at.is_not(None))
-    late = running.where(
-        jobs.c.due_at <= now + soon,
-        attempts.c.accepted_at < now - overdue,
-        attempts.c.cancel_sent_at.is_(None),
-    )
-    return [(row[0], row[1]) for query in (wished, late) for row in tx.execute(query)]
+    told = {"accounts": of, "most": most, "now": now}
+    wished = tx.execute(_WISHED, told)
+    late = tx.execute(_LATE, told | {"soon": now + soon, "sold": now - overdue})
+    return [(row[0], row[1]) for rows in (wished, late) for row in rows]
 
 
 def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:

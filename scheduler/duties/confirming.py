@@ -1,18 +1,22 @@
 """Which look-ups in the list are due: for sends in doubt, and for what nobody knows of."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, database, settings
+from jobs import accounts, database, lifecycle, settings
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
 from jobs.tables import jobs
 from jobs.worklists import recalling
 from scheduler.duties import allowance
 from scheduler.duties.messages import Message
-from scheduler.duties.scope import Scope, all_due, under_way
+from scheduler.duties.scope import Scope, all_due
+
+_RUNS_ANY = sa.select(
+    sa.exists().where(jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+)
 
 
 def reconcile(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
@@ -28,8 +32,8 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     account = accounts.get(tx, scope.account_id)
     if not account.breaker.is_away:
         return all_due(tx, configured, scope, State.UNCONFIRMED)
-    running = sa.exists().where(jobs.c.state == State.RUNNING, jobs.c.due_at.is_not(None), under_way(scope))
-    if not allowance.may_probe(account, now) or tx.execute(sa.select(running)).scalar_one():
+    told = {"accounts": scope.seat.answers_for}
+    if not allowance.may_probe(account, now) or tx.execute(_RUNS_ANY, told).scalar_one():
         return []
     ids = all_due(tx, configured, scope, State.UNCONFIRMED)
     if ids:  # else the probe is a purchase's
@@ -54,13 +58,23 @@ def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope
 def _sweeps(tx: sa.Connection, configured: settings.Settings, scope: Scope, *, early: bool = False) -> bool:
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
-    if account.can_list is False:
-        return False
-    if account.breaker.is_away or account.breaker.in_doubt or not allowance.reads(account, now):
-        return False
-    if not early and account.sweep_at is not None and account.sweep_at > now:
-        return False
-    if not recalling.may_lack(tx, account, configured.times):
+    if not allowance.reads(account, now) or not may_sweep(tx, now, account, configured, early=early):
         return False
     accounts.sweep_again(tx, account.id, now + timedelta(seconds=configured.times.lease))
     return True
+
+
+def may_sweep(
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    *,
+    early: bool = False,
+) -> bool:
+    """Whether a sweep is due, or may begin ``early``, as far as the reads that are left do not decide it."""
+    if account.can_list is False or account.breaker.is_away or account.breaker.in_doubt:
+        return False
+    if not early and account.sweep_at is not None and account.sweep_at > now:
+        return False
+    return recalling.may_lack(tx, account, configured.times)

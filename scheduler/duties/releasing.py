@@ -14,7 +14,7 @@ from jobs.states import IN_FLIGHT, State
 from jobs.tables import attempts, jobs
 from scheduler.duties import allowance
 from scheduler.duties.messages import Again, Message, sliced
-from scheduler.duties.scope import Scope, under_way
+from scheduler.duties.scope import Scope
 
 _MANY_MISSES = 5  # tries at an image, in about a quarter of a minute
 
@@ -119,24 +119,30 @@ def _being_bought(tx: sa.Connection, scope: Scope) -> int:
     return counts.get(State.QUEUED, 0) + counts.get(State.SUBMITTING, 0)
 
 
+_DENIED = (
+    sa.select(sa.func.count())
+    .select_from(jobs)
+    .join(attempts, attempts.c.id == jobs.c.attempt_id)
+    .where(jobs.c.state == State.COLLECTING, jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+    .where(attempts.c.misses >= _MANY_MISSES)
+)
+
+
 def _denied(tx: sa.Connection, scope: Scope) -> int:
     """Count what is paid and does not come however often it is fetched: it takes the places of further purchases.
 
     Or a host that denies every image for an hour would have as many bought in vain as the quota allows.
     """
-    return tx.execute(
-        sa.select(sa.func.count())
-        .select_from(jobs)
-        .join(attempts, attempts.c.id == jobs.c.attempt_id)
-        .where(jobs.c.state == State.COLLECTING, jobs.c.due_at.is_not(None), under_way(scope))
-        .where(attempts.c.misses >= _MANY_MISSES)
-    ).scalar_one()
+    return tx.execute(_DENIED, {"accounts": scope.seat.answers_for}).scalar_one()
+
+
+_IN_FLIGHT = (
+    sa.select(jobs.c.state, sa.func.count())
+    .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+    .group_by(jobs.c.state)
+)
 
 
 def _in_flight(tx: sa.Connection, scope: Scope) -> dict[State, int]:
-    rows = tx.execute(
-        sa.select(jobs.c.state, sa.func.count())
-        .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), under_way(scope))
-        .group_by(jobs.c.state)
-    )
+    rows = tx.execute(_IN_FLIGHT, {"accounts": scope.seat.answers_for})
     return {State(state): n for state, n in rows}

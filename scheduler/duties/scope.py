@@ -24,11 +24,6 @@ class Scope:
         return self.seat.account_id
 
 
-def under_way(scope: Scope) -> sa.ColumnElement[bool]:
-    """Choose the jobs whose calls are the account's."""
-    return lifecycle.of_accounts(scope.seat.answers_for)
-
-
 def all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State) -> list[int]:
     """Hand out what is due in a state for which the API need not be asked how much it takes."""
     lease = timedelta(seconds=configured.times.lease)

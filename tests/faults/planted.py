@@ -66,7 +66,8 @@ def settle_by_another_clock(patch: Patch) -> None:
 def no_fence(patch: Patch) -> None:
     """Whoever writes last wins: the job's current attempt is not asked for."""
 
-    def move(tx: Any, fences: Any, source: Any, target: Any, **values: Any) -> Any:
+    def move(tx: Any, fences: Any, source: Any, target: Any, more: Any = None, **values: Any) -> Any:
+        values |= {name: tables.jobs.c[name] + by for name, by in (more or {}).items()}
         moved = (
             sa.update(tables.jobs)
             .where(tables.jobs.c.id.in_([one.job for one in fences]), tables.jobs.c.state.in_(source))
