@@ -7,7 +7,7 @@ It keeps no state: any number may run at once, and one that dies is missed by no
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import structlog
@@ -106,25 +106,31 @@ class Timetable(beat.Scheduler):
     def _pass(self, *, whole: bool) -> float:
         """Do what is due, or only what is pressing; return in how many seconds there may be more."""
         again = self._settings.times.tick
+        rescues, scopes = self._look()
         if whole:
             self._ticks += 1
-            duties.rescue(self._database, self._settings)
+            if rescues:
+                duties.rescue(self._database, self._settings)
             crashpoints.reach(Place.AFTER_RESCUE)
-        scopes = self._scopes()
         for lane, duty in _DUTIES:
             if (lane is Lane.SUBMIT and not self._may_buy) or not (whole or lane in _SOON):
                 continue
+            due = [scope for scope, lanes in scopes if lane in lanes]
             # Asked first: without a broker nothing is handed out. And once for all accounts: what is handed out for
             # the first of them must not keep the next from their turn.
-            if self._backlog.of(lane) < _BACKLOG:
-                again = min([again, *(self._send(duty, scope) for scope in scopes)])
+            if due and self._backlog.of(lane) < _BACKLOG:
+                again = min([again, *(self._send(duty, scope) for scope in due)])
         if whole and self._ticks % _LOSSES_EVERY == 0:
             duties.limit_losses(self._database)
         return again
 
-    def _scopes(self) -> list[Scope]:
+    def _look(self) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
+        """Return whether anything is to be rescued, and in which lanes each account has work."""
         with self._database.read() as tx:
-            return [Scope(seat, self._release_only) for seat in attendance.seats(tx)]
+            now = database.now(tx)
+            scopes = [Scope(seat, self._release_only) for seat in attendance.seats(tx)]
+            lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
+            return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
 
     def _send(self, duty: Duty, scope: Scope) -> float:
         """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""

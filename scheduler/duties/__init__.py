@@ -7,6 +7,7 @@ may be lost, and then the row is due again.
 from scheduler.duties.cancelling import cancel
 from scheduler.duties.collecting import collect
 from scheduler.duties.confirming import reconcile, sweep, sweep_now
+from scheduler.duties.looking import lanes, may_rescue
 from scheduler.duties.messages import Again, Message
 from scheduler.duties.polling import poll
 from scheduler.duties.releasing import release
@@ -19,7 +20,9 @@ __all__ = [
     "Scope",
     "cancel",
     "collect",
+    "lanes",
     "limit_losses",
+    "may_rescue",
     "poll",
     "reconcile",
     "release",

@@ -25,13 +25,21 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     most = allowance.reads(account, now)
     if not most or account.breaker.in_doubt:
         return []
-    # The API was told the deadline, too; half a lease later it has had its time.
-    overdue = timedelta(seconds=configured.times.prediction_deadline + configured.times.lease / 2)
-    lease = timedelta(seconds=configured.times.lease)
+    overdue, lease = patience(configured)
     of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]
     running = worklists.unwanted(tx, now, of, most_at_once, overdue=overdue, soon=lease)
     surplus = lifecycle.orphans(tx, now, most_at_once, of=of)
     targets = dict([*running, *surplus][:most])
-    lifecycle.hand_out_cancels(tx, now + lease, list(targets))
-    accounts.spend(tx, account, creates=0, reads=len(targets))
+    if targets:
+        lifecycle.hand_out_cancels(tx, now + lease, list(targets))
+        accounts.spend(tx, account, creates=0, reads=len(targets))
     return list(targets.items())
+
+
+def patience(configured: settings.Settings) -> tuple[timedelta, timedelta]:
+    """Return how long a prediction may take, and how soon an overdue one must be looked at to be ended now.
+
+    The API was told the deadline, too; half a lease later it has had its time.
+    """
+    times = configured.times
+    return timedelta(seconds=times.prediction_deadline + times.lease / 2), timedelta(seconds=times.lease)

@@ -584,8 +584,42 @@ def test_after_stop_buying_a_tick_releases_nothing_and_still_polls(database, bat
     assert rows.job(database, running).due_at > rows.now(database)
 
 
+@pytest.mark.parametrize(
+    ("state", "lane"),
+    [(State.UNCONFIRMED, Lane.RECONCILE), (State.COLLECTING, Lane.COLLECT), (State.RUNNING, Lane.POLL)],
+)
+def test_a_look_finds_the_lanes_in_which_something_is_due(database, account, batch, state, lane):
+    swept = {"swept_at": rows.now(database) + HOUR, "sweep_at": rows.now(database) + HOUR}
+    rows.change(database, tables.accounts, account.id, **swept)
+    [job] = make(database, batch, 1, state, due_at=rows.now(database) + LEASE)
+
+    def look():
+        with database.read() as tx:
+            return duties.lanes(tx, databases.now(tx), configure(), scope(database)) - {Lane.SUBMIT}
+
+    assert look() == set()
+    rows.change(database, tables.jobs, job, due_at=rows.now(database))
+    assert look() == {lane}
+    if state is State.RUNNING:
+        rows.change(database, tables.jobs, job, cancel_requested_at=rows.now(database))
+        assert look() == {lane, Lane.CANCEL}
+    rows.change(database, tables.accounts, account.id, sweep_at=None)
+    assert (Lane.RECONCILE in look()) is (
+        state is not State.COLLECTING
+    )  # sends in flight may have brought more
+
+
+def test_a_tick_writes_nothing_where_nothing_is_due(database, account, batch, make_timetable):
+    make(database, batch, 3, State.RUNNING, due_at=rows.now(database) + LEASE)
+    rows.change(database, tables.accounts, account.id, sweep_at=rows.now(database) + HOUR)
+    before = rows.account(database, account.id)
+    make_timetable(database).tick()
+    assert rows.account(database, account.id) == before
+
+
 def test_a_tick_survives_whatever_breaks_in_it(database, batch, make_timetable, monkeypatch):
     [running] = make(database, batch, 1, State.RUNNING)
+    make(database, batch, 1, State.QUEUED)  # due, so that there is something to rescue
     ticking = make_timetable(database)
 
     def break_down(*_):

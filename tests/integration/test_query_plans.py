@@ -111,6 +111,8 @@ def scene(request, tmp_path_factory):
 
 
 DUTIES = {
+    "look": lambda s: s.arrow(lambda tx, at: duties.lanes(tx, at, *s.duty[1:])),
+    "look what to rescue": lambda s: s.arrow(duties.may_rescue),
     "rescue": lambda s: duties.rescue(s.database, s.settings),
     "reconcile": lambda s: list(duties.reconcile(*s.duty)),
     "reconcile, away": lambda s: list(duties.reconcile(*s.duty_away)),
@@ -229,6 +231,8 @@ STATUS = {
 ALL = DUTIES | TASKS | EMBEDDED | STATUS
 
 INDEXES = {
+    "look": {"jobs_due", "attempts_by_age"},
+    "look what to rescue": {"jobs_due", "jobs_to_cancel"},
     "rescue": {"jobs_due", "jobs_to_cancel"},
     "reconcile": {"jobs_due"},
     "reconcile, away": {"jobs_due"},
@@ -261,6 +265,7 @@ INDEXES = {
 # Scans that are none, and those that are meant: (what, index or table).
 EXCUSED = {
     # The first of an index, in its order, and no further.
+    ("look", "attempts_by_age"),
     ("sweep", "attempts_by_age"),
     ("release", "jobs_to_release"),
     ("release, away", "jobs_to_release"),

@@ -1,0 +1,51 @@
+"""Which duties have anything to do? One look for them all: none takes the writers' turn, or a lock, for nothing.
+
+What becomes due a moment later is found by the next tick. Each duty decides for itself what it hands out.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from jobs import accounts, lifecycle, settings, worklists
+from jobs.lanes import Lane
+from jobs.states import State
+from jobs.tables import jobs
+from scheduler.duties import cancelling, confirming
+from scheduler.duties.scope import Scope
+
+
+def _due(state: State, *whose: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    return sa.exists().where(jobs.c.state == state, jobs.c.due_at <= sa.bindparam("now"), *whose)
+
+
+_TO_RESCUE = sa.select(
+    _due(State.QUEUED)
+    | _due(State.SUBMITTING)
+    | sa.exists().where(
+        jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_([State.PENDING, State.QUEUED])
+    )
+)
+_LANES = sa.select(
+    _due(State.UNCONFIRMED, lifecycle.OF_ACCOUNTS).label(Lane.RECONCILE),
+    _due(State.COLLECTING, lifecycle.OF_ACCOUNTS).label(Lane.COLLECT),
+    _due(State.RUNNING, lifecycle.OF_ACCOUNTS).label(Lane.POLL),
+    (worklists.ANY_UNWANTED | lifecycle.ANY_ORPHAN).label(Lane.CANCEL),
+)
+
+
+def may_rescue(tx: sa.Connection, now: datetime) -> bool:
+    """Whether a lease has ended in silence, or what a person cancelled in flight came back unbought."""
+    return bool(tx.execute(_TO_RESCUE, {"now": now}).scalar_one())
+
+
+def lanes(tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope) -> set[Lane]:
+    """Return the lanes with work for an account; whether anything may be bought is for the release to find out."""
+    overdue, soon = cancelling.patience(configured)
+    told = {"now": now, "accounts": scope.seat.answers_for, "most": 1, "count": 1}
+    told |= {"soon": now + soon, "sold": now - overdue}
+    row = tx.execute(_LANES, told).one()
+    found = {lane for lane in Lane if lane is not Lane.SUBMIT and getattr(row, lane)}
+    if confirming.may_sweep(tx, now, accounts.known(tx, scope.account_id), configured):
+        found.add(Lane.RECONCILE)
+    return found | {Lane.SUBMIT}
