@@ -12,6 +12,9 @@ _NOT_GIVEN = {
     "prompt": "is not given, and the model would paint a fantasy landscape: give one, or --default prompt=TEXT",
 }
 NEEDED = frozenset(_NOT_GIVEN)
+_NO_IMAGE, _NO_VERSION, _NO_PRIORITY = (
+    columns.Cell(value, rows.written(value), "") for value in ("", None, 0)
+)
 
 
 @dataclass(slots=True)
@@ -64,38 +67,44 @@ class Assembler:
         else:
             draft.wrong = wrong
             self._judge(draft, record, fields, inputs)
-        if not draft.wrong:
-            draft.outputs = self._model.outputs(inputs)
         return draft
 
     def _judge(
-        self, draft: Draft, record: table.Record, fields: dict[str, Any], inputs: dict[str, Any]
+        self,
+        draft: Draft,
+        record: table.Record,
+        fields: dict[str, columns.Cell],
+        inputs: dict[str, columns.Cell],
     ) -> None:
-        told = {problem.column for problem in draft.wrong}
+        told = {problem.column for problem in draft.wrong} if draft.wrong else frozenset()
         for name in self._needed:
             if name not in fields and name not in inputs and (header := _header(record, name)) not in told:
                 draft.wrong.append(problems.Problem(self._file, record.line, header, _NOT_GIVEN[name]))
-        for complaint in self._model.complaints({"image": "", **inputs}):
-            problem = self._complaint(record, inputs, complaint)
+        values = columns.values_of(inputs)
+        for complaint in self._model.complaints({"image": "", **values}):
+            problem = self._complaint(record, values, complaint)
             if problem is not None and problem.column not in told:
                 (draft.warnings if complaint.advisory else draft.wrong).append(problem)
         if "image" in fields:
             try:
-                draft.travel = self._pictures.travel(fields["image"])
+                draft.travel = self._pictures.travel(draft.image)
             except problems.Rejected as rejected:
                 header = _header(record, "image")
-                draft.wrong.append(self._problem(record.line, header, fields["image"], rejected))
+                draft.wrong.append(self._problem(record.line, header, draft.image, rejected))
+        if not draft.wrong:
+            draft.outputs = self._model.outputs(values)
 
     def _read(self, record: table.Record) -> tuple[columns.Values, list[problems.Problem]]:
         values = columns.Values({}, {}, {})
         wrong = []
         for column, cell in record.cells:
-            if not cell or cell.isspace():
-                continue
-            try:
-                values[column.place][column.name] = column.read(cell)
-            except problems.Rejected as rejected:
-                wrong.append(self._problem(record.line, column.header, cell, rejected))
+            if (known := column.remembered.get(cell)) is not None:
+                values[column.place][column.name] = known
+            elif cell and not cell.isspace():
+                try:
+                    values[column.place][column.name] = column.cell(cell)
+                except problems.Rejected as rejected:
+                    wrong.append(self._problem(record.line, column.header, cell, rejected))
         return values, wrong
 
     def _problem(self, line: int, column: str, value: str, rejected: problems.Rejected) -> problems.Problem:
@@ -113,22 +122,24 @@ class Assembler:
             return None
         return problems.Problem(self._file, record.line, header, complaint.message, cell)
 
-    def _draft(self, line: int, own: columns.Values, fields: dict[str, Any], inputs: dict[str, Any]) -> Draft:
-        image, version, priority = fields.get("image", ""), fields.get("version"), fields.get("priority", 0)
-        given, labels = rows.written_together(inputs), rows.written_together(own.labels)
-        digest = rows.digest(
-            rows.written(image), given, rows.written(version), labels, rows.written(priority)
-        )
-        key = fields.get("key")
+    def _draft(
+        self, line: int, own: columns.Values, fields: dict[str, columns.Cell], inputs: dict[str, columns.Cell]
+    ) -> Draft:
+        image, version = fields.get("image", _NO_IMAGE), fields.get("version", _NO_VERSION)
+        priority, key = fields.get("priority", _NO_PRIORITY), fields.get("key")
+        given, labels = columns.together(inputs), columns.together(own.labels)
+        digest = rows.digest(image.json, given, version.json, labels, priority.json)
         if key is None:
             # Of what the row itself says: a default that changes edits its rows, and does not replace them.
-            said = given if inputs == own.inputs else rows.written_together(own.inputs)
-            key = keys.derive(
-                image, rows.digest(rows.written_together(own.fields), said, labels), self._images
-            )
+            said = given if len(inputs) == len(own.inputs) else columns.together(own.inputs)
+            own_digest = rows.digest(columns.together(own.fields), said, labels)
+            name = keys.derive(image.value, own_digest, self._images)
+        else:
+            name = key.value
         return Draft(
-            line, key, "key" in fields, image, given, "seed" in inputs, version, labels, priority, digest
-        )
+            line, name, key is not None, image.value, given, "seed" in inputs, version.value, labels,
+            priority.value, digest,
+        )  # fmt: skip
 
 
 def _header(record: table.Record, name: str) -> str:

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -12,6 +12,9 @@ from jobs.manifest import cells, keys, problems, rows, schema, slips
 LABEL_PREFIX = "label."
 EVERY = "*"
 _LONGEST_LABEL = 100
+# Of each column: enough for what is chosen from a list, and little to keep of what is not.
+_REMEMBERED = 1000
+_LONGEST_REMEMBERED = 200
 
 # Fields of a row itself; everything else that the model knows is one of its inputs.
 _FIELDS: Mapping[str, cells.Reader] = {
@@ -30,26 +33,51 @@ class Place(IntEnum):
     LABEL = 2
 
 
-class Values(NamedTuple):
-    """The values of one row, or the defaults of all, by name."""
+class Cell(NamedTuple):
+    """What a cell says: its value, that as JSON, and that as a member of a JSON object."""
 
-    fields: dict[str, Any]
-    inputs: dict[str, Any]
-    labels: dict[str, str]
+    value: Any
+    json: str
+    member: str
+
+
+class Values(NamedTuple):
+    """The cells of one row, or the defaults of all, by name."""
+
+    fields: dict[str, Cell]
+    inputs: dict[str, Cell]
+    labels: dict[str, Cell]
 
     @classmethod
     def none(cls) -> "Values":
         return cls({}, {}, {})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Column:
-    """One column: its header as the file has it, and what its cells become."""
+    """One column: its header as the file has it, and what its cells become.
+
+    ``remembered`` are cells that were read, by their text: of most columns a few texts fill a million rows.
+    """
 
     header: str
     place: Place
     name: str
     read: cells.Reader
+    remembered: dict[str, Cell] = field(default_factory=dict, init=False, repr=False)
+    _before: str = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._before = f"{rows.written(self.name)}:"
+
+    def cell(self, text: str) -> Cell:
+        """Return what a cell's text says, and remember it; raises `problems.Rejected`."""
+        value = self.read(text)
+        json = rows.written(value)
+        found = Cell(value, json, self._before + json)
+        if len(self.remembered) < _REMEMBERED and len(text) <= _LONGEST_REMEMBERED:
+            self.remembered[text] = found
+        return found
 
 
 class Columns:
@@ -132,6 +160,21 @@ class Columns:
 def label(header: str, name: str) -> Column:
     """Return the column that carries its cells through untouched."""
     return Column(header, Place.LABEL, name, cells.text)
+
+
+def values_of(cells_by_name: Mapping[str, Cell]) -> dict[str, Any]:
+    """Return the values alone."""
+    return {name: cell.value for name, cell in cells_by_name.items()}
+
+
+def together(cells_by_name: Mapping[str, Cell]) -> str:
+    """Return cells as one JSON object, the same whatever their order.
+
+    >>> prompt, count = label("", "prompt").cell("a fox"), label("", "count").cell("2")
+    >>> together({"prompt": prompt, "count": count})
+    '{"count":"2","prompt":"a fox"}'
+    """
+    return f"{{{','.join([cells_by_name[name].member for name in sorted(cells_by_name)])}}}"
 
 
 def is_label(name: str) -> bool:

@@ -15,12 +15,12 @@ def read(
     for name, written in texts.items():
         try:
             column = _column(known, name, written)
-            values[column.place][name] = column.read(written)
+            values[column.place][name] = column.cell(written)
         except problems.Rejected as rejected:
             wrong.append(_problem(name, rejected.message, written, rejected.detail))
     wrong.extend(
         _problem(complaint.name, complaint.message, texts[complaint.name])
-        for complaint in model.complaints({"image": "", **values.inputs})
+        for complaint in model.complaints({"image": "", **columns.values_of(values.inputs)})
         if complaint.name in texts and not complaint.advisory
     )
     return values, wrong

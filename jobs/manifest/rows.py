@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -90,19 +91,10 @@ _encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 def written(value: Any) -> str:
     """Return one value as JSON, the same whatever the order of its keys."""
-    # But for a text, the encoder sets itself up as for a tree, and comes to the same as this.
-    if value is None:
-        return "null"
+    # The encoder sets itself up as for a tree, and comes to the same as this.
+    if type(value) is str:
+        return encode_basestring_ascii(value)
     return repr(value) if type(value) in _NUMBERS else _encoded(value)
-
-
-def written_together(values: Mapping[str, Any]) -> str:
-    """Return values by name as one JSON object.
-
-    >>> written_together({"prompt": "a fox", "num_outputs": 2})
-    '{"num_outputs":2,"prompt":"a fox"}'
-    """
-    return f"{{{','.join([f'{_encoded(name)}:{written(values[name])}' for name in sorted(values)])}}}"
 
 
 def digest(*texts: str) -> str:
