@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,6 +28,9 @@ JOB = (
 IMAGE = ("index", "path", "media_type", "bytes", "width", "height", "sha256")
 
 
+_of_job = itemgetter(*JOB)
+
+
 class Per(StrEnum):
     """What one record stands for."""
 
@@ -42,6 +46,7 @@ class Names:
     labels: tuple[str, ...]
 
 
+# A job's columns come first, in their order.
 _QUERY: sa.Select[Any] = (
     sa.select(
         batches.c.name.label("batch"), jobs.c.key, jobs.c.row, jobs.c.state, jobs.c.image, jobs.c.version,
@@ -90,9 +95,11 @@ def records(db: Database, chosen: Selection, batch_id: int | None = None, *, per
         images = _images(db, [row.attempt_id for row in page if row.attempt_id is not None])
         for row in page:
             of_job = images[row.attempt_id]
-            record = {name: getattr(row, name) for name in JOB} | {"input": row.input, "labels": row.labels}
+            record: Record = dict(zip(JOB, row, strict=False))
+            record["input"], record["labels"] = row.input, row.labels
             if per is Per.JOB:
-                yield record | {"images": of_job}
+                record["images"] = of_job
+                yield record
             else:
                 yield from (record | image for image in of_job)
 
@@ -106,7 +113,7 @@ def _images(db: Database, attempt_ids: Collection[int]) -> defaultdict[int | Non
             .where(outputs.c.attempt_id.in_(attempt_ids), outputs.c.path.is_not(None))
             .order_by(outputs.c.attempt_id, outputs.c["index"])
         )
-        for attempt_id, *values in rows:
+        for attempt_id, *values in rows.all():
             found[attempt_id].append(dict(zip(IMAGE, values, strict=True)))
     return found
 
@@ -124,7 +131,7 @@ def flat(record: Record, of: Names, *, per: Per) -> list[Any]:
     files = [record[name] for name in IMAGE] if per is Per.IMAGE else [len(images), _first_path(images)]
     inputs = [record["input"].get(name) for name in of.inputs]
     labels = [record["labels"].get(name) for name in of.labels]
-    return [*(record[name] for name in JOB), *files, *inputs, *labels]
+    return [*_of_job(record), *files, *inputs, *labels]
 
 
 def _first_path(images: Sequence[Record]) -> str | None:

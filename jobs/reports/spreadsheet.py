@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 # Some programs pass over blanks, line ends and marks that nobody sees, and take full-width signs for the plain ones.
 _FORMULA = re.compile(r"[\s\0\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\0]")
+# What `csv` writes by itself: a number as manifests have it, nothing as an empty cell.
+_PLAIN = frozenset({int, float, type(None)})
 # A negative number, or a phone number, runs nothing: it stays what it is.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
@@ -28,7 +30,7 @@ def write(out: Writable, rows: Iterable[Iterable[Any]], *, raw: bool) -> int:
     writer = csv.writer(out, lineterminator="\r\n")
     count = 0
     for row in rows:
-        writer.writerow([cell(value, raw=raw) for value in row])
+        writer.writerow([value if type(value) in _PLAIN else cell(value, raw=raw) for value in row])
         count += 1
     return count
 
@@ -43,7 +45,8 @@ def cell(value: Any, *, raw: bool) -> str:
         case None:
             return ""
         case str():
-            return value if raw else _disarmed(value)
+            # Most begin with a letter or digit, which no formula does.
+            return value if raw or value[:1].isalnum() else _disarmed(value)
         case datetime():
             return value.isoformat()
         case _:

@@ -128,5 +128,5 @@ def pages(
     for chunk in chunks(chosen, _PAGE):
         with db.read() as tx:
             page = query.where(jobs.c.id.in_(chunk), *conditions).order_by(jobs.c.id)
-            found = list(tx.execute(page))
+            found = list(tx.execute(page).all())
         yield found

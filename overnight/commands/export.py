@@ -132,9 +132,10 @@ def _write_results(
 def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -> int:
     from overnight.display import plain
 
+    encode = json.JSONEncoder(default=plain.encoded).encode
     written = 0
     for record in records:
-        out.write(json.dumps(record, default=plain.encoded) + "\n")
+        out.write(encode(record) + "\n")
         written += 1
     return written
 
