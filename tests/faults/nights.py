@@ -1,5 +1,6 @@
 """A night as the fault tests live it: a manifest, the real command in a process of its own, and a sandbox."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -82,11 +83,16 @@ class Night:
 
     @contextmanager
     def database(self):
-        db = database.Database(self.environment["OVERNIGHT_DATABASE_URL"])
+        """Look into the database, with no connection left behind: what recovers it is to be the next process."""
         try:
-            yield db
+            yield self._engine
         finally:
-            db.close()
+            self._engine.close()
+
+    @functools.cached_property
+    def _engine(self):
+        """One for all looks, which are many a second: what it has compiled and learned of the server lasts."""
+        return database.Database(self.environment["OVERNIGHT_DATABASE_URL"])
 
     def remember(self):
         """Have the database, made if need be, write down every move of every job."""
