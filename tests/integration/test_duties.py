@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -67,6 +69,18 @@ def test_no_more_is_released_than_the_quota_lets_leave(database, account, batch)
     assert len(handed(duties.release, database)) == 10  # a second's worth
     assert handed(duties.release, database) == []
     assert sum(job.state == State.QUEUED for job in rows.rows(database, tables.jobs)) == 10
+
+
+def test_two_schedulers_at_once_share_the_quota_to_the_last_purchase(database, batch):
+    make(database, batch, 30)
+    together = threading.Barrier(8)
+
+    def tick(_):
+        together.wait(30)
+        return handed(duties.release, database, creates_per_minute="6")
+
+    with ThreadPoolExecutor(8) as schedulers:
+        assert sum(map(len, schedulers.map(tick, range(8)))) == 1
 
 
 def test_never_more_than_two_seconds_worth_is_queued(database, account, batch):
