@@ -30,9 +30,8 @@ def observe(
     before, after = accounts.observe(tx, now, account.id, tally, times, configured)
     if tally.blocked:  # once more, too: a person may have opened a batch to try whether it is over
         _block(tx, now, account, after.reason or "")
-    if (
-        after.in_doubt and not before.in_doubt
-    ):  # what is left of what an outage may cost is given out one by one
+    # What was handed out and may not leave would wait for the end of its lease; in doubt it is given out one by one.
+    if tally.throttled_creates or (after.in_doubt and not before.in_doubt):
         lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
     if before.state == after.state:
         return

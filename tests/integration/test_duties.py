@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, events, lifecycle, settings, tables
+from jobs import accounts, batches, events, lifecycle, settings, tables
 from jobs import database as databases
+from jobs.accounts import quota, stops
 from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.lanes import SLICE, Lane
@@ -58,6 +59,18 @@ def handed(duty, database, whose=None, **given):
 
 
 # Release
+
+
+def test_what_was_handed_out_when_the_api_said_wait_is_there_for_when_it_is_over(database, account, batch):
+    make(database, batch, 3)
+    assert len(handed(duties.release, database)) == 3
+    chosen = configure()
+    with database.write() as tx:
+        known = accounts.get(tx, account.id)
+        tally = quota.Tally(throttled=5.0, throttled_creates=True)
+        stops.observe(tx, databases.now(tx), known, tally, chosen.times, chosen)
+    assert {job.state for job in rows.rows(database, tables.jobs)} == {State.PENDING}
+    assert handed(duties.release, database) == []
 
 
 def test_no_more_is_released_than_the_quota_lets_leave(database, account, batch):
