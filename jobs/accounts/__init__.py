@@ -1,6 +1,6 @@
 """The account's row: quota, throttle, breaker, and what is known of its API. The only writer of `accounts`."""
 
-from jobs.accounts.pacing import observe, probe_now, probed, refill, spend
+from jobs.accounts.pacing import give_back, observe, probe_now, probed, refill, spend
 from jobs.accounts.rows import Account, every, follow_settings, get, known, name, register, retune
 from jobs.accounts.sight import (
     blind_spot,
@@ -21,6 +21,7 @@ __all__ = [
     "every",
     "follow_settings",
     "get",
+    "give_back",
     "glanced",
     "hinted",
     "hinted_at",

@@ -47,6 +47,12 @@ def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> N
     )
 
 
+def give_back(tx: sa.Connection, account_id: int, creates: int) -> None:
+    """Return to the bucket what was taken for jobs that were not begun."""
+    returned = sa.update(accounts).where(accounts.c.id == account_id)
+    tx.execute(returned.values(creates_tokens=accounts.c.creates_tokens + creates))
+
+
 def observe(
     tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, configured: Settings
 ) -> tuple[quota.Breaker, quota.Breaker]:

@@ -10,11 +10,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import marker
+from jobs import accounts, marker
 from jobs.lifecycle.fence import Fence
 from jobs.lifecycle.records import Submission
 from jobs.states import BatchState, Phase, State
-from jobs.tables import UNSETTLED, accounts, attempts, batches, jobs
+from jobs.tables import UNSETTLED, attempts, batches, jobs
+from jobs.tables import accounts as buyers
 
 _NONE: Mapping[int, str] = {}
 
@@ -33,7 +34,7 @@ def begin(
     back to pending. ``images`` are the digests of what will be sent as the image, of jobs of which that is known.
     """
     # Of two twins that are begun at the same moment, the second must see the first.
-    account = tx.execute(sa.select(accounts).where(accounts.c.id == account_id).with_for_update()).one()
+    account = tx.execute(sa.select(buyers).where(buyers.c.id == account_id).with_for_update()).one()
     rows = {row.id: row for row in _admitted(tx, now, account_id, ids)}
     sends = {job: {**row.input, **_image(images, job)} for job, row in rows.items()}
     compared = marker.with_image if _tells_images_apart(account) else dict
@@ -47,7 +48,9 @@ def begin(
         else:
             taken[digest] = Phase.SUBMITTING
             first.append(job)
-    _hold_back(tx, now, twins, lease)
+    if twins:
+        _hold_back(tx, now, twins, lease)
+        accounts.give_back(tx, account_id, len(twins))
     intents = [
         {
             "job_id": job,
@@ -113,15 +116,15 @@ def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[i
             batches.c.name.label("batch"), batches.c.options,
         )
         .join(batches, batches.c.id == jobs.c.batch_id)
-        .join(accounts, accounts.c.api == batches.c.api)
+        .join(buyers, buyers.c.api == batches.c.api)
         .where(
             jobs.c.id.in_(ids),
             jobs.c.state == State.QUEUED,
             jobs.c.account_id == account_id,
             jobs.c.cancel_requested_at.is_(None),
             open_or_probed,
-            accounts.c.id == account_id,
-            accounts.c.not_before.is_(None) | (accounts.c.not_before <= now),
+            buyers.c.id == account_id,
+            buyers.c.not_before.is_(None) | (buyers.c.not_before <= now),
         )
         .with_for_update(of=jobs)
     ).all()  # fmt: skip

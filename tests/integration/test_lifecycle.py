@@ -391,6 +391,8 @@ def test_of_twins_in_one_message_one_is_begun(database, account, make, arrow):
     begun = arrow(lifecycle.begin, account.id, [job.id for job in twins], LEASE)
     assert len(begun) == 1
     assert sorted(rows.job(database, job.id).state for job in twins) == ["pending", "pending", "submitting"]
+    # What the release had taken for the two is there for others.
+    assert rows.account(database, account.id).creates_tokens == account.creates_tokens + 2
 
 
 def test_of_twins_begun_by_two_workers_at_once_one_waits_its_turn(postgres_database):
