@@ -88,6 +88,13 @@ def test_twins_are_told_apart_by_their_images_where_the_list_shows_them():
     assert [prediction.id for prediction in matched.strange] == ["x"]
 
 
+@pytest.mark.parametrize("images", [True, False])
+def test_who_has_no_twin_is_known_by_its_scalars_however_its_image_is_shown(images):
+    signed = shown("a", {**FOX, "image": "https://images.example/a.png?signature=1"})
+    matched = matching.match(TWINS[:1], [signed], images=images)
+    assert [prediction.id for _, prediction in matched.found] == ["a"]
+
+
 def test_of_twins_that_nothing_tells_apart_none_is_given_anothers_picture():
     matched = matching.match(TWINS, SHOWN, [OWL])
     assert matched.found == ()

@@ -40,14 +40,20 @@ def match(
 
     One may have sent a part of what another did; then a prediction is of the one that sent more. ``unsettled`` are
     the inputs of all whose send has not settled: of some the answer is still on its way, and their predictions are
-    neither found nor strange. Of twins, which differ in their images alone, nothing is found unless the list shows
-    ``images`` as they were sent.
+    neither found nor strange. Twins, which differ in their images alone, are told apart by these if the list shows
+    ``images`` as they were sent; else none of them is found.
     """
-    compared = marker.with_image if images else _as_it_is
+    sends = [*unsettled, *(case.sent for case in cases)]
+    twins = _twins(sends)
+
+    def compared(sent: Mapping[str, Any]) -> Mapping[str, Any]:
+        return marker.with_image(sent) if marker.digest(sent) in twins else sent
+
     digests = [marker.digest(compared(case.sent)) for case in cases]
-    rivals = _told_apart([compared(sent) for sent in (*unsettled, *(case.sent for case in cases))])
+    told = sends if images else [sent for sent in sends if marker.digest(sent) not in twins]
+    rivals = {marker.digest(sent): sent for sent in map(compared, told)}
     left = {prediction.id: prediction for prediction in unknown}
-    shows = _shown({one: compared(prediction.input) for one, prediction in left.items()}, rivals)
+    shows = _shown({one: marker.with_image(prediction.input) for one, prediction in left.items()}, rivals)
     fitting = _of_the_largest(shows, rivals)
     found: list[tuple[Case, Prediction]] = []
     missing: list[Case] = []
@@ -65,19 +71,12 @@ def match(
     return Matched(tuple(found), tuple(missing), tuple(strange))
 
 
-def _as_it_is(sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    return sent
-
-
-def _told_apart(sends: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return sends by their digests, without those that differ from another in nothing that is compared."""
-    rivals: dict[str, Mapping[str, Any]] = {}
-    twins: set[str] = set()
+def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the digests of those that differ from another in their images alone."""
+    images: defaultdict[str, set[Any]] = defaultdict(set)
     for sent in sends:
-        digest = marker.digest(sent)
-        if rivals.setdefault(digest, sent).get("image") != sent.get("image"):
-            twins.add(digest)
-    return {digest: sent for digest, sent in rivals.items() if digest not in twins}
+        images[marker.digest(sent)].add(sent.get("image"))
+    return {digest for digest, some in images.items() if len(some) > 1}
 
 
 def alike(cases: Sequence[Case], strange: Sequence[Prediction]) -> dict[Fence, list[Prediction]]:
