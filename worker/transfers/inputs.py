@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jobs import errors, failures, images, marker
 from jobs.manifest import pictures, problems
@@ -20,7 +21,7 @@ from worker.transfers import quarantine, uploads
 
 _LONGEST_DATA_URI = 1_000_000  # characters; what an API takes at most where nothing can be uploaded
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
-_MOST_DECODED = 10_000
+_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class _File:
         return _data_uri(self.source.facts.media_type, self.content)
 
 
+_T = TypeVar("_T")
 _Version = tuple[str, int, int]  # path, mtime and size: another version of a file is another image
 
 
@@ -64,6 +66,7 @@ class Inputs:
         self._can_upload = True
         self._encoded = _Encoded()
         self._decoded: OrderedDict[_Version, _File] = OrderedDict()
+        self._digests: OrderedDict[_Version, str] = OrderedDict()  # of the content of large ones
         self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience)
 
     async def aclose(self) -> None:
@@ -98,22 +101,27 @@ class Inputs:
             return marker.image_digest(image)
         try:
             version = await asyncio.to_thread(_located, image, root)
-            form = self._encoded.get(version) or await asyncio.to_thread(self._form, Path(version[0]))
+            form = self._encoded.get(version) or await asyncio.to_thread(self._form, version)
         except (errors.Refused, errors.NotAnImage, OSError):
             return None
         return marker.image_digest(form) if form else None
 
-    def _form(self, path: Path) -> str | None:
-        content = path.read_bytes()
-        length = pictures.data_uri_length(len(content))
+    def _form(self, version: _Version) -> str | None:
+        """Return what a file will be sent as; a large one is not read for it."""
+        path, _, size = version
+        length = pictures.data_uri_length(size)
         if length > pictures.LONGEST_INLINE and self._can_upload:
-            return self._uploads.known(hashlib.sha256(content).hexdigest())
-        return _data_uri(images.media_type(content), content) if length <= _LONGEST_DATA_URI else None
+            return self._uploads.known(self._digests.get(version, ""))
+        if length > _LONGEST_DATA_URI:
+            return None
+        content = Path(path).read_bytes()
+        return _data_uri(images.media_type(content), content)
 
     async def _large(self, image: str, version: _Version, file: _File) -> str:
+        _put(self._digests, version, file.source.digest)
         if self._can_upload:
             if not file.content:
-                self._remember(version, file)
+                _put(self._decoded, version, file)
             try:
                 url = await self._uploads.url(file.source)
             except errors.Unsupported as error:
@@ -130,16 +138,17 @@ class Inputs:
             )
         return file.data_uri
 
-    def _remember(self, version: _Version, file: _File) -> None:
-        self._decoded[version] = file
-        if len(self._decoded) > _MOST_DECODED:
-            self._decoded.popitem(last=False)
-
     def _doubt_uploads(self) -> None:
         """One refusal may be a gateway's bad moment; jobs fail by it only when it lasts."""
         now = time.monotonic()
         self._refused_at = now if self._refused_at is None else self._refused_at
         self._can_upload = now < self._refused_at + self._doubt
+
+
+def _put(remembered: OrderedDict[_Version, _T], version: _Version, value: _T) -> None:
+    remembered[version] = value
+    if len(remembered) > _MOST_REMEMBERED:
+        remembered.popitem(last=False)
 
 
 class _Encoded:
