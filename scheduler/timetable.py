@@ -29,8 +29,9 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.RECONCILE, duties.reconcile),
     (Lane.RECONCILE, duties.sweep),
     (Lane.COLLECT, duties.collect),
-    (Lane.POLL, duties.poll),
+    # Before the polls, which would take every read that the account has left.
     (Lane.CANCEL, duties.cancel),
+    (Lane.POLL, duties.poll),
     (Lane.SUBMIT, duties.release),
 )
 _SOON = {
