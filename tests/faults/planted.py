@@ -152,10 +152,8 @@ def no_credit_is_the_jobs_fault(patch: Patch) -> None:
 def first_page_only(patch: Patch) -> None:
     """What the first page does not show is not there."""
 
-    async def follow(_api: Any, page: Any, taken: Any, *_more: Any) -> None:
-        taken.add(dataclasses.replace(page, cursor=None))
-
-    patch.setattr(walk, "_follow", follow)
+    add = walk.Walk.add
+    patch.setattr(walk.Walk, "add", lambda taken, page: add(taken, dataclasses.replace(page, cursor=None)))
 
 
 def recovery_comes_last(patch: Patch) -> None:
