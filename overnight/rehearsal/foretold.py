@@ -111,7 +111,8 @@ class Foretold:
     def _cost(self) -> str:
         if self.cost is None:
             return "unknown; OVERNIGHT_PRICE tells what a job costs"
-        return f"at the most {self.cost:,} ({self.accepted:,} predictions at {self.price})"
+        known = "at the most" if self.progress.finished else "so far"
+        return f"{known} {self.cost:,} ({self.accepted:,} predictions at {self.price})"
 
 
 def _rounded(seconds: float) -> str:

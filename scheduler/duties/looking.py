@@ -1,4 +1,4 @@
-"""Which duties have anything to do? One look for them all: none takes the writers' turn, or a lock, for nothing.
+"""Which duties have anything to do? One look for them all: but for the release, none takes a lock for nothing.
 
 What becomes due a moment later is found by the next tick. Each duty decides for itself what it hands out.
 """
