@@ -195,7 +195,8 @@ def _buying(progress: Progress, settings: Settings) -> Limit | None:
     most = settings.max_in_flight
     if account.in_flight >= _NEARLY * most:
         each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
-        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}{each}")
+        denied = f", {account.denied} of them paid jobs whose images do not come" if account.denied else ""
+        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}{each}{denied}")
     return _pace(account, settings.creates_per_minute, queued, len(progress.accounts))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database
+from jobs import accounts, batches, database, worklists
 from jobs.accounts import attendance, quota
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
 from jobs.tables import attempts, events, jobs, outputs
@@ -59,6 +59,7 @@ class Standing:
     in_flight: int
     moved_at: datetime  # when a scheduler last handed out something that the quota counts
     own_limits: quota.OwnLimits
+    denied: int = 0  # of what is in flight, paid images that do not come
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +227,10 @@ def _standings(tx: sa.Connection, batch: batches.Batch, now: datetime) -> tuple[
 
 def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
     found = accounts.known(tx, seat.account_id)
+    denied = worklists.denied(tx, seat.answers_for)
     return Standing(
         found.name, found.label, found.rate, found.not_before, found.breaker,
-        in_flight(tx, seat.answers_for), found.refilled_at, found.own_limits,
+        in_flight(tx, seat.answers_for) + denied, found.refilled_at, found.own_limits, denied,
     )  # fmt: skip
 
 

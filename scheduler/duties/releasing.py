@@ -7,16 +7,14 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, settings
+from jobs import accounts, batches, database, lifecycle, settings, worklists
 from jobs.accounts import quota
 from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
-from jobs.tables import attempts, jobs
+from jobs.tables import jobs
 from scheduler.duties import allowance
 from scheduler.duties.messages import Again, Message, sliced
 from scheduler.duties.scope import Scope
-
-_MANY_MISSES = 5  # tries at an image, in about a quarter of a minute
 
 
 def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message | Again]:
@@ -88,7 +86,7 @@ def _room(
         return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False
     limits = quota.in_force(configured, account.own_limits)
     counts = _in_flight(tx, scope)
-    in_flight = sum(counts.values()) + _denied(tx, scope)
+    in_flight = sum(counts.values()) + worklists.denied(tx, scope.seat.answers_for)
     room = quota.room(
         account.creates_tokens,
         limits.creates_per_minute if account.rate is None else account.rate,
@@ -117,23 +115,6 @@ def _may_probe(
 def _being_bought(tx: sa.Connection, scope: Scope) -> int:
     counts = _in_flight(tx, scope)
     return counts.get(State.QUEUED, 0) + counts.get(State.SUBMITTING, 0)
-
-
-_DENIED = (
-    sa.select(sa.func.count())
-    .select_from(jobs)
-    .join(attempts, attempts.c.id == jobs.c.attempt_id)
-    .where(jobs.c.state == State.COLLECTING, jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
-    .where(attempts.c.misses >= _MANY_MISSES)
-)
-
-
-def _denied(tx: sa.Connection, scope: Scope) -> int:
-    """Count what is paid and does not come however often it is fetched: it takes the places of further purchases.
-
-    Or a host that denies every image for an hour would have as many bought in vain as the quota allows.
-    """
-    return tx.execute(_DENIED, {"accounts": scope.seat.answers_for}).scalar_one()
 
 
 _IN_FLIGHT = (

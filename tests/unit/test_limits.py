@@ -108,6 +108,11 @@ TABLE = [
     (Kind.QUOTA, "quota 600/min", progress(queued=3, running=100)),
     (Kind.IN_FLIGHT, "in flight 200 of 200", progress(pending=1, account=standing(in_flight=200))),
     (Kind.IN_FLIGHT, "in flight 190 of 200", progress(pending=1, account=standing(in_flight=190))),
+    (
+        Kind.IN_FLIGHT,
+        "in flight 200 of 200, 150 of them paid jobs whose images do not come",
+        progress(pending=1, account=standing(in_flight=200, denied=150)),
+    ),
     (Kind.QUOTA, "quota 600/min", progress(pending=1, account=standing(in_flight=189))),
     (Kind.WORKERS, "waiting for a worker", progress(pending=1, account=None)),
     (
