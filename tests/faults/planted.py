@@ -18,7 +18,7 @@ from jobs import errors, lifecycle, settings, tables
 from jobs.accounts import quota
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
-from jobs.lifecycle import Failure, NotBought, buying, fence
+from jobs.lifecycle import Failure, NotBought, beginning, buying, fence
 from tests.faults import simulated_spells, simulation
 from tests.faults.simulated_plan import Plan, draw
 from worker import app
@@ -89,7 +89,7 @@ def _modules_that_move() -> list[Any]:
 
 def claim_without_condition(patch: Patch) -> None:
     """A message is believed: whatever it names is begun, in whichever state it is."""
-    admitted = buying._admitted
+    admitted = beginning._admitted
 
     def begin_all(tx: Any, now: Any, account_id: int, ids: Any) -> Any:
         tx.execute(
@@ -99,7 +99,7 @@ def claim_without_condition(patch: Patch) -> None:
         )
         return admitted(tx, now, account_id, ids)
 
-    patch.setattr(buying, "_admitted", begin_all)
+    patch.setattr(beginning, "_admitted", begin_all)
 
 
 def ack_as_truth(patch: Patch) -> None:
