@@ -51,20 +51,21 @@ def begin(
     if twins:
         _hold_back(tx, now, twins, lease)
         accounts.give_back(tx, account_id, len(twins))
-    intents = [
-        {
-            "job_id": job,
-            "number": (rows[job].last or 0) + 1,
-            "account_id": account_id,
-            "phase": Phase.SUBMITTING,
-            "input": sends[job],
-            "input_digest": digests[job],
-            "intended_at": now,
-            "possibly_paid": False,
-        }
-        for job in first
-    ]
+    intents = [_intent(now, account_id, rows[job], sends[job], digests[job]) for job in first]
     return [_submission(fence, rows[fence.job]) for fence in _write(tx, now, intents, lease)]
+
+
+def _intent(now: datetime, account_id: int, row: Any, sent: Mapping[str, Any], digest: str) -> dict[str, Any]:
+    return {
+        "job_id": row.id,
+        "number": (row.last or 0) + 1,
+        "account_id": account_id,
+        "phase": Phase.SUBMITTING,
+        "input": sent,
+        "input_digest": digest,
+        "intended_at": now,
+        "possibly_paid": False,
+    }
 
 
 def _image(images: Mapping[int, str], job: int) -> Mapping[str, str]:
