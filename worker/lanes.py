@@ -7,8 +7,9 @@ keep the next ones back.
 
 import threading
 
+import celery.worker.strategy  # noqa: F401  a worker imports it by name when it starts
 import structlog
-from celery.worker import state
+from celery.worker import WorkController, state
 
 from jobs import settings
 from jobs.lanes import Lane
@@ -24,9 +25,12 @@ class Lanes:
 
     def __init__(self, configured: settings.Settings) -> None:
         state.should_stop = state.should_terminate = None
-        self._settings = configured
+        # Made one after another, before any thread: Celery imports its parts by name as it makes a worker, and threads
+        # that import parts of one package at once can wait for each other until Python ends one of them.
         self._threads = [
-            threading.Thread(target=self._serve, args=(lane,), name=f"lane-{lane}", daemon=True)
+            threading.Thread(
+                target=_serve, args=(lane, _worker(lane, configured)), name=f"lane-{lane}", daemon=True
+            )
             for lane in Lane
         ]
 
@@ -44,18 +48,22 @@ class Lanes:
         for thread in self._threads:
             thread.join(within)
 
-    def _serve(self, lane: Lane) -> None:
-        threads = _THREADS.get(lane, 1)
-        controller = app.create(self._settings).WorkController(
-            hostname=f"{lane}@embedded",
-            queues=[lane],
-            pool="threads" if threads > 1 else "solo",
-            concurrency=threads,
-            without_gossip=True,
-            without_mingle=True,
-            without_heartbeat=True,
-        )
-        try:
-            controller.start()
-        except Exception:
-            log.exception("lane-fell", lane=lane)
+
+def _worker(lane: Lane, configured: settings.Settings) -> WorkController:
+    threads = _THREADS.get(lane, 1)
+    return app.create(configured).WorkController(
+        hostname=f"{lane}@embedded",
+        queues=[lane],
+        pool="threads" if threads > 1 else "solo",
+        concurrency=threads,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+
+
+def _serve(lane: Lane, worker: WorkController) -> None:
+    try:
+        worker.start()
+    except Exception:
+        log.exception("lane-fell", lane=lane)
