@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 _SINGLE = 2**-23  # twice what rounding a number to single precision may change of it
@@ -33,6 +33,25 @@ def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) 
     while (found := seed(batch_uuid, key, generation)) in earlier:
         generation += 1
     return found
+
+
+def seed_of_edited(
+    edited: Mapping[str, Any], sent: Sequence[Mapping[str, Any]], batch_uuid: str, key: str
+) -> int:
+    """Return the own seed of an edited input: the one in it, unless what was ``sent`` before would show no difference.
+
+    A prediction of before that turns up late must not be taken for the one that is wanted now.
+
+    >>> before = {"seed": 7, "prompt": "a", "guidance_scale": 7.5}
+    >>> seed_of_edited({"seed": 7, "prompt": "b"}, [before], "b6b1", "cat")
+    7
+    >>> seed_of_edited({"seed": 7, "prompt": "a"}, [before], "b6b1", "cat") == 7
+    False
+    """
+    kept: int = edited["seed"]
+    if not any(matches(edited, earlier) for earlier in sent):
+        return kept
+    return fresh_seed(batch_uuid, key, len(sent), {kept, *(one.get("seed") for one in sent)})
 
 
 def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:

@@ -1,6 +1,6 @@
 """Another input for jobs that are to run again: what `--set` says, checked as a cell is, and a new seed. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,13 +28,22 @@ class Change:
         return self.new_seed or (before and _SEED not in self.given)
 
     def applied(
-        self, sent: Mapping[str, Any], batch_uuid: str, key: str, tries: int, earlier: Collection[Any]
+        self,
+        before: Mapping[str, Any],
+        sent: Sequence[Mapping[str, Any]],
+        *,
+        own_seed: bool,
+        batch_uuid: str,
+        key: str,
     ) -> dict[str, Any]:
-        """Return the input after the change; ``earlier`` are the seeds of all the job's inputs so far."""
-        kept = {name: value for name, value in sent.items() if name not in self.removed}
+        """Return the input after the change; ``sent`` are those of the job's attempts so far."""
+        kept = {name: value for name, value in before.items() if name not in self.removed}
         changed = {**kept, **self.given}
         if self.new_seed:
-            changed[_SEED] = marker.fresh_seed(batch_uuid, key, tries, earlier)
+            earlier = {before.get(_SEED), *(one.get(_SEED) for one in sent)}
+            changed[_SEED] = marker.fresh_seed(batch_uuid, key, len(sent), earlier)
+        elif self.owns_seed(own_seed) and changed != before:
+            changed[_SEED] = marker.seed_of_edited(changed, sent, batch_uuid, key)
         return changed
 
 

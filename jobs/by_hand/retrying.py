@@ -4,7 +4,7 @@ What a failure class asks for stands in `failures`; when a failed attempt is rep
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from jobs.by_hand.changes import Change
 from jobs.selecting import globs, selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
-from jobs.tables import attempts, jobs
+from jobs.tables import jobs
 
 PLAIN = tuple(
     str(error_class)
@@ -75,24 +75,15 @@ def _retry_some(
 
 
 def _change(tx: sa.Connection, batch: batches.Batch, rows: Sequence[sa.Row[Any]], change: Change) -> None:
-    earlier = _earlier(tx, [row.id for row in rows]) if change.new_seed else {}
+    sent = lifecycle.sent(tx, [row.id for row in rows])
     changed: dict[bool, dict[int, dict[str, Any]]] = {True: {}, False: {}}
     for row in rows:
-        sent = earlier.get(row.id, [])
-        seeds = {row.input.get("seed"), *sent}
-        wanted_now = change.applied(row.input, batch.uuid, row.key, len(sent), seeds)
+        wanted_now = change.applied(
+            row.input, sent.get(row.id, ()), own_seed=row.own_seed, batch_uuid=batch.uuid, key=row.key
+        )
         changed[change.owns_seed(row.own_seed)][row.id] = wanted_now
     for own_seed, inputs in changed.items():
         lifecycle.change_input(tx, inputs, own_seed=own_seed)
-
-
-def _earlier(tx: sa.Connection, ids: Iterable[int]) -> dict[int, list[Any]]:
-    """Return the seed of every attempt of each job."""
-    found: dict[int, list[Any]] = {}
-    query = sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids))
-    for job_id, sent in tx.execute(query):
-        found.setdefault(job_id, []).append(sent.get("seed"))
-    return found
 
 
 def left_out(tx: sa.Connection, batch: batches.Batch) -> list[tuple[str, int]]:

@@ -23,7 +23,7 @@ from jobs.lifecycle.confirming import (
     presumed_absent,
     unprovable,
 )
-from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry
+from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry, sent
 from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
@@ -104,6 +104,7 @@ __all__ = [
     "replace_input",
     "rescue",
     "retry",
+    "sent",
     "settle",
     "stored",
     "surplus",

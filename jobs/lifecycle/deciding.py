@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.states import FINAL, State
-from jobs.tables import jobs
+from jobs.tables import attempts, jobs
 
 
 def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
@@ -30,6 +30,15 @@ def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
             error_message=None,
         )
     ).rowcount
+
+
+def sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+    """Return what the attempts of each job were sent with."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    rows = tx.execute(sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids)))
+    for job_id, given in rows:
+        found.setdefault(job_id, []).append(given)
+    return found
 
 
 def change_input(tx: sa.Connection, inputs: Mapping[int, Mapping[str, Any]], *, own_seed: bool) -> None:

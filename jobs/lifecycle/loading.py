@@ -12,7 +12,7 @@ from jobs import marker
 from jobs.failures import FailureClass
 from jobs.lifecycle import bulk, deciding
 from jobs.states import State
-from jobs.tables import attempts, batches, jobs
+from jobs.tables import batches, jobs
 
 _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 
@@ -92,7 +92,7 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     if not found:
         return set()
     uuid = tx.execute(sa.select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
-    sent = _sent(tx, [row.id for row in found])
+    sent = deciding.sent(tx, [row.id for row in found])
     changes = [_change(row, by_key[row.key], sent.get(row.id, ()), uuid) for row in found]
     values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in changes[0] if name != "job"}
     tx.execute(
@@ -103,24 +103,13 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     return {row.key for row in found}
 
 
-def _sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
-    """Return what the attempts of each job were sent with."""
-    found: dict[int, list[Mapping[str, Any]]] = {}
-    rows = tx.execute(sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids)))
-    for job_id, sent in rows:
-        found.setdefault(job_id, []).append(sent)
-    return found
-
-
 def _seed(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: str) -> int:
     """Return the own seed of an edited row: the one that it has, if a prediction of before shows the difference."""
     kept: int = row.input["seed"]
     edited = {**json.loads(wanted.input_json), "seed": kept}
     if (edited, wanted.image, wanted.version) == (row.input, row.image, row.version):
         return kept
-    if not any(marker.matches(edited, earlier) for earlier in sent):
-        return kept
-    return marker.fresh_seed(uuid, row.key, len(sent), {kept, *(one.get("seed") for one in sent)})
+    return marker.seed_of_edited(edited, sent, uuid, row.key)
 
 
 def _change(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ UUID = "00000000-0000-4000-8000-000000000001"
 SENT = {"prompt": "a fox", "seed": 7, "negative_prompt": "dogs"}
 
 
-def applied(change, tries=0, earlier=()):
-    return change.applied(SENT, UUID, "tom", tries, earlier)
+def applied(change, earlier=(), *, own_seed=True):
+    return change.applied(SENT, earlier, own_seed=own_seed, batch_uuid=UUID, key="tom")
 
 
 def test_a_value_is_read_as_the_model_wants_it():
@@ -82,7 +82,19 @@ def test_whose_a_seed_is(written, new_seed, before, after):
     assert changes.read(written, new_seed=new_seed).owns_seed(before) is after
 
 
+def test_an_input_that_says_less_than_what_was_sent_gets_another_seed():
+    # The list shows of the earlier prediction all that the new one would say.
+    change = changes.read([("negative_prompt", "")], new_seed=False)
+    assert applied(change, [SENT])["seed"] != SENT["seed"]
+    assert applied(change, [SENT], own_seed=False)["seed"] == SENT["seed"]
+
+
+def test_an_input_that_the_list_tells_apart_keeps_its_seed():
+    change = changes.read([("prompt", "an owl")], new_seed=False)
+    assert applied(change, [SENT])["seed"] == SENT["seed"]
+
+
 def test_nothing_said_changes_nothing():
     change = changes.read([], new_seed=False)
     assert not change
-    assert applied(change) == SENT
+    assert applied(change, [SENT]) == SENT
