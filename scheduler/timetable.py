@@ -126,12 +126,19 @@ class Timetable(beat.Scheduler):
         return again
 
     def _look(self) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
-        """Return whether anything is to be rescued, and in which lanes each account has work."""
+        """Return whether anything is to be rescued, and in which lanes each account has work.
+
+        The look only saves the duties from looking in vain: when it breaks, all of them have their turn.
+        """
         with self._database.read() as tx:
             now = database.now(tx)
             scopes = [Scope(seat, self._release_only) for seat in attendance.seats(tx)]
-            lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
-            return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
+            try:
+                lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
+                return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
+            except Exception:
+                log.exception("look-broke")
+                return True, [(scope, tuple(Lane)) for scope in scopes]
 
     def _send(self, duty: Duty, scope: Scope) -> float:
         """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""

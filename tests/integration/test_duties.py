@@ -605,6 +605,16 @@ def test_a_tick_hands_everything_out(database, batch, make_timetable):
     assert rows.job(database, ids[0]).state == State.QUEUED
 
 
+def test_a_look_that_breaks_keeps_no_duty_from_its_turn(database, batch, make_timetable, monkeypatch):
+    states = (State.PENDING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
+    ids = [i for state in states for i in make(database, batch, 1, state)]
+    breaks = sa.select(sa.literal_column("no_such_column"))
+    monkeypatch.setattr(duties, "lanes", lambda tx, *_: tx.execute(breaks))
+    make_timetable(database).tick()
+    now = rows.now(database)
+    assert all(rows.job(database, i).due_at > now for i in ids)
+
+
 def test_after_stop_buying_a_tick_releases_nothing_and_still_polls(database, batch, make_timetable):
     [pending] = make(database, batch, 1)
     [running] = make(database, batch, 1, State.RUNNING)
