@@ -49,16 +49,31 @@ class Database:
         with _unavailable(self.url), self.engine.connect() as connection:
             if not self.is_sqlite:  # told with BEGIN, forgotten when the connection goes back to the pool
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            with connection.begin():
+            with self.begin(connection, writes=False):
                 yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it commits at the end of the block or not at all."""
-        with _unavailable(self.url, writing=True), self._turn, self.engine.connect() as connection:
-            connection.execution_options(overnight_writes=True)
-            with connection.begin():
-                yield connection
+        with (
+            _unavailable(self.url, writing=True),
+            self._turn,
+            self.engine.connect() as connection,
+            self.begin(connection, writes=True),
+        ):
+            yield connection
+
+    @contextmanager
+    def begin(self, connection: sa.Connection, *, writes: bool) -> Iterator[None]:
+        """Open a transaction on a connection.
+
+        On SQLite in words of ours, and not in a listener: an engine that has any makes every statement ask for all
+        kinds of them.
+        """
+        with connection.begin():
+            if self.is_sqlite:  # DEFERRED writers deadlock when two upgrade; IMMEDIATE ones queue
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+            yield
 
     def unit(self, work: Callable[[sa.Connection], ValueT]) -> ValueT:
         """Do a whole unit of work in a `write`, and do it again when the server breaks it off for another's sake.
@@ -138,12 +153,6 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
         # FULL: an intent whose commit could vanish in a power cut would be a prediction nobody looks for.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # DEFERRED writers deadlock when two upgrade; IMMEDIATE ones queue.
-        writes = connection.get_execution_options().get("overnight_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
 
     return engine
 

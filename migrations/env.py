@@ -22,8 +22,7 @@ def _alone(database: Database) -> Iterator[sa.Connection]:
         connection.detach()  # it never returns to the pool, so its settings reach nobody else
         if database.is_sqlite:
             _ignore_foreign_keys(connection)
-        connection.execution_options(overnight_writes=True)
-        with connection.begin():
+        with database.begin(connection, writes=True):
             if not database.is_sqlite:
                 _take_turn(connection)
             yield connection
