@@ -160,12 +160,13 @@ class Settings(BaseSettings):
 
     @property
     def times(self) -> times.Times:
-        return times.Times(
+        return times.given(
             post_deadline=self.post_deadline,
             lease=self.lease,
             settle=self.settle,
             prediction_deadline=self.prediction_deadline,
-        ).scaled(self.time_scale)
+            scale=self.time_scale,
+        )
 
     @property
     def token(self) -> SecretStr | None:
