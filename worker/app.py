@@ -66,8 +66,9 @@ def create(configured: settings.Settings) -> Celery:
     if configured.broker_url:
         made.conf.broker_transport = "worker.messages:Transport"
     else:
-        made.conf.broker_transport_options = {"polling_interval": 0.02}  # the default asks once a second
-        made.conf.worker_disable_prefetch = False  # known to Redis only
+        made.conf.broker_transport = "worker.memory:Transport"
+        made.conf.broker_transport_options = {}  # known to Redis only, as the next
+        made.conf.worker_disable_prefetch = False
     return made
 
 

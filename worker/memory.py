@@ -1,0 +1,64 @@
+"""The broker of an embedded run: Celery's own in memory, whose readers are woken when there is something to read.
+
+As it comes, each lane asks again and again whether a message has arrived: too seldom for who waits for a place in
+flight, and too often for a machine that has nothing to do.
+"""
+
+import threading
+import time
+from queue import Empty
+from typing import Any
+
+from kombu.transport import memory
+
+
+class _Stir:
+    """Something has changed for who reads: a message came, or one was done with, which makes room for the next."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.count = 0
+
+    def happen(self) -> None:
+        with self._changed:
+            self.count += 1
+            self._changed.notify_all()
+
+    def wait(self, beyond: int, seconds: float | None) -> bool:
+        """Wait until more than so many have happened; return whether they have."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self.count > beyond, seconds)
+
+
+_STIR = _Stir()
+
+
+class Channel(memory.Channel):
+    """Says when it has changed."""
+
+    def _put(self, *args: Any, **options: Any) -> None:
+        super()._put(*args, **options)
+        _STIR.happen()
+
+    def basic_ack(self, *args: Any, **options: Any) -> None:
+        super().basic_ack(*args, **options)
+        _STIR.happen()
+
+
+class Transport(memory.Transport):
+    """Waits for what its channels say."""
+
+    Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **_more: Any) -> None:  # noqa: ARG002
+        """Deliver one message, or raise TimeoutError when none has come in so many seconds."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            seen = _STIR.count
+            try:
+                self.cycle.get(self._deliver)  # type: ignore[union-attr]  # made with the transport
+            except Empty:
+                if not _STIR.wait(seen, None if until is None else max(0.0, until - time.monotonic())):
+                    raise TimeoutError from None
+            else:
+                return
