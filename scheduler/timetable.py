@@ -6,6 +6,7 @@ It keeps no state: any number may run at once, and one that dies is missed by no
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
@@ -34,10 +35,8 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.POLL, duties.poll),
     (Lane.SUBMIT, duties.release),
 )
-_SOON = {
-    Lane.POLL,
-    Lane.SUBMIT,
-}  # what a tick does that is asked for sooner: find places in flight, and fill them
+# What a tick does that is asked for sooner: find places in flight, fill them, and fetch what was in them.
+_SOON = {Lane.POLL, Lane.SUBMIT, Lane.COLLECT}
 _LOSSES_EVERY = 8  # whole ticks between two looks at the losses
 _AWAY = 1.0  # seconds until the next try when the database or the broker is away
 _SHARE = 0.2  # of the time, which ticks may take up when they are asked for sooner
@@ -63,7 +62,9 @@ class Timetable(beat.Scheduler):
         self._backlog = backlog.Backlog(app)
         self._may_buy = True
         self._ticks = 0  # whole ones
-        self._rest = 0.0  # seconds until the next whole tick
+        self._whole_at = -math.inf  # by the monotonic clock: when the next is to be a whole one
+        self._least = _LEAST  # seconds until the next tick, whoever wakes us
+        self.fills = False  # whether a place in flight that becomes free is filled at once
         self.waits_for = ""  # the database or the broker, when one of them is away
         self.last_tick = time.monotonic()
         super().__init__(app, *args, **kwargs)
@@ -80,23 +81,34 @@ class Timetable(beat.Scheduler):
 
         An exception that left here would end beat without a word.
         """
-        began, rest = time.monotonic(), self._rest
-        self._rest = 0.0
+        began, usual = time.monotonic(), self._settings.times.tick
+        whole = began >= self._whole_at
         try:
-            again = self._pass(whole=rest <= 0)
+            again = self._pass(whole=whole)
             self._tell("")
         except errors.Unavailable as error:
             self._tell(str(error))
-            return max(_AWAY, self._settings.times.tick)
+            return max(_AWAY, usual)
         except Exception:
             log.exception("tick-broke")
-            return max(_AWAY, self._settings.times.tick)
+            return max(_AWAY, usual)
         finally:
             self.last_tick = time.monotonic()
-        usual = self._settings.times.tick
-        soon = max(_LEAST, min(max(again, (self.last_tick - began) / _SHARE), usual))
-        self._rest = (rest if rest > 0 else usual) - soon
-        return soon
+        if whole:
+            self._whole_at = self.last_tick + usual
+        self.fills = again < usual
+        self._least = min(usual, max(_LEAST, (self.last_tick - began) / _SHARE))
+        return max(self._least, min(again, self._whole_at - self.last_tick))
+
+    def rest(self, seconds: float, freed: threading.Event) -> None:
+        """Wait so long, or until a place in flight is free that can be filled at once."""
+        least = min(seconds, self._least)
+        time.sleep(least)
+        if self.fills:
+            freed.wait(seconds - least)
+            freed.clear()
+        else:
+            time.sleep(seconds - least)
 
     def _tell(self, reason: str) -> None:
         """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""

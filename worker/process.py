@@ -4,7 +4,7 @@ Made once, after a fork, for all accounts of the settings.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +34,7 @@ class Process:
     api: client.PredictionClient
     inputs: inputs.Inputs
     downloads: downloads.Downloads
+    freed: Callable[[], None] = lambda: None  # is told when places in flight have become free
 
     @cached_property
     def times(self) -> Times:
@@ -100,7 +101,9 @@ def _name(one: Credential) -> str:
     return accounts.name(host, one.api.identity, one.token.get_secret_value())
 
 
-def start(configured: settings.Settings, db: database.Database) -> list[Process]:
+def start(
+    configured: settings.Settings, db: database.Database, freed: Callable[[], None] = lambda: None
+) -> list[Process]:
     """Register the accounts and open their clients, inside an event loop that they share."""
     heaps.share()
     enrolled = enrol(configured, db)
@@ -108,7 +111,7 @@ def start(configured: settings.Settings, db: database.Database) -> list[Process]
 
     async def opened() -> list[Process]:
         pairs = zip(enrolled, configured.require_credentials(), strict=True)
-        return [_opened(configured, db, account, thread, one) for account, one in pairs]
+        return [_opened(configured, db, account, thread, one, freed) for account, one in pairs]
 
     return thread.call(opened(), within=30)
 
@@ -119,6 +122,7 @@ def _opened(
     account: accounts.Account,
     thread: loop.Loop,
     credential: Credential,
+    freed: Callable[[], None],
 ) -> Process:
     times = configured.times
     api = client.PredictionClient(
@@ -135,7 +139,7 @@ def _opened(
     images = inputs.Inputs(
         api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
     )
-    return Process(configured, db, account, thread, api, images, fetch)
+    return Process(configured, db, account, thread, api, images, fetch, freed)
 
 
 def close(started: Collection[Process]) -> None:

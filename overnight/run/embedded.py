@@ -30,7 +30,8 @@ class Embedded:
         self._settings = settings
         self._database = db
         self._batch_id = batch_id
-        self._processes = process.start(settings, db)
+        self._freed = threading.Event()
+        self._processes = process.start(settings, db, self._freed.set)
         celery = app.configure(settings)
         app.hold(*self._processes)
         self._lanes = lanes.Lanes(settings)
@@ -59,7 +60,7 @@ class Embedded:
 
     def _tick(self) -> None:
         while not self._stopping.is_set():
-            self._stopping.wait(self._timetable.tick())
+            self._timetable.rest(self._timetable.tick(), self._freed)
 
     @property
     def waits_for(self) -> str:
@@ -93,6 +94,7 @@ class Embedded:
         The HTTP loop of an engine that has worked ends with the program: a task may still wait for its answers.
         """
         self._stopping.set()
+        self._freed.set()
         if not self._started:
             process.close(self._processes)
             return

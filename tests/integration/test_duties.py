@@ -1,10 +1,10 @@
 """What one pass of the scheduler hands out, and that nothing ends the scheduler."""
 
 import itertools
-import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -571,29 +571,46 @@ def make_timetable():
     return make
 
 
-def test_ticks_follow_closely_while_places_in_flight_are_to_be_filled(
-    database, batch, make_timetable, monkeypatch
-):
-    monkeypatch.setattr(timetable, "_SHARE", math.inf)  # however long one takes here
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds of the ticks' clock, which stands still unless it is moved."""
+    stands = SimpleNamespace(monotonic=lambda: stands.now, sleep=lambda _seconds: None, now=0.0)
+    monkeypatch.setattr(timetable, "time", stands)
+    return stands
+
+
+@pytest.mark.usefixtures("clock")
+def test_ticks_follow_closely_while_places_in_flight_are_to_be_filled(database, batch, make_timetable):
     make(database, batch, 20)
     assert make_timetable(database).tick() == 0.25
-    assert make_timetable(database, max_in_flight="10").tick() < 0.25
+    assert make_timetable(database, max_in_flight="10").tick() == 0.05
 
 
-def test_a_tick_that_follows_closely_does_only_what_fills_places(
-    database, batch, make_timetable, monkeypatch
+def test_a_tick_that_follows_closely_does_only_what_fills_places_and_fetches(
+    database, batch, make_timetable, clock
 ):
-    monkeypatch.setattr(timetable, "_SHARE", math.inf)
     make(database, batch, 20)
     ticking = make_timetable(database, max_in_flight="10")
     ticking.tick()
-    [running, collecting] = [make(database, batch, 1, s)[0] for s in (State.RUNNING, State.COLLECTING)]
-    due = rows.job(database, collecting).due_at
-    soon = [ticking.tick()]
-    assert rows.job(database, running).due_at > rows.now(database)
-    while rows.job(database, collecting).due_at == due:
-        soon.append(ticking.tick())
-    assert 0.15 <= sum(soon) <= 0.35, "the seconds until the next whole one"
+    states = (State.RUNNING, State.COLLECTING, State.UNCONFIRMED)
+    [running, collecting, unconfirmed] = [make(database, batch, 1, state)[0] for state in states]
+    due = rows.job(database, unconfirmed).due_at
+    clock.now += ticking.tick()
+    assert all(rows.job(database, job).due_at > rows.now(database) for job in (running, collecting))
+    while rows.job(database, unconfirmed).due_at == due:
+        began = clock.now
+        clock.now += ticking.tick()
+    assert began == pytest.approx(0.25), "the seconds until the next whole one"
+
+
+def test_a_place_that_becomes_free_is_filled_at_once_where_it_can_be(database, batch, make_timetable):
+    freed = threading.Event()
+    ticking = make_timetable(database, max_in_flight="10")
+    make(database, batch, 20)
+    ticking.tick()
+    freed.set()
+    ticking.rest(60, freed)
+    assert not freed.is_set()
 
 
 def test_a_tick_hands_everything_out(database, batch, make_timetable):

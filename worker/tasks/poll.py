@@ -169,6 +169,8 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
 
     here.database.unit(write)
     crashpoints.reach(Place.AFTER_ENDS_COMMIT)
+    if not all(isinstance(outcome, Waiting) for outcome in group):
+        here.freed()
 
 
 def _next(here: process.Process, tx: sa.Connection, waiting: Waiting, now: datetime) -> datetime:
