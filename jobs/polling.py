@@ -4,15 +4,15 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 PAGE = 100  # predictions on a page of the API's list
-HARVEST = 5  # predictions that had better have ended since the last look at the list
+HARVEST = 4  # predictions that had better have ended since the last look at the list
+HARVEST_TOLD = 12  # the same where webhooks tell of ends: looks are fewer, and hardly any is in vain
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest run that is known
 _LATE = 0.2  # of the age
 _FEW_ALONE = 0.25  # of what is due
-_MANY = 2 * HARVEST  # predictions on a page, of which some may have ended as well
+_MANY = 10  # predictions on a page, of which some may have ended as well
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -59,19 +59,9 @@ def interval(bought: int, seconds: float, *, least: float, most: float, together
     As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
 
     >>> [interval(bought, 10, least=0.25, most=1) for bought in (0, 10, 100, 1000)]
-    [1, 1, 0.5, 0.25]
+    [1, 1, 0.4, 0.25]
     """
     return min(most, max(least, together * seconds / bought)) if bought else most
-
-
-def beat(now: datetime, every: float) -> datetime:
-    """Return the latest of the moments at which all that waits is looked at together, so that a page serves many.
-
-    >>> beat(datetime(2026, 11, 23, 22, 0, 7, 900_000, tzinfo=UTC), 2.0).second
-    6
-    """
-    seconds = now.timestamp()
-    return datetime.fromtimestamp(seconds - seconds % every, UTC)
 
 
 @dataclass(frozen=True, slots=True)

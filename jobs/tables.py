@@ -160,6 +160,9 @@ accounts = sa.Table(
     sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
     sa.Column("sweep_at", Utc),
     sa.Column("glance_at", Utc),  # not before do polls read the list; null: whenever it is cheaper
+    sa.Column(
+        "poll_at", Utc
+    ),  # nothing that runs is looked at before: a page serves all that is due; null: at once
     sa.Column("creates_tokens", sa.Double, nullable=False),
     sa.Column("reads_tokens", sa.Double, nullable=False),
     sa.Column("refilled_at", Utc, nullable=False),

@@ -39,7 +39,7 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
 _SOON = {Lane.POLL, Lane.SUBMIT, Lane.COLLECT}
 _LOSSES_EVERY = 8  # whole ticks between two looks at the losses
 _AWAY = 1.0  # seconds until the next try when the database or the broker is away
-_SHARE = 0.2  # of the time, which ticks may take up when they are asked for sooner
+_SHARE = 0.2  # of the time, which ticks may take up in vain when they are asked for sooner
 _LEAST = 0.02  # seconds between two ticks
 _BACKLOG = 3  # messages a lane may have waiting before the next tick hands out more
 
@@ -63,6 +63,7 @@ class Timetable(beat.Scheduler):
         self._may_buy = True
         self._ticks = 0  # whole ones
         self._whole_at = -math.inf  # by the monotonic clock: when the next is to be a whole one
+        self._handed_out = 0  # messages, in this tick
         self._least = _LEAST  # seconds until the next tick, whoever wakes us
         self.fills = False  # whether a place in flight that becomes free is filled at once
         self.waits_for = ""  # the database or the broker, when one of them is away
@@ -82,7 +83,7 @@ class Timetable(beat.Scheduler):
         An exception that left here would end beat without a word.
         """
         began, usual = time.monotonic(), self._settings.times.tick
-        whole = began >= self._whole_at
+        whole, self._handed_out = began >= self._whole_at, 0
         try:
             again = self._pass(whole=whole)
             self._tell("")
@@ -97,7 +98,8 @@ class Timetable(beat.Scheduler):
         if whole:
             self._whole_at = self.last_tick + usual
         self.fills = again < usual
-        self._least = min(usual, max(_LEAST, (self.last_tick - began) / _SHARE))
+        in_vain = self._handed_out == 0
+        self._least = min(usual, max(_LEAST, (self.last_tick - began) / _SHARE)) if in_vain else _LEAST
         return max(self._least, min(again, self._whole_at - self.last_tick))
 
     def rest(self, seconds: float, freed: threading.Event) -> None:
@@ -162,6 +164,7 @@ class Timetable(beat.Scheduler):
                     continue
                 crashpoints.reach(Place.BEFORE_MESSAGE)
                 self.app.send_task(item.lane, args=item.args, queue=item.lane)
+                self._handed_out += 1
                 crashpoints.reach(Place.AFTER_MESSAGE)
         except errors.Unavailable:
             raise

@@ -34,7 +34,7 @@ def refill(account: Account, now: datetime, configured: Settings) -> Account:
 
 
 def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:
-    """Write a refilled account back, less what is about to be used."""
+    """Write a refilled account back, less what is about to be used, and when it is polled next."""
     write(
         tx,
         account.id,
@@ -43,6 +43,7 @@ def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> N
             "creates_tokens": storable(account.creates_tokens - creates),
             "reads_tokens": storable(account.reads_tokens - reads),
             "refilled_at": account.refilled_at,
+            "poll_at": account.poll_at,
         },
     )
 

@@ -43,6 +43,7 @@ class Account:
     swept_at: datetime | None
     sweep_at: datetime | None
     glance_at: datetime | None
+    poll_at: datetime | None
     own_limits: quota.OwnLimits
 
 
@@ -102,7 +103,8 @@ def _account(row: sa.Row[Any]) -> Account:
     return Account(
         row.id, row.name, row.label, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
         row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes,
-        row.list_shows_images, row.list_lag, row.swept_at, row.sweep_at, row.glance_at, _own_limits(row),
+        row.list_shows_images, row.list_lag, row.swept_at, row.sweep_at, row.glance_at, row.poll_at,
+        _own_limits(row),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from jobs import accounts, lifecycle, settings, worklists
 from jobs.lanes import Lane
 from jobs.states import State
 from jobs.tables import jobs
-from scheduler.duties import cancelling, confirming
+from scheduler.duties import cancelling, confirming, polling
 from scheduler.duties.scope import Scope
 
 
@@ -46,6 +46,9 @@ def lanes(tx: sa.Connection, now: datetime, configured: settings.Settings, scope
     told |= {"soon": now + soon, "sold": now - overdue}
     row = tx.execute(_LANES, told).one()
     found = {lane for lane in Lane if lane is not Lane.SUBMIT and getattr(row, lane)}
-    if confirming.may_sweep(tx, now, accounts.known(tx, scope.account_id), configured):
+    account = accounts.known(tx, scope.account_id)
+    if polling.is_early(account, now, configured):
+        found.discard(Lane.POLL)
+    if confirming.may_sweep(tx, now, account, configured):
         found.add(Lane.RECONCILE)
     return found | {Lane.SUBMIT}

@@ -1,6 +1,7 @@
 """Which running predictions are to be looked at now, and by which calls."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -39,13 +40,14 @@ def _polled(
     late = timedelta(seconds=doubt if allowance.creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
     moment = now - late
-    look: polling.Look | None = None
-    stuck: set[int] = set()
+    look, stuck = None, set[int]()
+    if is_early(account, now, configured):
+        return [], [], 0
     if _may_glance(account, now):
-        moment = polling.beat(now, _interval(tx, now, account, configured))
         look, stuck = _look(tx, account, moment, reads)
+        account = replace(account, poll_at=now + _interval(tx, now, account, configured))
     most = _GLANCED if look else reads
-    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, now - moment + lease, of=scope.seat.answers_for)
+    ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, late + lease, of=scope.seat.answers_for)
     if ids:
         accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
@@ -53,6 +55,16 @@ def _polled(
     if look is None:
         return ids, [], 0
     return [job for job in ids if job in stuck], [job for job in ids if job not in stuck], look.pages
+
+
+def is_early(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:
+    """Whether what is due had better wait for what will be: a page of the list serves all of it.
+
+    An appointment that lies further ahead than any is made was made before the clock was set back.
+    """
+    if account.poll_at is None or not _may_glance(account, now):
+        return False
+    return now < account.poll_at <= now + timedelta(seconds=configured.times.poll_told)
 
 
 def _look(
@@ -66,12 +78,20 @@ def _look(
 
 def _interval(
     tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
-) -> float:
-    """Return the seconds between two looks at the list: the busier, the oftener, and no more calls a job."""
+) -> timedelta:
+    """Return how long after a look at the list the next one is: the busier, the sooner, and no more calls a job."""
     times = configured.times
     lately = _LATELY * configured.time_scale
     bought, within = worklists.begun_lately(tx, account.id, now, lately, _GLANCED)
-    return polling.interval(bought, within, least=times.tick_least, most=times.poll_first)
+    told = configured.webhook_url is not None
+    seconds = polling.interval(
+        bought,
+        within,
+        least=times.tick_least,
+        most=times.poll_told if told else times.poll_first,
+        together=polling.HARVEST_TOLD if told else polling.HARVEST,
+    )
+    return timedelta(seconds=seconds)
 
 
 def _may_glance(account: accounts.Account, now: datetime) -> bool:

@@ -308,7 +308,7 @@ def listed(database, account):
 
 
 def due(database, batch, count):
-    """Make predictions that were due before the last beat."""
+    """Make predictions that have been due for a while."""
     return make(database, batch, count, State.RUNNING, due_at=rows.now(database) - timedelta(seconds=2))
 
 
@@ -319,6 +319,33 @@ def test_many_are_looked_at_on_pages_of_the_list_and_the_pages_are_what_it_costs
     assert listed() == [(130, 2)]
     assert rows.account(database, account.id).reads_tokens == 48
     assert listed() == []
+
+
+def test_what_becomes_due_soon_after_a_look_waits_for_the_next_one(database, batch, account, listed):
+    due(database, batch, 10)
+    assert listed() == [(10, 1)]
+    due(database, batch, 20)
+    assert listed() == []
+    assert looked_at_lanes(database) == {Lane.RECONCILE, Lane.SUBMIT}
+    assert rows.account(database, account.id).poll_at > rows.now(database)
+    assert listed(poll_at=rows.now(database)) == [(20, 1)]
+
+
+def test_an_appointment_from_before_the_clock_was_set_back_keeps_nothing_waiting(database, batch, listed):
+    due(database, batch, 10)
+    assert listed(poll_at=rows.now(database) + HOUR) == [(10, 1)]
+    assert listed(poll_at=rows.now(database) + timedelta(seconds=0.5)) == []
+
+
+def test_where_the_list_fails_nothing_waits_for_it(database, batch, listed):
+    soon = rows.now(database) + timedelta(seconds=0.5)
+    due(database, batch, 5)
+    assert listed(poll_at=soon, glance_at=rows.now(database) + HOUR) == [(5, 0)]
+
+
+def looked_at_lanes(database):
+    with database.read() as tx:
+        return duties.lanes(tx, databases.now(tx), configure(), scope(database))
 
 
 def test_one_is_asked_for_by_itself(database, batch, listed):
@@ -603,6 +630,20 @@ def test_a_tick_that_follows_closely_does_only_what_fills_places_and_fetches(
     assert began == pytest.approx(0.25), "the seconds until the next whole one"
 
 
+def test_ticks_in_vain_take_a_fifth_of_the_time_and_who_hands_out_goes_on_at_once(
+    database, batch, make_timetable, clock, monkeypatch
+):
+    def slow(*whose):
+        clock.now += 0.04
+        return duties.release(*whose)
+
+    monkeypatch.setattr(timetable, "_DUTIES", ((Lane.SUBMIT, slow),))
+    make(database, batch, 20)
+    ticking = make_timetable(database, max_in_flight="10")
+    assert ticking.tick() == 0.05
+    assert ticking.tick() == pytest.approx(0.04 / 0.2)
+
+
 def test_a_place_that_becomes_free_is_filled_at_once_where_it_can_be(database, batch, make_timetable):
     freed = threading.Event()
     ticking = make_timetable(database, max_in_flight="10")
@@ -652,8 +693,7 @@ def test_a_look_finds_the_lanes_in_which_something_is_due(database, account, bat
     [job] = make(database, batch, 1, state, due_at=rows.now(database) + LEASE)
 
     def look():
-        with database.read() as tx:
-            return duties.lanes(tx, databases.now(tx), configure(), scope(database)) - {Lane.SUBMIT}
+        return looked_at_lanes(database) - {Lane.SUBMIT}
 
     assert look() == set()
     rows.change(database, tables.jobs, job, due_at=rows.now(database))

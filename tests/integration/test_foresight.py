@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import tables
+from jobs import polling, tables
 from jobs.settings.times import Times
 from jobs.states import State
 from jobs.worklists import runs
@@ -75,7 +75,7 @@ def test_what_stands_for_many_is_looked_at_as_soon_as_a_few_of_them_may_have_end
     ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
     usual = 9.0
     for among in (50, 100):
-        assert wait(database, account, SLOW, among=among) == pytest.approx(5 * usual / among)
+        assert wait(database, account, SLOW, among=among) == pytest.approx(polling.HARVEST * usual / among)
     assert wait(database, account, SLOW, among=50) < wait(database, account, SLOW) / 5
     assert wait(database, account, SLOW, among=100_000) == 0.05
     assert wait(database, account, FAST, among=50) == wait(database, account, FAST)  # nothing is known of it

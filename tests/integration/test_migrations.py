@@ -64,7 +64,8 @@ def test_jobs_under_way_in_an_older_database_stay_with_the_account_of_their_atte
         for state in ("queued", "running", "succeeded")
     }
     with database.write() as tx:
-        later = [("accounts", "list_shows_images"), ("attempts", "cancel_at"), ("attempts", "cancel_refused")]
+        later = [("accounts", "list_shows_images"), ("accounts", "poll_at")]
+        later += [("attempts", "cancel_at"), ("attempts", "cancel_refused")]
         for table, column in [("jobs", "account_id"), ("batches", "account"), ("accounts", "label"), *later]:
             tx.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {column}")
         tx.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
