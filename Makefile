@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak lint bench lock clean
+.PHONY: help demo test coverage faults soak lint bench lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,21 +14,28 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-an
 	--extra postgres pyproject.toml
 
 help:
-	@echo "make demo    rehearse a small batch against the sandbox; nothing is bought"
-	@echo "make test    set up, lint, type-check, run all tests"
-	@echo "make faults  processes killed, wires cut, an API that misbehaves: all of tests/faults"
-	@echo "make soak    nights of blows from random seeds, SEEDS=100 of them; takes hours"
-	@echo "make lint    everything of it but the tests"
-	@echo "make bench   how fast it is and what it costs this machine; beside what others use; takes two hours"
-	@echo "make lock    choose new versions of the dependencies (needs uv)"
-	@echo "make clean   remove what make made; databases and images stay"
+	@echo "make demo      rehearse a small batch against the sandbox; nothing is bought"
+	@echo "make test      set up, lint, type-check, run all tests"
+	@echo "make coverage  the same tests, and which branches they never take; twice as long"
+	@echo "make faults    processes killed, wires cut, an API that misbehaves: all of tests/faults"
+	@echo "make soak      nights of blows from random seeds, SEEDS=100 of them; takes hours"
+	@echo "make lint      everything of it but the tests"
+	@echo "make bench     how fast it is and what it costs this machine; beside what others use; takes two hours"
+	@echo "make lock      choose new versions of the dependencies (needs uv)"
+	@echo "make clean     remove what make made; databases and images stay"
 
 demo: $(VENV)/.installed
 	$(BIN)/overnight run jobs/examples/sketch-mountains.yaml --api sandbox --yes
 
+TESTS := $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --doctest-modules \
+	tests jobs overnight worker scheduler sandbox
+
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --doctest-modules --cov --cov-report=term-missing:skip-covered \
-		tests jobs overnight worker scheduler sandbox
+	$(TESTS)
+
+# By itself: to note every branch doubles what the tests cost.
+coverage: $(VENV)/.installed-dev
+	$(TESTS) --cov --cov-report=term-missing:skip-covered
 
 # Most of what they do is wait, so that twice as many as there are processors cost little.
 faults: $(VENV)/.installed-dev
