@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -45,6 +45,9 @@ class Account:
     glance_at: datetime | None
     poll_at: datetime | None
     own_limits: quota.OwnLimits
+
+
+_AS_STORED = tuple(field.name for field in fields(Account) if field.name not in {"breaker", "own_limits"})
 
 
 def name(host: str, api: str, token: str) -> str:
@@ -100,12 +103,8 @@ def _account(row: sa.Row[Any]) -> Account:
         row.failing_since,
         row.failing,
     )
-    return Account(
-        row.id, row.name, row.label, row.api, row.can_list, row.list_missing_at, row.creates_tokens, row.reads_tokens,
-        row.refilled_at, row.not_before, row.rate, row.throttled_at, breaker, row.list_echoes,
-        row.list_shows_images, row.list_lag, row.swept_at, row.sweep_at, row.glance_at, row.poll_at,
-        _own_limits(row),
-    )  # fmt: skip
+    stored = {name: getattr(row, name) for name in _AS_STORED}
+    return Account(breaker=breaker, own_limits=_own_limits(row), **stored)
 
 
 def _own_limits(row: sa.Row[Any]) -> quota.OwnLimits:
