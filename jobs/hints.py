@@ -13,19 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jobs import accounts, lifecycle, polling, tables, worklists
+from jobs import accounts, lifecycle, tables
 from jobs.lifecycle import Fence
 from jobs.settings.times import Times
-from jobs.states import Phase, State
-from jobs.tables import attempts, hints, jobs
+from jobs.states import Phase
+from jobs.tables import attempts, hints
 
 _KEPT = timedelta(hours=24)
-_LATELY = 10.0  # of the first interval: seconds in which purchases show how busy it is
-_TOGETHER = (
-    9  # predictions that one page of the list is to settle, beside those that end while it is asked for
-)
-_MOST = 0.9  # of the first interval: seconds for which the first of them waits for the last
-_COUNTED = 2000  # purchases
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +31,15 @@ class Hint:
 
 
 def take(tx: sa.Connection, now: datetime, apis: Collection[str], some: Sequence[Hint], times: Times) -> int:
-    """Have those of our running jobs at some APIs looked at soon that wait for these; return how many there were.
+    """Have those of our running jobs at some APIs looked at next that wait for these; return how many there were.
 
     A hint may come before the answer to the purchase was written: then its prediction is nobody's yet, and the
     hint is lost. It comes to no harm, for what no hint tells of is looked at all the same, only later.
     """
     waiting = _waiting(tx, apis, _not_known(tx, now, some))
     # All jobs before any account: the tick and the tasks want that row, and hold it briefly.
-    for account_id, fences in sorted(waiting.items()):
-        lifecycle.look_sooner(tx, fences, _moment(tx, now, account_id, times))
+    for _account_id, fences in sorted(waiting.items()):
+        lifecycle.look_sooner(tx, fences, now)
     for account_id in sorted(waiting):
         accounts.hinted(tx, now, account_id, timedelta(seconds=times.poll_first))
     return sum(map(len, waiting.values()))
@@ -78,22 +72,3 @@ def _waiting(
     for account_id, job_id, attempt_id in rows:
         found[account_id].append(Fence(job_id, attempt_id))
     return found
-
-
-def _moment(tx: sa.Connection, now: datetime, account_id: int, times: Times) -> datetime:
-    """Return when to look: at once, or where there is a list, with whatever is looked at within a second or so."""
-    if not accounts.known(tx, account_id).can_list:
-        return now
-    seconds = _LATELY * times.poll_first
-    bought = worklists.begun_since(tx, account_id, now - timedelta(seconds=seconds), _COUNTED)
-    every = polling.interval(
-        bought, seconds, least=times.tick, most=_MOST * times.poll_first, together=_TOGETHER
-    )
-    latest = now + timedelta(seconds=every)
-    soon = sa.select(sa.func.min(jobs.c.due_at)).where(
-        jobs.c.state == State.RUNNING,
-        jobs.c.due_at > now,
-        jobs.c.due_at < latest,
-        jobs.c.account_id == account_id,
-    )
-    return tx.execute(soon).scalar_one() or latest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 PAGE = 100  # predictions on a page of the API's list
 HARVEST = 4  # predictions that had better have ended since the last look at the list
 HARVEST_TOLD = 12  # the same where webhooks tell of ends: looks are fewer, and hardly any is in vain
+SILENT = 4  # times as long without any webhook as one may be late: nobody calls any more
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest run that is known
 _LATE = 0.2  # of the age

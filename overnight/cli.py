@@ -40,7 +40,7 @@ SECTIONS = {
     "Serve": {
         "worker": "do the work; any number, on any number of hosts",
         "scheduler": "decide what is due and hand it to the workers",
-        "webhook": "be told by the API when a prediction ends, and look at it at once",
+        "webhook": "be told by the API when a prediction ends, and look at it soon",
         "sandbox": "serve a made-up API to rehearse against",
         "db": "upgrade or check the database",
         "doctor": "look at the installation: what is wrong, and what to do about it",

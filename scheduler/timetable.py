@@ -99,18 +99,20 @@ class Timetable(beat.Scheduler):
             self._whole_at = self.last_tick + usual
         self.fills = again < usual
         in_vain = self._handed_out == 0
-        self._least = min(usual, max(_LEAST, (self.last_tick - began) / _SHARE)) if in_vain else _LEAST
+        share = (self.last_tick - began) / _SHARE if in_vain else 0.0
+        self._least = max(_LEAST, min(usual, share))
         return max(self._least, min(again, self._whole_at - self.last_tick))
 
-    def rest(self, seconds: float, freed: threading.Event) -> None:
-        """Wait so long, or until a place in flight is free that can be filled at once."""
+    def rest(self, seconds: float, freed: threading.Event, stopping: threading.Event) -> None:
+        """Wait so long, or until a place in flight is free that can be filled at once, or all is to end."""
         least = min(seconds, self._least)
-        time.sleep(least)
+        if stopping.wait(least):
+            return
         if self.fills:
             freed.wait(seconds - least)
             freed.clear()
         else:
-            time.sleep(seconds - least)
+            stopping.wait(seconds - least)
 
     def _tell(self, reason: str) -> None:
         """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""
@@ -150,7 +152,11 @@ class Timetable(beat.Scheduler):
             try:
                 lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
                 return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
-            except Exception:
+            except Exception as error:
+                if getattr(
+                    error, "connection_invalidated", False
+                ):  # the server is away, and no duty would find it
+                    raise
                 log.exception("look-broke")
                 return True, [(scope, tuple(Lane)) for scope in scopes]
 

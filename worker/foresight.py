@@ -17,7 +17,6 @@ _LONG = 0.25  # of the usual run: no look is later than that, however sure we ar
 # With webhooks.
 _OVERDUE = 3.0  # usual runs after which a hint is taken for lost
 _DEADLINE = 0.25  # of the time that the API gives a prediction: no look is later than that
-_SILENT = 4  # times as long without any hint: nobody calls any more
 
 
 class Foresight:
@@ -65,7 +64,7 @@ class Foresight:
         usual = known[len(known) // 2] if known else 0.0
         wait = min(_OVERDUE * usual, _DEADLINE * self._times.prediction_deadline)
         net = timedelta(seconds=max(self._times.poll_most, wait))
-        return net if now - hinted_at < _SILENT * net else None
+        return net if now - hinted_at < polling.SILENT * net else None
 
     def _hinted_at(self, tx: sa.Connection, now: datetime) -> datetime | None:
         """Return when the last hint came, read once for all that is asked at one moment."""

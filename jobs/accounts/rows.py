@@ -44,6 +44,7 @@ class Account:
     sweep_at: datetime | None
     glance_at: datetime | None
     poll_at: datetime | None
+    hinted_at: datetime | None
     own_limits: quota.OwnLimits
 
 

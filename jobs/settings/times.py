@@ -30,9 +30,7 @@ class Times:
     tick: float = 0.25
     tick_least: float = 0.05  # while places in flight that become free are all that more can be bought with
     poll_first: float = 1
-    poll_told: float = (
-        1.5  # that an end of which a webhook told may wait for others that one look shows as well
-    )
+    poll_told: float = 1.5  # the longest between two looks at the list where webhooks tell of ends
     poll_most: float = 15
     denied_most: float = 120  # between two tries at an image that the API lists and its host denies
 

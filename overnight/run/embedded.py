@@ -60,7 +60,7 @@ class Embedded:
 
     def _tick(self) -> None:
         while not self._stopping.is_set():
-            self._timetable.rest(self._timetable.tick(), self._freed)
+            self._timetable.rest(self._timetable.tick(), self._freed, self._stopping)
 
     @property
     def waits_for(self) -> str:

@@ -334,7 +334,29 @@ def test_what_becomes_due_soon_after_a_look_waits_for_the_next_one(database, bat
 def test_an_appointment_from_before_the_clock_was_set_back_keeps_nothing_waiting(database, batch, listed):
     due(database, batch, 10)
     assert listed(poll_at=rows.now(database) + HOUR) == [(10, 1)]
+    due(database, batch, 10)
     assert listed(poll_at=rows.now(database) + timedelta(seconds=0.5)) == []
+
+
+def test_looks_are_fewer_while_webhooks_come(database, batch, account, listed):
+    def wait(**given):
+        due(database, batch, 1)
+        before = rows.now(database)
+        listed(poll_at=None, **given)
+        return (rows.account(database, account.id).poll_at - before).total_seconds()
+
+    usual = wait()
+    assert wait(hinted_at=rows.now(database)) > 1.4 * usual
+    assert wait(hinted_at=rows.now(database) - timedelta(seconds=61)) < 1.2 * usual, "nobody calls any more"
+
+
+def test_what_the_reads_left_over_does_not_wait_for_an_appointment(database, batch, account, listed):
+    due(database, batch, 130)
+    rows.change(
+        database, tables.accounts, account.id, reads_tokens=1.0, refilled_at=rows.now(database) + HOUR
+    )
+    assert listed() == [(1, 0)]
+    assert rows.account(database, account.id).poll_at is None
 
 
 def test_where_the_list_fails_nothing_waits_for_it(database, batch, listed):
@@ -650,8 +672,20 @@ def test_a_place_that_becomes_free_is_filled_at_once_where_it_can_be(database, b
     make(database, batch, 20)
     ticking.tick()
     freed.set()
-    ticking.rest(60, freed)
+    ticking.rest(60, freed, threading.Event())
     assert not freed.is_set()
+
+
+def test_who_stops_does_not_wait_for_the_next_tick(database, batch, make_timetable):
+    stopping = threading.Event()
+    stopping.set()
+    for full in (False, True):
+        ticking = make_timetable(database, max_in_flight="10")
+        ticking.rest(60, threading.Event(), stopping)
+        make(database, batch, 20)
+        ticking.tick()
+        assert ticking.fills or not full
+        ticking.rest(60, threading.Event(), stopping)
 
 
 def test_a_tick_hands_everything_out(database, batch, make_timetable):

@@ -93,6 +93,20 @@ def test_one_page_ends_all_that_has_ended(night):
     assert states(night, ids) == ["collecting"] * 40
 
 
+def test_a_look_that_finds_an_end_says_that_a_place_in_flight_is_free(night):
+    told = []
+    night.work_as(dataclasses.replace(night.here, freed=lambda: told.append("freed")))
+    night.sandbox.faults(stuck=1)
+    stuck = bought(night, 2)
+    assert sum(looks(night)) == 1
+    assert states(night, stuck) == ["running"] * 2
+    assert not told
+    night.sandbox.faults(stuck=0)
+    bought(night, 1)
+    looks(night)
+    assert told
+
+
 def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
     due, early = bought(night, 2), bought(night, 3)
     make_due(night, due, -60)

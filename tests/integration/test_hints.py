@@ -129,17 +129,6 @@ def test_the_account_remembers_when_a_hint_came_and_not_each_of_a_second(databas
     assert rows.account(database, account.id).hinted_at > recent
 
 
-def test_where_there_is_a_list_those_that_end_about_now_are_looked_at_together(database, batch, account):
-    rows.change(database, tables.accounts, account.id, can_list=True)
-    jobs = [factory.make_job(database, batch, state=State.RUNNING) for _ in range(20)]
-    for number, job in enumerate(jobs):
-        rows.change(database, tables.jobs, job.id, due_at=rows.now(database) + LATER)
-        assert take(database, hint(database, job, f"msg_{number}")) == 1
-    moments = {rows.job(database, job.id).due_at for job in jobs}
-    assert len(moments) < len(jobs)
-    assert all(waits(database, job) <= 0.9 for job in jobs)
-
-
 def test_many_hints_are_taken_in_one_transaction(database, batch):
     jobs = [factory.make_job(database, batch, state=State.RUNNING) for _ in range(30)]
     for job in jobs:
