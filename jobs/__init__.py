@@ -1,0 +1,1 @@
+"""What lasts: tables, life cycle, manifests in, results out. Knows no HTTP and no Celery."""
