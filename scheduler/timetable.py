@@ -65,7 +65,7 @@ class Timetable(beat.Scheduler):
         self._whole_at = -math.inf  # by the monotonic clock: when the next is to be a whole one
         self._handed_out = 0  # messages, in this tick
         self._least = _LEAST  # seconds until the next tick, whoever wakes us
-        self.fills = False  # whether a place in flight that becomes free is filled at once
+        self._fills = False  # whether a place in flight that becomes free is filled at once
         self.waits_for = ""  # the database or the broker, when one of them is away
         self.last_tick = time.monotonic()
         super().__init__(app, *args, **kwargs)
@@ -97,7 +97,7 @@ class Timetable(beat.Scheduler):
             self.last_tick = time.monotonic()
         if whole:
             self._whole_at = self.last_tick + usual
-        self.fills = again < usual
+        self._fills = again < usual
         in_vain = self._handed_out == 0
         share = (self.last_tick - began) / _SHARE if in_vain else 0.0
         self._least = max(_LEAST, min(usual, share))
@@ -108,7 +108,7 @@ class Timetable(beat.Scheduler):
         least = min(seconds, self._least)
         if stopping.wait(least):
             return
-        if self.fills:
+        if self._fills:
             freed.wait(seconds - least)
             freed.clear()
         else:

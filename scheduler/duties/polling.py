@@ -33,7 +33,7 @@ def _polled(
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     reads = allowance.reads(account, now)
-    if not reads:
+    if not reads or is_early(account, now, configured):
         return [], [], 0
     # For longer than a doubt lasts, of which the last create may go unanswered: by then it is an outage, or dispelled.
     doubt = configured.times.outage_after + configured.times.post_deadline
@@ -41,16 +41,13 @@ def _polled(
     lease = timedelta(seconds=configured.times.lease)
     moment = now - late
     look, stuck = None, set[int]()
-    if is_early(account, now, configured):
-        return [], [], 0
     if _may_glance(account, now):
         look, stuck = _look(tx, account, moment, reads)
         account = replace(account, poll_at=now + _interval(tx, now, account, configured))
     most = _GLANCED if look else reads
     ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, late + lease, of=scope.seat.answers_for)
-    if (
-        not look and len(ids) == reads
-    ):  # there may be more that is due, for reads that there will be in a moment
+    if not look and len(ids) == reads:
+        # What is left waits for reads alone, which there will be in a moment.
         account = replace(account, poll_at=None)
     if ids:
         accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
