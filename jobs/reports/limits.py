@@ -132,12 +132,12 @@ def _standstill(progress: Progress, flags: str) -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
         return Limit(Kind.LOADING, f"being loaded, {counted(counts.total, 'job')} so far")
+    if batch.state is BatchState.CANCELLED:
+        return Limit(Kind.CANCELLED, "cancelled" + _still_fetched(progress))
     if progress.finished:
         return Limit(Kind.FINISHED, "finished")
     if batch.state is BatchState.READY:
         return Limit(Kind.READY, f"loaded, not begun: {command('run', batch.name, flags)}")
-    if batch.state is BatchState.CANCELLED:
-        return Limit(Kind.CANCELLED, "cancelled" + _still_fetched(progress))
     if batch.state is BatchState.PAUSED:
         return _paused(progress, flags)
     return None

@@ -57,14 +57,15 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
 
 
 def _row(row: "Overview") -> tuple[str, ...]:
-    from jobs.states import State
+    from jobs.states import BatchState, State
 
-    counts = row.counts
+    counts, state = row.counts, row.batch.state
     under_way = counts.in_flight + counts.of(State.COLLECTING)
     numbers = (
         counts.total, counts.of(State.SUCCEEDED), counts.of(State.FAILED), under_way, counts.of(State.PENDING)
     )  # fmt: skip
-    return (row.batch.name, "finished" if row.finished else row.batch.state, *map(str, numbers))
+    shown = "finished" if row.finished and state is not BatchState.CANCELLED else state
+    return (row.batch.name, shown, *map(str, numbers))
 
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:

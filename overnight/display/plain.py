@@ -1,14 +1,13 @@
 """A batch as plain data, for `--json`: names as in the tables, times in ISO 8601 and UTC."""
 
-import shlex
 from datetime import datetime
 from typing import Any
 
-from jobs import failures
 from jobs.reports.limits import Limit
 from jobs.reports.results import Event, Harvest, Overview, Progress, Standing
 from jobs.settings import Settings
 from jobs.states import State
+from overnight.display import summary
 
 
 def overview(row: Overview) -> dict[str, Any]:
@@ -62,11 +61,10 @@ def encoded(value: object) -> str:
 
 
 def _failure(progress: Progress, error_class: str, flags: str) -> dict[str, Any]:
-    typed = failures.command(shlex.quote(progress.batch.name), error_class)
     return {
         "class": error_class,
         "count": progress.failures[error_class],
-        "command": f"{typed} {flags}".rstrip(),
+        "command": summary.next_command(progress, error_class, flags) or None,
     }
 
 

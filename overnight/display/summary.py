@@ -56,18 +56,26 @@ def headline(progress: Progress) -> list[str]:
 
 
 def failure_table(progress: Progress, flags: str = "") -> list[str]:
-    """Return a line per failure class, with the command that helps."""
-    name = shlex.quote(progress.batch.name)
+    """Return a line per failure class, with the command that helps, if one does."""
     rows = [
         (
             str(n),
             error_class,
             failures.advice(error_class).meaning,
-            _with(failures.command(name, error_class), flags),
+            next_command(progress, error_class, flags),
         )
         for error_class, n in progress.failures.items()
     ]
-    return ["", *aligned([("failed", "class", "meaning", "type next"), *rows]), ""] if rows else []
+    head = ("failed", "class", "meaning", "" if progress.batch.state is BatchState.CANCELLED else "type next")
+    return ["", *aligned([head, *rows]), ""] if rows else []
+
+
+def next_command(progress: Progress, error_class: str, flags: str = "") -> str:
+    """Return what a person types next about the failed jobs of one class; empty when nothing is to be done."""
+    batch = progress.batch
+    if batch.state is BatchState.CANCELLED:
+        return ""
+    return f"{failures.command(shlex.quote(batch.name), error_class)} {flags}".rstrip()
 
 
 def harvested(progress: Progress, harvest: Harvest, settings: Settings) -> list[str]:
@@ -154,10 +162,6 @@ def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
             f"cost     about {harvest.predictions * price} ({harvest.predictions} predictions at {price})"
         ]
     return []
-
-
-def _with(command: str, flags: str) -> str:
-    return f"{command} {flags}".rstrip()
 
 
 def moment(when: datetime) -> str:

@@ -120,6 +120,19 @@ def test_every_batch_has_a_line(status, sqlite_database):
     ]
 
 
+def test_a_cancelled_batch_is_not_called_finished(status, sqlite_database):
+    batch = factory.make_batch(sqlite_database, name="cats", state=BatchState.CANCELLED)
+    factory.make_job(sqlite_database, batch, state=State.FAILED, error_class="nsfw")
+    assert status().stdout.splitlines()[1].split()[:2] == ["cats", "cancelled"]
+    told = status("cats").stdout
+    assert "now      cancelled\n" in told
+    assert "overnight retry" not in told
+    assert json.loads(status("cats", "--json").stdout)["failures"] == [
+        {"class": "nsfw", "count": 1, "command": None}
+    ]
+    assert status("-w", "cats").stderr.endswith("; cancelled\n")
+
+
 def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
     batch = factory.make_batch(sqlite_database, name="cats", folder="cats", manifest_path="/home/me/cats.csv")
     factory.make_account(sqlite_database)

@@ -89,6 +89,7 @@ TABLE = [
         "cancelled; 2 jobs in flight still to fetch",
         progress(running=2, cancelled=5, batch=batch(state=BatchState.CANCELLED)),
     ),
+    (Kind.CANCELLED, "cancelled", progress(failed=1, cancelled=5, batch=batch(state=BatchState.CANCELLED))),
     (
         Kind.OUTAGE,
         f"API away since {CLOCK} (connection refused), next try in 12s",

@@ -48,6 +48,14 @@ def test_every_failure_class_has_a_line_and_a_command(error_class):
     assert "overnight " in table[2]
 
 
+def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_refused():
+    moment = progress(failed=1, failures={"nsfw": 1}, batch=batch(state=BatchState.CANCELLED))
+    assert summary.failure_table(moment)[1:3] == [
+        "failed  class  meaning",
+        "     1  nsfw   the safety check dropped every image",
+    ]
+
+
 def test_what_the_price_comes_to_is_said_when_the_api_tells_no_cost(configured):
     priced = configured.model_copy(update={"price": Decimal("0.0093")})
     told = summary.lines(progress(succeeded=3), harvest(), priced)
