@@ -51,6 +51,7 @@ class Limit:
 
     kind: Kind
     text: str
+    deserted: bool = False  # nobody works on the batch
 
     def __str__(self) -> str:
         return self.text
@@ -86,7 +87,16 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
         return None
     again = command("run", progress.batch.name, flags)
     remedy = "start `overnight scheduler` and `overnight worker`" if settings.broker_url else again
-    return Limit(Kind.WORKERS, f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}")
+    text = f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}"
+    return Limit(Kind.WORKERS, text, deserted=True)
+
+
+def left_alone(progress: Progress, flags: str = "") -> Limit | None:
+    """Return that nobody works on a batch, if it wants work, to who knows that without a look at its rows."""
+    if progress.finished or progress.batch.state is not BatchState.OPEN:
+        return None
+    text = f"nobody works on it: {command('run', progress.batch.name, flags)}"
+    return Limit(Kind.WORKERS, text, deserted=True)
 
 
 def _signs_of_life(progress: Progress) -> list[datetime]:

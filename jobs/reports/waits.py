@@ -20,7 +20,8 @@ def of(dossier: Dossier, limit: Limit) -> str | None:
         return None
     asked = job.cancel_requested_at
     cancelling = f"; asked to be cancelled at {moment(asked)}" if asked else ""
-    return f"{_phrase(dossier, limit)}{cancelling}"
+    deserted = f"; {limit}" if limit.deserted else ""
+    return f"{_phrase(dossier, limit)}{cancelling}{deserted}"
 
 
 def since(dossier: Dossier) -> datetime | None:
@@ -66,4 +67,4 @@ def _phrase(dossier: Dossier, limit: Limit) -> str:
 def _pending(job: Job, batch: Batch, now: datetime, limit: Limit) -> str:
     if batch.state is BatchState.OPEN and job.due_at and job.due_at > now:
         return f"its next try, not before {moment(job.due_at)}"
-    return f"its turn: {limit}"
+    return "its turn" if limit.deserted else f"its turn: {limit}"

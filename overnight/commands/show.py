@@ -28,16 +28,16 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     overnight show cats/tom-0123456789
     overnight show outputs/cats/tom-0123456789-0.png
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from jobs.reports import dossier, limits, results
+    from jobs.reports import dossier, results
     from jobs.selecting import lookup
-    from overnight import flags, opened
+    from overnight import flags, onlooker, opened
     from overnight.display import data, plain, portrait
 
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
         found = dossier.read(tx, lookup.job(tx, what, settings.output))
         progress = results.progress(tx, found.batch.id)
-    limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+    limit = onlooker.limit(progress, settings, typed)
     out = data.stream()
     if as_json:
         out.write(

@@ -70,9 +70,9 @@ def _row(row: "Overview") -> tuple[str, ...]:
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
     from jobs.manifest import problems
-    from jobs.reports import limits, results
+    from jobs.reports import results
     from jobs.selecting import lookup
-    from overnight import flags
+    from overnight import flags, onlooker
     from overnight.display import plain
 
     with database.read() as tx:
@@ -80,7 +80,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
         progress = results.progress(tx, batch.id)
         harvest = results.harvest(tx, batch.id)
     typed = flags.typed(settings)
-    limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+    limit = onlooker.limit(progress, settings, typed)
     if as_json:
         _print_json(plain.detail(progress, harvest, limit, settings, typed))
     else:
@@ -130,7 +130,7 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
     import time
 
     from jobs.reports import limits, results
-    from overnight import flags
+    from overnight import flags, onlooker
     from overnight.display import live, summary
 
     batch_id = _watched(database, name)
@@ -140,7 +140,7 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
             began = time.monotonic()
             with database.read() as tx:
                 progress = results.progress(tx, batch_id)
-            limit = limits.deserted(progress, settings, typed) or limits.current(progress, settings, typed)
+            limit = onlooker.limit(progress, settings, typed)
             shown.quota = limits.in_force(progress, settings).creates_per_minute
             shown.update(progress, limit, began)
             if progress.finished:

@@ -66,6 +66,12 @@ def holder(database: Path) -> tuple[str, str] | None:
     return None
 
 
+def is_free(database: Path) -> bool:
+    """Whether surely nobody works on a database; of a lock that is another user's nobody can tell."""
+    path = _beside(database)
+    return holder(database) is None and (os.access(path, os.R_OK) or not path.exists())
+
+
 def _beside(database: Path) -> Path:
     return database.with_name(database.name + ".lock")
 

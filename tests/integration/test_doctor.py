@@ -187,6 +187,17 @@ def test_a_look_at_the_lock_neither_makes_nor_takes_it(tmp_path):
         assert held.take("cats")
 
 
+def test_of_a_lock_that_cannot_be_read_nobody_says_that_it_is_free(tmp_path, monkeypatch):
+    path = tmp_path / "overnight.db"
+    assert lock.is_free(path)
+    with lock.Lock(path) as held:
+        assert lock.is_free(path)
+        assert held.take("cats")
+        assert not lock.is_free(path)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # whoever is root may read anything
+    assert not lock.is_free(path)
+
+
 def test_an_output_folder_that_takes_no_files_is_69(ward):
     code, found = ward.finds(output="/proc")  # whoever is root may write anywhere but here
     assert code == 69

@@ -13,6 +13,7 @@ from jobs.by_hand import buying
 from jobs.reports import usage
 from jobs.settings.times import Times
 from jobs.states import Phase, State
+from overnight.run import lock
 from scheduler import duties
 from tests import factory, rows
 from tests.manifests import write
@@ -256,7 +257,9 @@ def test_every_account_is_shown_and_only_the_one_that_buys_at_the_api_is_changed
 def test_limits_that_were_set_are_those_of_status_and_of_the_plan(desk, bought):  # noqa: ARG001  it is changed
     desk.job(State.PENDING)
     typed(desk, "--creates-per-minute", "300", "--in-flight", "1")
-    assert "now      quota 300/min" in desk.type("status", "cats").stdout
+    with lock.Lock(desk.database.path) as held:
+        assert held.take("cats")
+        assert "now      quota 300/min" in desk.type("status", "cats").stdout
     write(desk.folder, "image,prompt\nhttps://images.example/fox.png,a fox\n", "dogs.csv")
     plan = desk.type("check", "dogs.csv", OVERNIGHT_API_URL=factory.API).stdout
     assert " at 300 purchases a minute, 1 at once, " in plan

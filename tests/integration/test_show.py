@@ -117,7 +117,7 @@ def test_the_history_has_every_file(database, tmp_path):
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (State.PENDING, "its turn: "),
+        (State.PENDING, "its turn; "),
         (State.QUEUED, "a worker to send it; handed out again at "),
         (State.SUBMITTING, "the answer to its purchase; in doubt from "),
         (State.UNCONFIRMED, "nobody knows yet whether it was bought"),
@@ -131,6 +131,7 @@ def test_what_is_under_way_says_what_it_waits_for_and_until_when(desk, state, wo
     assert (page.returncode, page.stderr) == (0, "")
     lines = {line.split(maxsplit=1)[0]: line for line in page.stdout.splitlines()}
     assert words in lines["waits"]
+    assert lines["waits"].endswith("; nobody works on it: overnight run cats")
     assert (" since 20" in lines["state"]) is (state is not State.QUEUED)
 
 

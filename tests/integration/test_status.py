@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from jobs import events, tables
 from jobs.states import BatchState, State
+from overnight.run import lock
 from tests import factory
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
@@ -143,7 +144,10 @@ def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
     ended = status("cats")
     assert (ended.returncode, ended.stderr) == (0, "")
     told = ended.stdout.splitlines()
-    assert told[:2] == ["cats: 3 jobs: 1 pending, 1 succeeded, 1 failed", "now      quota 600/min"]
+    assert told[:2] == [
+        "cats: 3 jobs: 1 pending, 1 succeeded, 1 failed",
+        "now      nobody works on it: overnight run cats",
+    ]
     assert any(line.endswith("overnight jobs cats --class model-error") for line in told)
     assert f"images   {tmp_path / 'outputs' / 'cats'} (1 file, 0.0 MB)" in told
     assert "manifest /home/me/cats.csv" in told
@@ -170,7 +174,8 @@ def test_json_has_all_about_one_batch(status, sqlite_database):
     found = json.loads(ended.stdout)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (found["batch"], found["state"], found["total"], found["ended"]) == ("cats", "open", 2, 1)
-    assert found["limit"] == {"kind": "quota", "text": "quota 600/min"}
+    again = "overnight run cats --output elsewhere"
+    assert found["limit"] == {"kind": "workers", "text": f"nobody works on it: {again}"}
     assert found["account"]["name"] == account.name
     assert found["folder"].endswith("/elsewhere/cats")
     assert found["failures"] == [
@@ -200,6 +205,22 @@ def test_an_open_batch_that_nobody_works_on_says_who_would(status, sqlite_databa
     factory.make_account(sqlite_database, refilled_at=long_ago)
     factory.make_job(sqlite_database, batch, state=State.RUNNING, due_at=long_ago)
     assert ": overnight run cats\n" in status("cats").stdout
+
+
+def test_while_somebody_works_what_limits_is_told(status, sqlite_database):
+    factory.make_account(sqlite_database)
+    factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    with lock.Lock(sqlite_database.path) as held:
+        assert held.take("cats")
+        assert "now      quota 600/min\n" in status("cats").stdout
+    assert "now      nobody works on it: overnight run cats\n" in status("cats").stdout
+
+
+def test_on_a_server_nobody_is_missed_before_work_has_stayed_due(status, postgres_database):
+    factory.make_account(postgres_database)
+    factory.make_job(postgres_database, factory.make_batch(postgres_database, name="cats"))
+    url = postgres_database.url.render_as_string(hide_password=False)
+    assert "now      quota 600/min\n" in status("cats", OVERNIGHT_DATABASE_URL=url).stdout
 
 
 def test_an_unknown_batch_ends_with_2_and_names_the_nearest(status, sqlite_database):
@@ -272,7 +293,7 @@ def test_in_a_terminal_a_bar_is_drawn_on_the_error_stream(watching, sqlite_datab
     terminal, theirs = pty.openpty()
     child = watching("cats", stderr=theirs)
     os.close(theirs)
-    read_until(terminal, b"now: waiting for a worker")
+    read_until(terminal, b"now: nobody works on it")
     finish(sqlite_database)
     drawn = read_until(terminal, None)
     os.close(terminal)

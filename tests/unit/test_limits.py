@@ -194,7 +194,8 @@ def test_sends_in_doubt_are_named_whatever_else_limits():
 def test_work_that_nobody_takes_up_is_called_deserted(moment, configured):
     found = limits.deserted(moment, configured)
     clock = f"{after(-121).astimezone():%Y-%m-%d %H:%M}"
-    assert found == limits.Limit(Kind.WORKERS, f"nobody has worked on it since {clock}: overnight run cats")
+    text = f"nobody has worked on it since {clock}: overnight run cats"
+    assert found == limits.Limit(Kind.WORKERS, text, deserted=True)
 
 
 @pytest.mark.parametrize(
@@ -215,3 +216,20 @@ def test_work_that_nobody_takes_up_is_called_deserted(moment, configured):
 )
 def test_work_that_waits_for_a_reason_is_not_called_deserted(moment, configured):
     assert limits.deserted(moment, configured) is None
+
+
+@pytest.mark.parametrize(
+    "moment", [progress(pending=3), progress(running=3), progress(pending=3, account=standing(breaker=AWAY))]
+)
+def test_an_open_batch_that_nobody_works_on_is_left_alone_whatever_would_limit_it(moment):
+    text = "nobody works on it: overnight run cats --api sandbox"
+    assert limits.left_alone(moment, "--api sandbox") == limits.Limit(Kind.WORKERS, text, deserted=True)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [progress(succeeded=3)]
+    + [progress(pending=3, batch=batch(state=state)) for state in BatchState if state is not BatchState.OPEN],
+)
+def test_a_batch_that_wants_no_work_is_not_called_left_alone(moment):
+    assert limits.left_alone(moment) is None

@@ -1,0 +1,22 @@
+"""What limits a batch, seen from outside: that nobody works on it goes before what would limit whoever did."""
+
+from typing import TYPE_CHECKING
+
+from jobs.settings import Settings
+
+if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
+    from jobs.reports.limits import Limit
+    from jobs.reports.results import Progress
+
+
+def limit(progress: "Progress", settings: Settings, flags: str = "") -> "Limit":
+    """Return what limits a batch.
+
+    On a server only work that stays due tells that nobody is there; beside a file its lock tells it at once.
+    """
+    from jobs.reports import limits
+    from overnight.run import lock
+
+    path = settings.database_path
+    alone = limits.left_alone(progress, flags) if path is not None and lock.is_free(path) else None
+    return limits.deserted(progress, settings, flags) or alone or limits.current(progress, settings, flags)
