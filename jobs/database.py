@@ -94,10 +94,6 @@ class Database:
         with self.write() as tx:
             return work(tx)
 
-    def forget_connections(self) -> None:
-        """Drop inherited connections after a fork without closing the parent's sockets."""
-        self.engine.dispose(close=False)
-
     def close(self) -> None:
         self.engine.dispose()
 

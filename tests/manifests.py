@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from jobs.manifest import rows, source, validate, validated
+from jobs.manifest import document, outline, rows, source, validate, validated
 
 WEB = "https://pics.example.com/tom.jpeg"
 
@@ -21,6 +21,12 @@ def reading(
         validate.validate(manifest, adaptation or rows.Adaptation(), **options) as read,
     ):
         yield read
+
+
+def batch_of(path: Path) -> str | None:
+    """Return how a YAML manifest calls its batch."""
+    with source.open_source(path) as manifest:
+        return outline.read(manifest, document.Document(manifest)).batch
 
 
 def write(folder: Path, content: str | bytes, name: str = "cats.csv") -> Path:

@@ -67,7 +67,6 @@ class _Pass:
             return
         written = document.Document(manifest)
         top = outline.read(manifest, written)
-        self._into.batch_name = top.batch
         self._into.adaptation = self._into.adaptation.over(top.adaptation)
         if top.jobs_file is None:
             known = self._known()

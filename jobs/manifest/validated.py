@@ -24,7 +24,6 @@ class Validated:
     adaptation: rows.Adaptation
     root: Path
     staged: staging.Staging
-    batch_name: str | None = None
     problems: Problems = field(default_factory=Problems)
     warnings: Problems = field(default_factory=Problems)
     count: int = 0

@@ -2,7 +2,7 @@ from importlib import resources
 
 import pytest
 
-from tests.manifests import reading
+from tests.manifests import batch_of, reading
 
 EXAMPLES = resources.files("jobs").joinpath("examples")
 
@@ -20,5 +20,5 @@ def test_the_examples_are_good_manifests_of_small_pictures(name):
 
 
 def test_the_yaml_example_names_its_batch():
-    with resources.as_file(EXAMPLES) as folder, reading(folder / "sketch-mountains.yaml") as read:
-        assert read.batch_name == "sketch-mountains"
+    with resources.as_file(EXAMPLES) as folder:
+        assert batch_of(folder / "sketch-mountains.yaml") == "sketch-mountains"

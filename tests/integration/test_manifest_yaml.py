@@ -6,7 +6,7 @@ import textwrap
 import pytest
 
 from jobs.manifest import rows
-from tests.manifests import WEB, mistakes, picture, reading, rows_of, write
+from tests.manifests import WEB, batch_of, mistakes, picture, reading, rows_of, write
 
 
 def yaml(folder, text, name="cats.yaml"):
@@ -36,7 +36,7 @@ def test_a_yaml_manifest_says_all_that_a_table_and_the_command_line_can(tmp_path
 
     with reading(path) as read:
         ((tom, two),) = read.rows()
-        assert (read.batch_name, read.outputs, read.root) == ("cats", 3, tmp_path / "photos")
+        assert (batch_of(path), read.outputs, read.root) == ("cats", 3, tmp_path / "photos")
         assert (read.images.urls, read.images.inline, read.images.upload) == (1, 1, 0)
         assert read.adaptation == rows.Adaptation(
             {"image": "file"},
@@ -96,7 +96,7 @@ def test_jobs_may_be_a_table_whose_pictures_lie_beside_the_yaml_file(tmp_path):
     with reading(path) as read:
         ((row,),) = read.rows()
         first = read.sha256
-        assert read.batch_name == "cats"
+    assert batch_of(path) == "cats"
     assert row.input == {"prompt": "a", "seed": 3}
 
     write(tmp_path / "lists", "image,prompt\ntom.png,b\n", "rows.csv")
