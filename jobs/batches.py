@@ -12,10 +12,7 @@ import sqlalchemy as sa
 from jobs import errors, events
 from jobs.accounts import Account
 from jobs.states import FINAL, BatchState, State
-from jobs.tables import batches, jobs
-
-# A partial index is only used when the query says its condition in so many words, not by a parameter.
-_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+from jobs.tables import PENDING, batches, jobs
 
 
 class PauseReason(StrEnum):
@@ -203,7 +200,7 @@ def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     """Whether any job of the batch is not final."""
     # Said so, and not as what they are not, for the index. And in its order: PostgreSQL would look through the table
     # itself for the first of many, past all those that have ended.
-    pending = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
+    pending = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state == PENDING)
     first = pending.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
     under_way = set(State) - FINAL - {State.PENDING}
     begun = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)).limit(1)

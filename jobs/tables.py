@@ -137,6 +137,8 @@ sa.Index(
     sqlite_where=sa.text("state = 'pending'"),
     postgresql_where=sa.text("state = 'pending'"),
 )
+# A partial index is only used when the query says its condition in so many words, not by a parameter.
+PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{states.State.PENDING}'")
 sa.Index("jobs_counted", jobs.c.batch_id, jobs.c.state, jobs.c.error_class)
 sa.Index(
     "jobs_to_cancel",

@@ -12,10 +12,7 @@ from jobs.lifecycle import confirming, finding
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought
 from jobs.states import Phase, State
-from jobs.tables import batches, jobs
-
-# A partial index is only used when the query says its condition in so many words, not by a parameter.
-_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
+from jobs.tables import PENDING, batches, jobs
 
 
 def at_api(api: str) -> sa.ColumnElement[bool]:
@@ -34,7 +31,7 @@ def _wanted(of_batch: sa.ColumnElement[bool]) -> sa.Select[Any]:
     without an order PostgreSQL would look through the table itself for the first.
     """
     due = (jobs.c.due_at > sa.bindparam("now")).is_(sa.false())
-    chosen = sa.select(jobs.c.id).where(of_batch, jobs.c.state == _PENDING, due)
+    chosen = sa.select(jobs.c.id).where(of_batch, jobs.c.state == PENDING, due)
     return chosen.order_by(jobs.c.priority.desc(), jobs.c.id)
 
 

@@ -13,12 +13,9 @@ import sqlalchemy as sa
 from jobs import accounts, batches, database, worklists
 from jobs.accounts import attendance, quota
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
-from jobs.tables import attempts, events, jobs, outputs
+from jobs.tables import PENDING, attempts, events, jobs, outputs
 
 _EVENTS = 5
-
-# A partial index is only used when the query says its condition in so many words, not by a parameter.
-_PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{State.PENDING}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | Non
 
     Mostly some job is, and is found at once among a million; only if none is are they all looked through.
     """
-    pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == _PENDING)
+    pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == PENDING)
     # In the order of `jobs_to_release`, and so that SQLite sees no bound for `jobs_due` in it: that index is of all
     # batches, and without an order PostgreSQL would look through the table itself.
     first = pending.where((jobs.c.due_at > now).is_(sa.false())).order_by(jobs.c.priority.desc(), jobs.c.id)
