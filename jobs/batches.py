@@ -129,10 +129,17 @@ def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
         tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(**changed))
 
 
+def refuse_cancelled(batch: Batch) -> None:
+    """A cancelled batch buys nothing any more, so a job of it would be pending for ever."""
+    if batch.state is BatchState.CANCELLED:
+        raise errors.Mistake(
+            f"batch {batch.name} is cancelled; load its manifest under another name with --batch NAME"
+        )
+
+
 def open_(tx: sa.Connection, now: datetime, batch: Batch) -> None:
     """ready or paused → open: its jobs may be bought. A cancelled batch stays cancelled."""
-    if batch.state is BatchState.CANCELLED:
-        raise errors.Mistake(f"batch {batch.name} is cancelled; load the manifest under another --batch name")
+    refuse_cancelled(batch)
     if batch.state is BatchState.LOADING:
         raise errors.Mistake(f"batch {batch.name} is not loaded whole; run its manifest again")
     tx.execute(

@@ -14,7 +14,7 @@ from jobs import batches, database, errors, events, failures, lifecycle
 from jobs.by_hand.changes import Change
 from jobs.selecting import globs, selection
 from jobs.selecting.selection import Selection
-from jobs.states import FINAL, BatchState, State
+from jobs.states import FINAL, State
 from jobs.tables import jobs
 
 PLAIN = tuple(
@@ -40,12 +40,6 @@ def wanted(typed: Selection) -> Selection:
     return replace(typed, states=tuple(sorted(FINAL)) if named else (State.FAILED,))
 
 
-def refuse_cancelled(batch: batches.Batch) -> None:
-    """A cancelled batch buys nothing any more, so a job of it would be pending for ever."""
-    if batch.state is BatchState.CANCELLED:
-        raise errors.Mistake(f"batch {batch.name} is cancelled; load the manifest under another --batch name")
-
-
 def retry(
     db: database.Database, batch: batches.Batch, chosen: Selection, ids: "array[int]", change: Change
 ) -> int:
@@ -53,7 +47,7 @@ def retry(
     count = 0
     for chunk in selection.chunks(ids):
         with db.write() as tx:
-            refuse_cancelled(batches.get(tx, batch.id))
+            batches.refuse_cancelled(batches.get(tx, batch.id))
             count += _retry_some(tx, batch, chosen, chunk, change)
     if count:
         with db.write() as tx:

@@ -15,10 +15,9 @@ from jobs.loading import counterparts
 from jobs.manifest import rows, validated
 from jobs.reports import purchases
 from jobs.settings.credentials import ANY
-from jobs.states import BatchState, State
+from jobs.states import State
 from jobs.tables import jobs
 
-CANCELLED = "is cancelled; load its manifest under another name with --batch NAME"
 _CHUNK = 1_000
 _NAMED = 3  # jobs at the most that a printed command names by their keys
 
@@ -99,14 +98,14 @@ def compare(database: Database | None, read: validated.Validated, target: Target
 def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:
     """Return the batch that the rows go to, None if it is yet to be made, or say why they cannot go there."""
     batch = batches.find(tx, target.name)
-    if batch is not None and (mistake := _refusal(batch, read, target)):
-        raise errors.Mistake(f"batch {batch.name} {mistake}")
+    if batch is not None:
+        batches.refuse_cancelled(batch)
+        if mistake := _refusal(batch, read, target):
+            raise errors.Mistake(f"batch {batch.name} {mistake}")
     return batch
 
 
 def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | None:
-    if batch.state is BatchState.CANCELLED:
-        return CANCELLED
     if batch.api != target.api:
         return (
             f"buys from {batch.api}, and stays with it; "

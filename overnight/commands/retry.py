@@ -42,6 +42,7 @@ def command(
     overnight retry cats --key tom-0123456789      this job, even if it succeeded
     overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    from jobs import batches
     from jobs.by_hand import changes, retrying
     from jobs.selecting import lookup, selection
     from overnight import consent, opened
@@ -55,7 +56,7 @@ def command(
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
-            retrying.refuse_cancelled(found)
+            batches.refuse_cancelled(found)
             ids = selection.ids(tx, chosen, found.id)
             others = retrying.left_out(tx, found) if typed.chooses_all else []
         if not ids:

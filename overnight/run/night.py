@@ -13,7 +13,7 @@ from jobs import accounts, batches, database, errors, events
 from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
-from jobs.loading import difference, loader
+from jobs.loading import loader
 from jobs.reports import limits, purchases, results
 from jobs.reports.results import Harvest, Progress
 from jobs.selecting import lookup
@@ -124,8 +124,10 @@ class Night:
 
     def _refusal(self, batch: Batch) -> errors.OvernightError | None:
         """Return why nothing more of a batch is bought until a person says so; any other pause is tried again."""
-        if batch.state is BatchState.CANCELLED:
-            return errors.Mistake(f"batch {batch.name} {difference.CANCELLED}")
+        try:
+            batches.refuse_cancelled(batch)
+        except errors.Mistake as cancelled:
+            return cancelled
         if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
             again = limits.command("resume", batch.name, self._flags)
             return errors.Halted(f"batch {batch.name} was paused by hand; type: {again}")
@@ -185,8 +187,7 @@ class Night:
         self._tell(progress, harvest)
         if end is End.INTERRUPTED:
             return Exit.INTERRUPTED
-        if progress.batch.state is BatchState.CANCELLED and (refusal := self._refusal(progress.batch)):
-            raise refusal
+        batches.refuse_cancelled(progress.batch)
         return summary.exit_code(progress)
 
     def _tell(self, progress: Progress, harvest: Harvest) -> None:
