@@ -87,7 +87,7 @@ class Plan:
         """Return what is left to buy of a batch that is gone on with, in one line, and what to think of first."""
         found = self.difference
         jobs, images = limits.counted(found.jobs, "job"), limits.counted(found.images, "image")
-        takes = f"{images}, about {_rounded(self.seconds)}, {amount(self.bytes)}"
+        takes = f"{images}, about {written.rounded(self.seconds)}, {amount(self.bytes)}"
         return [
             f"{self.batch}: {jobs} left to buy, {takes}; cost {self._cost()}",
             *(f"warning: {warning}" for warning in self.cautions()),
@@ -154,7 +154,8 @@ class Plan:
     def _time(self) -> str:
         rate = self.creates_per_minute
         quota = f"{rate:,} purchases a minute" if rate else "no limit of purchases"
-        return f"about {_rounded(self.seconds)} at {quota}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
+        time = f"about {written.rounded(self.seconds)} at {quota}"
+        return f"{time}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
 
     def _disk(self) -> str:
         free = "" if self.free_bytes is None else f"; {amount(self.free_bytes)} free"
@@ -164,15 +165,6 @@ class Plan:
         if self.cost is None:
             return "unknown; OVERNIGHT_PRICE tells what a job costs"
         return f"about {self.cost:,} at {self.price} a job"
-
-
-def _rounded(seconds: float) -> str:
-    """Write a duration without a precision that nobody has.
-
-    >>> _rounded(10_007), _rounded(42)
-    ('2h47m', '42s')
-    """
-    return written.as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)
 
 
 def amount(size: int) -> str:

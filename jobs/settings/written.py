@@ -39,6 +39,15 @@ def as_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def rounded(seconds: float) -> str:
+    """Write a duration without a precision that nobody has.
+
+    >>> rounded(10_007), rounded(42)
+    ('2h47m', '42s')
+    """
+    return as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)
+
+
 def whole(text: str) -> int:
     """Return a whole number of at least 1."""
     if not _WHOLE.fullmatch(text.strip()):

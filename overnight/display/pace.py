@@ -36,5 +36,4 @@ class Pace:
         rate = self.per_minute
         if not rate:
             return None
-        seconds = unfinished * 60 / rate
-        return written.as_duration(seconds if seconds < 600 else round(seconds / 60) * 60)
+        return written.rounded(unfinished * 60 / rate)

@@ -84,11 +84,11 @@ class Foretold:
         """Say how long the night would take; one that was left before its end goes on as it began."""
         seconds = self.seconds / self.factor
         if self.progress.finished or self.progress.batch.pause_reason:
-            return f"about {_rounded(seconds)}"
+            return f"about {written.rounded(seconds)}"
         counts = self.progress.counts
         if not counts.ended:
             return "unknown"
-        return f"about {_rounded(seconds * counts.total / counts.ended)} for all"
+        return f"about {written.rounded(seconds * counts.total / counts.ended)} for all"
 
     def _bought(self) -> str:
         twice = limits.counted(self.harvest.possibly_paid, "job")
@@ -113,7 +113,3 @@ class Foretold:
             return "unknown; OVERNIGHT_PRICE tells what a job costs"
         known = "at the most" if self.progress.finished else "so far"
         return f"{known} {self.cost:,} ({self.accepted:,} predictions at {self.price})"
-
-
-def _rounded(seconds: float) -> str:
-    return written.as_duration(round(seconds) if seconds < 600 else round(seconds / 60) * 60)
