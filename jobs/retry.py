@@ -14,7 +14,7 @@ def when(
 ) -> datetime | None:
     """Return when to buy again after accepted prediction number ``attempt``, or None: the job has failed.
 
-    Full jitter around a doubling wait, so that a thousand jobs that one fault broke do not come back as one.
+    A doubling wait, give or take up to half, so that a thousand jobs that one fault broke do not come back as one.
 
     >>> from datetime import UTC
     >>> evening = datetime(2026, 11, 1, 22, tzinfo=UTC)
