@@ -20,8 +20,6 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
     from jobs.manifest.source import Source
     from jobs.manifest.validated import Validated
 
-STDIN = "-"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -55,7 +53,7 @@ def reading(
     from jobs.loading.difference import Target
     from jobs.manifest import source, validate
 
-    if manifest == STDIN and asked.batch is None:
+    if manifest == source.STDIN and asked.batch is None:
         raise errors.Mistake("standard input has no name; add --batch NAME")
     with source.open_source(manifest, sys.stdin.buffer) as opened:
         template, sha256 = _top(opened, asked)

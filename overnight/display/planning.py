@@ -1,7 +1,6 @@
 """What a command says before and after it loads a manifest, put together from the settings and the surroundings."""
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from jobs.reports.purchases import Purchases
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, places
 from overnight import flags
+from overnight.run import surroundings
 
 
 def before(
@@ -59,13 +59,13 @@ def _in_force(settings: Settings, db: Database | None, label: str | None) -> Set
         held = len(buyers.may_buy(settings, label))
     except errors.Mistake:  # said by `_token`, or workers have them
         held = 1
-    limits = [quota.in_force(settings, own) for own in _own_limits(settings, db, label)]
-    limits += [settings] * (held - len(limits))
-    rates = [one.creates_per_minute for one in limits]
+    each = [quota.in_force(settings, own) for own in _own_limits(settings, db, label)]
+    each += [settings] * (held - len(each))
+    rates = [one.creates_per_minute for one in each]
     return settings.model_copy(
         update={
             "creates_per_minute": None if None in rates else sum(rate for rate in rates if rate),
-            "max_in_flight": sum(one.max_in_flight for one in limits),
+            "max_in_flight": sum(one.max_in_flight for one in each),
         }
     )
 
@@ -134,10 +134,8 @@ def _database(settings: Settings) -> str:
 
 
 def _free(output: Path) -> int | None:
-    """Return the free bytes where a folder is, or will be."""
-    there = next(folder for folder in (output, *output.parents) if folder.exists())
     try:
-        return shutil.disk_usage(there).free
+        return surroundings.free_bytes(output)
     except OSError:
         return None
 

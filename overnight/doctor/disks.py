@@ -1,8 +1,6 @@
 """Can images be stored, and is there room for them and for the database? Makes no folder."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 from jobs import errors
 from jobs.reports import plan
@@ -40,7 +38,7 @@ def _room(settings: Settings) -> Iterator[Finding]:
     if settings.database_path:
         places["database"] = settings.database_path
     for subject, place in places.items():
-        yield room(subject, shutil.disk_usage(_nearest(place)).free)
+        yield room(subject, surroundings.free_bytes(place))
 
 
 def room(subject: str, free: int) -> Finding:
@@ -51,8 +49,3 @@ def room(subject: str, free: int) -> Finding:
     if free < _LITTLE:
         return findings.warning("room", f"{said} for the {subject}: little for a night; make room")
     return findings.ok("room", f"{said} for the {subject}")
-
-
-def _nearest(place: Path) -> Path:
-    """Return the folder on whose disk something is, or will be."""
-    return next(folder for folder in (place, *place.parents) if folder.exists())

@@ -14,6 +14,7 @@ from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
 from jobs.loading import loader
+from jobs.manifest import source
 from jobs.reports import limits, purchases, results
 from jobs.reports.results import Harvest, Progress
 from jobs.selecting import lookup
@@ -211,7 +212,7 @@ class Night:
 
 def _is_manifest(what: str) -> bool:
     """Whether a word names a file; a folder beside us may well be called as a batch is."""
-    return what == reading.STDIN or (Path(what).exists() and not Path(what).is_dir())
+    return what == source.STDIN or (Path(what).exists() and not Path(what).is_dir())
 
 
 def _option(name: str) -> str:

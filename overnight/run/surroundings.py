@@ -71,6 +71,12 @@ class Surroundings:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 
 
+def free_bytes(place: Path) -> int:
+    """Return how much room is left on the disk on which something is, or will be."""
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
 def require_workers(settings: Settings) -> None:
     """Refuse a server without a broker: nobody would do the work."""
     if settings.database_path is None and settings.broker_url is None:

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jobs.manifest import problems
+
 MESSAGE_LIMIT = 500
 
 _WORDS = ("title", "detail", "message", "msg", "error")
@@ -38,10 +40,7 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     if len(text) > limit:
         tail = limit // 3
         text = f"{text[: limit - tail - 3]} … {text[-tail:]}"
-    text = " ".join(text.split())
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text[:limit]
+    return problems.printable(" ".join(text.split()))[:limit]
 
 
 def storable(text: str) -> str:
