@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from jobs import database, errors
+from jobs import errors
 from jobs.settings import Settings
 from overnight.exits import Exit
 
@@ -14,7 +14,7 @@ PATIENT = {"socket_connect_timeout": 4.0, "socket_timeout": 4.0}
 
 def require(settings: Settings, who: str) -> None:
     """Check broker, database, schema and output folder at the start, when somebody is looking."""
-    from migrations import schema
+    from overnight import opened
 
     if settings.api.is_sandbox:
         raise errors.Mistake(
@@ -27,9 +27,8 @@ def require(settings: Settings, who: str) -> None:
             "(without them `overnight run` does all the work itself)"
         )
     reach_broker(settings)
-    db = database.Database(settings.database_url)
-    schema.require(db)
-    db.close()
+    with opened.database(settings):
+        pass
     if who == "worker":
         require_folder(settings.output)
 
@@ -66,16 +65,13 @@ def require_folder(output: Path) -> None:
 def probe(settings: Settings) -> Exit:
     """Say whether the work of every open batch goes on: by its rows, since a process may be there and idle."""
     from jobs.reports import limits, results
+    from overnight import opened
 
-    db = database.Database(settings.database_url)
-    try:
-        with db.read() as tx:
-            unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
-            for batch_id in unfinished:
-                if still := limits.deserted(results.progress(tx, batch_id), settings):
-                    raise errors.Unavailable(str(still))
-    finally:
-        db.close()
+    with opened.database(settings) as db, db.read() as tx:
+        unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
+        for batch_id in unfinished:
+            if still := limits.deserted(results.progress(tx, batch_id), settings):
+                raise errors.Unavailable(str(still))
     return Exit.NONE_FAILED
 
 

@@ -32,13 +32,11 @@ def upgrade(settings: Settings) -> None:
 @options.with_settings
 def check(settings: Settings) -> None:
     """Say whether the database fits this program: 0 yes, 2 not there, 69 older or newer."""
-    from jobs.database import Database
     from migrations import schema
+    from overnight import opened
 
-    database = Database(settings.database_url)
-    schema.require(database)
-    database.close()
-    words.say(f"{_shown(settings)} is at revision {schema.HEAD}, as this program needs")
+    with opened.database(settings):
+        words.say(f"{_shown(settings)} is at revision {schema.HEAD}, as this program needs")
 
 
 def _shown(settings: Settings) -> str:
