@@ -34,9 +34,8 @@ def watch(child, database):
     """Sample a running child until it ends."""
     samples = []
     while child.poll() is None:
-        with contextlib.suppress(
-            OSError, sqlite3.Error
-        ):  # it begins without a database, and ends when it likes
+        # It begins without a database, and ends when it likes.
+        with contextlib.suppress(OSError, sqlite3.Error):
             files = len(list(Path(f"/proc/{child.pid}/fd").iterdir()))
             samples.append(Sample(done(database), memory(child.pid), files))
         time.sleep(EVERY)

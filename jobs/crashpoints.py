@@ -43,9 +43,7 @@ class Place(StrEnum):
     AFTER_RENAME = "after_rename"  # under its own name, which may not last, and in no row
     BEFORE_STORED_COMMIT = "before_stored_commit"  # the files' rows are written, not committed
     AFTER_STORED_COMMIT = "after_stored_commit"
-    AFTER_CANCEL_ANSWER = (
-        "after_cancel_answer"  # the API was asked to end a prediction, the row does not say so
-    )
+    AFTER_CANCEL_ANSWER = "after_cancel_answer"  # the API was asked to end it, the row does not say so
     DURING_MIGRATION = "during_migration"  # revisions are applied, not committed
 
 

@@ -71,6 +71,5 @@ def _signature(signed_by: SecretStr, content: bytes) -> bytes:
 
 def _decoded(text: str) -> bytes:
     key = text.removeprefix(_PREFIX)
-    return base64.b64decode(
-        key + "=" * (-len(key) % 4), validate=True
-    )  # some APIs show it without its padding
+    # Some APIs show it without its padding.
+    return base64.b64decode(key + "=" * (-len(key) % 4), validate=True)

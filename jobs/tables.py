@@ -116,9 +116,8 @@ jobs = sa.Table(
     sa.CheckConstraint(f"(state IN ({_FINAL})) = (finished_at IS NOT NULL)", name="final_has_an_end"),
     sa.CheckConstraint(f"(state IN ({_FINAL})) = (due_at IS NULL)", name="final_is_never_due"),
     sa.CheckConstraint("(state = 'failed') = (error_class IS NOT NULL)", name="failed_has_a_class"),
-    sa.CheckConstraint(
-        f"state NOT IN ({_OPEN}) OR attempt_id IS NOT NULL", name="open_has_an_attempt"
-    ),  # an open attempt's phase is its job's state, word for word
+    # An open attempt's phase is its job's state, word for word.
+    sa.CheckConstraint(f"state NOT IN ({_OPEN}) OR attempt_id IS NOT NULL", name="open_has_an_attempt"),
 )
 # Two keys that differ only in case would be one file on half of the world's disks.
 sa.Index("jobs_one_file_name", jobs.c.batch_id, sa.func.lower(jobs.c.stem), unique=True)
@@ -162,9 +161,8 @@ accounts = sa.Table(
     sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
     sa.Column("sweep_at", Utc),
     sa.Column("glance_at", Utc),  # not before do polls read the list; null: whenever it is cheaper
-    sa.Column(
-        "poll_at", Utc
-    ),  # nothing that runs is looked at before: a page serves all that is due; null: at once
+    # Nothing that runs is looked at before: a page serves all that is due; null: at once.
+    sa.Column("poll_at", Utc),
     sa.Column("creates_tokens", sa.Double, nullable=False),
     sa.Column("reads_tokens", sa.Double, nullable=False),
     sa.Column("refilled_at", Utc, nullable=False),

@@ -153,9 +153,8 @@ class Timetable(beat.Scheduler):
                 lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
                 return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
             except Exception as error:
-                if getattr(
-                    error, "connection_invalidated", False
-                ):  # the server is away, and no duty would find it
+                # The server is away, and no duty would find it.
+                if getattr(error, "connection_invalidated", False):
                     raise
                 log.exception("look-broke")
                 return True, [(scope, tuple(Lane)) for scope in scopes]

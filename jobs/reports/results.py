@@ -91,9 +91,8 @@ class Progress(Overview):
     look_ups_end: datetime | None  # when the last send in doubt is due to be looked up
     next_due: datetime | None  # when the next pending job may be bought; not after `at`: now
     untouched_since: datetime | None  # the earliest `due_at` of the jobs under way
-    accounts: tuple[
-        Standing, ...
-    ]  # that may buy it, the least held back first; none: no worker was ever there
+    # Those that may buy it, the least held back first; none: no worker was ever there.
+    accounts: tuple[Standing, ...]
     events: tuple[Event, ...]  # the latest ones, the oldest of them first
 
     @property

@@ -50,9 +50,8 @@ def cell(value: Any, *, raw: bool) -> str:
         case datetime():
             return value.isoformat()
         case _:
-            return json.dumps(
-                value
-            )  # numbers and truth values as manifests write them; lists and objects too
+            # Numbers and truth values as manifests write them; lists and objects too.
+            return json.dumps(value)
 
 
 def _disarmed(text: str) -> str:

@@ -38,9 +38,8 @@ class Collecting:
     prediction_id: str
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
-    taken: frozenset[
-        str
-    ]  # files of the job's earlier attempts: never this one's, even if they are alike to the byte
+    # Files of the job's earlier attempts: never this one's, even if they are alike to the byte.
+    taken: frozenset[str]
     missing: tuple[Output, ...]
     misses: int  # earlier looks that did not bring them all
     suspect: bool  # a worker that had it before fell silent

@@ -98,7 +98,6 @@ def _throw_away(when_unconfirmed: str | None) -> Iterator[Settings]:
         try:
             yield chosen
         except Exception:
-            logs.to_file(
-                Path("overnight.log").resolve(), chosen.secrets
-            )  # a traceback must outlive the folder
+            # A traceback must outlive the folder.
+            logs.to_file(Path("overnight.log").resolve(), chosen.secrets)
             raise

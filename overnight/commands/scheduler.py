@@ -50,9 +50,8 @@ def _schedule(settings: Settings) -> None:
         time.sleep(timetable.tick())
         if watch.refusal:
             raise errors.Unavailable(watch.refusal)
-    signal.setitimer(
-        signal.ITIMER_REAL, 0
-    )  # it ends by itself; the alarm's handler goes before the program does
+    # It ends by itself; the alarm's handler goes before the program does.
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _leave_later() -> None:

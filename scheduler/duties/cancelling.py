@@ -33,9 +33,8 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if targets:
         lifecycle.hand_out_cancels(tx, now + lease, list(targets))
         accounts.spend(tx, account, creates=0, reads=len(targets))
-    if (
-        targets and account.breaker.is_away
-    ):  # a cancel is as good a probe as a look, and one of them is enough
+    # A cancel is as good a probe as a look, and one of them is enough.
+    if targets and account.breaker.is_away:
         allowance.probed(tx, now, account, configured)
     return list(targets.items())
 

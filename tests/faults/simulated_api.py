@@ -41,9 +41,8 @@ class Api:
         self._sends: Counter[str] = Counter()
         self._reads = plan.rng("reads")
         self.lines: dict[str, Line] = {}
-        self.posts: list[
-            tuple[float, str]
-        ] = []  # (when, what it came to), of every create that left or tried to
+        # (when, what it came to), of every create that left or tried to.
+        self.posts: list[tuple[float, str]] = []
         self.reads: list[float] = []  # when
 
     @property

@@ -734,9 +734,8 @@ def test_a_look_finds_the_lanes_in_which_something_is_due(database, account, bat
         rows.change(database, tables.jobs, job, cancel_requested_at=rows.now(database))
         assert look() == {lane, Lane.CANCEL}
     rows.change(database, tables.accounts, account.id, sweep_at=None)
-    assert (Lane.RECONCILE in look()) is (
-        state is not State.COLLECTING
-    )  # sends in flight may have brought more
+    # Sends in flight may have brought more.
+    assert (Lane.RECONCILE in look()) is (state is not State.COLLECTING)
 
 
 def test_a_tick_writes_nothing_where_nothing_is_due(database, account, batch, make_timetable):

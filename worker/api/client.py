@@ -55,9 +55,8 @@ class PredictionClient:
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
         self._uploads = wire.Lines(connections)
-        self.creates_left: int | None = (
-            None  # that the API takes at once, if it told with its last answer to one
-        )
+        # That the API takes at once, if it told with its last answer to one.
+        self.creates_left: int | None = None
         self.date: datetime | None = None  # the API's own time at its last answer to a read, if it told
 
     async def __aenter__(self) -> Self:
@@ -177,9 +176,8 @@ class PredictionClient:
     def _without_token(self, reply: wire.Reply) -> wire.Reply:
         """Some gateways repeat the token in their errors, and errors are stored and printed."""
         body = reply.body
-        for spelling in _spellings(
-            self._token.get_secret_value()
-        ):  # made anew: kept, they would show in a repr
+        # Made anew: kept, they would show in a repr.
+        for spelling in _spellings(self._token.get_secret_value()):
             body = body.replace(spelling, b"[token]")
         return wire.Reply(reply.status, reply.headers, body)
 

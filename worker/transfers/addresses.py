@@ -16,9 +16,8 @@ import httpx
 from jobs import errors
 from jobs.settings import apis
 
-_CONNECT_TIMEOUT = (
-    10.0  # seconds for each address of a name: one that is silent must not cost the whole deadline
-)
+# Seconds for each address of a name: one that is silent must not cost the whole deadline.
+_CONNECT_TIMEOUT = 10.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Not of the open internet, though some versions of Python take them for it: one cloud's own data are at 192.0.0.192.
 _RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "::/96", "64:ff9b:1::/48")))
