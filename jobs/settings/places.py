@@ -44,7 +44,11 @@ def broker(text: str, database_url: str | None) -> str:
 
 def folder(text: str | Path, start: Path) -> Path:
     """Return an absolute folder; a relative one starts at `start`."""
-    return (start / Path(text).expanduser()).resolve()
+    try:
+        return (start / Path(text).expanduser()).resolve()
+    except RuntimeError:  # what pathlib raises of a "~" that leads nowhere
+        user = Path(text).parts[0]
+        raise ValueError(f'"{user}" is no user\'s home here; write the whole path, as /home/…') from None
 
 
 def shown(url: str) -> str:

@@ -300,6 +300,16 @@ def test_a_token_unfit_for_a_header_is_refused_unseen(text, monkeypatch):
     assert line == "OVERNIGHT_API_TOKEN: a token has no spaces, no line ends and no letters outside ASCII"
 
 
+def test_a_home_that_is_nobodys_is_one_line_with_the_settings_name(monkeypatch):
+    told = '"~nobody-of-ours" is no user\'s home here; write the whole path, as /home/…'
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", "~nobody-of-ours/token")
+    assert mistakes(database="sqlite:///~nobody-of-ours/x.db", output="~nobody-of-ours/x") == [
+        f"--database: {told}",
+        f"--output: {told}",
+        f"OVERNIGHT_API_TOKEN_FILE: {told}",
+    ]
+
+
 def test_a_token_file_gives_its_first_line(tmp_path, monkeypatch):
     kept = tmp_path / "token"
     kept.write_text("own\nsecond line\n")
