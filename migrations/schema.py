@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import errors
+from jobs import errors, presence
 from jobs.database import Database
 from jobs.settings import places
 
@@ -35,7 +35,7 @@ def require(database: Database) -> None:
 
     Creates nothing: SQLite would make an empty file of a misspelt path.
     """
-    if database.path and not database.path.exists():
+    if database.path and not presence.found(database.path):
         raise errors.Mistake(
             f"there is no database at {database.path.absolute()}; "
             "`overnight run MANIFEST` makes one, --database names another"
@@ -65,7 +65,7 @@ def upgrade(database: Database) -> str | None:
 
     Any number of programs may call it at once, and one that is killed has changed nothing.
     """
-    if database.path and not database.path.parent.is_dir():
+    if database.path and not presence.is_folder(database.path.parent):
         raise errors.Mistake(
             f"there is no folder {database.path.parent.absolute()} to put the database {database.path.name} in"
         )

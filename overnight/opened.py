@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from jobs import presence
 from jobs.database import Database
 from jobs.settings import Settings
 
@@ -56,4 +57,4 @@ def _is_there(opened: Database) -> bool:
     from migrations import schema
 
     # The file is looked for first: SQLite would make an empty one of any path that is asked.
-    return (opened.path is None or opened.path.exists()) and schema.current(opened) is not None
+    return (opened.path is None or presence.found(opened.path)) and schema.current(opened) is not None

@@ -4,7 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from jobs import errors
+from jobs import errors, presence
 from jobs.settings import Settings
 from overnight.exits import Exit
 
@@ -52,7 +52,7 @@ def reach_broker(settings: Settings) -> None:
 
 def require_folder(output: Path) -> None:
     """Images must have a place before anything is bought. Tried, since rights alone say nothing of a read-only disk."""
-    if not output.is_dir():
+    if not presence.is_folder(output):
         raise errors.Unavailable(f"output folder {output} does not exist; make it, or set OVERNIGHT_OUTPUT")
     try:
         tempfile.TemporaryFile(dir=output).close()

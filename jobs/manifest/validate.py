@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from jobs import errors
+from jobs import errors, presence
 from jobs.manifest import (
     assemble,
     columns,
@@ -95,7 +95,7 @@ class _Pass:
         if (images := self._into.adaptation.images) is not None:
             self._into.root = images.absolute()
             self._into.adaptation = replace(self._into.adaptation, images=self._into.root)
-            if not self._into.root.is_dir():
+            if not presence.is_folder(self._into.root):
                 folder = str(self._into.root)
                 self._into.problems.add(problems.Problem("images", None, None, "is no folder", detail=folder))
         known = columns.Columns(self._model, self._into.adaptation)

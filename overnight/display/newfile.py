@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from jobs import errors
+from jobs import errors, presence
 
 
 @contextmanager
@@ -33,11 +33,11 @@ def written(path: Path, *, replace: bool) -> Iterator[TextIO]:
 
 
 def _refuse(path: Path, target: Path, *, replace: bool) -> None:
-    if not target.parent.is_dir():
+    if not presence.is_folder(target.parent):
         raise errors.Mistake(f"{path}: there is no folder {target.parent}")
-    if target.exists() and not target.is_file():
+    if presence.found(target) and not target.is_file():
         raise errors.Mistake(f"{path} is no regular file; leave -o away and redirect the output")
-    if target.exists() and not replace:
+    if presence.found(target) and not replace:
         raise errors.Mistake(f"{path} is there already; add --force to replace it, or name another file")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, errors
+from jobs import accounts, errors, presence
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
@@ -129,7 +129,7 @@ def _api_reason(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    missing = settings.database_path is not None and not settings.database_path.exists()
+    missing = settings.database_path is not None and not presence.found(settings.database_path)
     return places.shown(settings.database_url) + (", to be made" if missing else "")
 
 

@@ -1,6 +1,7 @@
 """One `run` from its first look at the manifest to the summary: the steps, and what each needs of the one before."""
 
 import json
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -212,7 +213,14 @@ class Night:
 
 def _is_manifest(what: str) -> bool:
     """Whether a word names a file; a folder beside us may well be called as a batch is."""
-    return what == source.STDIN or (Path(what).exists() and not Path(what).is_dir())
+    if what == source.STDIN:
+        return True
+    try:
+        return not stat.S_ISDIR(Path(what).stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError):  # too long a name, or a folder that is closed to us: the reading says which
+        return True
 
 
 def _option(name: str) -> str:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs import errors
+from jobs import errors, presence
 from jobs.database import Database
 from jobs.reports import results
 from jobs.settings import Settings, buyers
@@ -63,7 +63,7 @@ class Surroundings:
 
     def _require_output(self, db: Database | None) -> None:
         output = self._settings.output
-        if not output.exists():
+        if not presence.found(output):
             require_mounted(output, db)
             _make(output)
         services.require_folder(output)
@@ -73,7 +73,7 @@ class Surroundings:
 
 def free_bytes(place: Path) -> int:
     """Return how much room is left on the disk on which something is, or will be."""
-    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    there = next(folder for folder in (place, *place.parents) if presence.found(folder))
     return shutil.disk_usage(there).free
 
 

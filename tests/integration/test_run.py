@@ -1,11 +1,15 @@
 """`overnight run`: new, again, added to, edited, finished, cancelled, paused; interrupted, killed, and run twice."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from jobs import errors
 from jobs.tables import events
+from overnight import cli
 from tests.integration import evening, rehearsal
 from tests.integration.evening import Evening, ended, interrupt, one_line
 
@@ -61,6 +65,39 @@ def test_a_name_that_is_neither_file_nor_batch_makes_no_database(night, name):
     assert process.returncode == 2
     assert one_line(process.stderr, f'"{name}" is no file here', "there is no database at")
     assert not night.has_database
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("x" * 300 + ".csv", "File name too long"), ("loop.csv", "Too many levels")]
+)
+def test_a_file_that_cannot_even_be_looked_for_is_told_as_check_tells_it(night, name, why):
+    (night.folder / "loop.csv").symlink_to("loop.csv")
+    told = [night.type(verb, name) for verb in ("run", "check")]
+    assert [process.returncode for process in told] == [2, 2]
+    assert one_line(told[0].stderr, "cannot be read", why)
+    assert told[0].stderr == told[1].stderr
+
+
+def test_a_folder_that_is_closed_to_us_is_no_bug(tmp_path, monkeypatch):
+    really = os.stat
+
+    def refuse(path, **options):
+        if "closed" in Path(str(path)).parts:
+            raise PermissionError(13, "Permission denied")
+        return really(path, **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "stat", refuse)  # root may enter every folder
+    with pytest.raises(errors.Mistake, match=r"closed/night\.csv: cannot be read: Permission denied"):
+        cli.group.main(["run", str(tmp_path / "closed" / "night.csv")], standalone_mode=False)
+
+
+@pytest.mark.parametrize("option", ["--database=sqlite:///{}", "--output={}"])
+def test_a_place_with_too_long_a_name_is_one_line(night, option):
+    process = night.type("run", "night.csv", option.format("x" * 300))
+    assert process.returncode == 69
+    assert "bug" not in process.stderr
+    assert process.stderr.splitlines()[-1].startswith("overnight: ")
 
 
 def test_a_mistyped_batch_names_the_one_that_is_near(night):

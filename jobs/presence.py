@@ -1,0 +1,17 @@
+"""Is there something at a path that a person typed? Says no where it cannot be asked; who then uses it is told why.
+
+`Path.exists` and `Path.is_dir` raise for a name that is too long and for a folder that one may not enter.
+"""
+
+import os
+from pathlib import Path
+
+
+def found(path: Path) -> bool:
+    """Whether there is something, of whatever kind."""
+    return os.path.exists(path)  # noqa: PTH110  Path.exists raises, see above
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder."""
+    return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises, see above
