@@ -30,22 +30,23 @@ def current(database: Database) -> str | None:
         return revision
 
 
-def require(database: Database) -> None:
+def require(database: Database, flags: str = "") -> None:
     """Refuse a database that is not there, or not at the revision this program was written for.
 
-    Creates nothing: SQLite would make an empty file of a misspelt path.
+    Creates nothing: SQLite would make an empty file of a misspelt path. ``flags`` are the options that a command
+    typed next must carry.
     """
     if database.path and not presence.found(database.path):
         raise errors.Mistake(
             f"there is no database at {database.path.absolute()}; "
-            "`overnight run MANIFEST` makes one, --database names another"
+            f"`{_with('overnight run MANIFEST', flags)}` makes one, --database names another"
         )
     found = current(database)
     _refuse_newer(database, found)
     if found != HEAD:
         held = f"is at revision {found}" if found else "has no tables yet"
         raise errors.Unavailable(
-            f"database {_shown(database)} {held}, this program needs {HEAD}; type: {_command(database)}"
+            f"database {_shown(database)} {held}, this program needs {HEAD}; type: {_command(database, flags)}"
         )
 
 
@@ -140,8 +141,12 @@ def _shown(database: Database) -> str:
     return places.shown(database.url.render_as_string(hide_password=False))
 
 
-def _command(database: Database) -> str:
+def _command(database: Database, flags: str) -> str:
     """Return the command that works as printed, in any folder; a server's URL may hold a password, and is set."""
     if database.path is None:
-        return "overnight db upgrade"
+        return _with("overnight db upgrade", flags)
     return "overnight db upgrade --database " + shlex.quote(f"sqlite:///{database.path.absolute()}")
+
+
+def _with(command: str, flags: str) -> str:
+    return f"{command} {flags}".rstrip()

@@ -12,13 +12,19 @@ def typed(settings: Settings) -> str:
 
     A server's password is not repeated: whoever types the command next knows it.
     """
-    given = click.get_current_context().params
+    context = click.get_current_context(silent=True)
+    given = context.params if context else {}
     parts = []
     for option in ("api", "database", "output"):
         if text := given.get(option):
             is_server = option == "database" and settings.database_path is None
             parts += [f"--{option}", places.shown(settings.database_url) if is_server else text]
     return shlex.join(parts)
+
+
+def command(settings: Settings, words: str) -> str:
+    """Return a command to be typed next, whose words are fit for a shell, with these options."""
+    return f"overnight {words} {typed(settings)}".rstrip()
 
 
 def when_unconfirmed() -> str | None:

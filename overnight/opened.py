@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from jobs import presence
 from jobs.database import Database
 from jobs.settings import Settings
+from overnight import flags
 
 
 @contextmanager
@@ -14,7 +15,7 @@ def database(settings: Settings) -> Iterator[Database]:
     from migrations import schema
 
     with _opened(settings) as opened:
-        schema.require(opened)
+        schema.require(opened, flags.typed(settings))
         yield opened
 
 
@@ -25,7 +26,7 @@ def found(settings: Settings) -> Iterator[Database | None]:
 
     with _opened(settings) as opened:
         if _is_there(opened):
-            schema.require(opened)
+            schema.require(opened, flags.typed(settings))
             yield opened
         else:
             yield None
@@ -38,7 +39,7 @@ def made(settings: Settings) -> Iterator[Database]:
 
     with _opened(settings) as opened:
         if _is_there(opened):
-            schema.require(opened)
+            schema.require(opened, flags.typed(settings))
         else:
             schema.upgrade(opened)
         yield opened

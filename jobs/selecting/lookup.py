@@ -49,15 +49,16 @@ def _is_under_way(tx: sa.Connection, one: batches.Batch) -> bool:
     return one.state is BatchState.LOADING or batches.unfinished(tx, one.id)
 
 
-def job(tx: sa.Connection, what: str, output: Path) -> int:
+def job(tx: sa.Connection, what: str, output: Path, flags: str = "") -> int:
     """Return the id of the job that is meant by BATCH/KEY, a prediction's id, or the path of a picture.
 
-    A path may be absolute, or relative to the current folder or to ``output``.
+    A path may be absolute, or relative to the current folder or to ``output``. ``flags`` are the options
+    that a command typed next must carry.
     """
     for found in (_by_key(tx, what), _by_prediction(tx, what), _by_picture(tx, what, output)):
         if found is not None:
             return found
-    raise _unknown(tx, what)
+    raise _unknown(tx, what, flags)
 
 
 def _by_key(tx: sa.Connection, what: str) -> int | None:
@@ -95,12 +96,12 @@ def _below(what: str, output: Path) -> list[str]:
     )
 
 
-def _unknown(tx: sa.Connection, what: str) -> errors.Mistake:
+def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
     name, slash, key = what.partition("/")
     if not slash:
         return errors.Mistake(
             f'"{what}" is no prediction and no picture of ours; a job is written BATCH/KEY, '
-            "and `overnight jobs` lists them"
+            f"and `{f'overnight jobs {flags}'.rstrip()}` lists them"
         )
     named = batches.find(tx, name)
     if named is None:

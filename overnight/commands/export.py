@@ -66,7 +66,7 @@ def command(
     from overnight.display import data, newfile
 
     if manifest:
-        _refuse_with_manifest(batch, per, form)
+        _refuse_with_manifest(settings, batch, per, form)
     chosen = selection.Selection(**filters)
     with opened.database(settings) as db:
         with db.read() as tx:
@@ -85,9 +85,12 @@ def command(
         words.say(f"Type next, when you have edited it: {_reload(settings, target, found)}")
 
 
-def _refuse_with_manifest(batch: str | None, per: str | None, form: str | None) -> None:
+def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str | None) -> None:
     if not batch:
-        raise errors.Mistake("a manifest is of one batch; write overnight export BATCH --manifest")
+        from overnight import flags
+
+        one = flags.command(settings, "export BATCH --manifest")
+        raise errors.Mistake(f"a manifest is of one batch; write {one}")
     if per == "image" or form == "jsonl":
         raise errors.Mistake("a manifest is CSV with a row per job; leave --per and --format away")
 

@@ -108,6 +108,7 @@ def _nobody(settings: Settings, known: list[str]) -> Exception:
     """Return that there is no account to show or to change, and what to do."""
     from jobs import errors
     from jobs.settings import places
+    from overnight import flags
 
     database = places.shown(settings.database_url)
     if known:
@@ -116,6 +117,7 @@ def _nobody(settings: Settings, known: list[str]) -> Exception:
             "name one of these with --api"
         )
     return errors.Mistake(
-        f"{database} has no account yet, for no worker was ever there: type `overnight run` first, "
+        f"{database} has no account yet, for no worker was ever there: "
+        f"type `{flags.command(settings, 'run MANIFEST')}` first, "
         "or set OVERNIGHT_CREATES_PER_MINUTE and its like"
     )

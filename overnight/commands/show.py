@@ -35,7 +35,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
 
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
-        found = dossier.read(tx, lookup.job(tx, what, settings.output))
+        found = dossier.read(tx, lookup.job(tx, what, settings.output, typed))
         progress = results.progress(tx, found.batch.id)
     limit = onlooker.limit(progress, settings, typed)
     out = data.stream()

@@ -43,6 +43,7 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
 def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> None:
     from jobs.reports import results
     from jobs.settings import places
+    from overnight import flags
     from overnight.display import plain, summary, words
 
     with database.read() as tx:
@@ -53,7 +54,8 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
         head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending")
         click.echo("\n".join(summary.aligned([head, *map(_row, rows)])))
     else:
-        words.say(f"{places.shown(settings.database_url)} holds no batch yet; type: overnight run MANIFEST")
+        begin = flags.command(settings, "run MANIFEST")
+        words.say(f"{places.shown(settings.database_url)} holds no batch yet; type: {begin}")
 
 
 def _row(row: "Overview") -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jobs import errors
 from jobs.settings import Settings, places
+from overnight import flags
 from overnight.doctor import api, findings, mounts
 from overnight.doctor.findings import Finding
 
@@ -25,7 +26,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     if path is not None:
         _refuse_network_disk(path)
         if not path.exists():
-            yield _to_be_made(path)
+            yield _to_be_made(path, settings)
             return
     with opened.database(settings) as db:
         yield findings.ok("database", f"{places.shown(settings.database_url)} is at revision {schema.HEAD}")
@@ -58,7 +59,6 @@ def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
     """Return what the next run of each batch would take over if nobody works on the file."""
     from jobs.reports import limits, results
     from jobs.states import State
-    from overnight import flags
 
     with db.read() as tx:
         rows = results.overview(tx)
@@ -73,10 +73,11 @@ def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
     ]
 
 
-def _to_be_made(path: Path) -> Finding:
+def _to_be_made(path: Path, settings: Settings) -> Finding:
     if not path.parent.is_dir():
         raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
-    return findings.ok("database", f"there is none at {path} yet; `overnight run MANIFEST` makes it")
+    make = flags.command(settings, "run MANIFEST")
+    return findings.ok("database", f"there is none at {path} yet; `{make}` makes it")
 
 
 def _refuse_network_disk(path: Path) -> None:

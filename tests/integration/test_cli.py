@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -293,3 +294,25 @@ def test_a_port_that_is_taken_ends_with_69(tmp_path, taken_port):
     ended = overnight("sandbox", "--port", str(taken_port), folder=tmp_path)
     assert ended.returncode == 69
     assert ended.stderr == f"overnight: sandbox: 127.0.0.1:{taken_port}: Address already in use\n"
+
+
+@pytest.mark.parametrize("verb", ["status", "quota", "jobs", "doctor", "db check"])
+@pytest.mark.parametrize("options", ["--api sandbox", "--database 'sqlite:///a b.db'"])
+def test_where_there_is_no_database_the_command_that_makes_one_has_the_options_that_were_typed(
+    verb, options, tmp_path
+):
+    ended = overnight(*verb.split(), *shlex.split(options), folder=tmp_path)
+    assert f"`overnight run MANIFEST {options}`" in ended.stdout + ended.stderr
+
+
+def test_what_to_type_where_nothing_was_loaded_yet_has_the_options_that_were_typed(tmp_path):
+    options = ("--api", "sandbox")
+    overnight("db", "upgrade", *options, folder=tmp_path)
+    said = {
+        "overnight run MANIFEST --api sandbox": ("status",),
+        "`overnight run MANIFEST --api sandbox`": ("quota",),
+        "`overnight jobs --api sandbox`": ("show", "x"),
+        "overnight export BATCH --manifest --api sandbox": ("export", "--manifest"),
+    }
+    for command, typed in said.items():
+        assert command in overnight(*typed, *options, folder=tmp_path).stderr

@@ -292,7 +292,7 @@ def test_where_no_worker_ever_was_one_sentence_says_what_to_do(desk, words):
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         f"overnight: {desk.database.path} has no account yet, for no worker was ever there: "
-        "type `overnight run` first, or set OVERNIGHT_CREATES_PER_MINUTE and its like\n"
+        "type `overnight run MANIFEST` first, or set OVERNIGHT_CREATES_PER_MINUTE and its like\n"
     )
 
 
