@@ -25,6 +25,7 @@ _IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing of it was done
+_NO_DATABASE = "file is not a database"  # SQLite's words
 _READ_ONLY = "25006"  # what a standby says, and a server that has just become one
 
 
@@ -115,8 +116,15 @@ def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
         if not (_is_the_servers(error) or (writing and _sqlstate(error) == _READ_ONLY)):
             raise
         where = places.shown(url.render_as_string(hide_password=False))
-        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        raise errors.Unavailable(f"database {where}: {reason}") from error
+        raise errors.Unavailable(f"database {where}: {reason(error)}") from error
+
+
+def reason(error: sa.exc.SQLAlchemyError) -> str:
+    """Return what the database said, in one line, with what to do about it where that is known."""
+    said = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    if said == _NO_DATABASE:
+        return f"{said}; name another with --database, or move the file away"
+    return said
 
 
 def _is_the_servers(error: sa.exc.SQLAlchemyError) -> bool:

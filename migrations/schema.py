@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from jobs import errors, presence
-from jobs.database import Database
+from jobs.database import Database, reason
 from jobs.settings import places
 
 HEAD = "0010"  # compared with `versions` by a test; numbers of four digits, so that text compares as they do
@@ -119,8 +119,7 @@ def _told(database: Database, what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
-        raise errors.Unavailable(f"database {_shown(database)} {what}: {reason}") from error
+        raise errors.Unavailable(f"database {_shown(database)} {what}: {reason(error)}") from error
 
 
 def _newer(database: Database, found: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from jobs.manifest import columns, keys, pictures, problems, rows, schema, table
 
 _NOT_GIVEN = {
-    "image": "is not given",
+    "image": "is not given: write the URL or the path of a picture",
     "prompt": "is not given, and the model would paint a fantasy landscape: give one, or --default prompt=TEXT",
 }
 NEEDED = frozenset(_NOT_GIVEN)
@@ -46,7 +46,7 @@ class Assembler:
         model: schema.Schema,
         values: columns.Values,
         needed: Iterable[str],
-        seen: pictures.Pictures,
+        seen: pictures.Pictures | None,
         images: Path | None,
     ) -> None:
         self._file = file
@@ -85,7 +85,7 @@ class Assembler:
             problem = self._complaint(record, values, complaint)
             if problem is not None and problem.column not in told:
                 (draft.warnings if complaint.advisory else draft.wrong).append(problem)
-        if "image" in fields:
+        if "image" in fields and self._pictures:
             try:
                 draft.travel = self._pictures.travel(draft.image)
             except problems.Rejected as rejected:

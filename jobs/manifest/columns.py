@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
 
-from jobs.manifest import cells, keys, problems, rows, schema, slips
+from jobs.manifest import cells, keys, origins, problems, rows, schema, slips
 
 LABEL_PREFIX = "label."
 EVERY = "*"
@@ -146,15 +146,17 @@ class Columns:
             if header != EVERY:
                 yield f"--label {shlex.quote(header)}", header
 
-    def misadaptations(self) -> Iterator[problems.Problem]:
+    def misadaptations(self, written: origins.Origins) -> Iterator[problems.Problem]:
         """Yield the inputs that ``--column`` names and nobody knows, and labels that cannot be labels."""
         for name, header in self.moved.items():
             if name not in self.known:
                 near = self.nearest(name)
                 detail = f"did you mean {near}?" if near else f"it knows {', '.join(self.known)}"
-                yield problems.Problem("columns", None, name, "is no input of the model", detail=detail)
+                yield written.column(name, header, "is no input of the model", detail)
             elif not header.strip():
-                yield problems.Problem("columns", None, name, "is read from a column without a name")
+                yield written.column(
+                    name, header, "is read from a column without a name", "write INPUT=HEADER"
+                )
 
 
 def label(header: str, name: str) -> Column:

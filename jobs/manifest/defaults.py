@@ -2,24 +2,30 @@
 
 from collections.abc import Mapping
 
-from jobs.manifest import columns, problems, schema
+from jobs.manifest import columns, origins, problems, schema
 
 
 def read(
-    known: columns.Columns, model: schema.Schema, defaults: Mapping[str, str | int | float | bool]
+    known: columns.Columns,
+    model: schema.Schema,
+    defaults: Mapping[str, str | int | float | bool],
+    origin: origins.Origins,
 ) -> tuple[columns.Values, list[problems.Problem]]:
     """Return the defaults by place and name, and what is wrong with them."""
     values = columns.Values.none()
     wrong = []
     texts = {name: _as_written(value) for name, value in defaults.items()}
     for name, written in texts.items():
+        if name not in known.known or name == "key":
+            wrong.append(origin.default(name, written, "cannot have a default", _instead(known, name)))
+            continue
         try:
             column = _column(known, name, written)
             values[column.place][name] = column.cell(written)
         except problems.Rejected as rejected:
-            wrong.append(_problem(name, rejected.message, written, rejected.detail))
+            wrong.append(origin.default(name, written, rejected.message, rejected.detail, written))
     wrong.extend(
-        _problem(complaint.name, complaint.message, texts[complaint.name])
+        origin.default(complaint.name, texts[complaint.name], complaint.message, value=texts[complaint.name])
         for complaint in model.complaints({"image": "", **columns.values_of(values.inputs)})
         if complaint.name in texts and not complaint.advisory
     )
@@ -27,9 +33,6 @@ def read(
 
 
 def _column(known: columns.Columns, name: str, written: str) -> columns.Column:
-    if name not in known.known or name == "key":
-        near = known.nearest(name)
-        raise problems.Rejected("cannot have a default", f"did you mean {near}?" if near else "")
     if any("\ud800" <= character <= "\udfff" for character in written):
         raise problems.Rejected("is not UTF-8")  # what a command line's other bytes become
     return known.named(name, name)
@@ -39,5 +42,8 @@ def _as_written(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _problem(name: str, message: str, written: str, detail: str = "") -> problems.Problem:
-    return problems.Problem("defaults", None, name, message, written, detail)
+def _instead(known: columns.Columns, name: str) -> str:
+    if name == "key":
+        return "each row has a key of its own"
+    near = known.nearest(name)
+    return f"did you mean {near}?" if near else f"it knows {', '.join(known.known)}"

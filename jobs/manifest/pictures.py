@@ -139,10 +139,10 @@ def _check_url(url: str, scheme: str) -> None:
 
 def _why_missing(image: str, root: Path, error: OSError) -> str:
     if isinstance(error, PermissionError):
-        return "permission denied"
+        return "permission denied; mend the rights of the file and its folders"
     if "\\" in image:
         return f"in {root}; write / between folders"
-    return f"in {root}"
+    return f"in {root}; mend the path, or name another folder with --images DIR"
 
 
 def _size_of_image(path: Path) -> int:

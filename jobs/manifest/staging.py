@@ -110,7 +110,9 @@ class Staging:
 
     def _repeated(self, line: int, key: str, first_line: int) -> problems.Problem:
         message = "is the key of an earlier row too"
-        return problems.Problem(self._file, line, "key", message, key, f"line {first_line}")
+        return problems.Problem(
+            self._file, line, "key", message, key, f"line {first_line}; give each row a key of its own"
+        )
 
     def _repeated_key(self, line: int, key: str, first_line: int) -> str:
         return self._repeated(line, key, first_line).of_row()

@@ -58,7 +58,7 @@ class Table:
     def _repeated(self) -> Iterator[problems.Problem]:
         for name, count in Counter(filter(None, self._header)).items():
             if count > 1:
-                yield self._problem(name, "is the header of more than one column")
+                yield self._problem(name, "is the header of more than one column", "rename all but one")
         sources: dict[tuple[columns.Place, str], set[str]] = {}
         for _, column in self._plan:
             sources.setdefault((column.place, column.name), set()).add(column.header)

@@ -12,6 +12,7 @@ from jobs.manifest import (
     columns,
     defaults,
     document,
+    origins,
     outline,
     pictures,
     problems,
@@ -60,27 +61,32 @@ class _Pass:
         self._model = model
         self._of_rows = into.warnings if keep_going else into.problems
         self._limit = limit
+        self._typed = into.adaptation
+        self._folder_is_there = True
 
     def read(self, manifest: source.Source) -> None:
         if manifest.format is not source.Format.YAML:
-            self._read_table(manifest)
+            self._read_table(manifest, manifest)
             return
         written = document.Document(manifest)
         top = outline.read(manifest, written)
         self._into.adaptation = self._into.adaptation.over(top.adaptation)
         if top.jobs_file is None:
-            known = self._known()
+            known = self._known(manifest)
             listed = outline.Listed(manifest, written, known)
             self._stage(
-                manifest, listed, self._assembler(manifest, known, assemble.NEEDED & set(known.known))
+                manifest,
+                listed,
+                self._assembler(manifest, manifest, known, assemble.NEEDED & set(known.known)),
             )
             return
         with source.open_beside(manifest, top.jobs_file) as beside:
             self._into.sha256 = source.of_both(manifest, beside)
-            self._read_table(beside)
+            self._read_table(beside, manifest)
 
-    def _read_table(self, manifest: source.Source) -> None:
-        known = self._known()
+    def _read_table(self, manifest: source.Source, top: source.Source) -> None:
+        """Read the rows of a table; ``top`` is the file that says how, if one does."""
+        known = self._known(top)
         found = table.Table(manifest, known)
         needed = assemble.NEEDED & set(known.known)
         for problem in found.wrong(needed - set(self._into.adaptation.defaults)):
@@ -88,29 +94,40 @@ class _Pass:
         for problem in found.slips():
             self._into.warnings.add(problem)
         # What has no column was told of the header, not again of every row.
-        self._stage(manifest, found, self._assembler(manifest, known, needed & found.fields))
+        self._stage(manifest, found, self._assembler(manifest, top, known, needed & found.fields))
 
-    def _known(self) -> columns.Columns:
+    def _origins(self, top: source.Source) -> origins.Origins:
+        return origins.Origins(self._typed, top.name)
+
+    def _known(self, top: source.Source) -> columns.Columns:
         """Return what headers mean under the adaptation, once the adaptation itself is judged."""
         if (images := self._into.adaptation.images) is not None:
             self._into.root = images.absolute()
             self._into.adaptation = replace(self._into.adaptation, images=self._into.root)
-            if not presence.is_folder(self._into.root):
-                folder = str(self._into.root)
-                self._into.problems.add(problems.Problem("images", None, None, "is no folder", detail=folder))
+            self._folder_is_there = presence.is_folder(self._into.root)
+            if not self._folder_is_there:
+                wrong = self._origins(top).images(
+                    self._into.root, "is no folder", "name the one where the pictures are"
+                )
+                self._into.problems.add(wrong)
         known = columns.Columns(self._model, self._into.adaptation)
-        for problem in known.misadaptations():
+        for problem in known.misadaptations(self._origins(top)):
             self._into.problems.add(problem)
         return known
 
     def _assembler(
-        self, manifest: source.Source, known: columns.Columns, needed: Iterable[str]
+        self, manifest: source.Source, top: source.Source, known: columns.Columns, needed: Iterable[str]
     ) -> assemble.Assembler:
-        values, wrong = defaults.read(known, self._model, self._into.adaptation.defaults)
+        values, wrong = defaults.read(known, self._model, self._into.adaptation.defaults, self._origins(top))
         for problem in wrong:
             self._into.problems.add(problem)
         images = self._into.adaptation.images
-        seen = pictures.Pictures(self._into.root, absolute_allowed=images is not None)
+        # Where there is no folder no picture is; that was told once, and need not be told of every row.
+        seen = (
+            pictures.Pictures(self._into.root, absolute_allowed=images is not None)
+            if self._folder_is_there
+            else None
+        )
         return assemble.Assembler(manifest.name, self._model, values, needed, seen, images)
 
     def _stage(
@@ -131,7 +148,7 @@ class _Pass:
             into.staged.add(draft)
         else:
             if not into.count:
-                raise manifest.problem("lists no jobs")
+                raise manifest.problem("lists no jobs", detail="add a row for each image wanted")
         for problem in into.staged.settle(manifest.name):
             self._of_rows.add(problem)
         into.failed = into.staged.failed()

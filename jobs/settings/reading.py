@@ -36,8 +36,12 @@ def load(
         raise errors.Mistakes(
             [*mistakes, *(line for one in error.errors() for line in _sentences(dict(one), given))]
         ) from None
-    except (OSError, UnicodeError) as error:
-        raise errors.Mistake(f"{Path('.env').resolve()}: cannot be read: {error}") from None
+    except UnicodeError:
+        raise errors.Mistake(f"{Path('.env').resolve()}: is not UTF-8; save it as UTF-8") from None
+    except OSError as error:
+        raise errors.Mistake(
+            f"{Path('.env').resolve()}: cannot be read: {error.strerror}; mend that, or move the file away"
+        ) from None
     if mistakes:
         raise errors.Mistakes(mistakes)
     return settings

@@ -248,7 +248,13 @@ def test_standard_input_needs_a_name_and_is_loaded_under_it(tmp_path):
         (["--column", "prompt"], '"prompt" is no NAME=VALUE'),
         (["--default", "seed=1", "--default", "seed=2"], "seed is given twice"),
         (["--limit", "0"], "--limit"),
-        (["--images", "nowhere"], "is no folder"),
+        (["--images", "nowhere"], "nowhere: is no folder: name the one where the pictures are\n"),
+        (["--column", "foo=bar"], "overnight: --column foo=bar: is no input of the model"),
+        (
+            ["--default", "promt=x"],
+            "overnight: --default promt=x: cannot have a default: did you mean prompt?",
+        ),
+        (["--default", "seed=a b"], 'overnight: --default "seed=a b": "a b" is not a whole number'),
         (["--when-unconfirmed", "guess"], "--when-unconfirmed"),
     ],
 )

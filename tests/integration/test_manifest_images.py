@@ -44,7 +44,10 @@ def test_how_pictures_travel_is_counted_by_the_length_of_their_data_uri(tmp_path
 
 
 REFUSED = {
-    "missing": ("tom.png", "tom.png cannot be found: in"),
+    "missing": (
+        "tom.png",
+        "tom.png cannot be found: in FOLDER; mend the path, or name another folder with --images DIR",
+    ),
     "backslash": ("cats\\tom.png", "cannot be found: in FOLDER; write / between folders"),
     "too long a name": ("x" * 5000, "cannot be found"),
     "folder": ("cats", "cats is a folder: name a picture"),
@@ -160,7 +163,8 @@ def test_a_folder_of_pictures_may_itself_be_a_link(tmp_path):
 def test_a_missing_picture_of_many_rows_is_one_line(tmp_path):
     (line,) = mistakes(write(tmp_path, "image,prompt\n" + "tom.png,a\n" * 50))
 
-    assert line.endswith(f"tom.png cannot be found: in {tmp_path} (lines 2-51, 50 times)")
+    assert "tom.png cannot be found: in " in line
+    assert line.endswith("name another folder with --images DIR (lines 2-51, 50 times)")
 
 
 def test_a_path_with_a_nul_is_refused_before_it_reaches_the_system(tmp_path):

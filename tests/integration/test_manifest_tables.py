@@ -97,7 +97,7 @@ BROKEN = {
     "empty": ("", "cats.csv: is empty"),
     "blank": (" \n\n", "cats.csv: is empty"),
     "only commas": (",,\n", "cats.csv: is empty"),
-    "only a header": ("image,prompt\n", "cats.csv: lists no jobs"),
+    "only a header": ("image,prompt\n", "cats.csv: lists no jobs: add a row for each image wanted"),
     "a million columns": ("a," * 1_000_000 + "\n", "cats.csv:1: has more than 1000 columns"),
 }
 
@@ -214,7 +214,7 @@ def test_a_missing_image_column_is_told_once_or_by_the_column_that_was_meant(tmp
 
 def test_a_header_twice_is_a_mistake(tmp_path):
     assert mistakes(write(tmp_path, f"image,prompt,prompt\n{WEB},a,b\n")) == [
-        "cats.csv:1: prompt: is the header of more than one column"
+        "cats.csv:1: prompt: is the header of more than one column: rename all but one"
     ]
 
 
@@ -272,7 +272,7 @@ def test_keep_going_makes_a_bad_row_a_failed_one_with_its_place(tmp_path):
     assert [row.problem for row in found] == [
         "line 2, column seed: x is not a whole number",
         None,
-        "line 4, column key: two is the key of an earlier row too: line 3",
+        "line 4, column key: two is the key of an earlier row too: line 3; give each row a key of its own",
         "line 5: has fewer cells than the header: 2 of 4",
     ]
     assert [row.key for row in found][:3] == ["one", "two", "two-2"]
@@ -329,7 +329,7 @@ def test_a_default_fills_empty_cells_and_makes_an_absent_column_good(tmp_path):
 ADAPTATIONS = {
     "unknown input": (
         {"columns": {"promt": "b"}},
-        "columns: promt: is no input of the model: did you mean prompt?",
+        "--column promt=b: is no input of the model: did you mean prompt?",
     ),
     "absent header": (
         {"columns": {"seed": "zahl"}},
@@ -341,16 +341,25 @@ ADAPTATIONS = {
     ),
     "default of other bytes": (
         {"defaults": {"prompt": "\udcff"}},
-        'defaults: prompt: "\\udcff" is not UTF-8',
+        '--default "prompt=\\udcff": "\\udcff" is not UTF-8',
     ),
-    "no header": ({"columns": {"seed": ""}}, "columns: seed: is read from a column without a name"),
-    "bad default": ({"defaults": {"prompt_strength": 1.8}}, "defaults: prompt_strength: 1.8 is more than 1"),
-    "untyped default": ({"defaults": {"seed": "x"}}, "defaults: seed: x is not a whole number"),
+    "no header": (
+        {"columns": {"seed": ""}},
+        "--column seed=: is read from a column without a name: write INPUT=HEADER",
+    ),
+    "bad default": (
+        {"defaults": {"prompt_strength": 1.8}},
+        "--default prompt_strength=1.8: 1.8 is more than 1",
+    ),
+    "untyped default": ({"defaults": {"seed": "x"}}, "--default seed=x: x is not a whole number"),
     "unknown default": (
         {"defaults": {"steps": 3}},
-        "defaults: steps: 3 cannot have a default: did you mean num_inf",
+        "--default steps=3: cannot have a default: did you mean num_inf",
     ),
-    "default key": ({"defaults": {"key": "a"}}, "defaults: key: a cannot have a default"),
+    "default key": (
+        {"defaults": {"key": "a"}},
+        "--default key=a: cannot have a default: each row has a key of its own",
+    ),
 }
 
 
@@ -361,6 +370,29 @@ def test_an_adaptation_that_fits_nothing_has_a_sentence(tmp_path, name):
     (line,) = mistakes(write(tmp_path, f"image,prompt\n{WEB},a\n"), rows.Adaptation(**options))
 
     assert line.startswith(sentence)
+
+
+def test_pictures_in_a_folder_that_is_none_are_not_told_of_row_by_row(tmp_path):
+    path = write(tmp_path, "image,prompt,seed\na.png,a,1\nb.png,b,x\n")
+
+    assert mistakes(path, rows.Adaptation(images=tmp_path / "nowhere")) == [
+        "--images nowhere: is no folder: name the one where the pictures are",
+        "cats.csv:3: seed: x is not a whole number",
+    ]
+
+
+def test_what_the_file_says_itself_is_told_under_its_own_name(tmp_path):
+    write(tmp_path, f"image,prompt\n{WEB},a\n")
+    text = "columns: {foo: bar}\ndefaults: {promt: x, seed: y}\njobs: cats.csv\n"
+    path = write(tmp_path, text, "cats.yaml")
+
+    column, *defaults = mistakes(path, rows.Adaptation(defaults={"promt": "z"}))
+
+    assert column.startswith("cats.yaml: columns.foo: is no input of the model: it knows image")
+    assert defaults == [
+        "--default promt=z: cannot have a default: did you mean prompt?",
+        "cats.yaml: defaults.seed: y is not a whole number",
+    ]
 
 
 def test_a_column_that_another_one_replaces_is_not_passed_over_in_silence(tmp_path):

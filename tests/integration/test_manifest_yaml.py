@@ -142,7 +142,7 @@ BROKEN = {
     ),
     "no jobs": ("batch: a\n", "cats.yaml: jobs: is not given: list the jobs, or name a CSV file"),
     "jobs as a mapping": ("jobs: {image: a}\n", "cats.yaml:1: jobs: should be a list"),
-    "an empty list": ("jobs: []\n", "cats.yaml: lists no jobs"),
+    "an empty list": ("jobs: []\n", "cats.yaml: lists no jobs: add a row for each image wanted"),
     "job as text": ("jobs:\n- tom.png\n", "cats.yaml:2: jobs: is no mapping: write - image: FILE"),
     "list as a value": (
         "jobs:\n- image: WEB\n  prompt: [a]\n",
@@ -161,7 +161,10 @@ BROKEN = {
         "cats.yaml:4: steps: did you mean num_inf",
     ),
     "no prompt": ("jobs:\n- image: WEB\n", "cats.yaml:2: prompt: is not given, and the model would paint"),
-    "no image": ("jobs:\n- prompt: a\n", "cats.yaml:2: image: is not given"),
+    "no image": (
+        "jobs:\n- prompt: a\n",
+        "cats.yaml:2: image: is not given: write the URL or the path of a picture",
+    ),
     "bad value": (
         "jobs:\n- image: WEB\n  prompt: a\n  seed: x\n",
         "cats.yaml:2: seed: x is not a whole number",
@@ -175,7 +178,7 @@ BROKEN = {
     "batch as a list": ("batch: [a]\njobs: []\n", "cats.yaml:1: batch: should be one text"),
     "images that are no folder": (
         "images: nowhere\njobs: [{image: WEB, prompt: a}]",
-        "images: is no folder: nowhere",
+        "cats.yaml: images: is no folder: nowhere; name the one where the pictures are",
     ),
     "a long cell": (
         "jobs: [{image: WEB, prompt: " + "a" * 131_073 + "}]",

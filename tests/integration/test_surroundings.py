@@ -178,7 +178,9 @@ def test_a_database_that_is_none(night):
     (night.folder / "night.db").write_text("Dear diary, " * 1000)
     process = night.run_again()
     assert process.returncode == 69
-    assert one_line(process.stderr, "file is not a database")
+    assert one_line(
+        process.stderr, "file is not a database; name another with --database, or move the file away"
+    )
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
 
 def test_a_file_that_is_no_text_is_a_mistake(tmp_path):
     (tmp_path / ".env").write_bytes(b"OVERNIGHT_LEASE=\xff\n")
-    with pytest.raises(errors.Mistake, match=r"\.env: cannot be read"):
+    with pytest.raises(errors.Mistake, match=r"\.env: is not UTF-8; save it as UTF-8"):
         settings.load()
 
 
