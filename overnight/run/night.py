@@ -4,6 +4,7 @@ import json
 import stat
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,10 +74,22 @@ class Night:
         if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
             return
+        if self._is_halted(db, target):
+            return
         self._surroundings.require_token(target.account)
         self._say(*planning.before(self.settings, db, read, target, found).lines())
         self._ask(found.jobs, found.unagreed)
         self._surroundings.require(db, target.account)
+
+    def _is_halted(self, db: Database | None, target: "Target") -> bool:
+        """Whether only what is in flight is fetched now, and no plan is due; raises that if nothing is in flight."""
+        with db.read() if db else nullcontext() as tx:
+            batch = tx and batches.find(tx, target.name)
+        if not (db and batch and (refusal := self._refusal(batch))):
+            return False
+        if not under_way(_progress(db, batch).counts):
+            raise refusal
+        return True
 
     def _ask(self, jobs: int, unagreed: int) -> None:
         """Ask for money that is much and was not agreed to yet; the rest of a batch was, when it was begun."""
