@@ -1,6 +1,6 @@
 """What a person may set, once for the whole program: `load` reads it, and passes it on as one frozen `Settings`."""
 
 from jobs.settings.fields import Settings
-from jobs.settings.reading import load, variables
+from jobs.settings.reading import load, origin, variables
 
-__all__ = ["Settings", "load", "variables"]
+__all__ = ["Settings", "load", "origin", "variables"]

@@ -3,6 +3,7 @@
 Every mistake is told at once, one line each, under the name it was written by.
 """
 
+import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,16 @@ def load(
     if mistakes:
         raise errors.Mistakes(mistakes)
     return settings
+
+
+def origin(field: str, typed: Container[str]) -> str:
+    """Return where a field that is set was written; ``typed`` are the options of the command line."""
+    name = variable(field)
+    option = _OPTIONS.get(field) or _OPTIONS.get(name)
+    if option in typed:
+        return str(option)
+    here = any(found.upper() == name and text for found, text in os.environ.items())
+    return name if here else f"{name} in .env"
 
 
 def variables() -> dict[str, str]:

@@ -8,6 +8,7 @@ from importlib import metadata
 from jobs import errors
 from jobs import settings as settings_module
 from jobs.settings import Settings
+from overnight import flags
 from overnight.doctor import api, broker, database, disks, findings, rights
 from overnight.doctor.findings import Finding
 
@@ -46,8 +47,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
+    typed = flags.names()
     names = [
-        name for name, field in settings_module.variables().items() if field in settings.model_fields_set
+        settings_module.origin(field, typed)
+        for field in settings_module.variables().values()
+        if field in settings.model_fields_set
     ]
     yield findings.ok("settings", f"set: {', '.join(names)}" if names else "all at their defaults")
     if settings.time_scale < 1 and not settings.api.is_local:

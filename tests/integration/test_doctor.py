@@ -148,6 +148,15 @@ def test_a_database_of_another_revision_is_69(ward, sqlite_template, revision, s
     assert sentence in found["database"][0][1]
 
 
+def test_each_setting_is_told_with_the_place_where_it_was_written(ward):
+    (ward.folder / ".env").write_text("OVERNIGHT_LEASE=70s\nOVERNIGHT_PRICE=0.01\nOVERNIGHT_OUTPUT=a\n")
+    _, found = ward.finds("--api", "sandbox", "--output", "b", price="0.02", time_scale=None, api_token=None)
+    assert found["settings"] == [("ok", "set: --api, --output, OVERNIGHT_LEASE in .env, OVERNIGHT_PRICE")]
+    _, found = ward.finds("--database", "sqlite:///b.db", time_scale=None, api_token=None)
+    [(_, told)] = found["settings"]
+    assert told.startswith("set: OVERNIGHT_API_URL, --database, OVERNIGHT_OUTPUT in .env, OVERNIGHT_LEASE in")
+
+
 def test_a_damaged_database_is_69(ward, sqlite_template):
     path = ward.folder / "overnight.db"
     shutil.copyfile(sqlite_template, path)
