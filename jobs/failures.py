@@ -89,13 +89,18 @@ def passes_by_itself(error_class: str) -> bool:
     return advice(error_class).remedy is Remedy.BY_ITSELF
 
 
-def command(batch: str, error_class: str) -> str:
-    """Return the command a person types next for the failed jobs of one class.
+def needs_new_input(error_class: str) -> bool:
+    """Whether the jobs are exported, to be edited."""
+    return advice(error_class).remedy is Remedy.NEW_INPUT
 
-    >>> command("cats", "interrupted")
+
+def command(batch: str, error_class: str, target: str) -> str:
+    """Return the command a person types next for the failed jobs of one class; ``target`` is a file for new input.
+
+    >>> command("cats", "interrupted", "")
     'overnight retry cats'
-    >>> command("cats", "nsfw")
-    'overnight retry cats --class nsfw --new-seed'
+    >>> command("cats", "invalid-input", "cats-again.csv")
+    'overnight export cats --class invalid-input --manifest -o cats-again.csv'
     """
     match advice(error_class).remedy:
         case Remedy.BY_ITSELF | Remedy.FETCHED_AGAIN | Remedy.WHEN_ASKED:
@@ -103,6 +108,6 @@ def command(batch: str, error_class: str) -> str:
         case Remedy.NEW_SEED:
             return f"overnight retry {batch} --class {error_class} --new-seed"
         case Remedy.NEW_INPUT:
-            return f"overnight export {batch} --class {error_class} --manifest -o {batch}-again.csv"
+            return f"overnight export {batch} --class {error_class} --manifest -o {target}"
         case Remedy.LOOK_FIRST:
             return f"overnight jobs {batch} --class {error_class}"

@@ -1,6 +1,5 @@
 """`overnight retry`: run jobs again. It only says so; it never buys."""
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,8 +83,9 @@ def _priced(count: int, settings: Settings) -> str:
 def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, int]]) -> None:
     from jobs import failures
     from overnight import flags
+    from overnight.display import advised
 
-    for error_class, count in others:
-        typed = failures.command(shlex.quote(batch.name), error_class)
+    commands = advised.commands(batch.name, [name for name, _ in others], flags.typed(settings))
+    for (error_class, count), command_line in zip(others, commands, strict=True):
         meaning = failures.advice(error_class).meaning
-        words.say(f"left out: {count:,} {error_class} ({meaning}): {typed} {flags.typed(settings)}".rstrip())
+        words.say(f"left out: {count:,} {error_class} ({meaning}): {command_line}")

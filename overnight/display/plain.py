@@ -7,7 +7,7 @@ from jobs.reports.limits import Limit
 from jobs.reports.results import Event, Harvest, Overview, Progress, Standing
 from jobs.settings import Settings
 from jobs.states import State
-from overnight.display import summary
+from overnight.display import advised
 
 
 def overview(row: Overview) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def detail(
     return overview(progress) | {
         "at": _moment(progress.at),
         "limit": {"kind": limit.kind, "text": limit.text},
-        "failures": [_failure(progress, error_class, flags) for error_class in progress.failures],
+        "failures": _failures(progress, flags),
         "look_ups_end": _moment(progress.look_ups_end),
         "next_due": _moment(progress.next_due),
         "account": _account(progress.account) if progress.account else None,
@@ -60,12 +60,12 @@ def encoded(value: object) -> str:
     raise TypeError(f"no JSON for {type(value)}")
 
 
-def _failure(progress: Progress, error_class: str, flags: str) -> dict[str, Any]:
-    return {
-        "class": error_class,
-        "count": progress.failures[error_class],
-        "command": summary.next_command(progress, error_class, flags) or None,
-    }
+def _failures(progress: Progress, flags: str) -> list[dict[str, Any]]:
+    commands = advised.of(progress, flags)
+    return [
+        {"class": error_class, "count": count, "command": command or None}
+        for (error_class, count), command in zip(progress.failures.items(), commands, strict=True)
+    ]
 
 
 def _account(account: Standing) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jobs.reports.dossier import Attempt, Dossier, File
 from jobs.reports.limits import Limit
 from jobs.selecting import globs
 from jobs.states import BatchState, Phase, State
+from overnight.display import advised
 
 
 def lines(dossier: Dossier, limit: Limit, output: Path, flags: str = "") -> list[str]:
@@ -43,7 +44,7 @@ def next_commands(dossier: Dossier, flags: str = "") -> list[str]:
     this = [name, "--key", globs.exactly(job.key)]
     remedy = failures.advice(job.error_class).remedy if job.error_class else None
     if remedy is Remedy.NEW_INPUT:
-        typed = ["overnight", "export", *this, "--manifest", "-o", f"{name}-again.csv"]
+        typed = ["overnight", "export", *this, "--manifest", "-o", next(advised.again(name))]
     else:
         seed = ["--new-seed"] if remedy is Remedy.NEW_SEED else []
         typed = ["overnight", "retry", *this, *seed]

@@ -1,6 +1,5 @@
 """What a batch came to, in the morning: counts, failures with the command that helps, images, time and money."""
 
-import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -13,7 +12,7 @@ from jobs.reports import limits
 from jobs.reports.results import Harvest, Progress
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
-from overnight.display import words
+from overnight.display import advised, words
 from overnight.exits import Exit
 
 _MEGABYTE = 1_000_000
@@ -57,25 +56,13 @@ def headline(progress: Progress) -> list[str]:
 
 def failure_table(progress: Progress, flags: str = "") -> list[str]:
     """Return a line per failure class, with the command that helps, if one does."""
+    commands = advised.of(progress, flags)
     rows = [
-        (
-            str(n),
-            error_class,
-            failures.advice(error_class).meaning,
-            next_command(progress, error_class, flags),
-        )
-        for error_class, n in progress.failures.items()
+        (str(n), error_class, failures.advice(error_class).meaning, command)
+        for (error_class, n), command in zip(progress.failures.items(), commands, strict=True)
     ]
     head = ("failed", "class", "meaning", "" if progress.batch.state is BatchState.CANCELLED else "type next")
     return ["", *aligned([head, *rows]), ""] if rows else []
-
-
-def next_command(progress: Progress, error_class: str, flags: str = "") -> str:
-    """Return what a person types next about the failed jobs of one class; empty when nothing is to be done."""
-    batch = progress.batch
-    if batch.state is BatchState.CANCELLED:
-        return ""
-    return f"{failures.command(shlex.quote(batch.name), error_class)} {flags}".rstrip()
 
 
 def harvested(progress: Progress, harvest: Harvest, settings: Settings) -> list[str]:
@@ -158,9 +145,8 @@ def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
     if harvest.cost is not None:
         return [f"cost     {harvest.cost:.4f}, by OVERNIGHT_PRICE for each prediction that ran"]
     if price is not None:
-        return [
-            f"cost     about {harvest.predictions * price} ({harvest.predictions} predictions at {price})"
-        ]
+        bought = limits.counted(harvest.predictions, "prediction")
+        return [f"cost     about {harvest.predictions * price} ({bought} at {price})"]
     return []
 
 

@@ -159,6 +159,9 @@ def test_a_failure_that_needs_another_input_prints_a_command_that_writes_its_man
     typed = desk.type("show", "cats/tom").stdout.splitlines()[-1].split(maxsplit=1)[1]
     assert desk.type_line(typed).returncode == 0
     assert "tom," in (desk.folder / "cats-again.csv").read_text()
+    once_more = desk.type("show", "cats/tom").stdout.splitlines()[-1].split(maxsplit=1)[1]
+    assert once_more.endswith("-o cats-again-2.csv")
+    assert desk.type_line(once_more).returncode == 0
 
 
 def test_a_job_of_a_paused_batch_says_so_and_how_to_go_on(desk):

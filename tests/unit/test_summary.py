@@ -6,8 +6,9 @@ import pytest
 
 from jobs import failures, settings
 from jobs.batches import PauseReason
+from jobs.reports import limits
 from jobs.states import BatchState
-from overnight.display import summary
+from overnight.display import plain, summary
 from overnight.exits import Exit
 from tests.snapshots import NOW, after, batch, harvest, progress
 
@@ -39,6 +40,16 @@ def test_each_failure_class_has_its_command_with_the_options_that_were_typed(con
         "overnight retry cats --class nsfw --new-seed --api sandbox",
         "overnight retry cats --api sandbox",
     ]
+
+
+def test_each_class_is_exported_to_a_file_that_is_not_there_yet(configured, tmp_path):
+    moment = progress(failed=3, failures={"invalid-input": 2, "nsfw": 1, "input-unreadable": 1})
+    (tmp_path / "cats-again.csv").touch()
+    (tmp_path / "cats-again-3.csv").touch()
+    table = summary.lines(moment, harvest(), configured)
+    assert [line.split()[-1] for line in table if " -o " in line] == ["cats-again-2.csv", "cats-again-4.csv"]
+    listed = plain.detail(moment, harvest(), limits.current(moment, configured), configured)["failures"]
+    assert [one["command"] for one in listed] == [line[table[2].index("type next") :] for line in table[3:6]]
 
 
 @pytest.mark.parametrize("error_class", [*failures.FailureClass, "from-a-newer-version"])

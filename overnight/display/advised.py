@@ -1,0 +1,37 @@
+"""What a person types next about failures: a command for each class, which works as it is printed."""
+
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from jobs import failures, presence
+from jobs.reports.results import Progress
+from jobs.states import BatchState
+
+
+def of(progress: Progress, flags: str = "") -> list[str]:
+    """Return the command for each class of a batch's failures; empty ones where it is cancelled, and buys no more."""
+    if progress.batch.state is BatchState.CANCELLED:
+        return [""] * len(progress.failures)
+    return commands(progress.batch.name, progress.failures, flags)
+
+
+def commands(batch: str, error_classes: Iterable[str], flags: str = "") -> list[str]:
+    """Return the command for each class; ``flags`` are the options that it must carry."""
+    free = again(batch)
+    typed = []
+    for error_class in error_classes:
+        target = next(free) if failures.needs_new_input(error_class) else ""
+        command = failures.command(shlex.quote(batch), error_class, shlex.quote(target))
+        typed.append(f"{command} {flags}".rstrip())
+    return typed
+
+
+def again(batch: str) -> Iterator[str]:
+    """Yield names for manifests of failed jobs that no file in the current folder has: no export replaces one."""
+    names = (
+        f"{batch}-again{number}.csv"
+        for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))
+    )
+    return (name for name in names if not presence.found(Path(name)))
