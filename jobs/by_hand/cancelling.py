@@ -4,6 +4,7 @@ from array import array
 from dataclasses import dataclass, replace
 
 from jobs import batches, database, events, lifecycle
+from jobs.reports import limits
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
@@ -64,5 +65,7 @@ def cancel_jobs(
             )
     if done.total:
         with db.write() as tx:
-            events.record(tx, database.now(tx), batch.id, events.EventKind.CANCELLED, f"{done.total} jobs")
+            events.record(
+                tx, database.now(tx), batch.id, events.EventKind.CANCELLED, limits.counted(done.total, "job")
+            )
     return done

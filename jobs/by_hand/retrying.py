@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from jobs import batches, database, errors, events, failures, lifecycle
 from jobs.by_hand.changes import Change
+from jobs.reports import limits
 from jobs.selecting import globs, selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, State
@@ -51,7 +52,9 @@ def retry(
             count += _retry_some(tx, batch, chosen, chunk, change)
     if count:
         with db.write() as tx:
-            events.record(tx, database.now(tx), batch.id, events.EventKind.RETRIED, f"{count} jobs")
+            events.record(
+                tx, database.now(tx), batch.id, events.EventKind.RETRIED, limits.counted(count, "job")
+            )
     return count
 
 

@@ -73,7 +73,7 @@ class Plan:
             f"api       {' '.join(filter(None, (self.api, self.api_url)))} ({self.api_reason})",
             f"database  {self.database}",
             f"output    {self.output}",
-            f"jobs      {self.difference.jobs:,} to buy, {self.difference.images:,} images{self._broken()}",
+            f"jobs      {self.difference.jobs:,} to buy, {self._images()}{self._broken()}",
             *(f"besides   {line}" for line in self._unlisted()),
             f"pictures  {self._sent()}",
             f"time      {self._time()}",
@@ -86,8 +86,8 @@ class Plan:
     def brief(self) -> list[str]:
         """Return what is left to buy of a batch that is gone on with, in one line, and what to think of first."""
         found = self.difference
-        jobs, images = limits.counted(found.jobs, "job"), limits.counted(found.images, "image")
-        takes = f"{images}, about {written.rounded(self.seconds)}, {amount(self.bytes)}"
+        jobs = limits.counted(found.jobs, "job")
+        takes = f"{self._images()}, about {written.rounded(self.seconds)}, {amount(self.bytes)}"
         return [
             f"{self.batch}: {jobs} left to buy, {takes}; cost {self._cost()}",
             *(f"warning: {warning}" for warning in self.cautions()),
@@ -122,6 +122,9 @@ class Plan:
             "warnings": self.cautions(),
         }
 
+    def _images(self) -> str:
+        return limits.counted(self.difference.images, "image")
+
     def _broken(self) -> str:
         count = self.difference.broken
         return f"; {count:,} with a mistake: failed from the start" if count else ""
@@ -133,7 +136,8 @@ class Plan:
             return []
         which = f"{found.unlisted:,} of these jobs"
         if not found.gone:
-            return [f"{which} were loaded before, and are not among the rows read now"]
+            were, are = ("was", "is") if found.unlisted == 1 else ("were", "are")
+            return [f"{which} {were} loaded before, and {are} not among the rows read now"]
         given = (part for key in found.unlisted_keys for part in ("--key", globs.exactly(key)))
         typed = (
             ["cancel", self.batch, *given]

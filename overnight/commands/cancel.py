@@ -32,7 +32,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats --state failed       no longer wanted
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from jobs.by_hand import cancelling
-    from jobs.reports import results
+    from jobs.reports import limits, results
     from jobs.selecting import lookup, selection
     from overnight import consent, opened
 
@@ -42,9 +42,9 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
             ids = selection.ids(tx, chosen, found.id)
-        what = (
-            f"the whole batch {found.name}, {len(ids):,} jobs not finished" if whole else f"{len(ids):,} jobs"
-        )
+        what = limits.counted(len(ids), "job")
+        if whole:
+            what = f"the whole batch {found.name}, {what} not finished"
         if whole or ids:
             consent.ask(f"Cancel {what}?", yes=yes)
         if whole:
@@ -60,12 +60,13 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
 def _told(
     settings: Settings, batch: "Batch", done: "Cancelled", counts: "Counts", *, whole: bool
 ) -> list[str]:
+    from jobs.reports import limits
     from jobs.states import State
     from overnight import flags
     from overnight.display import doers
 
     lines = [f"batch {batch.name} is cancelled"] if whole else []
-    lines.append(f"{batch.name}: {done.at_once + done.given_up:,} jobs cancelled")
+    lines.append(f"{batch.name}: {limits.counted(done.at_once + done.given_up, 'job')} cancelled")
     in_flight = counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING) if whole else done.requested
     if in_flight:
         lines.append(f"{in_flight:,} in flight: {doers.of_cancelling(settings)}")

@@ -61,6 +61,7 @@ def command(
     With --manifest the rows can be edited and loaded again. Pictures are named as in the batch's own manifest:
     relative to its folder of pictures, which --images names when FILE lies elsewhere.
     """
+    from jobs.reports import limits
     from jobs.selecting import lookup, selection
     from overnight import opened
     from overnight.display import data, newfile
@@ -80,7 +81,8 @@ def command(
             else:
                 count = _write_results(db, chosen, found, _guarded(out), per or "job", form or "csv", raw)
     if target:
-        words.say(f"{target}: {count:,} {'jobs' if manifest or per != 'image' else 'images'}")
+        noun = "job" if manifest or per != "image" else "image"
+        words.say(f"{target}: {limits.counted(count, noun)}")
     if target and found and manifest:
         words.say(f"Type next, when you have edited it: {_reload(settings, target, found)}")
 

@@ -115,11 +115,15 @@ def after(settings: Settings, loaded: Loaded) -> list[str]:
     if loaded.kept_key is not None:
         again = ["overnight", "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key)]
         told.append(
-            f"{limits.counted(loaded.kept, 'row')} edited after they were bought, and left as they are; "
+            f"{limits.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
             "to buy such a one anew, load the manifest with --update once more after: "
             f"{shlex.join(again)} {flags.typed(settings)}".rstrip()
         )
     return told
+
+
+def _were_bought(rows: int) -> str:
+    return "it was bought, and left as it is" if rows == 1 else "they were bought, and left as they are"
 
 
 def _api_reason(settings: Settings) -> str:

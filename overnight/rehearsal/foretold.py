@@ -112,4 +112,4 @@ class Foretold:
         if self.cost is None:
             return "unknown; OVERNIGHT_PRICE tells what a job costs"
         known = "at the most" if self.progress.finished else "so far"
-        return f"{known} {self.cost:,} ({self.accepted:,} predictions at {self.price})"
+        return f"{known} {self.cost:,} ({limits.counted(self.accepted, 'prediction')} at {self.price})"

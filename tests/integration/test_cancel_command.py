@@ -98,7 +98,7 @@ def test_the_command_says_what_became_of_each_kind_and_who_does_the_rest(desk):
         "1 failed stay failed; to give them up: overnight cancel cats --state failed",
     ]
     printed = ended.stderr.splitlines()[-1].rpartition(": ")[2]
-    assert desk.type_line(printed).stderr == "cats: 1 jobs cancelled\n"
+    assert desk.type_line(printed).stderr == "cats: 1 job cancelled\n"
 
 
 def test_with_a_broker_the_scheduler_and_the_workers_do_it(desk, postgres_url):

@@ -110,7 +110,7 @@ def test_rows_that_are_no_longer_listed_are_bought_too_and_a_command_gives_them_
     done = overnight(tmp_path, *shlex.split(printed)[1:])
     assert done.stderr == "cats: 2 jobs cancelled\n"
     plan = plan_of(overnight(tmp_path, "check", "cats.csv"))
-    assert plan["jobs"] == "1 to buy, 1 images"
+    assert plan["jobs"] == "1 to buy, 1 image"
     assert "besides" not in plan
 
 
@@ -156,7 +156,7 @@ def test_what_a_run_would_refuse_is_refused(tmp_path):
 def test_bad_rows_are_counted_apart_when_they_may_fail(tmp_path):
     write(tmp_path, f"image,prompt,seed\n{WEB},a,no\n{WEB},b,1\n")
     plan = plan_of(overnight(tmp_path, "check", "cats.csv", "--keep-going", "--api", "sandbox"))
-    assert plan["jobs"] == "1 to buy, 1 images; 1 with a mistake: failed from the start"
+    assert plan["jobs"] == "1 to buy, 1 image; 1 with a mistake: failed from the start"
     assert plan["warning"] == "cats.csv:2: seed: no is not a whole number"
 
 

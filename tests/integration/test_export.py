@@ -163,7 +163,7 @@ def test_a_file_is_written_whole_and_not_replaced_unless_asked(desk):
     desk.job(key="a")
     target = desk.folder / "results.csv"
     ended = desk.type("export", "cats", "-o", "results.csv")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "results.csv: 1 jobs\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "results.csv: 1 job\n")
     assert target.read_bytes().endswith(b"\r\n")
     target.write_text("an afternoon's work")
     refused = desk.type("export", "cats", "-o", "results.csv")

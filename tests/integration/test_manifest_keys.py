@@ -39,10 +39,9 @@ def test_a_number_that_somebody_gave_as_a_key_is_stepped_over(tmp_path):
 def test_a_given_key_twice_is_a_mistake_that_names_both_lines(tmp_path):
     found = mistakes(write(tmp_path, HEADER + f"{WEB},a,,x,\n{WEB},b,,y,\n{WEB},c,,x,\n{WEB},c,,x,\n"))
 
-    assert found == [
-        "cats.csv:4: key: x is the key of an earlier row too: line 2; give each row a key of its own"
-        " (lines 4-5, 2 times)"
-    ]
+    (line,) = found
+    assert line.startswith("cats.csv:4: key: x is the key of an earlier row too: line 2; give each row")
+    assert line.endswith(" a key of its own (lines 4-5, 2 times)")
 
 
 def test_a_default_that_changes_edits_its_rows_and_keeps_their_keys(tmp_path):

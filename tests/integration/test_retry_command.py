@@ -94,7 +94,7 @@ def test_what_is_chosen_looks_like_new_and_its_history_stays(database, batch):
         phases = tx.execute(sa.select(tables.attempts.c.phase, tables.attempts.c.input)).all()
         kinds = tx.execute(sa.select(tables.events.c.kind, tables.events.c.detail)).all()
     assert phases == [(Phase.FAILED, job.input)]
-    assert kinds == [("retried", "1 jobs")]
+    assert kinds == [("retried", "1 job")]
 
 
 def test_another_value_changes_the_job_and_not_what_was_sent(database, batch):

@@ -4,9 +4,13 @@ from decimal import Decimal
 
 import pytest
 
+from jobs import settings
+from jobs.loading import loader
 from jobs.loading.difference import Difference
 from jobs.manifest.pictures import ImageCounts
 from jobs.reports import plan
+from overnight.display import planning
+from tests import snapshots
 
 
 def planned(**changed):
@@ -143,3 +147,15 @@ GONE = "of these jobs are no longer listed, and are bought all the same"
 def test_jobs_that_no_row_stands_for_are_told_apart(found, told):
     lines = planned(difference=Difference(jobs=9, images=9, **found), flags="--api sandbox").lines()
     assert lines[5] == f"besides   {told}"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (1, "1 row edited after it was bought, and left as it is; to buy"),
+        (2, "2 rows edited after they were bought, and left as they are; to buy"),
+    ],
+)
+def test_rows_that_were_bought_before_they_were_edited_are_counted_in_good_english(rows, told):
+    loaded = loader.Loaded(snapshots.batch(), Difference(), updated=0, kept=rows, kept_key="tom")
+    assert planning.after(settings.load(), loaded)[1].startswith(told)
