@@ -623,7 +623,7 @@ def make_timetable():
 @pytest.fixture
 def clock(monkeypatch):
     """Seconds of the ticks' clock, which stands still unless it is moved."""
-    stands = SimpleNamespace(monotonic=lambda: stands.now, sleep=lambda _seconds: None, now=0.0)
+    stands = SimpleNamespace(monotonic=lambda: stands.now, now=0.0)
     monkeypatch.setattr(timetable, "time", stands)
     return stands
 
