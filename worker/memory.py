@@ -50,7 +50,7 @@ class Transport(memory.Transport):
 
     Channel = Channel
 
-    def drain_events(self, connection: Any, timeout: float | None = None, **_more: Any) -> None:  # noqa: ARG002
+    def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:  # noqa: ARG002  kombu's
         """Deliver one message, or raise TimeoutError when none has come in so many seconds."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
