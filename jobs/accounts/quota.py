@@ -62,6 +62,18 @@ def room(tokens: float, per_minute: float | None, *, queued: int, in_flight: int
     return max(0, int(min(tokens, ahead - queued, most_in_flight - in_flight, AT_ONCE)))
 
 
+def behind(collecting: int, most_in_flight: int) -> int:
+    """Return how many of the jobs whose images are being fetched take places in flight: those beyond as many again.
+
+    Over a slow line, or at a host that denies every image, as many would be bought as the quota allows, and their
+    images deleted before anybody fetches them.
+
+    >>> behind(200, 200), behind(230, 200)
+    (0, 30)
+    """
+    return max(0, collecting - most_in_flight)
+
+
 def climbed(rate: float | None, per_minute: float | None, seconds: float, calm: float = 0.0) -> float | None:
     """Return the rate in force after some seconds without a 429; None is the configured one.
 

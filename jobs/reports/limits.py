@@ -78,7 +78,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     For a look from outside: whoever works on it may just have begun.
     """
     due = progress.untouched_since
-    if due is None and progress.account and not progress.account.in_flight:
+    if due is None and progress.account and not progress.account.under_way:
         due = progress.next_due
     if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
         return None
@@ -203,11 +203,17 @@ def _buying(progress: Progress, settings: Settings) -> Limit | None:
     if account is None:
         return Limit(Kind.WORKERS, "waiting for a worker")
     most = settings.max_in_flight
-    if account.in_flight >= _NEARLY * most:
+    behind = quota.behind(account.collecting, most)
+    if account.in_flight + behind >= _NEARLY * most:
         each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
-        denied = f", {account.denied} of them paid jobs whose images do not come" if account.denied else ""
-        return Limit(Kind.IN_FLIGHT, f"in flight {account.in_flight} of {most}{each}{denied}")
+        text = f"in flight {account.in_flight + behind} of {most}{each}{not_fetched(behind)}"
+        return Limit(Kind.IN_FLIGHT, text)
     return _pace(account, settings.creates_per_minute, queued, len(progress.accounts))
+
+
+def not_fetched(behind: int) -> str:
+    """Return what to add to a number in flight where fetching images holds up purchases."""
+    return f", {behind} of them paid jobs whose images have not come yet" if behind else ""
 
 
 def _pace(account: Standing, configured: int | None, queued: int, accounts: int) -> Limit:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, worklists
+from jobs import accounts, batches, database
 from jobs.accounts import attendance, quota
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
 from jobs.tables import PENDING, attempts, events, jobs, outputs
@@ -56,7 +56,12 @@ class Standing:
     in_flight: int
     moved_at: datetime  # when a scheduler last handed out something that the quota counts
     own_limits: quota.OwnLimits
-    denied: int = 0  # of what is in flight, paid images that do not come
+    collecting: int = 0  # jobs whose images are being fetched: see `quota.behind`
+
+    @property
+    def under_way(self) -> int:
+        """How many paid jobs it has not ended yet."""
+        return self.in_flight + self.collecting
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,10 +228,10 @@ def _standings(tx: sa.Connection, batch: batches.Batch, now: datetime) -> tuple[
 
 def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
     found = accounts.known(tx, seat.account_id)
-    denied = worklists.denied(tx, seat.answers_for)
+    in_flight, collecting = under_way(tx, seat.answers_for)
     return Standing(
         found.name, found.label, found.rate, found.not_before, found.breaker,
-        in_flight(tx, seat.answers_for) + denied, found.refilled_at, found.own_limits, denied,
+        in_flight, found.refilled_at, found.own_limits, collecting,
     )  # fmt: skip
 
 
@@ -237,12 +242,19 @@ def _held_back(one: Standing, now: datetime) -> tuple[int, bool, int]:
     return stop, waits, one.in_flight
 
 
-def in_flight(tx: sa.Connection, of: Collection[int]) -> int:
-    """Return how many predictions of these accounts are under way, over all batches."""
-    query = sa.select(sa.func.count()).where(
-        jobs.c.account_id.in_(of), jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None)
+def under_way(tx: sa.Connection, of: Collection[int]) -> tuple[int, int]:
+    """Return over all batches how many predictions are in flight, and of how many more the images are being fetched.
+
+    ``of`` are the accounts that one account answers for.
+    """
+    query = (
+        sa.select(jobs.c.state, sa.func.count())
+        .where(jobs.c.account_id.in_(of), jobs.c.state.in_(IN_FLIGHT | {State.COLLECTING}))
+        .where(jobs.c.due_at.is_not(None))
+        .group_by(jobs.c.state)
     )
-    return tx.execute(query).scalar_one()
+    counts = Counts({State(state): n for state, n in tx.execute(query)})
+    return counts.in_flight, counts.of(State.COLLECTING)
 
 
 def _events(tx: sa.Connection, batch_id: int) -> tuple[Event, ...]:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs import accounts, database
-from jobs.accounts import quota
+from jobs.accounts import attendance, quota
 from jobs.reports import results
 from jobs.settings import Settings
 from jobs.tables import attempts
@@ -23,8 +23,14 @@ class Usage:
     account: accounts.Account
     limits: Settings  # as they hold for it
     in_flight: int
+    collecting: int  # jobs whose images are being fetched: see `quota.behind`
     accepted: int  # purchases within the last hour
     at: datetime  # by the clock that leases are measured by
+
+    @property
+    def behind(self) -> int:
+        """How many jobs whose images have not come take places in flight."""
+        return quota.behind(self.collecting, self.limits.max_in_flight)
 
     @property
     def rate(self) -> float | None:
@@ -39,7 +45,7 @@ def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
         Usage(
             accounts.refill(account, now, configured),
             quota.in_force(configured, account.own_limits),
-            results.in_flight(tx, [account.id]),
+            *results.under_way(tx, attendance.answers_for(tx, account.id)),
             _accepted(tx, account.id, now),
             now,
         )

@@ -2,7 +2,7 @@
 
 from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
 from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled
-from jobs.worklists.fetching import Collecting, Output, collecting, denied
+from jobs.worklists.fetching import Collecting, Output, collecting
 from jobs.worklists.waiting import (
     ANY_UNWANTED,
     Running,
@@ -29,7 +29,6 @@ __all__ = [
     "cancel_requested",
     "cases",
     "collecting",
-    "denied",
     "due",
     "first_known",
     "known",

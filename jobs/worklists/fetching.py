@@ -11,15 +11,6 @@ from jobs.lifecycle import Fence
 from jobs.states import State
 from jobs.tables import attempts, batches, jobs, outputs
 
-_MANY_MISSES = 5  # tries at an image, in about a quarter of a minute
-_DENIED = (
-    sa.select(sa.func.count())
-    .select_from(jobs)
-    .join(attempts, attempts.c.id == jobs.c.attempt_id)
-    .where(jobs.c.state == State.COLLECTING, jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
-    .where(attempts.c.misses >= _MANY_MISSES)
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Output:
@@ -107,11 +98,3 @@ def _missing(tx: sa.Connection, attempt_ids: Sequence[int]) -> dict[int, list[Ou
     for attempt_id, index, url in tx.execute(_MISSING, {"some": attempt_ids}):
         found.setdefault(attempt_id, []).append(Output(index, url))
     return found
-
-
-def denied(tx: sa.Connection, of: Collection[int]) -> int:
-    """Count what is paid and does not come however often it is fetched: it takes the places of further purchases.
-
-    Or a host that denies every image for an hour would have as many bought in vain as the quota allows.
-    """
-    return tx.execute(_DENIED, {"accounts": of}).scalar_one()

@@ -19,11 +19,12 @@ def lines(used: Usage, configured: Settings) -> list[str]:
     reads = _limit(used, configured, "reads_per_minute") + _bucket(
         account.reads_tokens, used.limits.reads_per_minute
     )
+    most = _limit(used, configured, "max_in_flight")
     told = [
         f"account    {_named(account)} at {account.api}",
         f"creates    {_lowered(used)}{creates}",
         f"reads      {reads}",
-        f"in flight  {used.in_flight} of {_limit(used, configured, 'max_in_flight')}",
+        f"in flight  {used.in_flight + used.behind} of {most}{limits.not_fetched(used.behind)}",
         f"breaker    {_breaker(used)}",
         f"throttled  {_throttled(used)}",
         f"last hour  {limits.counted(used.accepted, 'purchase')} accepted",
@@ -47,7 +48,7 @@ def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
         "reads": _rate(
             used, configured, "reads_per_minute", account.reads_tokens, used.limits.reads_per_minute
         ),
-        "in_flight": {"now": used.in_flight} | _limits(used, configured, "max_in_flight"),
+        "in_flight": {"now": used.in_flight + used.behind} | _limits(used, configured, "max_in_flight"),
         "breaker": {
             "state": breaker.state,
             "reason": breaker.reason,

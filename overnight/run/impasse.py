@@ -38,7 +38,7 @@ def is_forsaken(progress: Progress) -> bool:
     """
     others = [one for one in progress.accounts if not _is_deaf(one)]
     left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
-    idle = not progress.counts.of(*left_to_others) and not any(one.in_flight for one in others)
+    idle = not progress.counts.of(*left_to_others) and not any(one.under_way for one in others)
     return bool(others) and len(others) < len(progress.accounts) and idle
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, settings, worklists
+from jobs import accounts, batches, database, lifecycle, settings
 from jobs.accounts import quota
 from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
@@ -85,8 +85,9 @@ def _room(
     if account.breaker.state != "closed" or account.breaker.in_doubt:
         return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False
     limits = quota.in_force(configured, account.own_limits)
-    counts = _in_flight(tx, scope)
-    in_flight = sum(counts.values()) + worklists.denied(tx, scope.seat.answers_for)
+    counts = _under_way(tx, scope)
+    collecting = counts.pop(State.COLLECTING, 0)
+    in_flight = sum(counts.values()) + quota.behind(collecting, limits.max_in_flight)
     room = quota.room(
         account.creates_tokens,
         limits.creates_per_minute if account.rate is None else account.rate,
@@ -113,17 +114,19 @@ def _may_probe(
 
 
 def _being_bought(tx: sa.Connection, scope: Scope) -> int:
-    counts = _in_flight(tx, scope)
+    counts = _under_way(tx, scope)
     return counts.get(State.QUEUED, 0) + counts.get(State.SUBMITTING, 0)
 
 
-_IN_FLIGHT = (
+_UNDER_WAY = (
     sa.select(jobs.c.state, sa.func.count())
-    .where(jobs.c.state.in_(IN_FLIGHT), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+    .where(
+        jobs.c.state.in_(IN_FLIGHT | {State.COLLECTING}), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS
+    )
     .group_by(jobs.c.state)
 )
 
 
-def _in_flight(tx: sa.Connection, scope: Scope) -> dict[State, int]:
-    rows = tx.execute(_IN_FLIGHT, {"accounts": scope.seat.answers_for})
+def _under_way(tx: sa.Connection, scope: Scope) -> dict[State, int]:
+    rows = tx.execute(_UNDER_WAY, {"accounts": scope.seat.answers_for})
     return {State(state): n for state, n in rows}

@@ -113,12 +113,11 @@ def test_no_more_is_in_flight_than_the_cap_allows(database, batch):
     assert handed(duties.release, database, max_in_flight="11") == []
 
 
-def test_images_that_do_not_come_take_places_in_flight(database, batch):
-    for job_id in make(database, batch, 8, State.COLLECTING):
-        rows.change(database, tables.attempts, rows.job(database, job_id).attempt_id, misses=5)
-    make(database, batch, 2, State.COLLECTING)
+def test_images_that_are_not_fetched_take_places_in_flight_when_they_are_more_than_these(database, batch):
+    make(database, batch, 12, State.COLLECTING)
+    make(database, batch, 8, State.RUNNING, due_at=rows.now(database) + LEASE)
     make(database, batch, 20)
-    assert len(handed(duties.release, database, max_in_flight="11")) == 3
+    assert len(handed(duties.release, database, max_in_flight="11")) == 2
 
 
 def test_places_in_flight_that_become_free_are_asked_for_soon_and_tokens_are_not(database, batch):

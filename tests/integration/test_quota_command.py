@@ -122,6 +122,17 @@ def test_the_last_hour_counts_what_was_accepted_within_it_by_this_account(databa
     assert accepted == {account.name: 3, other.name: 1}
 
 
+def test_in_flight_is_what_releases_count(database, account):
+    """What an account that has left has under way, and images that are behind, take its places."""
+    batch, left = factory.make_batch(database), factory.make_account(database)
+    rows.change(database, tables.accounts, left.id, seen_at=rows.now(database) - timedelta(days=1))
+    for owner, state in [(account, State.RUNNING), (left, State.RUNNING), *[(account, State.COLLECTING)] * 5]:
+        factory.move_job(database, factory.make_job(database, batch, state=state).id, owner.id)
+    with database.read() as tx:
+        used = {one.account.id: one for one in usage.every(tx, configure(max_in_flight="3"))}
+    assert (used[account.id].in_flight, used[account.id].behind) == (2, 2)
+
+
 def test_the_last_hour_is_read_from_the_index_made_for_ages(database, account):  # noqa: ARG001  it is shown
     seen = []
 

@@ -111,8 +111,8 @@ TABLE = [
     (Kind.IN_FLIGHT, "in flight 190 of 200", progress(pending=1, account=standing(in_flight=190))),
     (
         Kind.IN_FLIGHT,
-        "in flight 200 of 200, 150 of them paid jobs whose images do not come",
-        progress(pending=1, account=standing(in_flight=200, denied=150)),
+        "in flight 200 of 200, 150 of them paid jobs whose images have not come yet",
+        progress(pending=1, account=standing(in_flight=50, collecting=350)),
     ),
     (Kind.QUOTA, "quota 600/min", progress(pending=1, account=standing(in_flight=189))),
     (Kind.WORKERS, "waiting for a worker", progress(pending=1, account=None)),
