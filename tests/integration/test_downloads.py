@@ -385,6 +385,35 @@ def test_many_fetches_at_once_end_each_in_its_own_file(tmp_path):
     assert len(stored) == 30
 
 
+def test_on_a_slow_line_fewer_share_it_until_they_come_in_time(tmp_path):
+    """All at once, each of them would take longer than it may, every time."""
+    line = asyncio.Lock()
+
+    async def trickle(_, writer):
+        answer = wires.reply(WHOLE)
+        size = len(answer) // 20 + 1
+        for start in range(0, len(answer), size):
+            async with line:
+                writer.write(answer[start : start + size])
+                await writer.drain()
+                await asyncio.sleep(0.005)
+
+    async def conversation():
+        missing, rounds = set(range(16)), 0
+        async with wires.serve(trickle) as served, fetching(tmp_path, connections=16, deadline=0.4) as down:
+            while missing:
+                rounds += 1
+                asked = [down.fetch(served.url + "/x", PurePosixPath(f"j{n}"), 0) for n in missing]
+                came = await asyncio.gather(*asked, return_exceptions=True)
+                told = zip(list(missing), came, strict=True)
+                missing -= {n for n, one in told if isinstance(one, storing.Stored)}
+                assert rounds < 50
+        return rounds
+
+    assert asyncio.run(conversation()) > 1
+    assert len(files(tmp_path)) == 16
+
+
 @pytest.mark.parametrize("stem", ["../evil", "/evil", "cats/../../evil", "a/../b"])
 def test_a_stem_that_leads_out_is_refused(tmp_path, stem):
     root = tmp_path / "outputs"

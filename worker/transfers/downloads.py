@@ -21,7 +21,7 @@ import httpx
 
 from jobs import crashpoints, errors, images
 from worker.api import wire
-from worker.transfers import addresses, storing
+from worker.transfers import addresses, breadth, storing
 
 _T = TypeVar("_T")
 
@@ -54,6 +54,7 @@ class Downloads:
         self._max_bytes = max_bytes
         self._max_pixels = max_pixels
         self._lines = wire.Lines(connections, addresses.Backend(allow_private=allow_private))
+        self._breadth = breadth.Breadth(connections, deadline)
         # Decoding is work for a processor, fsync waits for the disk: a few threads serve both.
         self._threads = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="storing")
 
@@ -88,11 +89,14 @@ class Downloads:
             return await self._threaded(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)
         try:
-            async with self._lines.one() as line:
+            async with self._breadth.places, self._lines.one() as line:
                 await self._receive(line, url, body)
-        except BaseException:
+        except BaseException as error:
             part.discard()
+            if body.has_begun and _is_out_of_time(error):
+                self._breadth.was_cut()
             raise
+        self._breadth.came()
         return await self._keep(part, body, index, suspect)
 
     async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
@@ -170,6 +174,11 @@ class _Body:
             if len(self._held) > _IN_MEMORY:
                 await self._threaded(self._part.append, self.rest())
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte has come."""
+        return self._size > 0
+
     def rest(self) -> bytes:
         """Return what is held back, and hold it no longer."""
         held, self._held = bytes(self._held), bytearray()
@@ -178,6 +187,10 @@ class _Body:
     def _count(self, size: int) -> None:
         if size > self._cap:
             raise errors.NotAnImage(f"The output is larger than {self._cap} bytes.")
+
+
+def _is_out_of_time(error: BaseException) -> bool:
+    return isinstance(error, asyncio.CancelledError) or isinstance(error.__cause__, TimeoutError)
 
 
 def _request(target: httpx.URL) -> wire.Request:
