@@ -27,11 +27,18 @@ def reconcile(db: database.Database, configured: settings.Settings, scope: Scope
 
 
 def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
-    """Claim what is due; while the API is away a walk is a probe of several calls, for where no poll can be one."""
+    """Claim what is due; while the API is away a walk is a probe of several calls, for where no poll can be one.
+
+    A walk takes more reads than one is left, and what it took is counted afterwards. So it waits for that debt, and
+    while the API asks to wait: it would only be told to wait for longer, and everything else with it.
+    """
     now = database.now(tx)
-    account = accounts.get(tx, scope.account_id)
+    account = allowance.refilled(tx, now, configured, scope)
+    if account.not_before is not None and account.not_before > now:
+        return []
     if not account.breaker.is_away:
-        return all_due(tx, configured, scope, State.UNCONFIRMED)
+        owes = account.reads_tokens < 1
+        return [] if owes else all_due(tx, configured, scope, State.UNCONFIRMED)
     told = {"accounts": scope.seat.answers_for}
     if not allowance.may_probe(account, now) or tx.execute(_RUNS_ANY, told).scalar_one():
         return []

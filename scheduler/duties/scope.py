@@ -24,7 +24,9 @@ class Scope:
         return self.seat.account_id
 
 
-def all_due(tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State) -> list[int]:
+def all_due(
+    tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State, most: int = AT_ONCE
+) -> list[int]:
     """Hand out what is due in a state for which the API need not be asked how much it takes."""
     lease = timedelta(seconds=configured.times.lease)
-    return lifecycle.hand_out(tx, database.now(tx), state, AT_ONCE, lease, of=scope.seat.answers_for)
+    return lifecycle.hand_out(tx, database.now(tx), state, most, lease, of=scope.seat.answers_for)

@@ -219,9 +219,18 @@ def test_where_no_worker_ever_was_nobody_is_handed_anything(database, make_timet
 def test_while_the_api_says_wait_nothing_leaves(database, account, batch):
     make(database, batch, 3)
     make(database, batch, 3, State.RUNNING, cancel_requested_at=rows.now(database))
+    make(database, batch, 3, State.UNCONFIRMED)
     rows.change(database, tables.accounts, account.id, not_before=rows.now(database) + LEASE)
-    for duty in (duties.release, duties.poll, duties.cancel):
+    for duty in (duties.release, duties.poll, duties.cancel, duties.reconcile, duties.sweep):
         assert handed(duty, database) == []
+
+
+def test_a_look_up_waits_for_the_reads_that_the_last_one_took(database, account, batch):
+    make(database, batch, 3, State.UNCONFIRMED)
+    rows.change(database, tables.accounts, account.id, reads_tokens=-60, refilled_at=rows.now(database))
+    assert handed(duties.reconcile, database) == []
+    rows.change(database, tables.accounts, account.id, refilled_at=rows.now(database) - 2 * LEASE)
+    assert len(handed(duties.reconcile, database)) == 3
 
 
 # Canaries
