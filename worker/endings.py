@@ -59,6 +59,20 @@ def ended(here: process.Process, row: Running, prediction: Prediction, now: date
             return Waiting(row)
 
 
+def is_explained(prediction: Prediction) -> bool:
+    """Whether it says how it ended, and not only that it did: an entry of a list may be an excerpt.
+
+    What a job's end and the next purchase depend on is asked of the prediction itself.
+    """
+    match prediction.status:
+        case "succeeded":
+            return bool(prediction.output) or prediction.data_removed
+        case "failed":
+            return prediction.error is not None
+        case _:
+            return True
+
+
 def _succeeded(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     if not prediction.output:
         gone = prediction.data_removed

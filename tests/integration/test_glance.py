@@ -115,6 +115,28 @@ def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
     assert states(night, early) == ["collecting"] * 3
 
 
+@pytest.mark.parametrize(
+    ("fault", "stripped", "ended"),
+    [({}, {"output": ()}, "collecting"), ({"nsfw": 1}, {"error": None}, "failed")],
+    ids=["no output", "no error"],
+)
+def test_an_entry_that_ends_without_saying_how_is_no_answer(night, fault, stripped, ended):
+    """Else a list of excerpts would fail paid images as none, and buy again what can only fail again."""
+    night.sandbox.faults(**fault)
+    ids, api = bought(night, 3), night.here.api
+
+    async def excerpts(*args, **named):
+        page = await api.list(*args, **named)
+        short = tuple(dataclasses.replace(p, **stripped) if p.final else p for p in page.predictions)
+        return dataclasses.replace(page, predictions=short)
+
+    night.passes(5)
+    assert looks(night, excerpts) == (1, 3)
+    assert states(night, ids) == [ended] * 3
+    assert {night.job(job_id).error_class for job_id in ids} == {None if ended == "collecting" else "nsfw"}
+    assert night.account.glance_at is not None  # it is left aside for a while
+
+
 def in_doubt(night):
     """Buy one of which the answer is lost, and others; return its id."""
     night.sandbox.faults(**{"502_after": 1})

@@ -59,15 +59,16 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
     )
     here.loop.call(walking, within=within + 1)
     oldest, running = _still_running(taken)
+    told = {id_: shown for id_, shown in taken.seen.items() if endings.is_explained(shown)}
     outcomes = [
-        endings.ended(here, row, taken.seen[row.prediction_id], now)
+        endings.ended(here, row, told[row.prediction_id], now)
         for row in [*rows, *_besides(here, taken, rows, oldest)]
-        if row.prediction_id in taken.seen
+        if row.prediction_id in told
     ]
     outcomes = [
         replace(outcome, among=running) if _is_of(outcome, oldest) else outcome for outcome in outcomes
     ]
-    unseen = [row for row in rows if row.prediction_id not in taken.seen]
+    unseen = [row for row in rows if row.prediction_id not in told]
     return Glance(
         outcomes, unseen, _to_prove(here, outcomes, now), taken.seen.values(), taken.pages, taken.error
     )
