@@ -27,7 +27,7 @@ from tests.faults.report import Finding, Report
 
 _STAGES = {"sqlite": stages.Stage, "servers": distributed.Distributed}
 _NOTHING_MOVES = 15.0  # seconds after which the next blow comes all the same
-CONVERGES_WITHIN = 180.0  # seconds from the moment when nothing is broken any more
+CONVERGES_WITHIN = 400.0  # seconds from the moment when nothing is broken any more; a hang lasts longer
 _FINE = {0, 1}  # exit codes of a run that came to its end; some jobs may have failed of their own
 
 

@@ -86,7 +86,7 @@ class Distributed(stages.Stage):
     def once_more(self):
         self.replace()
         before = self._open_files()
-        code = self.night.run("run", str(self.night.manifest), "--yes", seconds=60)
+        code = self.night.run("run", str(self.night.manifest), "--yes")
         self._grown = [
             f"process {pid}: {more - before[pid]} more open files"
             for pid, more in self._open_files().items()

@@ -156,7 +156,7 @@ class Stage:
 
     def once_more(self):
         """Start everything once more, when all is done; return what `run` exits with."""
-        return self.night.run("run", str(self.night.manifest), "--yes", seconds=60)
+        return self.night.run("run", str(self.night.manifest), "--yes")
 
     def alive(self):
         """The processes of ours that are there, by the command that they belong to."""

@@ -10,7 +10,6 @@ _NIGHTS = [*_EVERY_TIME, *(pytest.param(*night, marks=pytest.mark.long) for nigh
 _KILLS = {"sqlite": 15, "servers": 4}
 
 
-@pytest.mark.timeout(420)
 @pytest.mark.usefixtures("postgres_server")  # its library must have been imported in its way
 @pytest.mark.parametrize(("profile", "seed"), _NIGHTS)
 def test_a_night_of_blows_loses_nothing_and_pays_nothing_twice(profile, seed, tmp_path):

@@ -28,11 +28,10 @@ def night(scene, tmp_path, begin, start_sandbox):
     return night
 
 
-@pytest.mark.timeout(180)
 def test_killed_there_the_same_command_goes_on(place, scene, night):
     assert places.strike(night, scene, place, "kill") == -signal.SIGKILL, night.words()
 
-    assert night.run(*scene.typed(night), seconds=90) == 0, night.words()
+    assert night.run(*scene.typed(night)) == 0, night.words()
     assert_all_is_well(night, scene)
     before = night.bought()
     assert night.run(*scene.typed(night)) == 0, night.words()
@@ -40,13 +39,12 @@ def test_killed_there_the_same_command_goes_on(place, scene, night):
 
 
 @pytest.mark.long
-@pytest.mark.timeout(180)
 def test_a_fault_of_our_own_there_loses_nothing(place, scene, night):
     code = places.strike(night, scene, place, "raise")
 
     assert was_struck(night), night.words()
     if code != 0:
-        assert night.run(*scene.typed(night), seconds=90) == 0, night.words()
+        assert night.run(*scene.typed(night)) == 0, night.words()
     assert_all_is_well(night, scene)
 
 

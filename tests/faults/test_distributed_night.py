@@ -1,6 +1,5 @@
 """Two workers, a scheduler, a broker and a server, each of them struck in the middle of the night."""
 
-import pytest
 
 from jobs.states import State
 from tests.faults import nights
@@ -9,7 +8,6 @@ JOBS = 400
 FAULTS = {"exec_and_drop": 0.05, "502_after": 0.05, "429": 0.05, "fail_transient": 0.05}
 
 
-@pytest.mark.timeout(300)
 def test_a_worker_and_a_scheduler_killed_and_the_broker_emptied_lose_nothing_and_pay_nothing_twice(
     install, start_sandbox, postgres_url, redis_url
 ):

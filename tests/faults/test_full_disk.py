@@ -33,7 +33,6 @@ def fill(folder):
     return ballast
 
 
-@pytest.mark.timeout(180)
 def test_a_disk_that_is_full_stops_the_buying_and_the_same_command_goes_on_when_there_is_room(
     begin, start_sandbox, small_disk
 ):

@@ -19,7 +19,6 @@ def night(install, start_sandbox, postgres, broker):
     return night
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("server", ["broker", "postgres"])
 def test_a_server_that_comes_back_finds_everybody_at_work_again(server, night, request):
     server = request.getfixturevalue(server)
@@ -35,7 +34,6 @@ def test_a_server_that_comes_back_finds_everybody_at_work_again(server, night, r
     assert report.accepted == JOBS
 
 
-@pytest.mark.timeout(180)
 def test_a_scheduler_that_is_asked_to_end_does_not_wait_for_a_broker_that_hangs(night, broker):
     *_, scheduler = night.processes
     broker.freeze()

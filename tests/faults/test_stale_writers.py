@@ -41,7 +41,6 @@ def stand_still(install, start_sandbox, postgres_url, redis_url):
     return live
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("place", HARMLESS, ids=str)
 def test_a_writer_whose_lease_is_over_loses(place, stand_still):
     night = stand_still(place)
@@ -51,7 +50,6 @@ def test_a_writer_whose_lease_is_over_loses(place, stand_still):
     assert report.accepted == JOBS
 
 
-@pytest.mark.timeout(180)
 def test_a_send_that_leaves_long_after_it_was_checked_is_a_surplus_that_nobody_overlooks(stand_still):
     night = stand_still(Place.BEFORE_POST)
 

@@ -93,7 +93,6 @@ MISSING = {
 }
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", MISSING)
 def test_a_manifest_that_cannot_be_opened_has_a_sentence(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
