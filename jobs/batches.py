@@ -82,6 +82,15 @@ def get(tx: sa.Connection, batch_id: int) -> Batch:
     return _batch(tx.execute(sa.select(batches).where(batches.c.id == batch_id)).one())
 
 
+def held(tx: sa.Connection, batch_id: int) -> Batch:
+    """Return one batch, and let nobody cancel or change it before this transaction ends.
+
+    Jobs' writers do not ask for this lock.
+    """
+    row = sa.select(batches).where(batches.c.id == batch_id).with_for_update(key_share=True)
+    return _batch(tx.execute(row).one())
+
+
 def every(tx: sa.Connection) -> list[Batch]:
     """Return all batches, the oldest first."""
     return [_batch(row) for row in tx.execute(sa.select(batches).order_by(batches.c.id))]
@@ -138,13 +147,20 @@ def refuse_cancelled(batch: Batch) -> None:
 
 
 def open_(tx: sa.Connection, now: datetime, batch: Batch) -> None:
-    """ready or paused → open: its jobs may be bought. A cancelled batch stays cancelled."""
+    """ready or paused → open: its jobs may be bought. A cancelled batch stays cancelled.
+
+    What was paused or cancelled since ``batch`` was read stays so, too.
+    """
     refuse_cancelled(batch)
     if batch.state is BatchState.LOADING:
         raise errors.Mistake(f"batch {batch.name} is not loaded whole; run its manifest again")
     tx.execute(
         sa.update(batches)
-        .where(batches.c.id == batch.id, batches.c.state.in_([BatchState.READY, BatchState.PAUSED]))
+        .where(
+            batches.c.id == batch.id,
+            batches.c.state.in_([BatchState.READY, BatchState.PAUSED]),
+            batches.c.pause_reason.is_not_distinct_from(batch.pause_reason),
+        )
         .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None, opened_at=now)
     )
 
@@ -192,12 +208,14 @@ def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = No
 
 def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
     """paused → open for the batches that a block had paused: the API takes an account's calls again."""
-    ids = blocked(tx, account)
-    tx.execute(
+    # By its reason once more: a person may have paused or cancelled it since.
+    opened = (
         sa.update(batches)
-        .where(batches.c.id.in_(ids))
+        .where(batches.c.id.in_(blocked(tx, account)), batches.c.pause_reason == PauseReason.BLOCKED)
         .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None)
+        .returning(batches.c.id)
     )
+    ids = sorted(tx.execute(opened).scalars())
     for batch_id in ids:
         events.record(tx, now, batch_id, events.EventKind.RECOVERED, "")
     return ids

@@ -1,13 +1,18 @@
 """Cancelling because a person asks: a whole batch, or chosen jobs. Never throws away what is paid."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+
+import sqlalchemy as sa
 
 from jobs import batches, database, events, lifecycle
 from jobs.reports import limits
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
+from jobs.tables import jobs
 
 _UNFINISHED = tuple(str(state) for state in State if state not in FINAL)
 
@@ -56,16 +61,21 @@ def cancel_jobs(
     """Cancel the chosen jobs, each as its state allows, a chunk per transaction."""
     done = Cancelled()
     for chunk in selection.chunks(ids):
-        with db.write() as tx:
-            now = database.now(tx)
-            done += Cancelled(
-                lifecycle.cancel(tx, now, chunk),
-                lifecycle.ask_to_cancel(tx, now, chunk),
-                lifecycle.give_up(tx, now, chunk) if State.FAILED in chosen.states else 0,
-            )
+        done += db.unit(partial(_cancel_some, ids=chunk, failed=State.FAILED in chosen.states))
     if done.total:
         with db.write() as tx:
             events.record(
                 tx, database.now(tx), batch.id, events.EventKind.CANCELLED, limits.counted(done.total, "job")
             )
     return done
+
+
+def _cancel_some(tx: sa.Connection, ids: Sequence[int], failed: bool) -> Cancelled:
+    """Hold the jobs first: one that a worker moved between two of these statements would be missed by both."""
+    tx.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(ids)).order_by(jobs.c.id).with_for_update())
+    now = database.now(tx)
+    return Cancelled(
+        lifecycle.cancel(tx, now, ids),
+        lifecycle.ask_to_cancel(tx, now, ids),
+        lifecycle.give_up(tx, now, ids) if failed else 0,
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, crashpoints, events, lifecycle, marker, tables
+from jobs import batches, crashpoints, events, lifecycle, marker
 from jobs.batches import Batch
 from jobs.crashpoints import Place
 from jobs.database import Database, now
@@ -133,18 +133,14 @@ class _Writing:
 
     def _write_some(self, tx: sa.Connection, wanted: Sequence[lifecycle.Wanted]) -> int:
         """Write from the front for as long as a transaction may take; return how many."""
-        self._take_turn(tx)
+        # One load of the batch writes at a time, and none while it is cancelled.
+        batches.refuse_cancelled(batches.held(tx, self._batch.id))
         moment, end, done = now(tx), time.monotonic() + _MOST_SECONDS, 0
         while done < len(wanted) and (not done or time.monotonic() < end):
             piece = wanted[done : done + _PIECE]
             self._write_piece(tx, moment, piece)
             done += len(piece)
         return done
-
-    def _take_turn(self, tx: sa.Connection) -> None:
-        """Let one load of the batch write at a time; its jobs' other writers do not ask for this lock."""
-        mine = tables.batches.c.id == self._batch.id
-        tx.execute(sa.select(tables.batches.c.id).where(mine).with_for_update(key_share=True))
 
     def _write_piece(self, tx: sa.Connection, moment: datetime, piece: Sequence[lifecycle.Wanted]) -> None:
         if self._all_new:

@@ -1,6 +1,5 @@
 """Two workers, a scheduler, a broker and a server, each of them struck in the middle of the night."""
 
-
 from jobs.states import State
 from tests.faults import nights
 

@@ -1,5 +1,7 @@
 """Giving up: a batch, or some of its jobs; what is paid is never thrown away."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import sqlalchemy as sa
 
@@ -9,6 +11,7 @@ from jobs.selecting import lookup, selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
 from tests import factory
+from tests.integration import rehearsal
 
 EVERY = [str(state) for state in State]
 
@@ -50,6 +53,25 @@ def test_a_whole_batch_keeps_what_ended_and_what_is_paid(database, batch):
     )
     with database.read() as tx:
         assert lookup.batch(tx, batch.name).state is BatchState.CANCELLED
+
+
+def test_a_job_that_a_worker_moves_meanwhile_is_cancelled_all_the_same(postgres_database):
+    """Its purchase was refused: from in flight it goes back to being wanted, and is missed by neither statement."""
+    database, batch = postgres_database, factory.make_batch(postgres_database)
+    job = factory.make_job(database, batch, state=State.SUBMITTING, key="moves")
+    back = {"state": State.PENDING, "attempt_id": None}
+    with ThreadPoolExecutor(1) as person:
+        with database.write() as tx:
+            tx.execute(sa.update(tables.jobs).where(tables.jobs.c.id == job.id).values(back))
+            asked = person.submit(cancelled, database, batch, Selection(keys=("m*",)))
+            rehearsal.eventually(lambda: is_waited_for(database))
+        assert asked.result(timeout=60) == cancelling.Cancelled(at_once=1)
+    assert states(database) == {"moves": "cancelled"}
+
+
+def is_waited_for(database):
+    with database.read() as tx:
+        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 def test_with_filters_failed_jobs_are_given_up_and_the_batch_goes_on(database, batch):

@@ -7,12 +7,16 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import batches, errors, events, lifecycle, marker, tables
+from jobs import batches, crashpoints, errors, events, lifecycle, marker, tables
+from jobs.by_hand import cancelling
+from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Fence, retry
 from jobs.loading import counterparts, difference, loader
 from jobs.loading.difference import Target
 from jobs.manifest import rows, schema
+from jobs.selecting import selection
+from jobs.selecting.selection import Selection
 from jobs.states import BatchState, Phase, State
 from tests import factory
 from tests import rows as written
@@ -464,6 +468,35 @@ def test_two_loads_at_once_make_one_batch_without_duplicates(database_url, tmp_p
     assert len({loaded.batch.id for loaded in ended}) == 1
     assert sorted(jobs_of(database)) == sorted(keys)
     database.close()
+
+
+def test_a_batch_that_is_cancelled_while_it_is_loaded_takes_no_more_rows(database_url, tmp_path, monkeypatch):
+    """Else they would be pending for ever: nobody buys for a cancelled batch, nor cancels it again."""
+    monkeypatch.setattr(loader, "_MOST_SECONDS", 0)
+    path = write(tmp_path, table(*(f"key-{n}" for n in range(3_000))))
+    database, other = Database(database_url), Database(database_url)
+
+    def cancel(place):
+        if place is not Place.AFTER_CHUNK_COMMIT:
+            return
+        chosen = cancelling.wanted(Selection())
+        with other.read() as tx:
+            found = batches.find(tx, "cats")
+        cancelling.cancel_batch(other, found)
+        with other.read() as tx:
+            ids = selection.ids(tx, chosen, found.id)
+        cancelling.cancel_jobs(other, found, chosen, ids)
+
+    monkeypatch.setattr(crashpoints, "reach", cancel)
+    with pytest.raises(errors.Mistake, match="is cancelled"):
+        load(database, path)
+    with database.read() as tx:
+        found = tx.execute(
+            sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
+        ).all()
+    assert found == [(State.CANCELLED, 1_000)]
+    database.close()
+    other.close()
 
 
 def test_others_see_the_batch_grow_and_may_write_meanwhile(database_url, tmp_path, monkeypatch):

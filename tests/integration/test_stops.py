@@ -1,8 +1,10 @@
 """What stops the buying, on the tables: a block that a person tries again, and one that holds."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from jobs import accounts, batches, settings
 from jobs import database as databases
@@ -12,6 +14,7 @@ from jobs.errors import BlockReason
 from jobs.settings.times import Times
 from jobs.states import BatchState
 from tests import factory
+from tests.integration import rehearsal
 
 TIMES = Times()
 NO_CREDIT = quota.Tally(blocked=(BlockReason.CREDIT, "the API answered 402"))
@@ -72,3 +75,24 @@ def test_an_answer_to_anything_but_a_purchase_leaves_a_block_as_it_is(database, 
     tell(database, account, quota.Tally(answered=3), after=11)
     breaker, now = look(database, account, batch)
     assert (breaker.state, now.state) == ("blocked", BatchState.OPEN)
+
+
+@pytest.mark.parametrize("opened", ["unblock", "open_"])
+def test_a_pause_by_a_person_outlasts_an_opening_that_did_not_see_it(postgres_database, opened):
+    database = postgres_database
+    account, batch = factory.make_account(database), factory.make_batch(database)
+    tell(database, account, NO_CREDIT)
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as tx:
+            seen, now = batches.get(tx, batch.id), databases.now(tx)
+            batches.hold(tx, batch.id)
+            what = {"unblock": accounts.get(tx, account.id), "open_": seen}[opened]
+            late = other.submit(database.unit, lambda tx: getattr(batches, opened)(tx, now, what))
+            rehearsal.eventually(lambda: is_waited_for(database))
+        late.result(timeout=60)
+    assert look(database, account, batch)[1].pause_reason is PauseReason.PERSON
+
+
+def is_waited_for(database):
+    with database.read() as tx:
+        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
