@@ -1,4 +1,4 @@
-"""The account's row: quota, throttle, breaker, and what is known of its API. The only writer of `accounts`."""
+"""The account's row: quota, throttle, breaker, and what is known about its API. The only writer of `accounts`."""
 
 from jobs.accounts.pacing import give_back, observe, probe_now, probed, refill, spend
 from jobs.accounts.rows import Account, every, follow_settings, get, known, name, register, retune

@@ -1,7 +1,7 @@
-"""Which accounts are worked for now, and who answers for what others have under way? Reads only.
+"""Which accounts have workers now, and which of them polls the predictions of those that have none. Reads only.
 
-A worker names all its accounts at once, and those of the last one that started are worked for. An earlier token may
-have predictions in flight all the same: whoever has its place asks for them.
+A worker registers all its accounts at one moment; at each API, those with the latest moment count as present.
+An earlier token may still have predictions in flight: its successor polls them.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from jobs.tables import accounts
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """An account that is worked for, and the accounts whose predictions it asks for: itself first."""
+    """An account that has workers, and the accounts whose predictions it asks for: itself first."""
 
     account_id: int
     api: str
@@ -29,7 +29,7 @@ _EVERY = sa.select(accounts.c.id, accounts.c.api, accounts.c.label, accounts.c.s
 
 
 def seats(tx: sa.Connection) -> list[Seat]:
-    """Return the accounts that are worked for, the first one that was ever seen first."""
+    """Return the accounts that have workers, in the order in which they were first seen."""
     rows: list[sa.Row[Any]] = list(tx.execute(_EVERY))
     latest: dict[str, Any] = {}
     for row in rows:
@@ -44,12 +44,12 @@ def seats(tx: sa.Connection) -> list[Seat]:
 
 
 def _heir(left: sa.Row[Any], present: Sequence[sa.Row[Any]]) -> int:
-    """Return who has the place of an account: the token of the same name, or else the first at the same API."""
+    """Return the successor of an account: the present one with its label, or else the first at the same API."""
     there = [row for row in present if row.api == left.api]
     return next((row.id for row in there if row.label == left.label), int(there[0].id))
 
 
 def answers_for(tx: sa.Connection, account_id: int) -> tuple[int, ...]:
-    """Return the accounts whose predictions an account asks for; one that has lost its place, for its own."""
+    """Return the accounts whose predictions an account asks for; only its own if it is no longer present."""
     own = (seat.answers_for for seat in seats(tx) if seat.account_id == account_id)
     return next(own, (account_id,))

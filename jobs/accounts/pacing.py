@@ -1,4 +1,4 @@
-"""What an account's buckets hold, and what its calls came to: refilled, spent, throttled, broken."""
+"""An account's buckets, and the outcomes of its calls: refilled, spent, throttled, breaker."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,12 +13,12 @@ from jobs.settings.times import Times
 from jobs.states import Phase
 from jobs.tables import accounts, attempts
 
-_UNDER_WAY = timedelta(minutes=2)  # for which a create may be, and more
-_LATELY = timedelta(seconds=10)  # in which purchases show what the API sells a minute
+_UNDER_WAY = timedelta(minutes=2)  # longer than any create takes
+_LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is estimated
 
 
 def refill(account: Account, now: datetime, configured: Settings) -> Account:
-    """Return the account with its buckets filled up to now and its rate climbed; nothing is written yet."""
+    """Return the account with its buckets refilled and its rate raised to date; nothing is written yet."""
     limits = quota.in_force(configured, account.own_limits)
     creates, reads = limits.creates_per_minute, limits.reads_per_minute
     seconds = (now - account.refilled_at).total_seconds()
@@ -34,7 +34,7 @@ def refill(account: Account, now: datetime, configured: Settings) -> Account:
 
 
 def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:
-    """Write a refilled account back, less what is about to be used, and when it is polled next."""
+    """Write a refilled account back, less the tokens about to be used, with the time of its next poll."""
     write(
         tx,
         account.id,
@@ -49,7 +49,7 @@ def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> N
 
 
 def give_back(tx: sa.Connection, account_id: int, creates: int) -> None:
-    """Return to the bucket what was taken for jobs that were not begun."""
+    """Return tokens to the bucket that were taken for jobs that were not begun."""
     returned = sa.update(accounts).where(accounts.c.id == account_id)
     tx.execute(returned.values(creates_tokens=accounts.c.creates_tokens + creates))
 
@@ -57,11 +57,11 @@ def give_back(tx: sa.Connection, account_id: int, creates: int) -> None:
 def observe(
     tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, configured: Settings
 ) -> tuple[quota.Breaker, quota.Breaker]:
-    """Write down what a slice of calls came to; return the breaker before and after.
+    """Record the outcome of a slice of calls; return the breaker before and after.
 
-    A 429 keeps everything back until the time it told. Those of one burst are one episode: the rate drops once. So
-    are those of an API that sells nothing at all, as at a low credit: it tells nothing of its rate.
-    Whoever else buys with the token uses up our bucket as well: it holds no more than the API says is left.
+    A 429 holds everything back until the time it gives. All 429s of a burst are one episode: the rate drops once. So
+    are those of an API that sells nothing in between, as on low credit: they say nothing about its rate. Others that
+    buy with the same token use up our quota too: the bucket holds no more than the API says is left.
     """
     account = get(tx, account_id)
     after = quota.judge(account.breaker, tally, now, times)
@@ -90,7 +90,7 @@ def observe(
 
 
 def _has_sold(tx: sa.Connection, account: Account) -> bool:
-    """Whether the API sold anything after its last 429."""
+    """Whether the API has sold anything since its last 429."""
     if account.throttled_at is None:
         return True
     sold = sa.exists().where(
@@ -102,9 +102,9 @@ def _has_sold(tx: sa.Connection, account: Account) -> bool:
 
 
 def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:
-    """Return the rate at which the API has sold predictions of late, what is on its way counted as sold.
+    """Return the rate at which the API sold predictions lately, counting sends in progress as sold.
 
-    A refusal is answered sooner than a sale: the first 429 of a burst would find hardly anything sold before it.
+    A refusal is answered sooner than a sale, so at the first 429 of a burst hardly any sale would be recorded.
     """
     bought = sa.select(sa.func.count()).where(
         attempts.c.account_id == account_id,
@@ -115,12 +115,12 @@ def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float
 
 
 def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:
-    """Let one job try whether a block or an outage is over; the patience with a block begins anew."""
+    """Let one job probe whether a block or an outage is over; the patience with a block starts again."""
     stopped = sa.update(accounts).where(accounts.c.api == api, accounts.c.breaker != "closed")
     tx.execute(stopped.values(probe_at=now))
     tx.execute(stopped.where(accounts.c.breaker == "blocked").values(breaker_at=now))
 
 
 def probed(tx: sa.Connection, account_id: int, next_at: datetime | None) -> None:
-    """Remember that the canary was sent, and when the next one may leave if nobody answers for it."""
+    """Record when the next canary may leave if the one sent now brings no outcome."""
     write(tx, account_id, {"probe_at": next_at})

@@ -1,4 +1,4 @@
-"""How many calls may leave now, and when nothing may: buckets, throttle, breaker. Pure; the row is `accounts`'."""
+"""How many calls may leave now, and when none may: buckets, throttle, breaker. Pure; `accounts` owns the row."""
 
 import math
 from collections.abc import Mapping
@@ -9,29 +9,29 @@ from jobs.errors import BlockReason
 from jobs.settings import Settings
 from jobs.settings.times import Times
 
-# What a person may set for one account while everything runs, by the settings' names; a rate of None is unlimited.
+# What a person may set for one account while everything runs, named as in the settings; a rate of None is unlimited.
 LIMITS = ("creates_per_minute", "reads_per_minute", "max_in_flight")
 OwnLimits = Mapping[str, int | None]
 
-AT_ONCE = 500  # released in one tick at the most, however large the quota
+AT_ONCE = 500  # most jobs released in one tick, however large the quota
 _DROP = 0.8
 _CLIMB = 0.025  # of the configured rate, per second without a 429
-_SEARCH = 0.005  # of the rate that was found where none is configured, per second
-_CALM = 7.0  # seconds in which that doubles
-_BEYOND = 100_000.0  # a minute: whoever sells so many has no limit that we could reach
+_SEARCH = 0.005  # of the discovered rate, per second, where none is configured
+_CALM = 7.0  # seconds without a 429 after which that climb is twice as fast
+_BEYOND = 100_000.0  # a minute: an API that sells so many has no limit that we could reach
 _LEAST = 0.01  # of the configured rate
 _DOUBTFUL = 3
 _FAILURES = 10
-_WORTH = 17  # creates that an outage may cost before it is known; with looks at what runs, twenty calls
+_WORTH = 17  # creates risked before an outage is certain; with polls, twenty calls
 
 
 def in_force(configured: Settings, own: OwnLimits) -> Settings:
-    """Return the settings as they hold for an account: what was set for it goes before what a process was given."""
+    """Return the settings in force for an account: limits of its own override those of the process."""
     return configured.model_copy(update=own) if own else configured
 
 
 def capacity(per_minute: float | None) -> float:
-    """Return what a bucket holds: one second of its rate, at least one call.
+    """Return a bucket's capacity: one second of its rate, at least one call.
 
     >>> capacity(600), capacity(6), capacity(None)
     (10.0, 1.0, inf)
@@ -51,7 +51,7 @@ def refilled(tokens: float, per_minute: float | None, seconds: float) -> float:
 
 
 def room(tokens: float, per_minute: float | None, *, queued: int, in_flight: int, most_in_flight: int) -> int:
-    """Return how many jobs may be released: tokens, cap in flight, and never over two seconds' worth queued.
+    """Return how many jobs may be released: within tokens and in-flight cap, at most two seconds' worth queued.
 
     >>> room(10, 600, queued=15, in_flight=50, most_in_flight=200)
     5
@@ -75,10 +75,10 @@ def behind(collecting: int, most_in_flight: int) -> int:
 
 
 def climbed(rate: float | None, per_minute: float | None, seconds: float, calm: float = 0.0) -> float | None:
-    """Return the rate in force after some seconds without a 429; None is the configured one.
+    """Return the rate in force after some seconds without a 429; None means the configured one.
 
-    Where no limit was told the rate that was found is all there is. It goes on rising, slowly while the last 429
-    is near, and the faster the longer it has been ``calm``.
+    Where no limit is configured, the discovered rate keeps rising: slowly soon after the last 429, faster the
+    longer it has been ``calm``.
 
     >>> climbed(300, 600, 10), climbed(300, 600, 60)
     (450.0, None)
@@ -95,9 +95,9 @@ def climbed(rate: float | None, per_minute: float | None, seconds: float, calm: 
 
 
 def slowed(rate: float | None, per_minute: float | None, lately: float) -> float:
-    """Return the rate after one more episode of 429: a fifth less than what held until then.
+    """Return the rate after one more episode of 429: a fifth below the rate in force until then.
 
-    Where no limit was told, what was really bought a minute of ``lately`` is what the API allows.
+    Where no limit is configured, purchases a minute ``lately`` show what the API allows.
 
     >>> slowed(None, 600, lately=90), slowed(None, None, lately=600), slowed(480, None, lately=600)
     (480.0, 480.0, 384.0)
@@ -118,31 +118,31 @@ class Breaker:
     probe_at: datetime | None = None
     failures: int = 0
     failing_since: datetime | None = None
-    failing: str | None = None  # what the failures are of: creates, reads, or both as far as anybody knows
+    failing: str | None = None  # which calls fail: creates, reads, or both as far as we know
 
     @property
     def is_away(self) -> bool:
-        """Whether reads come to nothing, too; an outage of creates alone leaves polls and look-ups going."""
+        """Whether reads fail too; in an outage of creates alone, polls and look-ups go on."""
         return self.state == "outage" and self.failing != "creates"
 
     @property
     def in_doubt(self) -> bool:
-        """Whether so many calls have failed in a row that it may be an outage: time to call softly."""
+        """Whether enough calls have failed in a row that it may be an outage: time to slow down."""
         return self.state == "closed" and self.failures >= _DOUBTFUL
 
     def may_try(self, under_way: int, now: datetime, times: Times) -> bool:
-        """Whether in doubt one more create may leave, beside so many of which nobody knows yet what they come to.
+        """Whether, in doubt, one more create may leave while ``under_way`` others have no outcome yet.
 
         >>> doubt = Breaker(failures=12, failing_since=datetime(2026, 11, 23))
         >>> [doubt.may_try(n, datetime(2026, 11, 23), Times()) for n in (0, 3, 4)]
         [True, True, False]
         """
-        if now >= self._opens(now, times) and not under_way:  # what comes to nothing from now on opens it
+        if now >= self._opens(now, times) and not under_way:  # one more failure opens the breaker
             return True
         return self.failures + under_way + 1 < _WORTH
 
     def try_again_at(self, under_way: int, now: datetime, times: Times) -> datetime:
-        """Return when the next may leave: soon, but those that are left must last until the breaker may open.
+        """Return when the next may leave: soon, but the creates left to risk must last until the breaker may open.
 
         >>> began = datetime(2026, 11, 23)
         >>> for failures in (3, 14, 16):
@@ -161,31 +161,31 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the calls of one slice came to."""
+    """The outcomes of one slice of calls."""
 
     bought: int = 0  # creates that were accepted
-    left: int | None = None  # creates that the API would take at once, as it told with the latest of them
-    declined: int = 0  # creates that the API answered with a no
+    left: int | None = None  # creates that the API would take at once, by its latest answer
+    declined: int = 0  # creates that the API refused
     lost: int = 0  # creates: not sent, timed out, 5xx, unreadable
-    answered: int = 0  # reads that the API answered as an API does
+    answered: int = 0  # reads with a valid answer
     failed: int = 0  # reads: timed out, 5xx, unreadable
     message: str = ""  # of the last failure
-    throttled: float | None = None  # seconds that a 429 asked for
-    throttled_creates: bool = False  # whether one of them was a create's: reads have a rate of their own
+    throttled: float | None = None  # seconds to wait, from a 429
+    throttled_creates: bool = False  # whether a create got a 429: reads have their own rate
     blocked: tuple[BlockReason, str] | None = None
 
 
 def judge(breaker: Breaker, tally: Tally, now: datetime, times: Times) -> Breaker:
     """Return the breaker after a slice of calls.
 
-    An answer ends an outage, but a read's says nothing of creates: an API may list well and sell nothing. Only a
-    create that is accepted ends a block. Jobs' own failures are answers, and never open it.
+    An answer ends an outage, but an answered read proves nothing about creates: an API may list well and sell nothing.
+    Only an accepted create ends a block. Jobs' own failures are answers too, and never open the breaker.
     """
     if tally.blocked:
         return _block(breaker, *tally.blocked, now, times)
     if tally.bought:
         return Breaker()
-    if breaker.state == "blocked":  # whether to ask again was decided when the API refused
+    if breaker.state == "blocked":  # when to probe was decided with the refusal
         return breaker
     if tally.lost:
         return _fail(breaker, "creates", tally.lost, tally.message, now, times)
@@ -193,7 +193,7 @@ def judge(breaker: Breaker, tally: Tally, now: datetime, times: Times) -> Breake
 
 
 def _after_reads(breaker: Breaker, tally: Tally, now: datetime, times: Times) -> Breaker:
-    """Answers end an outage of reads, and show of any other that creates alone fail: time to try one."""
+    """Answered reads end an outage of reads; in any other, they show that only creates fail: probe one now."""
     if tally.answered and breaker.failing == "both":
         return replace(breaker, failing="creates", probe_at=now)
     if tally.answered:
@@ -205,7 +205,7 @@ def _after_reads(breaker: Breaker, tally: Tally, now: datetime, times: Times) ->
 
 def _block(breaker: Breaker, reason: BlockReason, message: str, now: datetime, times: Times) -> Breaker:
     since = breaker.since if breaker.state == "blocked" and breaker.since else now
-    # A credit is topped up while one sleeps; a wrong token is not.
+    # Credit may be topped up while one sleeps; a wrong token stays wrong.
     patience = times.credit_patience if reason is BlockReason.CREDIT else times.block_patience
     patient = now < since + timedelta(seconds=patience)
     return Breaker(
@@ -217,7 +217,7 @@ def _block(breaker: Breaker, reason: BlockReason, message: str, now: datetime, t
 
 
 def _fail(breaker: Breaker, kind: str, count: int, message: str, now: datetime, times: Times) -> Breaker:
-    """Count failures of either kind since the last answer; an outage of reads is one of creates, too."""
+    """Count failures of either kind since the last answer; an outage of reads is one of creates too."""
     probe_at = now + timedelta(seconds=times.canary)
     if breaker.state == "outage":
         failing = "both" if kind == "reads" and breaker.failing == "creates" else breaker.failing

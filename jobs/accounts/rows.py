@@ -1,4 +1,4 @@
-"""An account's row: which one it is, how it is read, and the limits of its own."""
+"""An account's row: how it is named, read and written, and the account's own limits."""
 
 import hashlib
 import hmac
@@ -15,8 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jobs.accounts import quota
 from jobs.tables import accounts
 
-# A database's double knows no infinity that every client reads, and a null limit is none at all. No number that a
-# person may write is as large.
+# Stands for "unlimited": not every client can read an infinite double, and a null limit means "not set".
+# Larger than any number that a person may write.
 _STORED_UNLIMITED = 10**9
 
 
@@ -52,28 +52,28 @@ _AS_STORED = tuple(field.name for field in fields(Account) if field.name not in 
 
 
 def name(host: str, api: str, token: str) -> str:
-    """Return the account's name: the API's host, and 8 hex digits of API and token that reveal neither.
+    """Return the account's name: the API's host, and 8 hex digits of a keyed hash that reveals neither API nor token.
 
-    One host may serve two APIs, and one token both: what is absent from one list says nothing of the other.
+    One host may serve two APIs, and one token both: absence from one list proves nothing about the other.
     """
     secret = f"{api}\n{token}".encode()
     return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
 
 
 def register(tx: sa.Connection, now: datetime, account_name: str, api: str, label: str | None = None) -> int:
-    """Return the account's id; the row is made when it is new. Those seen last, at one moment, are those that buy."""
+    """Return the account's id, creating its row if needed. Those seen last, at one moment, are those that buy."""
     insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     new = insert(accounts).values(
         name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
         breaker="closed", failures=0, seen_at=now,
     )  # fmt: skip
-    # In one statement: two workers that start at the same moment find no row, either of them.
+    # One statement: of two workers that start at the same moment, neither would find a row.
     seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"label": label, "seen_at": now})
     return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
 
 
 def every(tx: sa.Connection) -> list[Account]:
-    """Return all accounts by their names, to look at only."""
+    """Return all accounts ordered by name; their rows are not locked."""
     return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
 
 
@@ -90,7 +90,7 @@ def get(tx: sa.Connection, account_id: int) -> Account:
 
 
 def known(tx: sa.Connection, account_id: int) -> Account:
-    """Return one account to look at only: its row is not locked, and may not be in a read."""
+    """Return one account without locking its row, which a `read` would not allow."""
     return _account(tx.execute(_KNOWN, {"account": account_id}).one())
 
 
@@ -114,12 +114,12 @@ def _own_limits(row: sa.Row[Any]) -> quota.OwnLimits:
 
 
 def retune(tx: sa.Connection, account_id: int, own: quota.OwnLimits) -> None:
-    """Set limits of the account itself; those that are not named stay as they are."""
+    """Set some of the account's own limits; the others stay as they are."""
     write(tx, account_id, {name: _STORED_UNLIMITED if most is None else most for name, most in own.items()})
 
 
 def follow_settings(tx: sa.Connection, account_id: int) -> None:
-    """Forget every limit that was set for the account itself."""
+    """Clear all of the account's own limits."""
     write(tx, account_id, dict.fromkeys(quota.LIMITS))
 
 
@@ -130,12 +130,12 @@ def write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None
 
 
 def count_reads(tx: sa.Connection, account_id: int, reads: int, change: Mapping[str, Any]) -> None:
-    """Take reads from the bucket as it stands by now, and change some other columns."""
+    """Take reads from the bucket as it is now, and change some other columns."""
     told = {f"new_{name}": value for name, value in change.items()}
     tx.execute(_writing(tuple(change), reads=True), told | {"account": account_id, "reads": reads})
 
 
-# Kept: to build a statement anew costs more than to run it.
+# Cached: building the statement costs more than running it.
 @cache
 def _writing(columns: Sequence[str], *, reads: bool = False) -> sa.Update:
     change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
@@ -145,5 +145,5 @@ def _writing(columns: Sequence[str], *, reads: bool = False) -> sa.Update:
 
 
 def storable(tokens: float) -> float:
-    """Return how many tokens a row says there are."""
+    """Return a number of tokens as the row stores it."""
     return _STORED_UNLIMITED if math.isinf(tokens) else tokens

@@ -1,4 +1,4 @@
-"""What is known of an account's API: whether it has a list, what that shows and how late, and whether it calls."""
+"""What is known of an account's API: does it have a list, what does that show and how late, do webhooks come."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,17 +10,17 @@ from jobs.tables import accounts
 
 
 def lists(tx: sa.Connection, account_id: int, *, pages: int) -> None:
-    """Remember that the API showed its list, and that its pages were reads."""
+    """Record that the API showed its list, and count the pages as reads."""
     count_reads(tx, account_id, pages, {"can_list": True, "list_missing_at": None})
 
 
 def glanced(tx: sa.Connection, account_id: int, *, reads: int, again_at: datetime | None) -> None:
-    """Remember what a look at the list cost beyond what was spent for it, and when the next may be if it failed."""
+    """Count the reads that a look at the list cost beyond those already spent; ``again_at``: next try, if it failed."""
     count_reads(tx, account_id, reads, {} if again_at is None else {"glance_at": again_at})
 
 
 def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) -> None:
-    """Remember that a webhook came; not each time anew, because the tick wants the row as well."""
+    """Record that a webhook came, but only once per ``every``: the tick needs the row too."""
     latest = sa.update(accounts).where(
         accounts.c.id == account_id, accounts.c.hinted_at.is_(None) | (accounts.c.hinted_at < now - every)
     )
@@ -31,13 +31,13 @@ _HINTED_AT = sa.select(accounts.c.hinted_at).where(accounts.c.id == sa.bindparam
 
 
 def hinted_at(tx: sa.Connection, account_id: int) -> datetime | None:
-    """Return when a webhook of one of its predictions came last."""
+    """Return when a webhook for one of the account's predictions last came."""
     at: datetime | None = tx.execute(_HINTED_AT, {"account": account_id}).scalar_one()
     return at
 
 
 def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:
-    """Note a 404 or 405 on the list; only a second one, some time after, makes it certain. Return what is known."""
+    """Record a 404 or 405 on the list; only a second one ``doubt`` later makes it certain. Return `can_list`."""
     account = get(tx, account_id)
     if account.can_list is not None:
         return account.can_list
@@ -58,11 +58,9 @@ def list_learned(
     images: bool | None = None,
     lag: float = 0.0,
 ) -> Account:
-    """Remember whether the list shows what was sent, and whether its image, too; and how far behind it was, in seconds.
+    """Record whether the list shows what was sent, whether its image too, and how far it lags, in seconds.
 
-    None where this walk cannot tell.
-
-    The latest walk knows best what is shown; of the lag the longest counts.
+    None means that this walk cannot tell. For what is shown, the latest walk counts; for the lag, the longest.
     """
     learned = replace(
         account,
@@ -77,23 +75,23 @@ def list_learned(
 
 
 def sweep_again(tx: sa.Connection, account_id: int, at: datetime) -> None:
-    """Say when the list is to be swept next: a lease after it was handed out, and then at leisure."""
+    """Set when the list is swept next: a lease after handing it out, later once it is done."""
     write(tx, account_id, {"sweep_at": at})
 
 
 def sweep_for_images(tx: sa.Connection, account_id: int, at: datetime) -> None:
-    """Have the list looked at by a moment if nobody knows whether it shows images: so long, twins wait in line."""
+    """Move the next sweep up to ``at`` if it is unknown whether the list shows images: until then, twins wait."""
     unknown = accounts.c.list_shows_images.is_(None) & (accounts.c.sweep_at > at)
     tx.execute(sa.update(accounts).where(accounts.c.id == account_id, unknown).values(sweep_at=at))
 
 
 def swept(tx: sa.Connection, account_id: int, at: datetime) -> None:
-    """Remember that all that was bought before a moment is known, as far as the list tells."""
+    """Record that everything bought before ``at`` is known, as far as the list shows it."""
     write(tx, account_id, {"swept_at": at})
 
 
 def blind_spot(account: Account) -> str | None:
-    """Return why nobody can tell whether a send in doubt was bought, as far as that is known of the API."""
+    """Return why this API cannot show whether a send in doubt was bought; None if it may."""
     if account.can_list is False:
         return "the API has no list of predictions, so nobody can tell whether it was bought"
     if account.list_echoes is False:

@@ -1,6 +1,6 @@
-"""The three kinds of stop, and who goes back when one begins or ends: outage, block, stop-loss.
+"""What happens when an outage, a block or a stop-loss begins or ends.
 
-Decided by `quota` and `batches`; carried out here in the transaction of whoever noticed.
+`quota` and `losses` decide; this module acts, in the transaction of whoever noticed.
 """
 
 from datetime import datetime
@@ -26,11 +26,11 @@ def observe(
     times: Times,
     configured: Settings,
 ) -> None:
-    """Write down what a slice of calls came to, and stop or go on accordingly."""
+    """Record the outcome of a slice of calls, and stop or go on accordingly."""
     before, after = accounts.observe(tx, now, account.id, tally, times, configured)
-    if tally.blocked:  # once more, too: a person may have opened a batch to try whether it is over
+    if tally.blocked:  # even if already blocked: a person may have opened a batch to probe it
         _block(tx, now, account, after.reason or "")
-    # What was handed out and may not leave would wait for the end of its lease; in doubt it is given out one by one.
+    # Take back what may not leave, or it would wait for its lease to end; in doubt, jobs are handed out one by one.
     if tally.throttled_creates or (after.in_doubt and not before.in_doubt):
         lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
     if before.state == after.state:
@@ -50,13 +50,13 @@ def _recover(tx: sa.Connection, now: datetime, account: accounts.Account, before
 
 
 def _wait_out(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
-    """Batches stay open and nothing fails: what was handed out unsent goes back."""
+    """Batches stay open and nothing fails; what was handed out but not sent goes back."""
     events.record(tx, now, None, EventKind.OUTAGE, f"{account.api}: {reason}")
     lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
 
 
 def _block(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
-    """Take back what was handed out for the account; pause the batches that no other may buy for."""
+    """Take back what was handed out for the account; pause the batches that no other account may buy for."""
     lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
     others = [one for one in _beside(tx, account) if one.breaker.state != "blocked"]
     served = {batch for one in others for batch in batches.releasable(tx, one)}
@@ -66,7 +66,7 @@ def _block(tx: sa.Connection, now: datetime, account: accounts.Account, reason: 
 
 
 def _beside(tx: sa.Connection, account: accounts.Account) -> list[accounts.Account]:
-    """Return the other accounts that are worked for at the same API."""
+    """Return the other accounts at the same API that have workers."""
     there = [seat.account_id for seat in attendance.seats(tx) if seat.api == account.api]
     return [accounts.known(tx, one) for one in there if one != account.id]
 
@@ -74,14 +74,14 @@ def _beside(tx: sa.Connection, account: accounts.Account) -> list[accounts.Accou
 def pause(
     tx: sa.Connection, now: datetime, batch_ids: list[int], reason: PauseReason, detail: str
 ) -> list[int]:
-    """Pause batches and take back what was handed out unsent."""
+    """Pause batches and take back what was handed out but not sent."""
     paused = batches.pause(tx, now, batch_ids, reason, detail)
     lifecycle.rescue(tx, now, batch_ids=paused, expired_only=False)
     return paused
 
 
 def limit_losses(tx: sa.Connection, now: datetime, batch: batches.Batch) -> None:
-    """Pause a batch whose own failures, or whose surplus purchases, say that something general is wrong."""
+    """Pause a batch if its own failures or its surplus purchases show that something general is wrong."""
     counted = losses.count(tx, batch)
     if counted.stop:
         ended = counted.failed + counted.succeeded

@@ -1,1 +1,1 @@
-"""What a person asks of a batch that is there: pause its buying, cancel it, run some of its jobs again."""
+"""What a person asks of an existing batch: pause its buying, cancel it, run some of its jobs again."""

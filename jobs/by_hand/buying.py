@@ -1,4 +1,4 @@
-"""What a person does to the buying: pause, resume, change its pace. What stops it without being asked is in `stops`."""
+"""What a person does to the buying: pause, resume, change its pace. Automatic stops are in `stops`."""
 
 import sqlalchemy as sa
 
@@ -18,7 +18,7 @@ def working(tx: sa.Connection) -> list[Batch]:
 
 
 def pause(tx: sa.Connection, batch: Batch) -> bool:
-    """Pause a batch until a person resumes it, whatever had paused it before; False if one had already."""
+    """Pause a batch until a person resumes it, whatever paused it before; False if a person already had."""
     if batch.state is BatchState.CANCELLED:
         raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
     if batch.state is BatchState.LOADING:
@@ -33,7 +33,7 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
 
 
 def resume(tx: sa.Connection, batch: Batch) -> bool:
-    """Open a paused batch again; False if it is not paused. A blocked account is probed at once."""
+    """Open a paused batch again; False if it is open or ready. A stopped account is probed at once."""
     if batch.state in {BatchState.OPEN, BatchState.READY}:
         return False
     now = database.now(tx)
@@ -44,7 +44,7 @@ def resume(tx: sa.Connection, batch: Batch) -> bool:
 
 
 def retune(tx: sa.Connection, account: accounts.Account, own: quota.OwnLimits) -> None:
-    """Set limits of an account, before the settings of everybody who works for it; without any, forget them all."""
+    """Set limits of an account that override its workers' settings; if ``own`` is empty, clear them all."""
     if own:
         accounts.retune(tx, account.id, own)
     else:

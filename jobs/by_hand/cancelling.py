@@ -1,4 +1,4 @@
-"""Cancelling because a person asks: a whole batch, or chosen jobs. Never throws away what is paid."""
+"""Cancelling at a person's request: a whole batch, or chosen jobs. Paid results are never thrown away."""
 
 from array import array
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _UNFINISHED = tuple(str(state) for state in State if state not in FINAL)
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """How many jobs ended at once, are to be cancelled at the API, and were failed and are given up."""
+    """How many jobs were cancelled at once, will be cancelled at the API, or had failed and were given up."""
 
     at_once: int = 0
     requested: int = 0
@@ -41,7 +41,7 @@ def is_whole(typed: Selection) -> bool:
 
 
 def wanted(typed: Selection) -> Selection:
-    """Return what a person means: what is not finished, and with filters the failed jobs among the chosen too."""
+    """Return what a person means: all unfinished jobs and, with filters, also the failed ones among the chosen."""
     if typed.states:
         return typed
     failed = () if typed.chooses_all else (str(State.FAILED),)
@@ -49,7 +49,7 @@ def wanted(typed: Selection) -> Selection:
 
 
 def cancel_batch(db: database.Database, batch: batches.Batch) -> None:
-    """Cancel the batch itself, before its jobs: from now on nothing of it is bought."""
+    """Cancel the batch itself, before its jobs, so that none of them is bought from now on."""
     with db.write() as tx:
         if batches.get(tx, batch.id).state is not BatchState.CANCELLED:
             batches.cancel(tx, database.now(tx), batch.id)

@@ -1,4 +1,4 @@
-"""Another input for jobs that are to run again: what `--set` says, checked as a cell is, and a new seed. Pure."""
+"""Another input for jobs that run again: `--set` values, checked like a cell, and a new seed. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _NEEDED = frozenset({"prompt"})  # without one the model paints its own default,
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is different at the next try. ``warnings`` are about values that the API may yet refuse."""
+    """What is different at the next try. ``warnings`` are about values that the API may still refuse."""
 
     given: Mapping[str, Any] = field(default_factory=dict)
     removed: frozenset[str] = frozenset()
@@ -24,7 +24,7 @@ class Change:
         return bool(self.given or self.removed or self.new_seed)
 
     def owns_seed(self, before: bool) -> bool:
-        """Whether the seed is of our own making afterwards."""
+        """Whether the seed is of our own making after the change."""
         return self.new_seed or (before and _SEED not in self.given)
 
     def applied(
@@ -36,7 +36,7 @@ class Change:
         batch_uuid: str,
         key: str,
     ) -> dict[str, Any]:
-        """Return the input after the change; ``sent`` are those of the job's attempts so far."""
+        """Return the input after the change; ``sent`` are the inputs of the job's attempts so far."""
         kept = {name: value for name, value in before.items() if name not in self.removed}
         changed = {**kept, **self.given}
         if self.new_seed:
@@ -93,7 +93,7 @@ def _removable(name: str) -> str:
 
 
 def _judged(model: schema.Schema, given: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return what the model's schema says against the values: mistakes, and mere warnings."""
+    """Return the model schema's objections to the values: mistakes and mere warnings."""
     refused: list[str] = []
     warnings: list[str] = []
     for complaint in model.complaints({"image": "", **given}):

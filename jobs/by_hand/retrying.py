@@ -1,6 +1,6 @@
-"""Running jobs again because a person asks: which ones that takes, and how they become pending. Buys nothing.
+"""Running jobs again at a person's request: which jobs, and how they become pending. Buys nothing.
 
-What a failure class asks for stands in `failures`; when a failed attempt is repeated by itself, in `retry`.
+`failures` says what helps against each failure class, `retry` when a failed attempt is repeated by itself.
 """
 
 from array import array
@@ -26,10 +26,10 @@ PLAIN = tuple(
 
 
 def wanted(typed: Selection) -> Selection:
-    """Return what a person means: without filters the failures that the same input may well survive.
+    """Return what a person means: without filters, the failures of the classes that a plain retry takes.
 
-    With filters, exactly what they choose among the failed. What succeeded or was cancelled is bought again only
-    by its state, or by its key in full.
+    With filters, exactly what they choose among the failed. Succeeded or cancelled jobs are bought again only
+    if chosen by state, or by their full keys.
     """
     if wrong := set(typed.states) - FINAL:
         raise errors.Mistake(f"a job that is {min(wrong)} is under way already; retry takes ended ones")
@@ -44,7 +44,7 @@ def wanted(typed: Selection) -> Selection:
 def retry(
     db: database.Database, batch: batches.Batch, chosen: Selection, ids: "array[int]", change: Change
 ) -> int:
-    """Make the chosen jobs pending, a chunk per transaction, and return how many; one that moved on stays."""
+    """Make the chosen jobs pending, a chunk per transaction; return how many. One that moved on is left alone."""
     count = 0
     for chunk in selection.chunks(ids):
         with db.write() as tx:
@@ -61,7 +61,7 @@ def retry(
 def _retry_some(
     tx: sa.Connection, batch: batches.Batch, chosen: Selection, ids: Sequence[int], change: Change
 ) -> int:
-    """Look again under lock, so that of two people who retry at once one finds nothing left to do."""
+    """Select again under lock: of two people who retry at once, the second finds nothing left to do."""
     query = sa.select(jobs.c.id, jobs.c.key, jobs.c.input, jobs.c.own_seed).where(
         jobs.c.id.in_(ids), jobs.c.state.in_(FINAL), *chosen.conditions(tx.dialect.name)
     )
