@@ -24,7 +24,7 @@ _BUSY_MS = 30_000
 _IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
-_BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: nothing of it was done
+_BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: all rolled back
 _NO_DATABASE = "file is not a database"  # SQLite's words
 _READ_ONLY = "25006"  # what a standby says, and a server that has just become one
 
@@ -48,7 +48,7 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that only reads: one snapshot, never in a writer's way."""
         with _unavailable(self.url), self.engine.connect() as connection:
-            if not self.is_sqlite:  # told with BEGIN, forgotten when the connection goes back to the pool
+            if not self.is_sqlite:  # sent with BEGIN, reset when the connection returns to the pool
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with self.begin(connection, writes=False):
                 yield connection
@@ -68,8 +68,8 @@ class Database:
     def begin(self, connection: sa.Connection, *, writes: bool) -> Iterator[None]:
         """Open a transaction on a connection.
 
-        On SQLite in words of ours, and not in a listener: an engine that has any makes every statement ask for all
-        kinds of them.
+        For SQLite, BEGIN is executed here rather than in a listener: on an engine that has any listener,
+        every statement checks for all kinds of them.
         """
         with connection.begin():
             if self.is_sqlite:  # DEFERRED writers deadlock when two upgrade; IMMEDIATE ones queue
@@ -77,10 +77,10 @@ class Database:
             yield
 
     def unit(self, work: Callable[[sa.Connection], ValueT]) -> ValueT:
-        """Do a whole unit of work in a `write`, and do it again when the server breaks it off for another's sake.
+        """Run a whole unit of work in a `write`; run it again if the server aborts it in favour of another.
 
-        Only what was surely undone is repeated. A commit whose answer was lost may have been done: that is told
-        as Unavailable, and the fences and states of the rows decide whether it changes anything a second time.
+        Only what was surely rolled back is repeated. A commit whose answer was lost may have succeeded: that is raised
+        as Unavailable, and the rows' fences and states decide whether a repetition changes anything.
         """
         for wait in (_FIRST_WAIT * 2**n for n in range(_TRIES - 1)):
             try:
@@ -109,7 +109,7 @@ def now(connection: sa.Connection) -> datetime:
 
 @contextmanager
 def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
-    """Say in one sentence that the database is not to be had."""
+    """Turn a database that is out of reach into Unavailable, with one sentence."""
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
@@ -120,7 +120,7 @@ def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
 
 
 def reason(error: sa.exc.SQLAlchemyError) -> str:
-    """Return what the database said, in one line, with what to do about it where that is known."""
+    """Return the database's message in one line, with the remedy where one is known."""
     said = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if said == _NO_DATABASE:
         return f"{said}; name another with --database, or move the file away"
@@ -167,14 +167,15 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         pool_pre_ping=True,  # a connection that a restart of the server killed is found before it is used
         pool_size=8,
         max_overflow=4,
-        # A plan that was made while a table was empty is kept for ever otherwise: ten times slower an hour later.
+        # No prepared statements: a plan made while a table was empty would be kept for ever, ten times slower
+        # an hour later.
         connect_args={"connect_timeout": 5, "prepare_threshold": None},
     )
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        # A process that stands still inside a transaction would keep the locks of its rows for ever, from the
-        # rescue too. No transaction of ours waits for anything but the server.
+        # A process that is stopped inside a transaction would keep its row locks for ever, and block the
+        # rescue too. Our own transactions wait for nothing but the server.
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}s'")
         connection.commit()
 
@@ -182,8 +183,8 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
     def _start_timer(
         _tx: Any, cursor: Any, _text: Any, _values: Any, _context: Any, executemany: bool
     ) -> None:
-        # psycopg sends many values in a pipeline and ends it with a Flush behind the Sync. The server stops its
-        # timer at any message and starts it at a Sync alone: without one more message it would never run out.
+        # psycopg sends executemany as a pipeline that ends with a Flush after the Sync. Any message stops the
+        # server's idle timer and only a Sync starts it, so one more statement is needed to start it again.
         if executemany:
             cursor.connection.execute("")
 

@@ -1,4 +1,4 @@
-"""The marker by which a prediction is known again: the scalars that we sent, above all the job's own seed. Pure."""
+"""The marker that identifies a prediction: the scalars that we sent, above all the job's own seed. Pure."""
 
 import hashlib
 import json
@@ -6,14 +6,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-_SINGLE = 2**-23  # twice what rounding a number to single precision may change of it
+_SINGLE = 2**-23  # twice the largest relative error of rounding to single precision
 _NOT_COMPARED = frozenset({"image"})  # the API may echo it as another URL, or not at all
 _DIGEST = "sha256:"
-_IMAGE_COMPARED = "image as it was sent"  # where the API shows it so; no input of a model has this name
+_IMAGE_COMPARED = "image as it was sent"  # if the API shows it unchanged; no model has such an input
 
 
 def seed(batch_uuid: str, key: str, generation: int = 0) -> int:
-    """Return the job's own seed: 31 bits, the same at every load, another for another generation.
+    """Return the job's own seed: 31 bits, the same at every load, different for each generation.
 
     >>> seed("b6b1", "cat") == seed("b6b1", "cat") != seed("b6b1", "cat", 1)
     True
@@ -23,7 +23,7 @@ def seed(batch_uuid: str, key: str, generation: int = 0) -> int:
 
 
 def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) -> int:
-    """Return a seed of our own making that the job never had.
+    """Return a seed of our own making that the job has not had yet.
 
     >>> first = fresh_seed("b6b1", "cat", 1, [])
     >>> fresh_seed("b6b1", "cat", 1, [first]) == first
@@ -38,9 +38,9 @@ def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) 
 def seed_of_edited(
     edited: Mapping[str, Any], sent: Sequence[Mapping[str, Any]], batch_uuid: str, key: str
 ) -> int:
-    """Return the own seed of an edited input: the one in it, unless what was ``sent`` before would show no difference.
+    """Return the own seed of an edited input: the one it has, unless it matches something ``sent`` before.
 
-    A prediction of before that turns up late must not be taken for the one that is wanted now.
+    An earlier prediction that turns up late must not be taken for the one that is wanted now.
 
     >>> before = {"seed": 7, "prompt": "a", "guidance_scale": 7.5}
     >>> seed_of_edited({"seed": 7, "prompt": "b"}, [before], "b6b1", "cat")
@@ -55,7 +55,7 @@ def seed_of_edited(
 
 
 def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
-    """Return what can be compared with the API's echo: no image, numbers as numbers.
+    """Return what can be compared with the API's echo: no image, every number as a float.
 
     >>> scalars({"image": "x", "seed": 7, "guidance_scale": 7.5, "prompt": "a"})
     {'guidance_scale': 7.5, 'prompt': 'a', 'seed': 7.0}
@@ -68,7 +68,7 @@ def scalars(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
 
 
 def _number(value: float) -> float:
-    """Strangers' inputs hold whole numbers of any length; adding zero makes of -0.0 what it equals."""
+    """Convert to float: echoed integers may be too large for one, and adding 0.0 turns -0.0 into 0.0."""
     try:
         return float(value) + 0.0
     except OverflowError:
@@ -76,7 +76,7 @@ def _number(value: float) -> float:
 
 
 def image_digest(image: str) -> str:
-    """Return by what an image, a URL or a data URI, is known again when the API shows it as it was sent.
+    """Return the digest that identifies an image (URL or data URI) where the API shows it unchanged.
 
     >>> image_digest("https://images.example/a.png")[:15]
     'sha256:55ff13da'
@@ -85,7 +85,7 @@ def image_digest(image: str) -> str:
 
 
 def with_image(sent: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an input of which the image is compared as well: one that was sent, where its digest is, or an echo.
+    """Return an input whose image is compared too, from a sent one (with a digest) or an echo (with the image).
 
     >>> sent = with_image({"seed": 7, "image": image_digest("x")})
     >>> matches(sent, with_image({"seed": 7, "image": "x"})), matches(sent, with_image({"seed": 7, "image": "y"}))
@@ -98,15 +98,15 @@ def with_image(sent: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def digest(sent: Mapping[str, Any]) -> str:
-    """Return 32 hex digits that are equal exactly when the comparable scalars are."""
+    """Return 32 hex digits that are equal exactly if the comparable scalars are."""
     text = json.dumps(scalars(sent), ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def matches(sent: Mapping[str, Any], echoed: Mapping[str, Any]) -> bool:
-    """Whether an echo shows every scalar that was sent; what the API added does not count.
+    """Whether an echo shows every scalar that was sent; what the API added is ignored.
 
-    A fraction may come back as single precision has it. A whole number may not: two seeds can be neighbours.
+    A fraction may come back rounded to single precision. A whole number may not: two seeds can be neighbours.
 
     >>> matches({"seed": 7, "prompt": "a"}, {"seed": 7.0, "prompt": "a", "num_outputs": 1})
     True
@@ -118,7 +118,7 @@ def matches(sent: Mapping[str, Any], echoed: Mapping[str, Any]) -> bool:
 
 
 def exact(sent: Mapping[str, Any]) -> dict[str, str | float | bool]:
-    """Return the scalars that an echo shows as they were sent: all but fractions.
+    """Return the scalars that an echo shows exactly as sent: all but fractions.
 
     >>> exact({"seed": 7, "guidance_scale": 7.5})
     {'seed': 7.0}

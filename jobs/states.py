@@ -47,8 +47,9 @@ IN_FLIGHT = frozenset({State.QUEUED, State.SUBMITTING, State.UNCONFIRMED, State.
 OPEN_PHASES = frozenset({Phase.SUBMITTING, Phase.UNCONFIRMED, Phase.RUNNING, Phase.COLLECTING})
 UNSETTLED_PHASES = frozenset({Phase.SUBMITTING, Phase.UNCONFIRMED})
 
-# From each state, the states that an arrow of the life cycle leads to. `lifecycle` has one function per arrow,
-# and a test walks every pair of states to see that no other pair can be written.
+# From each state, the states that an arrow of the life cycle leads to. `lifecycle` has one function per
+# arrow,
+# and a test checks that no other pair of states can be written.
 TRANSITIONS: dict[State, frozenset[State]] = {
     # pending, queued or failed to running: an id that arrived late, adopted before anything was bought again
     State.PENDING: frozenset({State.QUEUED, State.CANCELLED, State.RUNNING}),

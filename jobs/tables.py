@@ -1,7 +1,8 @@
-"""The tables: what is remembered, and which lies the database itself refuses.
+"""The tables: what is stored, and which contradictions the database itself refuses.
 
 SQLAlchemy Core, no ORM. Nothing cascades: rows that cost money are never deleted as a side effect.
-Who writes: `lifecycle` jobs, attempts and outputs; `batches` batches and events; `accounts` accounts; `hints` hints.
+Writers: `lifecycle` of jobs, attempts and outputs; `batches`, `accounts`, `events` and `hints` each of its
+own table.
 """
 
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ metadata = sa.MetaData(
 
 
 class Utc(sa.types.TypeDecorator[datetime]):
-    """A moment: aware and in UTC on our side; SQLite, which has no such type, keeps it without the zone."""
+    """A moment: timezone-aware UTC in Python; SQLite has no such type and stores it without the zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -64,7 +65,7 @@ batches = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("folder", sa.Text, nullable=False, unique=True),
     sa.Column("api", sa.Text, nullable=False),
-    sa.Column("account", sa.Text),  # the label of the one that buys; null: any at the API
+    sa.Column("account", sa.Text),  # label of the only account that may buy it; null: any at the API
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("pause_reason", sa.String(16)),
     sa.Column("pause_detail", sa.Text),
@@ -90,7 +91,8 @@ jobs = sa.Table(
     sa.Column("image", sa.Text, nullable=False),
     sa.Column("input", Json, nullable=False),
     sa.Column("version", sa.Text, nullable=False),
-    # Made by us, so that nobody else can have sent it: only such a prediction may ever be cancelled as an orphan.
+    # The seed is of our making, so nobody else can have sent it: only such predictions are ever cancelled as
+    # orphans.
     sa.Column("own_seed", sa.Boolean, nullable=False),
     sa.Column("labels", Json, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
@@ -98,11 +100,11 @@ jobs = sa.Table(
     sa.Column("due_at", Utc),
     # The fence. No foreign key: the attempt already points at its job; two pointers would need each other.
     sa.Column("attempt_id", Id),
-    # Whom it was handed out for last: while an attempt is open, that one's, said here to be found without a join.
+    # The account that it was last handed out for; while an attempt is open, that attempt's, to save a join.
     sa.Column("account_id", Id),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("absences", sa.Integer, nullable=False),
-    # Workers that had it and said nothing more of it: what it has for an image is decoded elsewhere then.
+    # Workers that took it and fell silent; after that its image is decoded in a process of its own.
     sa.Column("crashes", sa.Integer, nullable=False, server_default=sa.text("0")),
     # Uploads of its image that came to nothing while the API answered otherwise.
     sa.Column("upload_failures", sa.Integer, nullable=False, server_default=sa.text("0")),
@@ -136,7 +138,7 @@ sa.Index(
     sqlite_where=sa.text("state = 'pending'"),
     postgresql_where=sa.text("state = 'pending'"),
 )
-# A partial index is only used when the query says its condition in so many words, not by a parameter.
+# A partial index is used only if the query contains its condition literally, not as a parameter.
 PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{states.State.PENDING}'")
 sa.Index("jobs_counted", jobs.c.batch_id, jobs.c.state, jobs.c.error_class)
 sa.Index(
@@ -151,25 +153,25 @@ accounts = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("label", sa.Text),  # the name that a person gave it; null: none, it is the only one
+    sa.Column("label", sa.Text),  # the name that a person gave it; null: none, as the only account
     sa.Column("api", sa.Text, nullable=False),
     sa.Column("can_list", sa.Boolean),
     sa.Column("list_missing_at", Utc),
-    sa.Column("list_echoes", sa.Boolean),  # whether its list shows what was sent; null: nobody knows yet
-    sa.Column("list_shows_images", sa.Boolean),  # and the image as it was sent; null: nobody knows yet
+    sa.Column("list_echoes", sa.Boolean),  # whether its list shows what was sent; null: not known yet
+    sa.Column("list_shows_images", sa.Boolean),  # and the image unchanged; null: not known yet
     sa.Column("list_lag", sa.Double),  # the longest that a purchase was seen to be missing from it; seconds
-    sa.Column("swept_at", Utc),  # all that was bought before is known, as far as the list tells
+    sa.Column("swept_at", Utc),  # everything bought before this is known, as far as the list shows it
     sa.Column("sweep_at", Utc),
-    sa.Column("glance_at", Utc),  # not before do polls read the list; null: whenever it is cheaper
-    # Nothing that runs is looked at before: a page serves all that is due; null: at once.
+    sa.Column("glance_at", Utc),  # polls do not read the list before this; null: whenever it is cheaper
+    # No running prediction is polled before this, so that one page serves all that are due; null: at once.
     sa.Column("poll_at", Utc),
     sa.Column("creates_tokens", sa.Double, nullable=False),
     sa.Column("reads_tokens", sa.Double, nullable=False),
     sa.Column("refilled_at", Utc, nullable=False),
     sa.Column("not_before", Utc),
     sa.Column("rate", sa.Double),
-    sa.Column("hinted_at", Utc),  # a webhook of one of its predictions came; null: never
-    # Set by a person while everything runs; null: as the settings of each process say.
+    sa.Column("hinted_at", Utc),  # when a webhook of one of its predictions last came; null: never
+    # Set by a person while everything runs; null: by the settings of each process.
     sa.Column("creates_per_minute", sa.Integer),
     sa.Column("reads_per_minute", sa.Integer),
     sa.Column("max_in_flight", sa.Integer),
@@ -190,7 +192,7 @@ attempts = sa.Table(
     "attempts",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    # Of many that are written at once each is another job's: so their new ids are told apart, and one INSERT does.
+    # Unique among the rows of one INSERT, so SQLAlchemy can match the new ids to them in a single statement.
     sa.Column("job_id", Id, sa.ForeignKey("jobs.id"), nullable=False, insert_sentinel=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("account_id", Id, sa.ForeignKey("accounts.id"), nullable=False),
@@ -205,12 +207,13 @@ attempts = sa.Table(
     sa.Column("absent_at", Utc),
     sa.Column("finished_at", Utc),
     sa.Column("cancel_sent_at", Utc),
-    sa.Column("cancel_at", Utc),  # not before is its API asked to cancel it, or asked again; null: at once
+    sa.Column("cancel_at", Utc),  # its API is asked to cancel it, or asked again, no sooner; null: at once
     sa.Column("cancel_refused", sa.Text),  # why its API does not cancel it
     sa.Column("predict_time", sa.Double),
     sa.Column("cost", sa.Double),
     sa.Column("possibly_paid", sa.Boolean, nullable=False),
-    # Looks at its images that did not bring them all: a clock that was set, or hours asleep, are no patience.
+    # Fetches that did not bring all its images. Counted, since elapsed time alone may be a reset clock or
+    # hours of sleep.
     sa.Column("misses", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("error_class", sa.String(32)),
     sa.Column("error_message", sa.Text),
@@ -229,9 +232,9 @@ sa.Index(
     sqlite_where=sa.text(f"phase IN ({_OPEN})"),
     postgresql_where=sa.text(f"phase IN ({_OPEN})"),
 )
-# Word for word as in the query, or SQLite does not see that the index serves it.
+# Queries must repeat this word for word, or SQLite does not use the partial index.
 UNSETTLED = f"phase IN ({_words(states.UNSETTLED_PHASES)})"
-# Two sends that the list could not tell apart must not both be open to doubt.
+# Two sends that the list could not tell apart must not both be in doubt.
 sa.Index(
     "attempts_one_unsettled_twin",
     attempts.c.account_id,
@@ -242,7 +245,7 @@ sa.Index(
 )
 sa.Index("attempts_to_match", attempts.c.input_digest)
 sa.Index("attempts_by_age", attempts.c.account_id, attempts.c.intended_at)
-# Word for word as in the query, or SQLite does not see that the index serves it.
+# As with UNSETTLED: word for word.
 SURPLUS = "phase = 'orphan' OR possibly_paid AND phase = 'absent'"
 sa.Index(
     "attempts_surplus",
@@ -290,7 +293,7 @@ events = sa.Table(
 )
 sa.Index("events_of_batch", events.c.batch_id, events.c.id)
 
-# The webhooks of the last day: one that comes again is known by its id, and changes nothing.
+# The webhooks of the last day: a repeated one is recognised by its id and changes nothing.
 hints = sa.Table(
     "hints",
     metadata,
@@ -314,6 +317,6 @@ LEFT JOIN attempts a ON a.id = j.attempt_id
 
 
 def create(connection: sa.Connection) -> None:
-    """Create every table and the view at once: what the migrations must come to, step by step."""
+    """Create every table and the view at once: the result that the migrations must reach step by step."""
     metadata.create_all(connection)
     connection.exec_driver_sql(RESULTS_VIEW)

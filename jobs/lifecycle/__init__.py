@@ -1,7 +1,7 @@
 """The life cycle: the only writer of jobs, attempts and outputs. One function per arrow, named by its word.
 
-Every arrow takes the open transaction, the database's time and many rows at once, and returns the fences that
-won. A stale worker loses: its fence names an attempt that is no longer the job's.
+Every arrow takes the open transaction, the database's time and many rows at once, and returns what won: fences, ids,
+keys or their number. A stale worker loses: its fence names an attempt that is no longer the job's.
 """
 
 from jobs.lifecycle.beginning import begin

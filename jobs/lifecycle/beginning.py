@@ -1,7 +1,7 @@
-"""The intent to buy: which of the jobs that were handed out may be begun, and as what. It is committed before any POST.
+"""The intent to buy: which of the jobs handed out may begin, and with what input. Committed before any POST.
 
-A send whose answer is lost is looked for by what was sent. So no two that the list could not tell apart are open to
-doubt at once: of twins, whose images are all that differs, one waits where the list does not show images.
+A send whose answer is lost is looked up by what was sent. So no two sends that the list could not tell apart may be in
+doubt at once: where the list does not show images, one of two twins (inputs that differ only in the image) waits.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,12 +28,12 @@ def begin(
     lease: timedelta,
     images: Mapping[int, str] = _NONE,
 ) -> list[Submission]:
-    """queued → submitting: write the intent. What comes back may be posted once the transaction has committed.
+    """queued → submitting: write the intent. What is returned may be posted once the transaction has committed.
 
-    The gate of the release is asked again here, because a message may be hours late. A job whose twin is in doubt goes
-    back to pending. ``images`` are the digests of what will be sent as the image, of jobs of which that is known.
+    The conditions of the release are checked again, because a message may be hours late. A job whose twin is in doubt
+    goes back to pending. ``images`` holds, where known, the digest of the image that a job will send.
     """
-    # Of two twins that are begun at the same moment, the second must see the first.
+    # Locked so that of two twins begun at the same moment the second sees the first.
     account = tx.execute(sa.select(buyers).where(buyers.c.id == account_id).with_for_update()).one()
     rows = {row.id: row for row in _admitted(tx, now, account_id, ids)}
     sends = {job: {**row.input, **_image(images, job)} for job, row in rows.items()}
@@ -73,9 +73,9 @@ def _image(images: Mapping[int, str], job: int) -> Mapping[str, str]:
 
 
 def _tells_images_apart(account: sa.Row[Any]) -> bool:
-    """Whether two sends that differ in their images alone may be in doubt at once.
+    """Whether two sends that differ only in their images may be in doubt at once.
 
-    So where the list shows images, and where no send is looked for in what the list shows.
+    They may where the list shows images, and where no send can be looked up in the list at all.
     """
     return bool(account.list_shows_images) or account.can_list is False or account.list_echoes is False
 
@@ -99,7 +99,7 @@ def _write(
 
 
 def _hold_back(tx: sa.Connection, now: datetime, twins: Mapping[int, Phase], lease: timedelta) -> None:
-    """queued → pending: until the twin's send is answered, which takes a moment, or looked up, which takes minutes."""
+    """queued → pending, to wait for the twin: a moment until its send is answered, or minutes until it is looked up."""
     for phase, wait in ((Phase.SUBMITTING, lease / 60), (Phase.UNCONFIRMED, lease)):
         ids = [job for job, of in twins.items() if of == phase]
         if ids:
@@ -108,7 +108,7 @@ def _hold_back(tx: sa.Connection, now: datetime, twins: Mapping[int, Phase], lea
 
 
 def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:
-    """Lock the jobs that may still be bought: batch open (or probed while blocked), no wait told by the API."""
+    """Lock the jobs that may still be bought: batch open (or probed while blocked), no 429 wait in force."""
     last = sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
     open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
     return tx.execute(

@@ -1,6 +1,6 @@
-"""How many rows get into a table at once, by the fastest way that each database has. What is in them is not asked here.
+"""Inserts many rows at once, in the fastest way that each database has. Does not look at their contents.
 
-Past SQLAlchemy's own inserts, which look at each value of each row: the values come as the drivers take them.
+Bypasses SQLAlchemy's inserts, which process every value of every row: callers pass what the driver takes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,14 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-# Of one statement. SQLite prepares the table's CHECKs anew for each, which costs as much as several rows do.
+# Per statement. SQLite compiles the table's CHECKs anew for each, which costs as much as several rows.
 _ROWS = 100
 
 Values = Sequence[Any]
 
 
 def insert(tx: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Sequence[Values]) -> None:
-    """Insert rows of values for these columns; raises what SQLAlchemy raises for any other statement."""
+    """Insert rows of values for these columns; raises SQLAlchemy's errors like any other statement."""
     quote = tx.dialect.identifier_preparer.quote
     into = f"{quote(table.name)} ({', '.join(map(quote, columns))})"
     if tx.dialect.name == "postgresql":
@@ -29,7 +29,7 @@ def insert(tx: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Seq
 
 
 def _copy(tx: sa.Connection, into: str, rows: Iterable[Values]) -> None:
-    """Insert by COPY; the driver's errors become those that SQLAlchemy makes of any other statement's."""
+    """Insert by COPY, wrapping the driver's errors as SQLAlchemy would."""
     statement = f"COPY {into} FROM STDIN"
     driver: Any = tx.dialect.loaded_dbapi
     connection: Any = tx.connection.driver_connection

@@ -1,4 +1,4 @@
-"""From wanted to bought: what may be released, and what a POST came to. Between the two is `beginning`."""
+"""From wanted to bought: what may be released, and the outcome of a POST. `beginning` lies between the two."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -20,15 +20,15 @@ def at_api(api: str) -> sa.ColumnElement[bool]:
     return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
 
 
-# Jobs that were handed out for one of the `accounts` told, or bought by it; said of what is under way only.
+# Jobs that were handed out for, or bought by, one of the bound `accounts`. Only for jobs that are under way.
 OF_ACCOUNTS = jobs.c.account_id.in_(sa.bindparam("accounts", expanding=True))
 
 
 def _wanted(of_batch: sa.ColumnElement[bool]) -> sa.Select[Any]:
-    """Choose jobs that may be released now, in the order of `jobs_to_release`, which is how they are found.
+    """Choose jobs that may be released now, in the order of `jobs_to_release`, the index that finds them.
 
-    What is due is said so that SQLite sees no bound for `jobs_due` in it: it would sort all that is pending. And
-    without an order PostgreSQL would look through the table itself for the first.
+    The due time is tested as "not later than now" so that SQLite does not choose `jobs_due` and sort all
+    pending jobs. Without the order, PostgreSQL would scan the table for the first row.
     """
     due = (jobs.c.due_at > sa.bindparam("now")).is_(sa.false())
     chosen = sa.select(jobs.c.id).where(of_batch, jobs.c.state == PENDING, due)
@@ -62,8 +62,8 @@ _QUEUE = (
 def release(
     tx: sa.Connection, now: datetime, batch_id: int, count: int, lease: timedelta, *, account_id: int
 ) -> list[int]:
-    """pending → queued: the batch's next jobs by priority, then in the manifest's order, for one account to buy."""
-    # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
+    """pending → queued: the batch's next jobs by priority, then in manifest order, for one account to buy."""
+    # Not a subquery of the update: PostgreSQL may rerun it for each row, and then the limit has no effect.
     ids = list(tx.execute(_NEXT, {"batch": batch_id, "now": now, "count": count}).scalars())
     if ids:
         tx.execute(_QUEUE, {"some": ids, "lease_end": now + lease, "account": account_id})
@@ -81,7 +81,7 @@ def rescue(
 ) -> int:
     """queued → pending: nothing was sent, so nothing is lost.
 
-    Of some batches, some jobs, or one account; of all unless told; and whose lease has ended, or whatever it says.
+    Limited to some batches, some jobs or one account if given, and to ended leases unless ``expired_only`` is False.
     """
     told = {"batches": batch_ids, "ids": ids, "account": account_id}
     which = {name: value for name, value in told.items() if value is not None}
@@ -104,10 +104,10 @@ def _rescuing(which: Collection[str], *, expired_only: bool) -> sa.Update:
 def accepted(
     tx: sa.Connection, now: datetime, items: Sequence[Accepted], first_look: timedelta
 ) -> set[Fence]:
-    """submitting → running: the id is committed, so this prediction cannot be lost any more.
+    """submitting → running: once the id is committed, the prediction cannot be lost any more.
 
-    The lease may have ended while the POST was out (then the job is unconfirmed), or the job may have moved on
-    altogether: an id that arrives late is still recorded, on its own attempt.
+    If the lease ended during the POST, the job is unconfirmed; it may even have moved on altogether. A late
+    id is still recorded, on its own attempt.
     """
     won = confirming.bought(tx, now, items, first_look, {State.SUBMITTING, State.UNCONFIRMED})
     for item in items:
@@ -117,7 +117,7 @@ def accepted(
 
 
 def not_bought(tx: sa.Connection, now: datetime, items: Sequence[NotBought]) -> set[Fence]:
-    """submitting → pending: not sent, or refused for now; the job's count is untouched."""
+    """submitting → pending: not sent, or refused for now; not counted against the job."""
     won: set[Fence] = set()
     for due_at in {item.due_at for item in items}:
         fences = [item.fence for item in items if item.due_at == due_at]
@@ -144,7 +144,7 @@ def refused(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[F
 
 
 def lost(tx: sa.Connection, now: datetime, items: Sequence[Lost], settle_after: timedelta) -> set[Fence]:  # noqa: ARG001  every arrow takes the time
-    """submitting → unconfirmed: nobody knows whether it was bought; looked up once it has had time to settle."""
+    """submitting → unconfirmed: nobody knows whether it was bought; it is looked up after the settle time."""
     won: set[Fence] = set()
     for item in items:
         won |= move(
@@ -161,10 +161,10 @@ def lost(tx: sa.Connection, now: datetime, items: Sequence[Lost], settle_after: 
 def expire_sends(
     tx: sa.Connection, now: datetime, settle_after: timedelta, *, expired_only: bool = True
 ) -> int:
-    """submitting → unconfirmed for workers that died or froze: the POST may have left until the lease's end.
+    """submitting → unconfirmed for workers that died or froze: the POST may have left at any time in the lease.
 
-    So now is the latest moment at which it can have begun to; ``settle_after`` includes the POST's own deadline.
-    Which of its jobs it died of, if of any, nobody knows: all are suspects, which costs them little.
+    So ``now`` is the latest moment at which it can have started; ``settle_after`` includes the POST's own
+    deadline. Nobody knows which of its jobs, if any, killed the worker: all are suspects, which costs little.
     """
     told = {"settled": now + settle_after} | ({"now": now} if expired_only else {})
     moved = tx.execute(_expiring(expired_only=expired_only), told).scalars()

@@ -1,4 +1,4 @@
-"""Attempts in doubt, and what the API's list says of them. What nobody looks for any more is `finding`'s."""
+"""Attempts in doubt, and what the API's list shows of them. `finding` has those that nobody looks for any more."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -59,7 +59,7 @@ def absent(
 ) -> set[Fence]:
     """unconfirmed → pending, once two clean walks at least ``gap`` apart did not show the prediction.
 
-    While the API takes no creates at all, an absence is not ``counted``: it says nothing of the job.
+    While the API accepts no creates at all, an absence is not ``counted``: the job is not to blame.
     """
     if not fences:
         return set()
@@ -90,12 +90,12 @@ def absent(
 
 
 def presumed_absent(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
-    """unconfirmed → pending without proof, because the API has no list: reported as possibly paid twice."""
+    """unconfirmed → pending without proof, because the API's list cannot give one: reported as possibly paid twice."""
     return _nothing_bought(tx, now, fences, possibly_paid=True)
 
 
 def hopeless(tx: sa.Connection, job_ids: Collection[int]) -> set[int]:
-    """Return which of these jobs have had as many sends that came to nothing as there may be, but one."""
+    """Return which of these jobs would fail at their next absence: they have all the allowed ones but one."""
     query = sa.select(jobs.c.id).where(jobs.c.id.in_(job_ids), jobs.c.absences >= MOST_ABSENCES - 1)
     return set(tx.execute(query).scalars()) if job_ids else set()
 
@@ -123,7 +123,7 @@ def _nothing_bought(
 
 
 def unprovable(tx: sa.Connection, now: datetime, fences: Sequence[Fence], message: str) -> set[Fence]:
-    """unconfirmed → failed: nothing can prove an absence any more, so it is bought again only when asked."""
+    """unconfirmed → failed: an absence can no longer be proved, so it is bought again only when a person asks."""
     won = move(
         tx, fences, {State.UNCONFIRMED}, State.FAILED,
         due_at=None, finished_at=now, error_class=FailureClass.UNCONFIRMED, error_message=message,

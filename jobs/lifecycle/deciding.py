@@ -11,7 +11,7 @@ from jobs.tables import attempts, jobs
 
 
 def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
-    """failed, succeeded or cancelled → pending: wanted once more. History and earlier files stay."""
+    """failed, succeeded or cancelled → pending: wanted again. History and earlier files stay."""
     if not ids:
         return 0
     return tx.execute(
@@ -33,7 +33,7 @@ def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
 
 
 def sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
-    """Return what the attempts of each job were sent with."""
+    """Return the inputs of each job's attempts."""
     found: dict[int, list[Mapping[str, Any]]] = {}
     rows = tx.execute(sa.select(attempts.c.job_id, attempts.c.input).where(attempts.c.job_id.in_(ids)))
     for job_id, given in rows:
@@ -42,9 +42,9 @@ def sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping
 
 
 def change_input(tx: sa.Connection, inputs: Mapping[int, Mapping[str, Any]], *, own_seed: bool) -> None:
-    """Give jobs that are not under way another input; attempts keep what they were sent with."""
+    """Give jobs that are not under way another input; their attempts keep the input that was sent."""
     if inputs:
-        # Not `in_`: its list cannot be expanded for many rows at once.
+        # Not `in_`: its list cannot be expanded in an executemany.
         at_rest = sa.or_(*(jobs.c.state == state for state in sorted({*FINAL, State.PENDING})))
         tx.execute(
             sa.update(jobs)
@@ -66,9 +66,9 @@ def cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
 
 
 def ask_to_cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
-    """Request the cancelling of what is in flight; the tick carries it out at the API.
+    """Request that jobs in flight be cancelled; the tick carries it out at the API.
 
-    A job whose outputs exist already is left to finish: a paid result is never thrown away.
+    A job whose outputs already exist is left to finish: a paid result is never thrown away.
     """
     if not ids:
         return 0
@@ -91,7 +91,7 @@ _CANCEL_UNSENT = (
 
 
 def cancel_unsent(tx: sa.Connection, now: datetime) -> int:
-    """pending or queued → cancelled, for those a person had cancelled in flight and nothing was bought after all."""
+    """pending or queued → cancelled, if a cancel was requested in flight and nothing was bought after all."""
     return tx.execute(_CANCEL_UNSENT, {"now": now}).rowcount
 
 

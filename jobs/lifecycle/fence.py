@@ -1,4 +1,4 @@
-"""Compare and set: how a job that has an attempt changes state, and how one bad row spares its slice."""
+"""Compare and set: how a job with an attempt changes state, and how a bad row does not spoil its slice."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A job as one worker knows it: whoever holds an older attempt writes nothing."""
+    """A job and the attempt that one worker knows: with an outdated attempt it writes nothing."""
 
     job: int
     attempt: int
 
 
 class Fenced(Protocol):
-    """Anything that is said of one attempt."""
+    """Anything that concerns one attempt."""
 
     @property
     def fence(self) -> Fence: ...
@@ -43,7 +43,7 @@ def move(
 ) -> set[Fence]:
     """Move the jobs whose attempt is still the fence's and whose state is in ``source``; return the winners.
 
-    Counters rise by what ``more`` says. An attempt belongs to one job, so two IN lists say the same as a list of pairs.
+    ``more`` is added to counters. An attempt belongs to one job, so two IN lists are as good as a list of pairs.
     """
     rise = more or {}
     statement = _moving(frozenset(source), target, tuple(values), tuple(rise))
@@ -54,7 +54,7 @@ def move(
     return {Fence(job, attempt) for job, attempt in tx.execute(statement, told)}
 
 
-# Kept, as is the next: to build a statement anew costs more than to run it.
+# Cached, like `_noting`: building the statement costs more than running it.
 @cache
 def _moving(
     source: Collection[State], target: State, columns: Sequence[str], counters: Sequence[str]
@@ -77,7 +77,7 @@ def _moving(
 
 
 def note(tx: sa.Connection, rows: Sequence[dict[str, Any]], **same: Any) -> None:
-    """Write what became of attempts: each row has ``attempt`` and the columns that differ, ``same`` the rest."""
+    """Update attempts: each row has ``attempt`` and the columns that differ, ``same`` has the rest."""
     if not rows:
         return
     differing = tuple(name for name in rows[0] if name != "attempt")
@@ -106,7 +106,7 @@ def winners(items: Sequence[FencedT], won: Collection[Fence]) -> list[FencedT]:
 def settle(
     tx: sa.Connection, arrow: Callable[[Sequence[FencedT]], set[Fence]], items: Sequence[FencedT]
 ) -> set[Fence]:
-    """Run an arrow over a slice in a savepoint; when a row breaks a constraint, row by row, so that only it loses."""
+    """Run an arrow over a slice in a savepoint; if a constraint fails, row by row, so that only the bad row loses."""
     if not items:
         return set()
     try:

@@ -1,4 +1,4 @@
-"""Predictions of ours that turn up where nobody waits for them: ids that arrive late, surplus, lost intents."""
+"""Predictions of ours that turn up when nobody waits for them: late ids, surplus, lost intents."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -15,10 +15,10 @@ from jobs.tables import attempts, batches, jobs
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
-    """Record an id on its own attempt, whatever became of that attempt meanwhile.
+    """Record an id on its own attempt, whatever has become of that attempt.
 
-    Adopted if its job still wants that input and has nothing else for it; else an orphan, to be cancelled at the
-    API and reported.
+    Adopted if the job still wants that input and has bought nothing else; otherwise an orphan, to be
+    cancelled at the API and reported.
     """
     attempt = tx.execute(
         sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input.label("sent"), jobs.c.input)
@@ -30,7 +30,7 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
         return _second(tx, now, item, attempt.prediction_id)
     if attempt.phase in OPEN_PHASES:
         return None
-    # What was sent may not be what is wanted any more: a person gave the job another input meanwhile.
+    # A person may have given the job another input in the meantime.
     wanted = marker.digest(attempt.sent) == marker.digest(attempt.input)
     free = wanted and _run_again(tx, now, item.fence, first_look)
     row = {"attempt": item.fence.attempt, "prediction_id": item.prediction_id}
@@ -43,7 +43,7 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
 
 
 def _second(tx: sa.Connection, now: datetime, item: Accepted, first: str) -> Phase | None:
-    """Record the other prediction of an attempt that has one: an earlier send's was taken for its own."""
+    """Record a second prediction of an attempt: the first was an earlier send's, taken for this one's."""
     told = sa.select(sa.exists().where(attempts.c.prediction_id == item.prediction_id))
     if item.prediction_id == first or tx.execute(told).scalar_one():
         return None
@@ -51,10 +51,10 @@ def _second(tx: sa.Connection, now: datetime, item: Accepted, first: str) -> Pha
 
 
 def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timedelta) -> bool:
-    """pending, queued or failed → running, if nothing was bought meanwhile and nobody has decided otherwise.
+    """pending, queued or failed → running, if nothing else was bought and nobody has decided otherwise.
 
-    Of failed jobs only those that failed for want of this very prediction: it is paid. A retry has made the job
-    pending, a person who gave it up has made it cancelled, and one who asked for its end, or its batch's, meant it.
+    Of failed jobs, only those that failed for lack of this very prediction: it is paid. Not if a person asked
+    to cancel the job or its batch; a job that was given up is cancelled, so it does not match either.
     """
     has_open = sa.exists().where(attempts.c.job_id == jobs.c.id, attempts.c.phase.in_(OPEN_PHASES))
     given_up = sa.select(batches.c.id).where(batches.c.state == BatchState.CANCELLED)
@@ -88,10 +88,10 @@ def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timed
 
 
 def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedelta) -> Phase:
-    """Write the attempt of a prediction that is a job's by its seed and input, though no attempt remembers it.
+    """Write the attempt of a prediction that has a job's seed and input, though no attempt records it.
 
-    Its intent went with the power, or with a database that was set back. As with any late id, it is adopted if
-    nothing was bought instead, else an orphan.
+    Its intent was lost in a power cut, or with a database restored from a backup. Like any late id it is
+    adopted if nothing was bought instead, and otherwise an orphan.
     """
     wanted = tx.execute(sa.select(jobs.c.input).where(jobs.c.id == stray.job).with_for_update()).scalar_one()
     attempt = _record(
@@ -105,7 +105,7 @@ def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedel
 
 
 def surplus(tx: sa.Connection, now: datetime, twin_of: Fence, prediction_id: str) -> Phase:
-    """Record a prediction that the API holds beside the one we know: bought twice, whoever's fault it is."""
+    """Record a prediction that the API holds besides the one we know: bought twice, whoever is to blame."""
     source = tx.execute(sa.select(attempts).where(attempts.c.id == twin_of.attempt)).one()
     _record(
         tx, now, twin_of.job, prediction_id,
@@ -130,7 +130,7 @@ def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **se
     )  # fmt: skip
 
 
-# Said so that SQLite sees no bound for `attempts_by_age` in it: it would look through all they have ever bought.
+# The double negation keeps SQLite from `attempts_by_age`, with which it would scan all that they ever bought.
 _ORPHANS = (
     sa.select(attempts.c.id, attempts.c.prediction_id)
     .where(
@@ -144,10 +144,10 @@ _ORPHANS = (
 )
 
 
-ANY_ORPHAN = sa.exists(_ORPHANS)  # told the same as `orphans` tells
+ANY_ORPHAN = sa.exists(_ORPHANS)  # takes the same parameters as in `orphans`
 
 
 def orphans(tx: sa.Connection, now: datetime, limit: int, *, of: Collection[int]) -> list[tuple[int, str]]:
-    """Return (attempt, prediction id) of these accounts' surplus that their API is to be asked to cancel now."""
+    """Return (attempt, prediction id) of these accounts' orphans that are due to be cancelled at their API."""
     rows = tx.execute(_ORPHANS, {"accounts": of, "now": now, "count": limit})
     return [(row.id, row.prediction_id) for row in rows]

@@ -1,4 +1,4 @@
-"""From bought to done: what a poll or a download came to."""
+"""From bought to done: the outcome of a poll or a download."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -63,7 +63,7 @@ _KEEP = (
 
 
 def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]:
-    """Write down files that are whole and in place; a second telling of the same file changes nothing."""
+    """Record files that are whole and in place; recording the same file again changes nothing."""
     if not items:
         return set()
     tx.execute(
@@ -92,7 +92,7 @@ _MISSING = sa.select(outputs.c.attempt_id).where(
 
 
 def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
-    """collecting → succeeded, for those whose every output is on disk and in its row."""
+    """collecting → succeeded, for jobs whose outputs are all on disk and recorded."""
     if not fences:
         return set()
     missing = set(tx.execute(_MISSING, {"some": [fence.attempt for fence in fences]}).scalars())
@@ -105,7 +105,7 @@ def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fen
 def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) -> set[Fence]:
     """running → pending: the prediction ended in a way that may pass.
 
-    What was not charged is not counted as an attempt, but as a send that came to nothing: five are too many.
+    One that was not charged counts not as an attempt but as a lost send: at the fifth of those the job fails.
     """
     hopeless = confirming.hopeless(tx, [item.fence.job for item in items if not item.counted])
     won: set[Fence] = set()
@@ -123,7 +123,7 @@ def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) 
 
 
 def failed(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
-    """running or collecting → failed. Never pending: what was paid is bought again only when a person asks."""
+    """running or collecting → failed. Never pending: what was paid for is bought again only when a person asks."""
     won: set[Fence] = set()
     for (error_class, message), same in groupby(items, key=lambda item: (item.error_class, item.message)):
         won |= move(
@@ -149,7 +149,7 @@ def _close(tx: sa.Connection, now: datetime, items: Sequence[Interrupted | Failu
 
 
 def cancelled(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:
-    """running → cancelled, as asked, once the API's own object says so."""
+    """running → cancelled, as requested, once the API's prediction is canceled."""
     won = move(tx, fences, {State.RUNNING}, State.CANCELLED, due_at=None, finished_at=now)
     note(tx, [{"attempt": fence.attempt} for fence in won], phase=Phase.CANCELLED, finished_at=now)
     return won

@@ -1,4 +1,4 @@
-"""Handing rows out: a row that is due is due, whoever died. No state changes here but at a takeover."""
+"""Handing out rows: a row that is due is due, whoever died. States change only at a takeover."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -38,9 +38,9 @@ def hand_out(
 ) -> list[int]:
     """Claim up to ``count`` due jobs of a state and of some accounts, most overdue first, for one lease.
 
-    To collect counts as a crash until the worker says anything: then it is taken back.
+    Handing out a job to collect counts as a crash until its worker reports; then the counter is reset.
     """
-    # Not a subquery of the update: PostgreSQL may run one again for each row, and the limit limits nothing then.
+    # Not a subquery of the update: PostgreSQL may rerun it for each row, and then the limit has no effect.
     due = tx.execute(_DUE, {"from_state": state, "now": now, "accounts": of, "count": count})
     ids = list(due.scalars())
     if ids:
@@ -50,7 +50,7 @@ def hand_out(
 
 
 def look_again(tx: sa.Connection, state: State, due: Mapping[Fence, datetime]) -> None:
-    """Say when each job is to be looked at next; those that moved on meanwhile are left alone."""
+    """Set when each job is looked at next; those that have moved on are left alone."""
     if not due:
         return
     tx.execute(
@@ -67,7 +67,7 @@ def _looking_again(state: State) -> sa.Update:
 
 
 def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> None:
-    """Have what runs looked at by a moment; what is due before that stays so, and what has ended is left alone."""
+    """Make running jobs due at ``at`` at the latest; those that have ended are left alone."""
     if not fences:
         return
     tx.execute(
@@ -83,27 +83,27 @@ def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> N
 
 
 def missed(tx: sa.Connection, fences: Collection[Fence]) -> None:
-    """Count a look that did not bring every image of these attempts."""
+    """Count a fetch that did not bring every image of these attempts."""
     if fences:
         some = attempts.c.id.in_([fence.attempt for fence in fences])
         tx.execute(sa.update(attempts).where(some).values(misses=attempts.c.misses + 1))
 
 
 def hand_out_cancels(tx: sa.Connection, until: datetime, attempt_ids: Collection[int]) -> None:
-    """Say that these predictions are being cancelled; not before ``until`` is anybody asked to once more."""
+    """Record that these predictions are being cancelled; they are not handed out again before ``until``."""
     if attempt_ids:
         tx.execute(sa.update(attempts).where(attempts.c.id.in_(attempt_ids)).values(cancel_at=until))
 
 
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
-    """Remember that the API was asked to cancel these predictions, and that it answered."""
+    """Record that the API was asked to cancel these predictions, and answered."""
     if attempt_ids:
         some = sa.update(attempts).where(attempts.c.id.in_(attempt_ids))
         tx.execute(some.values(cancel_sent_at=now, cancel_refused=None))
 
 
 def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusals: Mapping[int, str]) -> None:
-    """Remember why the API does not cancel these predictions; only a person's wish is repeated, and rarely."""
+    """Record why the API does not cancel these predictions; only a person's request is repeated, and rarely."""
     if refusals:
         tx.execute(
             sa.update(attempts)
@@ -114,7 +114,7 @@ def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusal
 
 
 def take_over(tx: sa.Connection, now: datetime, settle_after: timedelta) -> int:
-    """Take over from a process that is known to be dead: its leases end now. Return how many sends are in doubt."""
+    """Take over from a process known to be dead: its leases end now. Return how many sends are in doubt."""
     tx.execute(
         sa.update(jobs)
         .where(jobs.c.state.in_([State.RUNNING, State.COLLECTING]), jobs.c.due_at > now)

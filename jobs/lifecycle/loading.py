@@ -1,4 +1,4 @@
-"""From the rows of a manifest to jobs: wanted, nothing bought. Which rows, and when, is `jobs.loading`'s question."""
+"""From manifest rows to jobs: wanted, nothing bought. `jobs.loading` decides which rows, and when."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 
 
 class Wanted(NamedTuple):
-    """One row as a job. The input is without the image and with the job's own seed, if ``own_seed``.
+    """One row as a job. The input lacks the image; if ``own_seed``, it has the job's own seed.
 
-    A row with a ``problem`` cannot be bought: it is a failed job from the start. Input and labels are JSON texts,
-    which either database takes as they are.
+    A row with a ``problem`` cannot be bought: its job is failed from the start. Input and labels are JSON
+    texts, which both databases take as they are.
     """
 
     key: str
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
     problem: str | None = None
 
 
-# The columns of a `Wanted`, in its order; its problem goes elsewhere.
+# The columns of a `Wanted`, in its order, except its problem.
 _OF_ROW = [name.removesuffix("_json") for name in Wanted._fields if name != "problem"]
 _COLUMNS = (
     *("batch_id", *_OF_ROW, "state", "due_at", "attempts", "absences"),
@@ -50,8 +50,8 @@ _PENDING, _FAILED, _INVALID = State.PENDING.value, State.FAILED.value, FailureCl
 def add(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
     """→ pending, or → failed for rows with a problem. Their keys must be new to the batch.
 
-    Whether two file names are one is for the database to say, by its own rules for letters: a job whose name is
-    taken gets six digits of its key behind it.
+    The database decides whether two file names are the same, by its own rules for letters. A job whose name
+    is taken gets six digits of its key's hash appended.
     """
     if not wanted:
         return
@@ -73,11 +73,11 @@ def _told_apart(wanted: Wanted) -> Wanted:
 
 
 def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> set[str]:
-    """pending and cancelled stay, failed → pending: the edited row is what is wanted now. Return the keys that won.
+    """pending and cancelled stay, failed → pending, with the edited row's input. Return the keys that won.
 
-    What is under way or has its images stays as it was bought. A seed of our making stays the job's own, for it
-    may be a later one than the manifest's, unless the API's list could not tell the edited row from what was sent
-    before: a prediction of the old image must not be taken for the new one's.
+    What is under way or has its images stays as it was bought. A job keeps its own seed, which may be a later
+    one than the manifest's, unless the API's list could not tell the edited row from what was sent before: a
+    prediction of the old image must not be taken for the new one's.
     """
     if not wanted:
         return set()
@@ -104,7 +104,7 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
 
 
 def _seed(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: str) -> int:
-    """Return the own seed of an edited row: the one that it has, if a prediction of before shows the difference."""
+    """Return the own seed of an edited row: the one it has, if earlier predictions can still be told apart from it."""
     kept: int = row.input["seed"]
     edited = {**json.loads(wanted.input_json), "seed": kept}
     if (edited, wanted.image, wanted.version) == (row.input, row.image, row.version):
@@ -134,7 +134,7 @@ def _insert(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wa
 
 
 def _values(moment: Any, batch_id: int, wanted: Wanted) -> tuple[Any, ...]:
-    """Return one job's values, in the order of `_COLUMNS`."""
+    """Return a job's values in the order of `_COLUMNS`."""
     row = wanted[: len(_OF_ROW)]
     if wanted.problem is None:
         return (batch_id, *row, _PENDING, moment, 0, 0, None, None, moment, None)

@@ -1,4 +1,4 @@
-"""What a worker may say of an attempt: small frozen facts, no behaviour."""
+"""What a worker may report about an attempt: small frozen facts, no behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Submission:
     image: str
     images_root: str | None
     input: Mapping[str, Any]  # without the image
-    suspect: bool  # a worker that had begun with it fell silent
+    suspect: bool  # a worker that had begun it fell silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A prediction that is a job's, as its seed and input say, and of which no attempt knows."""
+    """A prediction that belongs to a job, by its seed and input, but is recorded in no attempt."""
 
     job: int
     account_id: int
@@ -41,7 +41,7 @@ class Stray:
 
 @dataclass(frozen=True, slots=True)
 class NotBought:
-    """Nothing was bought and nothing is wrong with the job: again at ``due_at``."""
+    """Nothing was bought and nothing is wrong with the job: try again at ``due_at``."""
 
     fence: Fence
     message: str
@@ -50,7 +50,7 @@ class NotBought:
 
 @dataclass(frozen=True, slots=True)
 class NotUploaded:
-    """Nothing was bought, as the image is not at the API: again after ``wait``, longer the more were ``counted``."""
+    """The image is not at the API: try again after ``wait``, doubled for each earlier ``counted`` failure."""
 
     fence: Fence
     message: str
@@ -104,7 +104,7 @@ class Produced:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One output that is a whole image on disk."""
+    """An output that is a whole image on disk."""
 
     fence: Fence
     index: int

@@ -1,4 +1,4 @@
-"""Jobs whose image is not at the API: sent back, called again, or given up."""
+"""Jobs whose image is not at the API: sent back, made due again, or failed."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,9 +15,9 @@ MOST_UPLOADS = 5
 
 
 def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[NotUploaded]) -> set[Fence]:
-    """submitting → pending, or failed when so many uploads came to nothing as there may be.
+    """submitting → pending, or → failed at the last allowed upload failure.
 
-    Of the attempts that sent nothing a job keeps the last: an outage must not grow the table.
+    Of its attempts that sent nothing, a job keeps only the last: an outage must not grow the table.
     """
     before = _failures(tx, items)
     over = [item for item in items if item.counted and before.get(item.fence.job, 0) >= MOST_UPLOADS - 1]
@@ -30,7 +30,7 @@ def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[NotUploaded])
 
 
 def call(tx: sa.Connection, now: datetime, fence: Fence) -> None:
-    """Make a job due whose upload is over, if it still waits for that."""
+    """Make a job due whose upload has ended, if it still waits for it."""
     waits = (jobs.c.id == fence.job, jobs.c.attempt_id == fence.attempt, jobs.c.state == State.PENDING)
     tx.execute(sa.update(jobs).where(*waits).values(due_at=now))
 
@@ -64,7 +64,7 @@ def _note(
 
 
 def _forget_unsent(tx: sa.Connection, fences: Collection[Fence]) -> None:
-    """Delete the earlier attempts of these jobs that sent nothing; never the current one, whose id is the fence."""
+    """Delete earlier attempts of these jobs that sent nothing; never the current one, whose id is the fence."""
     tx.execute(
         sa.delete(attempts).where(
             attempts.c.job_id.in_([fence.job for fence in fences]),
