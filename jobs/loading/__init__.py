@@ -1,1 +1,1 @@
-"""From a validated manifest to the jobs of a batch; the second time, to what differs."""
+"""From a validated manifest to the jobs of a batch; loading again writes only what differs."""

@@ -1,4 +1,4 @@
-"""Which jobs of a batch stand for these rows of a manifest already: those that have their keys. Reads only."""
+"""Which jobs of a batch already stand for these rows of a manifest: those with their keys. Reads only."""
 
 from collections.abc import Collection
 
@@ -27,9 +27,9 @@ def _together(batch_id: int, keys: Collection[str]) -> sa.Select[str, str, str, 
 
 
 def _one_by_one(batch_id: int, keys: Collection[str]) -> sa.Select[str, str, str, int]:
-    """Ask for each key on its own: asked for all, a server without statistics reads the whole batch instead.
+    """Look up each key on its own: asked for all at once, a server without statistics reads the whole batch.
 
-    It has none for about a minute after a load, and none of the rows that a killed one has left.
+    It has no statistics for about a minute after a load, and none on the rows that a killed load left behind.
     """
     given = sa.bindparam("given", list(keys), postgresql.ARRAY(sa.Text))
     wanted = sa.func.unnest(given).table_valued("key", name="wanted").render_derived()

@@ -1,4 +1,4 @@
-"""What a manifest would change in the batch that it belongs to, and whether it may. Reads only.
+"""What a manifest would change in its batch, and whether it may. Reads only.
 
 Rows are compared by key and digest, a chunk at a time: a million rows need no more memory than a thousand.
 """
@@ -19,22 +19,22 @@ from jobs.states import State
 from jobs.tables import jobs
 
 _CHUNK = 1_000
-_NAMED = 3  # jobs at the most that a printed command names by their keys
+_NAMED = 3  # most jobs that a printed command names by their keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Which batch a manifest's rows are for, and what is kept with it.
+    """Which batch a manifest's rows are for, and what is stored with it.
 
-    ``adaptation`` is what was typed, not what the file says itself: an edited file must not be overruled by what
-    it said before. ``named`` tells that the batch's name was typed, not taken from the file. ``instead_of`` is
-    what ``{date}`` in that name gives today, where a batch that it gave earlier is gone on with.
+    ``adaptation`` is only what was typed: what the file itself says must not be stored, or it would overrule
+    a later edit of the file. ``named``: the batch's name was typed, not taken from the file. ``instead_of``
+    is the name that ``{date}`` gives today, if an earlier day's batch is continued.
     """
 
     name: str
     instead_of: str | None = None
     api: str
-    account: str | None = None  # the label of the one that buys; None: any
+    account: str | None = None  # label of the only account that may buy it; None: any
     named: bool = True
     update: bool = False
     adaptation: rows.Adaptation = field(default_factory=rows.Adaptation)
@@ -43,12 +43,12 @@ class Target:
 
 @dataclass(slots=True, kw_only=True)
 class Difference:
-    """How many rows are new, there already, edited, and no longer listed; and how much of it is still to buy.
+    """How many rows are new, already there, edited and no longer listed; and how much is still to buy.
 
-    ``new + there + changed`` is the number of rows; ``broken`` of the new ones have a mistake, and become failed
-    jobs. ``jobs`` and ``images`` count what a run would buy, as `purchases` has it once the rows are loaded:
-    ``unagreed`` of the jobs by nobody's leave yet, ``unlisted`` of them without a row among those that were read.
-    ``unlisted_keys`` names these, where they are few enough to be typed.
+    ``new + there + changed`` is the number of rows. ``broken`` of the new ones have a mistake and become
+    failed jobs. ``jobs`` and ``images`` count what a run would buy once the rows are loaded, as `purchases`
+    counts it. Of these jobs nobody has approved ``unagreed`` yet, and ``unlisted`` have no row among those
+    read; ``unlisted_keys`` names the latter if they are few enough to type.
     """
 
     new: int = 0
@@ -64,7 +64,7 @@ class Difference:
 
     @property
     def asks(self) -> bool:
-        """Whether there is something that nobody has agreed to yet: rows or jobs that a plan should tell of."""
+        """Whether there are rows or jobs that nobody has agreed to yet, so that a plan should show them."""
         return bool(self.new or self.changed or self.unagreed)
 
     def line(self) -> str:
@@ -81,7 +81,7 @@ class Difference:
 
 
 def compare(database: Database | None, read: validated.Validated, target: Target) -> Difference:
-    """Return what loading would change; raises `errors.Mistake` where it would refuse. No database: all is new."""
+    """Return what loading would change, or raise the `errors.Mistake` it would. Without a database all is new."""
     batch = None
     if database is not None:
         with database.read() as tx:
@@ -96,7 +96,7 @@ def compare(database: Database | None, read: validated.Validated, target: Target
 
 
 def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:
-    """Return the batch that the rows go to, None if it is yet to be made, or say why they cannot go there."""
+    """Return the batch that the rows go to, None if it does not exist yet; Mistake says why they cannot go there."""
     batch = batches.find(tx, target.name)
     if batch is not None:
         batches.refuse_cancelled(batch)
@@ -132,23 +132,23 @@ def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | N
 
 
 def path_of(manifest: Path | None) -> str | None:
-    """Return where a manifest lies, however it was called; None for standard input."""
+    """Return a manifest's absolute path, its folder resolved, however it was typed; None for standard input."""
     return None if manifest is None else str(manifest.parent.resolve() / manifest.name)
 
 
 def root_of(read: validated.Validated) -> str:
-    """Return the folder of a manifest's pictures, however it was called."""
+    """Return the resolved folder of a manifest's pictures, however it was typed."""
     return str(read.root.resolve())
 
 
 def digest(row: rows.Row) -> str:
-    """Return what tells an edited row from the one that was loaded; a broken cell says nothing in the row's own."""
+    """Return a digest that changes when the row is edited; the row's own digest leaves out broken cells."""
     return row.digest if row.problem is None else f"{row.digest}-broken"
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """One walk over the rows, beside the jobs that have their keys; ``left`` was to be bought before."""
+    """One walk over the rows and the jobs with their keys; ``left`` is what was still to buy before."""
 
     database: Database
     batch: Batch
@@ -157,7 +157,7 @@ class _Comparison:
     left: purchases.Purchases
     found: Difference = field(default_factory=Difference)
     first_changed: rows.Row | None = None
-    listed: int = 0  # of those that are left to buy
+    listed: int = 0  # rows whose jobs are left to buy
 
     def difference(self) -> Difference:
         for chunk in self.read.rows(_CHUNK):
@@ -195,11 +195,11 @@ class _Comparison:
         self.found.images += row.outputs
 
     def _add_what_is_left(self) -> None:
-        """Count what the batch has to buy already; rows that nobody lists any more stay wanted."""
+        """Add what the batch already has to buy; jobs whose rows are no longer listed stay wanted."""
         self.found.jobs += self.left.jobs
         self.found.images += self.left.images
         self.found.unagreed += self.left.unagreed
-        # A run that is under way may have bought some since they were counted.
+        # A concurrent run may have bought some since they were counted.
         self.found.unlisted = max(0, self.left.jobs - self.listed)
         if self.read.complete and 0 < self.found.unlisted <= _NAMED:
             self.found.unlisted_keys = self._unlisted_keys()

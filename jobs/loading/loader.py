@@ -1,7 +1,7 @@
-"""From a validated manifest to jobs in the database; again is a diff, and going on after a kill is the same diff.
+"""From a validated manifest to jobs in the database; loading again, or resuming after a kill, writes the difference.
 
-Short transactions throughout: `status` answers while a million rows are loaded, and a run of another batch goes
-on. The batch is `loading`, and nothing of it can be bought, until its last row is in.
+All transactions are short: while a million rows load, `status` answers and runs of other batches go on. The
+batch is `loading`, and nothing of it can be bought, until its last row is in.
 """
 
 import time
@@ -24,13 +24,13 @@ from jobs.states import BatchState
 
 _MOST_ROWS = 5_000
 _PIECE = 1_000
-# After which a transaction takes no further piece; the last one and the commit are to end by 0.2 s.
+# After this a transaction takes no further piece; the last piece and the commit should end by 0.2 s.
 _MOST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading came to. ``kept`` of the changed rows are bought already, and stay so; ``kept_key`` is one."""
+    """The result of loading. ``kept`` of the changed rows stay as they were bought; ``kept_key`` is one of them."""
 
     batch: Batch
     difference: Difference
@@ -40,9 +40,9 @@ class Loaded:
 
 
 def load(database: Database, read: validated.Validated, target: Target, found: Difference) -> Loaded:
-    """Write a manifest's rows as jobs; ``found`` is what `difference.compare` has just said of them.
+    """Write a manifest's rows as jobs; ``found`` is what `difference.compare` has just returned for them.
 
-    Killed at any moment, the same call goes on; two at once come to the same end.
+    After a kill at any moment the same call continues; two at once lead to the same result.
     """
     batch = _batch(database, read, target)
     writing = _Writing(database, batch, found, target.update)
@@ -55,11 +55,11 @@ def load(database: Database, read: validated.Validated, target: Target, found: D
 
 
 def _batch(database: Database, read: validated.Validated, target: Target) -> Batch:
-    """Return the batch, made if need be."""
+    """Return the batch, creating it if needed."""
     try:
         return _found_or_made(database, read, target)
     except sa.exc.IntegrityError:
-        # Another load took the name, or the folder, between our look and our write.
+        # Another load took the name or the folder between our read and our write.
         return _found_or_made(database, read, target)
 
 
@@ -90,7 +90,7 @@ def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
 
 
 class _Writing:
-    """The second pass: chunk by chunk into short transactions, each of which looks again at what is there."""
+    """The second pass: chunks written in short transactions, each of which checks again what is there."""
 
     def __init__(self, database: Database, batch: Batch, found: Difference, update: bool) -> None:
         self._database = database
@@ -105,7 +105,7 @@ class _Writing:
         self.kept_key: str | None = None
 
     def write(self, chunk: Sequence[rows.Row]) -> None:
-        # Made outside the transaction: between two of them, others get their turn.
+        # Built outside the transaction, so that other writers get their turn.
         wanted = [self._wanted(row) for row in chunk]
         while wanted:
             with self._database.write() as tx:
@@ -166,7 +166,7 @@ class _Writing:
 
 
 def _with_seed(input_json: str, seed: int) -> str:
-    """Return a JSON object with the seed that it has not.
+    """Add a seed to a JSON object that has none.
 
     >>> _with_seed('{"prompt":"a fox"}', 7), _with_seed("{}", 7)
     ('{"prompt":"a fox","seed":7}', '{"seed":7}')
@@ -190,7 +190,7 @@ def _finish(
 
 
 def choose(database: Database, batch_id: int, when_unconfirmed: str) -> bool:
-    """Keep with a batch what is to become of its lost answers; False if that is so, or it is not loaded whole."""
+    """Set what a batch does about lost answers; False if that changes nothing or the batch is not fully loaded."""
     with database.write() as tx:
         batch = batches.get(tx, batch_id)
         kept = {**batch.options, "when_unconfirmed": when_unconfirmed}

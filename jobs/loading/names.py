@@ -26,7 +26,7 @@ def check(name: str) -> str:
 
 
 def derive(stem: str) -> str:
-    """Return the name of a batch by its file's, without the signs that a shell would take for its own.
+    """Derive a batch's name from its file's, without characters that a shell would interpret.
 
     >>> derive("my cats (2)"), derive("v1.2")
     ('my-cats-2', 'v1.2')
@@ -47,12 +47,12 @@ def dated(name: str, today: date) -> str:
 
 
 def is_dated(template: str) -> bool:
-    """Whether a name is another one every day."""
+    """Whether a template gives a different name every day."""
     return _DATE in template
 
 
 def may_give(template: str, name: str) -> bool:
-    """Whether a name is what a dated one gives on some day.
+    """Whether a template gives this name on some day.
 
     >>> may_give("cats-{date}", "cats-2026-01-31"), may_give("cats-{date}", "cats-2026-01-32")
     (True, False)
@@ -66,7 +66,7 @@ def may_give(template: str, name: str) -> bool:
 
 
 def folder(name: str, taken: set[str]) -> str:
-    """Return the folder of a batch's images; ``taken`` are those of the others, unlike even when case is ignored.
+    """Return a folder for a batch's images that differs from all ``taken`` ones even if case is ignored.
 
     >>> folder("Cats", {"cats"})
     'Cats-2'
@@ -79,5 +79,5 @@ def folder(name: str, taken: set[str]) -> str:
 
 
 def _is_plain(character: str) -> bool:
-    # Marks belong to the letters of many scripts, and no shell reads them.
+    # Marks belong to the letters of many scripts, and no shell interprets them.
     return character.isalnum() or character in _SIGNS or unicodedata.category(character)[0] == "M"

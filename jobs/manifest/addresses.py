@@ -1,16 +1,16 @@
-"""Web addresses as nearly all are written, read by one pattern; who gets no answer asks the standard library.
+"""Parses ordinary web addresses with one pattern; for the rest, callers fall back to the standard library.
 
-A manifest may hold a million of them, and `urlsplit` takes as long as all else that is asked of a row.
+A manifest may hold a million of them, and `urlsplit` takes as long as all the other checks of a row.
 """
 
 import re
 
-# A host's name in ASCII, a port that cannot be too high, a path, and what comes behind it; nothing but what prints.
+# An ASCII host name, a port too short to be out of range, a path and the rest; printable characters only.
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,4})?(/[!\"$->@-~]*)(?:[?#][!-~]*)?")
 
 
 def plain_path(url: str) -> str | None:
-    """Return the path of a plain and complete address as it is written there; None for any other.
+    """Return the path of a plain, complete address exactly as written; None for any other address.
 
     >>> plain_path("https://a.example:8080/x/tom.jpg?w=1"), plain_path("https://[::1]/tom.jpg")
     ('/x/tom.jpg', None)

@@ -1,4 +1,4 @@
-"""One record at a time into one row: values typed, defaults applied, everything checked, key derived."""
+"""Turns one record at a time into a row: values typed, defaults applied, everything checked, key derived."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _NO_IMAGE, _NO_VERSION, _NO_PRIORITY = (
 
 @dataclass(slots=True)
 class Draft:
-    """A row before the others are known: its key may still repeat. What is not yet listed here is in `rows.Row`."""
+    """A row before the others are known: its key may still repeat. See `rows.Row` for the fields."""
 
     line: int
     key: str
@@ -38,7 +38,7 @@ class Draft:
 
 
 class Assembler:
-    """What is the same for every row of a file."""
+    """Makes drafts of one file's records; holds what is the same for every row."""
 
     def __init__(
         self,
@@ -57,12 +57,12 @@ class Assembler:
         self._images = images
 
     def draft(self, record: table.Record) -> Draft:
-        """Return the row with all that is wrong with it; nothing is raised, so that all can be told at once."""
+        """Return the row with all its mistakes; it raises none, so that all can be reported at once."""
         own, wrong = self._read(record)
         fields = {**self._defaults.fields, **own.fields}
         inputs = {**self._defaults.inputs, **own.inputs}
         draft = self._draft(record.line, own, fields, inputs)
-        if record.wrong:  # cells that may stand in the wrong column are not worth a judgement each
+        if record.wrong:  # its cells may be in the wrong columns, so do not judge them
             draft.wrong = record.wrong
         else:
             draft.wrong = wrong
@@ -113,7 +113,7 @@ class Assembler:
     def _complaint(
         self, record: table.Record, inputs: dict[str, Any], complaint: schema.Complaint
     ) -> problems.Problem | None:
-        """Return what the schema says against this row's own cells; defaults are judged once, elsewhere."""
+        """Return the problem if it is in the row's own cells or only advisory; `defaults` reports wrong defaults."""
         header = _header(record, complaint.name)
         cell = next((cell for column, cell in record.cells if cell and column.header == header), None)
         if cell is None and complaint.advisory:
@@ -130,7 +130,7 @@ class Assembler:
         given, labels = columns.together(inputs), columns.together(own.labels)
         digest = rows.digest(image.json, given, version.json, labels, priority.json)
         if key is None:
-            # Of what the row itself says: a default that changes edits its rows, and does not replace them.
+            # From the row's own cells only: changing a default then edits the rows and does not replace them.
             said = given if len(inputs) == len(own.inputs) else columns.together(own.inputs)
             own_digest = rows.digest(columns.together(own.fields), said, labels)
             name = keys.derive(image.value, own_digest, self._images)
@@ -143,6 +143,6 @@ class Assembler:
 
 
 def _header(record: table.Record, name: str) -> str:
-    """Return how the file calls a column."""
+    """Return the file's header for a known name."""
     named = (column for column, _ in record.cells if column.place is not columns.Place.LABEL)
     return next((column.header for column in named if column.name == name), name)

@@ -1,4 +1,4 @@
-"""A cell's text as the value that the model wants; the schema decides the type, never the file format.
+"""Turns a cell's text into the value that the model wants; the schema decides the type, never the file format.
 
 So `no` is a prompt, not a boolean, and CSV and YAML read alike.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.manifest import problems
 
-# Longer than the csv module takes, so both formats take the same.
+# The csv module's own limit, applied to YAML too.
 LONGEST = 131_072
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?")
@@ -24,7 +24,7 @@ Reader = Callable[[str], Any]
 
 
 def reader(json_type: str) -> Reader:
-    """Return what reads cells of one JSON type."""
+    """Return the function that reads cells of a JSON type."""
     return _READERS.get(json_type, structure)
 
 
@@ -34,12 +34,12 @@ def text(cell: str) -> str:
 
 
 def name(cell: str) -> str:
-    """Read a word whose surrounding blanks mean nothing."""
+    """Read a word; surrounding blanks are dropped."""
     return cell.strip()
 
 
 def whole(cell: str) -> int:
-    """Read an integer; ``25.0`` is what spreadsheets make of 25."""
+    """Read an integer; ``25.0`` too, since spreadsheets write 25 like that."""
     stripped = cell.strip()
     if not _WHOLE.fullmatch(stripped):
         raise problems.Rejected("is not a whole number")
@@ -63,7 +63,7 @@ def number(cell: str) -> float:
 
 
 def truth(cell: str) -> bool:
-    """Read true or false, by the words that files use for them."""
+    """Read a boolean in any of the words that files use."""
     try:
         return _TRUTH[cell.strip().lower()]
     except KeyError:
@@ -87,7 +87,7 @@ def priority(cell: str) -> int:
 
 
 def version(cell: str) -> str:
-    """Read a model's version in either form the API takes."""
+    """Read a model's version in either form that the API accepts."""
     stripped = cell.strip()
     if not _VERSION.fullmatch(stripped):
         raise problems.Rejected(

@@ -1,4 +1,4 @@
-"""What a column's header stands for: a field of the row, an input of the model, a label, or a slip of the pen."""
+"""What a column's header stands for: a field of the row, an input of the model, a label, or a typing mistake."""
 
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from jobs.manifest import cells, keys, origins, problems, rows, schema, slips
 LABEL_PREFIX = "label."
 EVERY = "*"
 _LONGEST_LABEL = 100
-# Of each column: enough for what is chosen from a list, and little to keep of what is not.
+# Per column: enough for values chosen from a list, and little memory for free text.
 _REMEMBERED = 1000
 _LONGEST_REMEMBERED = 200
 
-# Fields of a row itself; everything else that the model knows is one of its inputs.
+# Fields of the row itself; every other known name is an input of the model.
 _FIELDS: Mapping[str, cells.Reader] = {
     "image": cells.name,
     "key": lambda cell: keys.check(cell.strip()),
@@ -34,7 +34,7 @@ class Place(IntEnum):
 
 
 class Cell(NamedTuple):
-    """What a cell says: its value, that as JSON, and that as a member of a JSON object."""
+    """A cell's value: as it is, as JSON, and as a member of a JSON object."""
 
     value: Any
     json: str
@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The cells of one row, or the defaults of all, by name."""
+    """The cells of one row, or the defaults of all rows, by name."""
 
     fields: dict[str, Cell]
     inputs: dict[str, Cell]
@@ -57,7 +57,7 @@ class Values(NamedTuple):
 class Column:
     """One column: its header as the file has it, and what its cells become.
 
-    ``remembered`` are cells that were read, by their text: of most columns a few texts fill a million rows.
+    ``remembered`` caches cells by their text: in most columns a few texts fill a million rows.
     """
 
     header: str
@@ -71,7 +71,7 @@ class Column:
         self._before = f"{rows.written(self.name)}:"
 
     def cell(self, text: str) -> Cell:
-        """Return what a cell's text says, and remember it; raises `problems.Rejected`."""
+        """Read a cell's text and remember the result; raises `problems.Rejected`."""
         value = self.read(text)
         json = rows.written(value)
         found = Cell(value, json, self._before + json)
@@ -83,7 +83,7 @@ class Column:
 class Columns:
     """Every header's meaning, for one model and one adaptation.
 
-    ``known`` lists the names that mean something; those ``moved`` are read from a header of another name.
+    ``known`` lists the names that have a meaning; those in ``moved`` are read from a column of another name.
     """
 
     def __init__(self, model: schema.Schema, adaptation: rows.Adaptation) -> None:
@@ -93,7 +93,7 @@ class Columns:
         self.known = [*_FIELDS, *(name for name in model.inputs if name not in _FIELDS)]
 
     def of(self, header: str) -> list[Column]:
-        """Return all that a header feeds: none when it is unknown, several when an adaptation says so."""
+        """Return all columns fed by a header: none if it is unknown, several if an adaptation says so."""
         found = [self.named(header, name) for name in self.known if self.moved.get(name) == header]
         if header in self.known and header not in self.moved:
             found.append(self.named(header, header))
@@ -110,20 +110,20 @@ class Columns:
         return Column(header, Place.INPUT, name, cells.reader(self._model.inputs[name].type))
 
     def nearest(self, header: str, taken: AbstractSet[str] = frozenset()) -> str | None:
-        """Return the known name that was meant, unless another column has it."""
+        """Return the known name that was probably meant, unless another column has it."""
         return slips.meant(header, self._free(taken))
 
     def _free(self, taken: AbstractSet[str] = frozenset()) -> list[str]:
         return [name for name in self.known if name not in taken and name not in self.moved]
 
     def slip(self, header: str) -> str | None:
-        """Return the input that a label's header misspells, where it is a label only because all columns are."""
+        """Return the input that a header misspells, if it is a label only because ``*`` makes every column one."""
         if header in self._adaptation.labels or any(c.place is not Place.LABEL for c in self.of(header)):
             return None
         return slips.misspelt(header, self._free())
 
     def unknown(self, file: str, line: int, header: str, taken: AbstractSet[str]) -> problems.Problem:
-        """Return the mistake of a column that the model would silently ignore."""
+        """Return the problem with a column that the model would silently ignore."""
         carry = f"--label {shlex.quote(header)}"
         near = self.nearest(header, taken)
         if header in self.known and header in self.moved:
@@ -138,7 +138,7 @@ class Columns:
         return problems.Problem(file, line, header, message, detail=detail)
 
     def expected_headers(self) -> Iterator[tuple[str, str]]:
-        """Yield the headers that a table must have because an adaptation names them, each with the option."""
+        """Yield each header that a table must have because an adaptation names it, with the option."""
         for name, header in self.moved.items():
             if name in self.known and header.strip():
                 yield _option(name, header), header
@@ -147,7 +147,7 @@ class Columns:
                 yield f"--label {shlex.quote(header)}", header
 
     def misadaptations(self, written: origins.Origins) -> Iterator[problems.Problem]:
-        """Yield the inputs that ``--column`` names and nobody knows, and labels that cannot be labels."""
+        """Yield what is wrong with ``--column``: inputs that the model does not know, headers without a name."""
         for name, header in self.moved.items():
             if name not in self.known:
                 near = self.nearest(name)
@@ -180,7 +180,7 @@ def together(cells_by_name: Mapping[str, Cell]) -> str:
 
 
 def is_label(name: str) -> bool:
-    """Whether a label may be called so: it becomes a JSON key and a word on the command line."""
+    """Whether this may name a label: it becomes a JSON key and a word on the command line."""
     return bool(name) and len(name) <= _LONGEST_LABEL and name.isprintable()
 
 

@@ -34,7 +34,7 @@ def read(
 
 def _column(known: columns.Columns, name: str, written: str) -> columns.Column:
     if any("\ud800" <= character <= "\udfff" for character in written):
-        raise problems.Rejected("is not UTF-8")  # what a command line's other bytes become
+        raise problems.Rejected("is not UTF-8")  # a command line's undecodable bytes become surrogates
     return known.named(name, name)
 
 

@@ -7,14 +7,14 @@ from itertools import chain
 
 from jobs.manifest import cells, source
 
-# Characters of one line; a row may have several lines, up to what the csv module takes as one cell.
+# Characters of one line; a row may have several lines, within the csv module's limit for a cell.
 _LONGEST_LINE = 4_000_000
 
 Record = tuple[int, list[str]]
 
 
 def records(manifest: source.Source) -> Iterator[Record]:
-    """Yield the header and every row that is not empty, or raise `problems.Unreadable` at what is no table."""
+    """Yield the header and every non-empty row; raise `problems.Unreadable` if it is no table."""
     lines = _lines(manifest)
     before, first = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, ""))
     if not first:
@@ -32,7 +32,7 @@ def records(manifest: source.Source) -> Iterator[Record]:
 
 
 def _delimiter(manifest: source.Source, line: int, header: str) -> str:
-    """Return what divides the columns, by the header alone: prompts are full of commas."""
+    """Return the delimiter, judged by the header alone: prompts are full of commas."""
     if manifest.format is source.Format.TSV or ("\t" in header and "," not in header):
         return "\t"
     if ";" in header and "," not in header:
@@ -41,7 +41,7 @@ def _delimiter(manifest: source.Source, line: int, header: str) -> str:
 
 
 def _broken(error: csv.Error, line: int, started: int) -> tuple[str, int]:
-    """Return what the csv module's words mean to a person, and the line to look at."""
+    """Return the csv module's error in a person's terms, and the line to look at."""
     words = str(error)
     if "unexpected end of data" in words:
         return "opens a quote that is never closed", started
@@ -53,8 +53,8 @@ def _broken(error: csv.Error, line: int, started: int) -> tuple[str, int]:
 
 
 def _lines(manifest: source.Source) -> Iterator[str]:
-    r"""Yield the lines of a file with their ends as they are (\n, \r\n or \r), each checked."""
-    # Bad bytes pass as lone surrogates, so that the line that holds them can be named.
+    r"""Yield the checked lines of a file with their ends unchanged (\n, \r\n or \r)."""
+    # Bad bytes pass as lone surrogates, so that their line can be named.
     text = io.TextIOWrapper(manifest.file, "utf-8-sig", errors="surrogateescape", newline="")
     try:
         for number, line in enumerate(iter(lambda: text.readline(_LONGEST_LINE), ""), 1):
@@ -62,7 +62,7 @@ def _lines(manifest: source.Source) -> Iterator[str]:
                 _check(manifest, number, line)
             yield line
     finally:
-        text.detach()  # the file stays its owner's to close
+        text.detach()  # the file is its owner's to close
 
 
 def _check(manifest: source.Source, number: int, line: str) -> None:

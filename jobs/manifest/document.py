@@ -1,8 +1,7 @@
-"""YAML as plain values with the line they start on: text, lists and mappings, and nothing that YAML adds.
+"""YAML as plain values with the line they start on: text, lists and mappings, and none of YAML's extras.
 
-It reads events, not objects: nothing is constructed, an alias is refused before it can multiply, and a long
-list of jobs is one job at a time in memory. All scalars stay the text that was written, since the model's schema
-decides their type.
+It reads events, not objects: nothing is constructed, an alias is refused before it can multiply, and of a long list
+only one job at a time is in memory. Scalars stay the text that was written: the model's schema decides their type.
 """
 
 import re
@@ -18,7 +17,7 @@ _DEEPEST = 20
 _MERGE = "<<"
 # A plain scalar that YAML reads as nothing; the same word in quotes is text.
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
-# How JSON writes what is beyond 16 bits, such as an emoji; YAML takes neither half.
+# JSON's escape for a character beyond 16 bits, such as an emoji: two surrogates. YAML accepts neither.
 _PAIR = re.compile(rb"(?<!\\)((?:\\\\)*)\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -31,7 +30,7 @@ class Node:
 
 
 class Document:
-    """One YAML file; each walk reads it from the start."""
+    """One YAML file; each walk parses it from the start."""
 
     def __init__(self, manifest: source.Source) -> None:
         self._manifest = manifest
@@ -58,19 +57,19 @@ class Document:
             raise self._manifest.problem("holds a NUL character: the file is damaged, or no text", line)
 
     def settings(self, long_list: str) -> dict[str, Node]:
-        """Return the top of the file, with the items of one long list left out."""
+        """Return the top-level mapping, with the items of one long list left out."""
         walk = _Walk(self._manifest, self._data)
         found = dict(walk.entries(left_out=long_list))
         walk.end()
         return found
 
     def items(self, long_list: str) -> Iterator[Node]:
-        """Yield the items of one long list of the top, one at a time."""
+        """Yield the items of one top-level list, one at a time."""
         return _Walk(self._manifest, self._data).items(long_list)
 
 
 class _Walk:
-    """One pass over the events of a file, refusing what a manifest has no use for."""
+    """One pass over the events of a file, refusing what a manifest does not need."""
 
     def __init__(self, manifest: source.Source, data: bytes) -> None:
         self._manifest = manifest
@@ -78,7 +77,7 @@ class _Walk:
         self._depth = 0
 
     def entries(self, left_out: str) -> Iterator[tuple[str, Node]]:
-        """Yield the top mapping's entries; the list under ``left_out`` comes empty."""
+        """Yield the entries of the top-level mapping; the list under ``left_out`` comes empty."""
         for name, event in self._top():
             if name == left_out and isinstance(event, yaml.SequenceStartEvent):
                 self._skip()
@@ -111,7 +110,7 @@ class _Walk:
         yield from self._pairs()
 
     def _pairs(self) -> Iterator[tuple[str, yaml.Event]]:
-        """Yield the names of one mapping, each with the first event of its value."""
+        """Yield each name of one mapping with the first event of its value."""
         seen = set()
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):

@@ -1,4 +1,4 @@
-"""Names that a manifest's rows get: keys, given or derived, and the stems of their files. Pure."""
+"""The names that rows get: keys, given or derived, and the stems of their files. Pure."""
 
 import re
 import unicodedata
@@ -53,7 +53,7 @@ def derive(image: str, digest: str, images: Path | None = None) -> str:
 def _web_name(url: str) -> str:
     try:
         path = addresses.plain_path(url) or urlsplit(url).path
-    except ValueError:  # an address that is refused elsewhere still needs a key to be refused under
+    except ValueError:  # refused elsewhere, but under a key
         return ""
     return unquote(path.rstrip("/").rpartition("/")[2]).replace("/", "-")
 
@@ -68,10 +68,10 @@ def _path_name(image: str, images: Path | None) -> str:
 
 
 def slug(key: str) -> str:
-    """Return the key as a path that every file system takes; slashes stay folders.
+    """Return the key as a path that every file system accepts; slashes stay folders.
 
-    Never absolute, never climbing, each part at most 100 bytes of UTF-8; a slug is its own slug. Different keys
-    can share one: who needs them apart adds something (`staging` does).
+    It is never absolute, never climbs, and each part has at most 100 bytes of UTF-8; a slug is its own slug.
+    Different keys can share one: callers that need them apart add something (`staging` does).
 
     >>> slug("cats/tom & jerry"), slug("../con.png"), slug("v1.2")
     ('cats/tom-jerry', '_/_con.png', 'v1-2')

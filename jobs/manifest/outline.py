@@ -1,4 +1,4 @@
-"""What a YAML manifest says: the settings of its top, and its list of jobs as records."""
+"""What a YAML manifest says: its top-level settings, and its list of jobs as records."""
 
 import difflib
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from jobs.manifest import cells, columns, document, problems, rows, source, tabl
 
 JOBS = "jobs"
 _SETTINGS = ("batch", "version", "defaults", "columns", "labels", "images", JOBS)
-# Names of one file's columns; far fewer differ in any file that is not made to break this.
+# Column names to cache; only a file made to break this has as many.
 _REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The top of a YAML manifest; ``jobs_file`` is the table that holds the rows, if they are not listed here."""
+    """The top level of a YAML manifest; ``jobs_file`` is the table with the rows, if they are not listed here."""
 
     batch: str | None
     adaptation: rows.Adaptation
@@ -23,7 +23,7 @@ class Outline:
 
 
 def read(manifest: source.Source, written: document.Document) -> Outline:
-    """Read the settings, or raise `problems.Unreadable` at the first that cannot be understood."""
+    """Read the settings; raise `problems.Unreadable` at the first that cannot be understood."""
     top = _Top(manifest, written.settings(JOBS))
     defaults = top.mapping("defaults")
     if (version := top.text("version")) is not None:
@@ -39,7 +39,7 @@ def read(manifest: source.Source, written: document.Document) -> Outline:
 
 
 class _Top:
-    """The settings by name, each readable in the one shape it may have."""
+    """The settings by name, each read in the one shape that it may have."""
 
     def __init__(self, manifest: source.Source, nodes: dict[str, document.Node]) -> None:
         self._manifest = manifest
@@ -87,7 +87,7 @@ class _Top:
         return {inner: value.value for inner, value in node.value.items() if isinstance(value.value, str)}
 
     def jobs_file(self) -> str | None:
-        """Return the table's name, None where the jobs are listed here."""
+        """Return the table's name; None if the jobs are listed here."""
         node = self._nodes.get(JOBS)
         if node is None or node.value is None:
             raise self._wrong(JOBS, None, "is not given: list the jobs, or name a CSV file")

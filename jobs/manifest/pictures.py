@@ -1,8 +1,8 @@
-"""Which picture a row may send, and how it will travel. It looks at a file's header, never at its whole content.
+"""Which picture a row may send, and how it will travel. Reads a file's header, never its whole content.
 
-A manifest may come from somebody else, and what it names is sent to a third party: so a path must lie below the
-folder of pictures after every symbolic link is followed, be a regular file (opening a pipe can hang, opening a
-device can do anything), and begin as an image does.
+A manifest may come from somebody else, and what it names is sent to a third party. So a path must lie below
+the folder of pictures once every symbolic link is followed, be a regular file (opening a pipe can hang,
+opening a device can do anything), and begin like an image.
 """
 
 import math
@@ -43,7 +43,7 @@ class Travel(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ImageCounts:
-    """How many rows send their picture in which way."""
+    """How many rows send their picture in each way."""
 
     urls: int = 0
     inline: int = 0
@@ -60,7 +60,7 @@ def count(travels: Mapping[Travel | None, int]) -> ImageCounts:
 
 
 class Pictures:
-    """The pictures of one manifest. Rows often share one, so the last ten thousand answers are remembered."""
+    """The pictures of one manifest. Rows often share one, so the last ten thousand answers are cached."""
 
     def __init__(self, root: Path, *, absolute_allowed: bool) -> None:
         self._root = Path(os.path.realpath(root))
@@ -68,7 +68,7 @@ class Pictures:
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._look)
 
     def travel(self, image: str) -> Travel:
-        """Return how the picture will travel, or raise `problems.Rejected` with why it cannot."""
+        """Return how the picture will travel; `problems.Rejected` says why it cannot."""
         if len(image) <= _LONGEST_URL and addresses.plain_path(image):
             return Travel.URL
         seen = self._remembered(image)
@@ -77,7 +77,7 @@ class Pictures:
         raise problems.Rejected(*seen)
 
     def _look(self, image: str) -> Travel | tuple[str, str]:
-        """Return how it travels, or the two parts of why not: what is raised would not be remembered."""
+        """Return how it travels, or message and detail of why not: an exception would not be cached."""
         try:
             scheme = _SCHEME.match(image)
             if scheme and (scheme[2] or scheme[1].lower() in _BARE_SCHEMES):
@@ -91,9 +91,9 @@ class Pictures:
 
 
 def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
-    """Return the regular file that a row's path means, with every link followed, or raise `problems.Rejected`.
+    """Return the regular file that a row's path means, every link followed, or raise `problems.Rejected`.
 
-    Whoever opens it later must ask again: links can change between looking and opening.
+    Whoever opens it later must call this again: links can change between check and use.
     """
     if "\0" in image:
         raise problems.Rejected("holds a NUL character")
@@ -115,7 +115,7 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
 
 
 def data_uri_length(size: int) -> int:
-    """Return how long a file of so many bytes is as a data URI."""
+    """Return the length of a data URI for a file of ``size`` bytes."""
     return len("data:image/jpeg;base64,") + (size + 2) // 3 * 4
 
 
@@ -163,9 +163,9 @@ def _size_of_image(path: Path) -> int:
 
 
 def _measure(path: Path) -> tuple[int, float]:
-    """Return a file's bytes and the pixels that its header promises."""
+    """Return a file's size in bytes and the number of pixels that its header claims."""
     with path.open("rb") as file, warnings.catch_warnings():
-        # Pillow refuses far too many pixels, and warns of many: the one and the other are too many here.
+        # Pillow raises for far too many pixels and only warns of many; here both are too many.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         size = os.fstat(file.fileno()).st_size
         try:

@@ -1,6 +1,6 @@
-"""What is wrong with a manifest, told so that a person can act on it.
+"""What is wrong with a manifest, put so that a person can act on it.
 
-The same mistake in the same column is one line however often it occurs, so a column that is wrong a million
+The same mistake in the same column is one line however often it occurs: a column that is wrong a million
 times costs one line of text and one small object.
 """
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from jobs import errors
 
 PRINTED_KINDS = 20
-# Kinds are bounded by columns times messages; a file made to break that is counted and no longer listed.
+# Kinds are bounded by columns times messages; for a file made to exceed this, further ones are only counted.
 _LISTED_KINDS = 1000
 _SHOWN_CHARACTERS = 60
 
 
 class Rejected(errors.Mistake):
-    """One value cannot be used; whoever knows the line and the column makes a `Problem` of it.
+    """A value cannot be used; the caller that knows line and column makes a `Problem` of it.
 
     ``message`` is the same for every value with this mistake; ``detail`` may differ.
     """
@@ -31,7 +31,7 @@ class Rejected(errors.Mistake):
 class Problem:
     """One mistake at one place.
 
-    Problems with the same column and message are told as one; value and detail are told of the first.
+    Problems with the same column and message are reported as one, with value and detail of the first.
     """
 
     file: str
@@ -52,7 +52,7 @@ class Problem:
         return f"{place}: {column}{self._what()}"
 
     def of_row(self) -> str:
-        """Return the sentence that a job which failed from the start keeps."""
+        """Return the sentence stored with a job that is failed from the start."""
         column = f", column {printable(self.column)}" if self.column else ""
         return f"line {self.line}{column}: {self._what()}"
 
@@ -85,7 +85,7 @@ class Kind:
 
 
 class Problems:
-    """A collection that grows with the kinds of problems, not with their number."""
+    """A collection that grows with the number of kinds, not of problems."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str | None, str], Kind] = {}
@@ -111,7 +111,7 @@ class Problems:
         return sum(kind.count for kind in self) + self._unlisted
 
     def lines(self) -> list[str]:
-        """Return what to print: one line per kind, at most twenty, and how many more there are."""
+        """Return the lines to print: one per kind, at most twenty, and how many more there are."""
         kinds = [kind.sentence() for kind in self]
         rest = len(kinds) - PRINTED_KINDS
         if rest <= 0:
@@ -142,7 +142,7 @@ class Problems:
 
 
 def shown(value: str) -> str:
-    """Return a value as a sentence shows it: quoted unless plain, short, without control characters.
+    """Return a value for use in a sentence: quoted unless plain, shortened, without control characters.
 
     >>> shown("1.8"), shown("0,8"), len(shown("a" * 100))
     ('1.8', '"0,8"', 60)

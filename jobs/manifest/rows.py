@@ -1,4 +1,4 @@
-"""What a manifest comes to once it is read: its rows, and how a file that cannot be changed was read."""
+"""What reading a manifest yields: its rows, and how a file that cannot be changed was adapted."""
 
 import hashlib
 import json
@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Self
 class Row(NamedTuple):
     """One row, checked: one img2img input that is wanted once.
 
-    ``row`` is the line of the file on which it starts, from 1. ``input`` holds what the manifest gives, defaults of
-    the manifest included, the model's own excluded, and not the image; ``seeded`` says whether a seed is in it.
-    ``digest`` covers everything but the line and the key, so that a reload can tell an edited row from a moved one.
-    ``stem`` is the path of its files below the batch's folder, without index and suffix, unique in the manifest
-    ignoring case. A row with a ``problem`` is a failed job from the start. Input and labels stay the JSON texts
-    that the database takes: a million rows pass here, and hardly one is looked into.
+    ``row`` is the line of the file on which it starts, from 1. ``input`` is what the manifest gives: with the
+    manifest's defaults, without the model's own and without the image; ``seeded`` says whether it has a seed.
+    ``digest`` covers everything but line and key, so that a reload can tell an edited row from a moved one.
+    ``stem`` is the path of its files below the batch's folder, without index and suffix; it is unique in the
+    manifest, ignoring case. A row with a ``problem`` is a failed job from the start. Input and labels stay
+    JSON texts, as the database takes them: a million rows pass here, and hardly one is decoded.
     """
 
     row: int
@@ -46,11 +46,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Adaptation:
-    """How a file that cannot be changed is read; kept with the batch.
+    """How a file that cannot be changed is read; stored with the batch.
 
-    ``columns`` maps an input to the header it is read from. ``labels`` are headers carried through; ``*`` stands
-    for every column that is nothing else. ``images`` is the folder where relative paths start, and the only one
-    in which absolute ones may lie.
+    ``columns`` maps an input to the header it is read from. ``labels`` are headers carried through; ``*``
+    stands for every column that is nothing else. ``images`` is the folder where relative paths start, and the
+    only one in which absolute paths may lie.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Adaptation:
     images: Path | None = None
 
     def over(self, other: Self) -> "Adaptation":
-        """Return both together; where they differ, this one counts."""
+        """Return both merged; where they differ, this one wins."""
         return Adaptation(
             columns={**other.columns, **self.columns},
             labels=tuple(dict.fromkeys([*other.labels, *self.labels])),
@@ -85,20 +85,20 @@ class Adaptation:
         )
 
 
-# Made once: json.dumps makes one at every call.
+# Made once: json.dumps would make an encoder at every call.
 _encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def written(value: Any) -> str:
-    """Return one value as JSON, the same whatever the order of its keys."""
-    # The encoder sets itself up as for a tree, and comes to the same as this.
+    """Return a value as JSON, independent of the order of its keys."""
+    # A shortcut: the encoder gives the same, but sets itself up for a whole tree.
     if type(value) is str:
         return encode_basestring_ascii(value)
     return repr(value) if type(value) in _NUMBERS else _encoded(value)
 
 
 def digest(*texts: str) -> str:
-    """Return 16 hexadecimal digits that tell some JSON texts from others."""
+    """Return 16 hexadecimal digits that identify these JSON texts."""
     return hashlib.sha256(f"[{','.join(texts)}]".encode("ascii")).hexdigest()[:16]
 
 

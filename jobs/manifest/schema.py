@@ -1,7 +1,7 @@
-"""What a model takes: its inputs as one JSON Schema, in the form in which the API publishes any version's.
+"""What a model accepts: its inputs as one JSON Schema, in the form in which the API publishes it for each version.
 
-Another model is another file in ``models/``: a published ``openapi_schema`` with ``x-version`` on top, and
-``x-advisory`` on a property whose enum is only what we know of it.
+To add a model, add a file to ``models/``: its published ``openapi_schema`` with ``x-version`` at the top
+level, and ``x-advisory`` on each property whose enum may be incomplete.
 """
 
 import json
@@ -39,7 +39,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What the schema says against one input; ``advisory`` only warns."""
+    """What the schema objects to in one input; ``advisory`` only warns."""
 
     name: str
     message: str
@@ -48,14 +48,14 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The inputs of one version of a model, in the order in which it lists them."""
+    """The inputs of one version of a model, in the model's own order."""
 
     version: str
     inputs: Mapping[str, Input]
     validator: jsonschema_rs.Validator
 
     def complaints(self, values: dict[str, Any]) -> Iterable[Complaint]:
-        """Return what is wrong with one job's inputs; nothing, and fast, when nothing is."""
+        """Return what is wrong with one job's inputs; fast if nothing is."""
         return () if self.validator.is_valid(values) else self._complaints(values)
 
     def _complaints(self, values: dict[str, Any]) -> Iterator[Complaint]:
@@ -67,7 +67,7 @@ class Schema:
             yield Complaint(name, _sentence(error.kind.name, kind, advisory=advisory), advisory)
 
     def outputs(self, values: Mapping[str, Any]) -> int:
-        """Return how many images one job with these inputs makes."""
+        """Return how many images a job with these inputs makes."""
         made = self.inputs.get("num_outputs")
         return 1 if made is None else int(values.get("num_outputs", made.default or 1))
 
@@ -80,7 +80,7 @@ def load(model: str = DEFAULT_MODEL) -> Schema:
 
 
 def parse(document: Mapping[str, Any]) -> Schema:
-    """Make a schema of a published ``openapi_schema``; it fetches nothing, whatever a ``$ref`` says."""
+    """Parse a published ``openapi_schema``; nothing is fetched, whatever a ``$ref`` says."""
     schemas = document["components"]["schemas"]
     properties = schemas["Input"]["properties"]
     names = sorted(properties, key=lambda name: properties[name].get("x-order", len(properties)))
@@ -97,7 +97,7 @@ def parse(document: Mapping[str, Any]) -> Schema:
 
 
 def _input(name: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Input:
-    """Return one input; a published enum hides its type behind ``allOf`` and ``$ref``."""
+    """Return an input; in a published enum the type is behind ``allOf`` and ``$ref``."""
     whole = dict(described)
     for part in [*described.get("allOf", ()), *described.get("anyOf", ())]:
         target = schemas[part["$ref"].rsplit("/", 1)[-1]] if "$ref" in part else part
@@ -112,7 +112,7 @@ def _input(name: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) 
 
 
 def _sentence(keyword: str, kind: Mapping[str, Any], *, advisory: bool) -> str:
-    """Return what one broken keyword means, without the value, so that equal mistakes read the same."""
+    """Return the sentence for a violated keyword, without the value, so that equal mistakes read the same."""
     sentence = _SENTENCES.get(keyword)
     if sentence is None:
         return f"does not fit the model's {keyword} rule: {json.dumps(dict(kind), sort_keys=True)}"

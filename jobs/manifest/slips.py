@@ -1,12 +1,12 @@
-"""Which known name somebody meant who wrote another one. Pure."""
+"""Guesses which known name a person meant who wrote another. Pure."""
 
 import difflib
 from collections.abc import Iterable
 
-# How alike a label and an input must be to be taken for a misspelling; labels such as `prompts` are common.
+# How similar a label and an input must be to count as a misspelling.
 _SLIP = 0.85
 
-# What other programs call the same thing; too far apart in letters for a likeness to be seen.
+# What other programs call the same thing; spelt too differently for the similarity to show.
 _SYNONYMS = {
     "steps": "num_inference_steps",
     "num_steps": "num_inference_steps",
@@ -54,5 +54,5 @@ def meant(written: str, known: Iterable[str]) -> str | None:
 
 
 def misspelt(written: str, known: Iterable[str]) -> str | None:
-    """Return the known name that differs by hardly more than a letter."""
+    """Return the known name that differs by little more than a letter."""
     return next(iter(difflib.get_close_matches(written, list(known), n=1, cutoff=_SLIP)), None)

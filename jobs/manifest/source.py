@@ -1,4 +1,4 @@
-"""The file that a manifest is read from: where it lies, which format it is in, and whether it is text at all."""
+"""The file that a manifest is read from: where it is, which format it has, and whether it is text at all."""
 
 import hashlib
 import re
@@ -32,7 +32,7 @@ _NOT_TEXT = {
 
 
 class Format(Enum):
-    """How the rows are written down."""
+    """The file format of the rows."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -41,7 +41,7 @@ class Format(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An opened manifest. ``name`` is how a person called it; relative paths in it start at ``folder``."""
+    """An opened manifest. ``name`` is as a person typed it; relative paths in it start at ``folder``."""
 
     name: str
     path: Path | None
@@ -56,9 +56,9 @@ class Source:
 
 @contextmanager
 def open_source(name: str | Path, stdin: BinaryIO | None = None) -> Iterator[Source]:
-    """Open a manifest by its path, or spool standard input when the name is ``-``.
+    """Open a manifest by its path, or spool standard input if the name is ``-``.
 
-    The spool is a temporary file without a name, so that a manifest of any size can be read twice.
+    The spool is an unnamed temporary file, so that a manifest of any size can be read twice.
     """
     called = str(name)
     if called == STDIN and stdin is not None:
@@ -73,7 +73,7 @@ def open_source(name: str | Path, stdin: BinaryIO | None = None) -> Iterator[Sou
 
 @contextmanager
 def open_beside(manifest: Source, name: str) -> Iterator[Source]:
-    """Open the table that a YAML manifest names; its pictures are looked for where the manifest lies."""
+    """Open the table that a YAML manifest names; paths in the table start at the manifest's folder."""
     with open_source(manifest.folder / name) as beside:
         if beside.format is Format.YAML:
             raise beside.problem(f"is YAML; jobs: in {manifest.name} takes a list or a CSV file")
@@ -81,7 +81,7 @@ def open_beside(manifest: Source, name: str) -> Iterator[Source]:
 
 
 def of_both(manifest: Source, beside: Source) -> str:
-    """Return the digest of a YAML manifest together with the table that it names."""
+    """Return the digest of a YAML manifest and the table that it names."""
     return hashlib.sha256(f"{manifest.sha256}{beside.sha256}".encode()).hexdigest()
 
 
@@ -142,7 +142,7 @@ def _format(name: str, head: bytes, suffix: str) -> Format:
 
 
 def _sniffed(head: bytes) -> Format:
-    """Tell the format of a file without a telling name by its first line that says something."""
+    """Guess the format, if the suffix does not tell, from the first line that is neither blank nor a comment."""
     text = head.removeprefix(b"\xef\xbb\xbf")
     lines = (line for line in text.splitlines() if line.strip() and not line.startswith(b"#"))
     first = next(lines, b"")

@@ -1,6 +1,6 @@
-"""Where checked rows wait on disk between the two passes, so that a million rows cost no memory.
+"""Keeps checked rows on disk between the two passes, so that a million rows cost no memory.
 
-Only here is the whole manifest known, so only here do keys and stems become unique.
+Only here is the whole manifest known, so keys and stems are made unique here.
 """
 
 import hashlib
@@ -11,10 +11,10 @@ from typing import Any, Self
 from jobs.manifest import assemble, keys, problems, rows
 
 _BUFFERED_ROWS = 2000
-# Growing until no two stems are alike, which six digits nearly always achieve.
+# Tried in turn until no two stems are alike; six digits nearly always suffice.
 _STEM_DIGITS = (6, 16, 64)
 
-# Nothing here outlives the process: the database has no name, and its journal would protect nothing.
+# The unnamed database dies with the process, so a journal would protect nothing.
 _SET_UP = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -25,7 +25,7 @@ CREATE TABLE rows (
 );
 BEGIN;
 """
-# As the fields of `rows.Row` follow each other.
+# In the order of the fields of `rows.Row`.
 _ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem"
 _INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
 
@@ -38,7 +38,7 @@ CREATE TABLE repeated AS SELECT * FROM (
     WINDOW same AS (PARTITION BY key ORDER BY seq)
 ) WHERE nth > 1
 """
-# A row that lost its key becomes one with a derived key, so that it can still be listed as failed.
+# A row whose key is taken counts as one with a derived key, so that it can still be listed as failed.
 _SPOIL_REPEATED = """
 UPDATE rows SET key_given = 0, key = substr(rows.key, 1, 180),
     problem = coalesce(rows.problem, repeated_key(repeated.line, repeated.key, repeated.first_line))
@@ -60,12 +60,12 @@ _SELECT = f"SELECT {_ROW} FROM rows ORDER BY seq"  # noqa: S608  the columns abo
 
 
 class Staging:
-    """A temporary database of rows; filled once, then settled, then read."""
+    """A temporary database of rows: filled once, then settled, then read."""
 
     def __init__(self) -> None:
         self._file = ""
         self._buffer: list[tuple[Any, ...]] = []
-        # The empty name means a file that SQLite deletes as soon as it is opened, spilled to as the cache fills.
+        # With an empty name SQLite uses an unlinked temporary file, and writes to it once the cache is full.
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(_SET_UP)
         self._database.create_function("slug", 1, keys.slug)
@@ -91,9 +91,8 @@ class Staging:
     def settle(self, file: str) -> Iterator[problems.Problem]:
         """Make keys and stems unique, then yield the given keys that are not.
 
-        The second row identical to another gets ``-2``: identical rows are interchangeable, so the order of a
-        manifest says nothing. Stems that clash all get digits of their keys, so that none depends on which came
-        first.
+        The second of two identical rows gets ``-2``: they are interchangeable, so their order does not matter. Of
+        stems that clash, all get digits of their keys' hashes, so that none depends on which came first.
         """
         self._file = file
         self._flush()
@@ -123,13 +122,13 @@ class Staging:
         return int(found[0])
 
     def rows(self, chunk: int) -> Iterator[list[rows.Row]]:
-        """Yield all rows in the manifest's order, so many at a time."""
+        """Yield all rows in the manifest's order, ``chunk`` at a time."""
         cursor = self._database.execute(_SELECT)
         while found := cursor.fetchmany(chunk):
             yield [rows.Row._make(columns) for columns in found]
 
     def has(self, key: str) -> bool:
-        """Whether a row has this key; to be asked once all are settled."""
+        """Whether a row has this key; only valid after `settle`."""
         found = self._database.execute("SELECT 1 FROM rows WHERE key = ? LIMIT 1", (key,))
         return found.fetchone() is not None
 

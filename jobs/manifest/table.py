@@ -1,4 +1,4 @@
-"""A CSV or TSV manifest as records: each row's cells beside the columns they belong to."""
+"""A CSV or TSV manifest as records: each row's cells with the columns they belong to."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Record(NamedTuple):
 
 
 class Table:
-    """The rows of one file under its header, which is read and judged at once."""
+    """The rows of one file; its header is read at once."""
 
     def __init__(self, manifest: source.Source, known: columns.Columns) -> None:
         self._file = manifest.name
@@ -40,14 +40,14 @@ class Table:
         return {column.name for _, column in self._plan if column.place is not columns.Place.LABEL}
 
     def wrong(self, required: AbstractSet[str]) -> Iterator[problems.Problem]:
-        """Yield what is wrong with the header; ``required`` names need a column."""
+        """Yield what is wrong with the header; each ``required`` name needs a column."""
         unknown = [name for name in dict.fromkeys(self._header) if name and not self._known.of(name)]
         for name in unknown:
             yield self._known.unknown(self._file, self._line, name, self.fields)
         yield from self._repeated()
         yield from self._unusable_labels()
         yield from self._absent_headers()
-        # Where a column looks like the one that is missing, one line is enough.
+        # If an unknown column looks like the missing one, one line is enough.
         meant = {self._known.nearest(name, self.fields) for name in unknown}
         for name in sorted(required - self.fields - meant - self._known.moved.keys()):
             yield self._problem(name, "is required, and there is no such column")
@@ -77,7 +77,7 @@ class Table:
                 yield self._problem(header, "is no column of this file", f"{option} names it")
 
     def slips(self) -> Iterator[problems.Problem]:
-        """Yield the labels, carried because every column is, that look like a misspelt input."""
+        """Yield labels that are carried only because of ``*`` and look like a misspelt input."""
         for name in dict.fromkeys(self._header):
             if slip := self._known.slip(name):
                 yield self._problem(name, "is carried as a label", f"did you mean {slip}?")

@@ -1,4 +1,4 @@
-"""The first pass over a manifest: every row read, checked and staged, every mistake collected, nothing bought."""
+"""The first pass over a manifest: reads, checks and stages every row, and collects every mistake."""
 
 import sqlite3
 from collections import Counter
@@ -35,8 +35,8 @@ def validate(
 ) -> validated.Validated:
     """Read a whole manifest, or its first ``limit`` rows.
 
-    Every mistake comes back in ``problems``; with ``keep_going`` those of single rows become warnings, and their
-    rows come with a ``problem``. Raises `errors.Unavailable` when the temporary folder has no room.
+    Every mistake comes back in ``problems``; with ``keep_going`` those of single rows become warnings. Rows
+    with mistakes come with a ``problem``. Raises `errors.Unavailable` if the temporary folder is full.
     """
     with ExitStack() as on_error:
         staged = on_error.enter_context(staging.Staging())
@@ -85,7 +85,7 @@ class _Pass:
             self._read_table(beside, manifest)
 
     def _read_table(self, manifest: source.Source, top: source.Source) -> None:
-        """Read the rows of a table; ``top`` is the file that says how, if one does."""
+        """Read the rows of a table; ``top`` is the YAML file that names the table, or the table itself."""
         known = self._known(top)
         found = table.Table(manifest, known)
         needed = assemble.NEEDED & set(known.known)
@@ -93,14 +93,14 @@ class _Pass:
             self._into.problems.add(problem)
         for problem in found.slips():
             self._into.warnings.add(problem)
-        # What has no column was told of the header, not again of every row.
+        # A missing column is reported once, for the header, not again for every row.
         self._stage(manifest, found, self._assembler(manifest, top, known, needed & found.fields))
 
     def _origins(self, top: source.Source) -> origins.Origins:
         return origins.Origins(self._typed, top.name)
 
     def _known(self, top: source.Source) -> columns.Columns:
-        """Return what headers mean under the adaptation, once the adaptation itself is judged."""
+        """Check the adaptation itself, and return what headers mean under it."""
         if (images := self._into.adaptation.images) is not None:
             self._into.root = images.absolute()
             self._into.adaptation = replace(self._into.adaptation, images=self._into.root)
@@ -122,7 +122,7 @@ class _Pass:
         for problem in wrong:
             self._into.problems.add(problem)
         images = self._into.adaptation.images
-        # Where there is no folder no picture is; that was told once, and need not be told of every row.
+        # Without the folder there are no pictures; that is reported once, not for every row.
         seen = (
             pictures.Pictures(self._into.root, absolute_allowed=images is not None)
             if self._folder_is_there

@@ -1,4 +1,4 @@
-"""What the first pass over a manifest came to: counts for the plan, mistakes to print, rows to load."""
+"""The result of the first pass over a manifest: counts for the plan, mistakes to print, rows to load."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from jobs.manifest.problems import Problems
 
 @dataclass(slots=True)
 class Validated:
-    """A manifest that was read; close it to give its rows' place on disk back.
+    """A manifest that was read; close it to free the disk space of its rows.
 
     ``path`` is None for standard input; ``root`` is the folder where relative paths of pictures start.
-    ``adaptation`` is the caller's over the file's own. ``images`` counts rows by how their picture travels,
-    ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``. ``complete`` is False
-    when a limit left rows unread.
+    ``adaptation`` is the caller's merged over the file's own. ``images`` counts rows by how their picture
+    travels, ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``.
+    ``complete`` is False if a limit left rows unread.
     """
 
     path: Path | None
@@ -33,12 +33,12 @@ class Validated:
     complete: bool = True
 
     def rows(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
-        """Yield the rows, so many at a time; raises `errors.Mistakes` when there is anything to correct."""
+        """Yield the rows, ``chunk`` at a time; raises `errors.Mistakes` if there is anything to correct."""
         self.problems.raise_if_any()
         return self.staged.rows(chunk)
 
     def unlisted(self, wanted: Iterable[str]) -> Iterator[str]:
-        """Yield the keys among these that no row has."""
+        """Yield those of the ``wanted`` keys that no row has."""
         return (key for key in wanted if not self.staged.has(key))
 
     def close(self) -> None:
