@@ -34,7 +34,7 @@ class Batch:
     name: str
     folder: str
     api: str
-    account: str | None  # the label of the one that buys; None: whichever at the API
+    account: str | None  # label of the only account that may buy it; None: any at the API
     state: BatchState
     pause_reason: PauseReason | None
     pause_detail: str | None
@@ -103,7 +103,8 @@ def _batch(row: sa.Row[Any]) -> Batch:
     return Batch(**values)
 
 
-# Batches that an account may buy for: those at its API that want it, or any. None equals a label that is null.
+# Batches that an account may buy for: those that name it, and those that name none. In SQL nothing equals a
+# null label, so an account without one gets only the latter.
 _BOUGHT_BY = sa.select(batches.c.id).where(
     batches.c.api == sa.bindparam("api"),
     batches.c.account.is_(None) | (batches.c.account == sa.bindparam("label")),
@@ -113,7 +114,7 @@ _BLOCKED = _BOUGHT_BY.where(batches.c.pause_reason == PauseReason.BLOCKED)
 
 
 def releasable(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
-    """Return the open batches that an account may buy for, or those of ``only``, the oldest first."""
+    """Return the open batches that an account may buy for, restricted to ``only`` if given, oldest first."""
     return _of(tx, _RELEASABLE, account, only)
 
 
@@ -128,7 +129,7 @@ def open_at(tx: sa.Connection, api: str) -> list[int]:
 
 
 def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
-    """loading → ready; or only note what a reload changed."""
+    """loading → ready, and store what a reload changed."""
     tx.execute(
         sa.update(batches)
         .where(batches.c.id == batch_id, batches.c.state == BatchState.LOADING)
@@ -139,7 +140,7 @@ def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
 
 
 def refuse_cancelled(batch: Batch) -> None:
-    """A cancelled batch buys nothing any more, so a job of it would be pending for ever."""
+    """Raise Mistake for a cancelled batch: it buys nothing any more, so its jobs would be pending for ever."""
     if batch.state is BatchState.CANCELLED:
         raise errors.Mistake(
             f"batch {batch.name} is cancelled; load its manifest under another name with --batch NAME"
@@ -183,7 +184,7 @@ def pause(
 
 
 def hold(tx: sa.Connection, batch_id: int) -> None:
-    """paused by anything → paused by a person: it needs a person's resume."""
+    """ready, or paused by anything → paused by a person: only a person's resume opens it again."""
     tx.execute(
         sa.update(batches)
         .where(batches.c.id == batch_id, batches.c.state.in_([BatchState.PAUSED, BatchState.READY]))
@@ -202,7 +203,7 @@ def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:
 
 
 def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = None) -> list[int]:
-    """Return the batches that a block paused and that an account may buy for, or those of ``only``."""
+    """Return the batches paused by a block that an account may buy for, restricted to ``only`` if given."""
     return _of(tx, _BLOCKED, account, only)
 
 
@@ -223,8 +224,8 @@ def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
 
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     """Whether any job of the batch is not final."""
-    # Said so, and not as what they are not, for the index. And in its order: PostgreSQL would look through the table
-    # itself for the first of many, past all those that have ended.
+    # Each query lists the states it wants, not those to exclude, so that an index serves it. The first also
+    # keeps its index's order: otherwise PostgreSQL scans the table, past all the jobs that have ended.
     pending = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state == PENDING)
     first = pending.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
     under_way = set(State) - FINAL - {State.PENDING}

@@ -5,9 +5,9 @@ see ``failures``.
 
     OvernightError                    a bug of ours unless a subclass says better          exit 70
     ├── Mistake                       a person must change something first                 exit 2
-    │   └── Mistakes                  … several things, all told at once
-    ├── Unavailable                   database, broker, disk or API is not to be had       exit 69
-    ├── Halted                        the batch stands still; try later                    exit 75
+    │   └── Mistakes                  … several things, all listed at once
+    ├── Unavailable                   database, broker, disk or API is out of reach        exit 69
+    ├── Halted                        the batch cannot go on; try later                    exit 75
     └── ApiError                      what an API call came to; never leaves a task
         ├── NotSent                   nothing left this machine: free to send again
         ├── Throttled                 429: nothing may leave for ``wait`` seconds
@@ -41,7 +41,7 @@ class Mistake(OvernightError):
 
 
 class Mistakes(Mistake):
-    """Several mistakes, told at once, one line each."""
+    """Several mistakes, listed at once, one line each."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
@@ -49,13 +49,13 @@ class Mistakes(Mistake):
 
 
 class Unavailable(OvernightError):
-    """The database, the broker, the disk or the API is not to be had now."""
+    """The database, the broker, the disk or the API is out of reach."""
 
     exit_code = 69
 
 
 class Halted(OvernightError):
-    """The batch stands still and will not move by itself; try later."""
+    """The batch has stopped and will not go on by itself; try later."""
 
     exit_code = 75
 
@@ -110,7 +110,7 @@ class Unanswered(ApiError):
 
 
 class NotUploaded(ApiError):
-    """The image did not get to the API. While the API answers nothing else either, that says nothing of the image."""
+    """The image did not reach the API. If the API answers nothing else either, the image is not to blame."""
 
     def __init__(self, message: str, *, api_answers: bool) -> None:
         super().__init__(message)
@@ -118,7 +118,7 @@ class NotUploaded(ApiError):
 
 
 class Missing(ApiError):
-    """The API does not know this prediction; a fresh id may just be not known yet."""
+    """The API does not know this prediction; a fresh id may not be known yet."""
 
 
 class Unsupported(ApiError):

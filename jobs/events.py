@@ -1,4 +1,4 @@
-"""What is worth remembering of a night, for whoever asks in the morning. The only writer of `events`."""
+"""What happened in the night, for whoever asks in the morning. The only writer of `events`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from jobs.tables import events, jobs
 
 
 class EventKind(StrEnum):
-    """What is worth remembering of a batch's night."""
+    """What kind of thing happened."""
 
     LOADED = "loaded"
     STARTED = "started"
@@ -26,12 +26,12 @@ class EventKind(StrEnum):
 
 
 def record(tx: sa.Connection, now: datetime, batch_id: int | None, kind: EventKind, detail: str) -> None:
-    """Remember one event of a batch, or of all."""
+    """Record an event of one batch, or of all if ``batch_id`` is None."""
     tx.execute(sa.insert(events).values(batch_id=batch_id, at=now, kind=kind, detail=detail[:500]))
 
 
 def began_at(tx: sa.Connection, batch_id: int) -> datetime | None:
-    """Return when a person last had a batch gone on with, by a run or a resume; None if never."""
+    """Return when a person last ran or resumed a batch; None if never."""
     begun = sa.select(sa.func.max(events.c.at)).where(
         events.c.batch_id == batch_id, events.c.kind == EventKind.STARTED
     )
@@ -40,6 +40,6 @@ def began_at(tx: sa.Connection, batch_id: int) -> datetime | None:
 
 
 def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
-    """Remember one event of a job, with its batch."""
+    """Record an event of a job under its batch."""
     batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()
     record(tx, now, batch_id, kind, f"job {job_id}: {detail}")

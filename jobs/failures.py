@@ -39,7 +39,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What is known of one failure class."""
+    """What a failure class means, and what helps."""
 
     meaning: str
     remedy: Remedy
@@ -73,7 +73,7 @@ RETRIED_PLAINLY = frozenset({Remedy.BY_ITSELF, Remedy.FETCHED_AGAIN, Remedy.WHEN
 
 
 def advice(error_class: str) -> Advice:
-    """Return what is known of a class; a class from a newer version counts as unknown."""
+    """Return the advice for a class; one from a newer version counts as unknown."""
     try:
         return _ADVICE[FailureClass(error_class)]
     except ValueError:
@@ -81,7 +81,7 @@ def advice(error_class: str) -> Advice:
 
 
 def passes_by_itself(error_class: str) -> bool:
-    """Whether the same input may well succeed when it is simply run again.
+    """Whether the same input may well succeed when it is run again.
 
     >>> passes_by_itself("interrupted"), passes_by_itself("nsfw")
     (True, False)
@@ -90,7 +90,7 @@ def passes_by_itself(error_class: str) -> bool:
 
 
 def needs_new_input(error_class: str) -> bool:
-    """Whether the jobs are exported, to be edited."""
+    """Whether the remedy is to export the jobs and edit their input."""
     return advice(error_class).remedy is Remedy.NEW_INPUT
 
 

@@ -1,7 +1,7 @@
-"""What a webhook changes: the job that waits for its prediction is looked at soon. The only writer of `hints`.
+"""What a webhook changes: the job that waits for its prediction is polled soon. The only writer of `hints`.
 
-Never more than that. What became of the prediction the API is asked, as at any other look, and so a webhook that
-is lost, doubled, late or false costs a look at most.
+It never changes more than that. How the prediction stands is read from the API, as at any other look, so a
+webhook that is lost, doubled, late or forged costs one look at most.
 """
 
 from collections import defaultdict
@@ -31,13 +31,13 @@ class Hint:
 
 
 def take(tx: sa.Connection, now: datetime, apis: Collection[str], some: Sequence[Hint], times: Times) -> int:
-    """Have those of our running jobs at some APIs looked at next that wait for these; return how many there were.
+    """Make running jobs at these APIs due now if they wait for these predictions; return how many there were.
 
-    A hint may come before the answer to the purchase was written: then its prediction is nobody's yet, and the
-    hint is lost. It comes to no harm, for what no hint tells of is looked at all the same, only later.
+    A hint may arrive before the purchase's answer is committed. No attempt has its prediction's id yet, and
+    the hint is lost. That does no harm: the job is still polled, only later.
     """
     waiting = _waiting(tx, apis, _not_known(tx, now, some))
-    # All jobs before any account: the tick and the tasks want that row, and hold it briefly.
+    # Write all jobs before any account: the tick and the tasks need the account rows too, and lock them briefly.
     for _account_id, fences in sorted(waiting.items()):
         lifecycle.look_sooner(tx, fences, now)
     for account_id in sorted(waiting):
@@ -46,7 +46,7 @@ def take(tx: sa.Connection, now: datetime, apis: Collection[str], some: Sequence
 
 
 def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collection[str]:
-    """Note these webhooks and forget those of long ago; return the predictions of those that never came before."""
+    """Store these webhooks and delete old ones; return the predictions of those not seen before."""
     tx.execute(sa.delete(hints).where(hints.c.received_at < now - _KEPT))
     by_id = {hint.webhook_id: hint.prediction_id for hint in some}
     insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
@@ -58,7 +58,7 @@ def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collec
 def _waiting(
     tx: sa.Connection, apis: Collection[str], predictions: Collection[str]
 ) -> dict[int, list[Fence]]:
-    """Return for each account at these APIs the attempts that run with one of these predictions."""
+    """Return, by account at these APIs, the running attempts that have one of these predictions."""
     rows = tx.execute(
         sa.select(attempts.c.account_id, attempts.c.job_id, attempts.c.id)
         .join(tables.accounts, tables.accounts.c.id == attempts.c.account_id)

@@ -1,6 +1,6 @@
 """Is this a whole image, of which format and how large? Opens no connection and writes nothing.
 
-Thread-safe: every call has decoders of its own, and no limit of Pillow's, which are global, is touched.
+Thread-safe: every call has its own decoders, and Pillow's global limits are left alone.
 """
 
 import io
@@ -18,7 +18,7 @@ MAX_PIXELS = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an image file turned out to be; the sides in pixels, the suffix without its dot."""
+    """What an image file turned out to be; sides in pixels, suffix without its dot."""
 
     media_type: str
     suffix: str
@@ -33,7 +33,7 @@ class _Format:
     open: Callable[[BinaryIO], ImageFile.ImageFile]
 
 
-# Opened by class, not by Image.open: that tries 40 parsers, and warns of many pixels instead of refusing them.
+# Opened by class: Image.open tries 40 parsers, and only warns of too many pixels instead of refusing them.
 _FORMATS = (
     _Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     _Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
@@ -46,8 +46,9 @@ _SUFFIXES = {"jpeg": "jpg"}
 def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
     """Decode an image to its last pixel and return its facts; raises NotAnImage, or OSError for a file.
 
-    `verify` and `load` both: the one accepts a JPEG cut in half, the other a PNG without its end. What comes
-    after the image's end is tolerated, as cameras append things there; of an animation the first frame counts.
+    It takes both `verify` and `load`: `verify` accepts a JPEG cut in half, `load` a PNG without its end.
+    Bytes after the image's end are tolerated, since cameras append things there; of an animation only the
+    first frame counts.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         kind = _kind(file)
@@ -61,7 +62,7 @@ def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
 
 
 def media_type(content: bytes) -> str:
-    """Return what a file claims to be by its first bytes, without decoding it; raises NotAnImage."""
+    """Return the media type by the first bytes, without decoding; raises NotAnImage."""
     return f"image/{_kind(io.BytesIO(content[:16])).name}"
 
 

@@ -1,10 +1,10 @@
-"""The lanes of work, in the order in which they matter: each is a task's name and its queue's."""
+"""The lanes of work, most urgent first: each is the name of a task and of its queue."""
 
 from enum import StrEnum
 
 
 class Lane(StrEnum):
-    """What a message says: look at these rows now. It may be lost, late or doubled freely."""
+    """A message in a lane says "look at these rows now"; it may be lost, late or doubled freely."""
 
     RECONCILE = "reconcile"
     COLLECT = "collect"

@@ -1,7 +1,8 @@
-"""Where log lines go and how they look: one JSON object a line, UTC, no secret. What to log is the callers' choice.
+"""Where log lines go and how they look: one JSON object a line, UTC, no secrets. Callers decide what to log.
 
-`structlog` is configured on top of the standard library's logging, so that Celery, Alembic and httpx come out the
-same way. JSON escapes control characters: a prompt or a reply cannot forge a line or move a terminal's cursor.
+`structlog` is configured on top of the standard library's logging, so that Celery, Alembic and httpx log the
+same way. JSON escapes control characters: a prompt or a reply cannot forge a line or move a terminal's
+cursor.
 """
 
 import json
@@ -24,14 +25,14 @@ _SHARED: list[structlog.typing.Processor] = [
 
 
 class _Line(structlog.stdlib.ProcessorFormatter):
-    """One record as one line of JSON, each secret blotted out, however it got in."""
+    """One record as one line of JSON, with every secret replaced, however it got in."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__(
             foreign_pre_chain=_SHARED,
             processors=[
                 self.remove_processors_meta,
-                # As text, without local variables: those would carry a whole request into the file.
+                # A plain traceback: local variables would carry a whole request into the file.
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
             ],
@@ -55,12 +56,12 @@ class _File(RotatingFileHandler):
 
 
 def to_file(path: Path, secrets: Iterable[str] = ()) -> None:
-    """Log to a rotating file, which is made with its first line."""
+    """Log to a rotating file, created when the first line is written."""
     _route(_File(path, maxBytes=20 * _MEGABYTE, backupCount=5, encoding="utf-8", delay=True), "info", secrets)
 
 
 def to_stderr(level: str = "info", secrets: Iterable[str] = ()) -> None:
-    """Log to the error stream: the place where a container's logs are read."""
+    """Log to stderr, where a container's logs are read."""
     _route(logging.StreamHandler(sys.stderr), level, secrets)
 
 
@@ -75,7 +76,7 @@ def broken() -> bool:
 
 
 def destination() -> Path | None:
-    """Return the file that lines really reach; None if they go elsewhere, or nowhere."""
+    """Return the file that lines really reach; None if they go elsewhere or nowhere."""
     files = (handler for handler in _ours() if isinstance(handler, _File) and not handler.broken)
     return next((Path(file.baseFilename) for file in files), None)
 

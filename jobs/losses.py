@@ -1,8 +1,8 @@
-"""How the jobs of a batch have ended since it was begun, and when that is a reason to stop. Reads only.
+"""How the jobs of a batch have ended since it was begun, and whether that is a reason to stop. Reads only.
 
-It is begun by whoever runs it, runs it again or resumes it. Yesterday's failures are known then and stop nobody, and
-yesterday's images excuse no failure of tonight. Surplus purchases are another matter: they are our own mistake, and
-only who opens a batch that was paused has been told of them.
+Each run and each resume begins it anew: yesterday's failures are known by then and stop nobody, and
+yesterday's images do not excuse tonight's failures. Surplus purchases are our own mistake and count since the
+batch was last opened: whoever opens a paused batch has seen why it was paused.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from jobs.tables import SURPLUS, attempts, jobs
 _FEW_FAILED = 20  # never too many
 _SOME_SUCCEEDED = 5
 _FEW_SURPLUS = 10
-_ENOUGH = 4  # that succeeded for each that failed: a fifth failed
+_ENOUGH = 4  # successes for each failure: exactly a fifth failed
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
     """How the jobs that ended since the batch was begun have ended.
 
-    ``succeeded`` and ``jobs`` are 0 where they could not matter, and ``succeeded`` is counted no further than to
-    where they are enough: a night has a million of them.
+    ``succeeded`` and ``jobs`` are 0 where they cannot matter. Counting of ``succeeded`` stops when there are
+    enough: a night may have a million.
     """
 
     succeeded: int
@@ -47,12 +47,12 @@ class Losses:
 
     @property
     def fuse(self) -> bool:
-        """Surplus purchases above 2 % of the jobs and 10: the last line against our own mistakes."""
+        """Surplus purchases exceed 2 % of the jobs plus 10: the last defence against our own mistakes."""
         return self.surplus > 0.02 * self.jobs + _FEW_SURPLUS
 
 
 def count(tx: sa.Connection, batch: Batch) -> Losses:
-    """Count what stop-loss and billing fuse are judged by; a night without losses costs two short looks."""
+    """Count what stop-loss and billing fuse are judged by; a night without losses costs only short queries."""
     since = max(filter(None, (batch.created_at, batch.opened_at, events.began_at(tx, batch.id))))
     failed = _failed(tx, batch, since)
     count = sum(failed.values())
@@ -83,7 +83,7 @@ def _succeeded(tx: sa.Connection, batch: Batch, since: datetime, most: int) -> i
         sa.select(jobs.c.id)
         .where(jobs.c.batch_id == batch.id, jobs.c.state == State.SUCCEEDED, jobs.c.error_class.is_(None))
         .where(jobs.c.finished_at >= since)
-        .order_by(jobs.c.error_class)  # none has one: it is the order of `jobs_counted`, so that this is read
+        .order_by(jobs.c.error_class)  # null in all: the order of `jobs_counted`, so that it is used
         .limit(most)
         .subquery()
     )
@@ -91,8 +91,8 @@ def _succeeded(tx: sa.Connection, batch: Batch, since: datetime, most: int) -> i
 
 
 def _surplus(tx: sa.Connection, batch: Batch) -> int:
-    """Count the purchases beside those of the jobs since a person last opened the batch, who knew of the earlier."""
-    # No join: SQLite would look up every job of the batch in an index that is mostly empty.
+    """Count surplus purchases since a person last opened the batch; that person knew of the earlier ones."""
+    # No join: SQLite would look up every job of the batch in a nearly empty index.
     owner = sa.select(jobs.c.batch_id).where(jobs.c.id == attempts.c.job_id).scalar_subquery()
     return tx.execute(
         sa.select(sa.func.count())

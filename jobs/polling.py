@@ -1,4 +1,4 @@
-"""When is a running prediction, or a download that failed, looked at next, and how? Pure; durations in seconds."""
+"""When to look next at a running prediction or a failed download, and how. Pure; durations in seconds."""
 
 import bisect
 import math
@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PAGE = 100  # predictions on a page of the API's list
-HARVEST = 4  # predictions that had better have ended since the last look at the list
-HARVEST_TOLD = 12  # the same where webhooks tell of ends: looks are fewer, and hardly any is in vain
-SILENT = 4  # times as long without any webhook as one may be late: nobody calls any more
+HARVEST = 4  # predictions that should have ended between two looks at the list
+HARVEST_TOLD = 12  # the same where webhooks announce the ends: fewer looks, and hardly any in vain
+SILENT = 4  # no webhook for this many times the longest delay expected of one: they have stopped
 _FEW = 5  # runs
-_EARLY = 0.9  # of the shortest run that is known
-_LATE = 0.2  # of the age
-_FEW_ALONE = 0.25  # of what is due
-_MANY = 10  # predictions on a page, of which some may have ended as well
+_EARLY = 0.9  # of the shortest known run
+_LATE = 0.2  # of the prediction's age
+_FEW_ALONE = 0.25  # of the predictions that are due
+_MANY = 10  # predictions on a page, some of which may have ended too
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
-    """Wait as long again as it has taken so far, between ``first`` and ``most``: looks at 1, 2, 4, 8, … s.
+    """Return the wait: the age so far, within ``first`` and ``most``, so looks come at 1, 2, 4, 8, … s.
 
-    The age alone decides, so nothing has to be counted and a restart changes nothing.
+    It depends on the age alone, so there is no counter to store and a restart changes nothing.
 
     >>> [next_look(age, first=1, most=15) for age in (0, 1, 2, 4, 8, 16, 31)]
     [1, 1, 2, 4, 8, 15, 15]
@@ -28,11 +28,11 @@ def next_look(age: float, *, first: float, most: float) -> float:
 
 
 def learned(age: float, runs: Sequence[float], *, worth: float) -> float | None:
-    """Return how long to wait by what others ran, ``runs`` in ascending order; None if they are too few to tell.
+    """Return how long to wait judging by other ``runs``, in ascending order; None if there are too few.
 
-    Looks are the denser the likelier an end is: their density is the root of the hazard, which costs the least
-    where one look is worth so many seconds of delay. Long before the shortest run there is nothing to see, and
-    what has run longer than nearly all others may go on for as long again.
+    The likelier an end, the denser the looks: their density is the square root of the hazard, which is
+    cheapest where one look is worth ``worth`` seconds of delay. Well before the shortest run there is nothing
+    to see; what has outlasted nearly all others may take as long again, so it waits in proportion to its age.
 
     >>> usual = [1.5 + n / 100 for n in range(101)]
     >>> [round(learned(age, usual, worth=0.5), 2) for age in (0, 2)]
@@ -55,9 +55,9 @@ def learned(age: float, runs: Sequence[float], *, worth: float) -> float | None:
 
 
 def interval(bought: int, seconds: float, *, least: float, most: float, together: int = HARVEST) -> float:
-    """Return the seconds between two looks at the list: so many that about ``together`` predictions end in between.
+    """Return the seconds between two looks at the list, such that about ``together`` predictions end in between.
 
-    As many end as were bought, in the long run. ``bought`` is how many were in the last ``seconds``.
+    In the long run as many end as are bought; ``bought`` is the number bought in the last ``seconds``.
 
     >>> [interval(bought, 10, least=0.25, most=1) for bought in (0, 10, 100, 1000)]
     [1, 1, 0.4, 0.25]
@@ -67,19 +67,19 @@ def interval(bought: int, seconds: float, *, least: float, most: float, together
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Which calls find out about all that is due: so many pages of the list, and so many of the oldest alone."""
+    """Calls that cover all that is due: pages of the list, and the oldest predictions asked for ``alone``."""
 
     pages: int = 0
     alone: int = 0
 
 
 def look(due: int, depth: Callable[[int], int], most: int) -> Look | None:
-    """Choose the calls that are fewest; None if to ask for each costs no more, or no look costs ``most`` or less.
+    """Choose the fewest calls; None if one call for each costs no more, or if every look costs over ``most``.
 
-    ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck for
-    half an hour lies so deep that dozens of pages would be read for it alone. But what is asked for alone stays
-    few: a list that shows nothing of most that it should is one that fails. A page that shows many others is
-    worth more than the answer to one question.
+    ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck
+    for half an hour lies so deep that dozens of pages would be read for it alone, so the oldest are better
+    asked for one by one. Those stay few: if the list lacks most of what it should show, it is the list that
+    fails. A page that shows many other predictions is worth more than a single answer.
 
     >>> look(12, lambda n: 80, most=50), look(1, lambda n: 1, most=50), look(1, lambda n: 50, most=50)
     (Look(pages=1, alone=0), None, Look(pages=1, alone=0))

@@ -1,6 +1,6 @@
-"""Is there something at a path that a person typed? Says no where it cannot be asked; who then uses it is told why.
+"""Is there something at a path that a person typed? No, if that cannot be checked; using the path then says why.
 
-`Path.exists` and `Path.is_dir` raise for a name that is too long and for a folder that one may not enter.
+`Path.exists` and `Path.is_dir` raise for a name that is too long and in a folder that we may not enter.
 """
 
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def found(path: Path) -> bool:
-    """Whether there is something, of whatever kind."""
+    """Whether there is something of any kind."""
     return os.path.exists(path)  # noqa: PTH110  Path.exists raises, see above
 
 

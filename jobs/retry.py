@@ -1,4 +1,4 @@
-"""When is a job wanted again after its prediction failed? Pure: no clock, no database."""
+"""When to buy a job again after its prediction failed. Pure: no clock, no database."""
 
 import random
 from datetime import datetime, timedelta
@@ -14,7 +14,8 @@ def when(
 ) -> datetime | None:
     """Return when to buy again after accepted prediction number ``attempt``, or None: the job has failed.
 
-    A doubling wait, give or take up to half, so that a thousand jobs that one fault broke do not come back as one.
+    The backoff doubles, with up to half as jitter either way: a thousand jobs broken by one fault must not
+    return at once.
 
     >>> from datetime import UTC
     >>> evening = datetime(2026, 11, 1, 22, tzinfo=UTC)

@@ -1,8 +1,8 @@
-"""Is a webhook from the API, and of now? The Standard Webhooks scheme with a shared secret. Pure.
+"""Is a webhook from the API, and recent? The Standard Webhooks scheme with a shared secret. Pure.
 
-What it says is not answered here, and believed nowhere: whoever can sign may still only hint at a prediction.
-Our own: `standardwebhooks` meets a malformed signature with whatever error Python has for it, and takes a secret that
-was mistyped for a shorter one.
+Its content is not judged here and trusted nowhere: even a correctly signed one is only a hint about a
+prediction. We do not use `standardwebhooks`: it meets a malformed signature with whatever error Python
+raises, and takes a mistyped secret for a shorter one.
 """
 
 import base64
@@ -23,11 +23,11 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 class Refused(Exception):
-    """Why a webhook is not taken; a sentence of ours, with nothing in it that the sender wrote."""
+    """Why a webhook is rejected, in our own words: nothing that the sender wrote is repeated."""
 
 
 def secret(text: str) -> SecretStr:
-    """Return a secret that can sign; the ValueError never repeats it."""
+    """Return a usable secret; the ValueError never repeats the text."""
     stripped = text.strip()
     if not stripped:
         raise ValueError("the secret is empty")
@@ -45,7 +45,8 @@ def secret(text: str) -> SecretStr:
 def verify(signed_by: SecretStr, headers: Mapping[str, str], body: bytes, now: float) -> str:
     """Return the webhook's id, or raise Refused; ``now`` is in seconds since 1970.
 
-    Any one of several signatures will do: while a secret is exchanged, the API signs with the old and the new.
+    One valid signature of several is enough: while a secret is being rotated, the API signs with the old and
+    the new.
     """
     webhook_id, timestamp, signatures = (
         headers.get(f"webhook-{name}", "") for name in ("id", "timestamp", "signature")
@@ -57,7 +58,7 @@ def verify(signed_by: SecretStr, headers: Mapping[str, str], body: bytes, now: f
     if abs(now - int(timestamp)) > _TOLERANCE:
         raise Refused("its webhook-timestamp is not of now; if this goes on, one of the two clocks is wrong")
     right = _signature(signed_by, f"{webhook_id}.{timestamp}.".encode() + body)
-    # All of them, and each in constant time: how long it takes tells nobody how near a guess was.
+    # Compare all of them, each in constant time: the duration must not reveal how close a guess was.
     equal = [hmac.compare_digest(right, offered.encode()) for offered in signatures.split(" ")]
     if not any(equal):
         raise Refused("no webhook-signature is right; if this goes on, OVERNIGHT_WEBHOOK_SECRET is another's")

@@ -132,7 +132,7 @@ class _Writing:
         )
 
     def _write_some(self, tx: sa.Connection, wanted: Sequence[lifecycle.Wanted]) -> int:
-        """Write from the front for as long as a transaction may take; return how many."""
+        """Write rows from the front for as long as a transaction may take; return how many."""
         # One load of the batch writes at a time, and none while it is cancelled.
         batches.refuse_cancelled(batches.held(tx, self._batch.id))
         moment, end, done = now(tx), time.monotonic() + _MOST_SECONDS, 0

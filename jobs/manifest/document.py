@@ -1,7 +1,7 @@
 """YAML as plain values with the line they start on: text, lists and mappings, and none of YAML's extras.
 
 It reads events, not objects: nothing is constructed, an alias is refused before it can multiply, and of a long list
-only one job at a time is in memory. Scalars stay the text that was written: the model's schema decides their type.
+only one job at a time is built. Scalars stay the text that was written: the model's schema decides their type.
 """
 
 import re

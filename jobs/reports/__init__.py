@@ -1,1 +1,1 @@
-"""What people and scripts are told of batches, jobs and accounts. Reads only, and locks nothing."""
+"""What people and scripts are shown of batches, jobs and accounts. Reads only, and locks nothing."""

@@ -1,4 +1,4 @@
-"""Everything that is known of one job: its row, its attempts, its files. Reads only; what it waits for is `waits`."""
+"""Everything known about one job: its row, attempts and files. Reads only; `waits` says what it waits for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Dossier:
-    """One job with its history, at one moment."""
+    """A job with its history, at one moment."""
 
     batch: Batch
     job: Job
@@ -99,7 +99,7 @@ class Dossier:
 
 
 def read(tx: sa.Connection, job_id: int) -> Dossier:
-    """Collect what is known of a job."""
+    """Collect what is known about a job."""
     of_job: sa.Select[Any] = sa.select(*_columns(Job, jobs), jobs.c.batch_id).where(jobs.c.id == job_id)
     tries: sa.Select[Any] = (
         sa.select(*_columns(Attempt, attempts), _account().label("account"))
@@ -123,13 +123,13 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
 
 
 def _account() -> sa.ColumnElement[str]:
-    """Return an account's own name behind the one that a person gave it, if one did."""
+    """Return an account's name, or "LABEL (NAME)" if a person gave it a label."""
     named = accounts.c.label + sa.literal(" (") + accounts.c.name + sa.literal(")")
     return sa.func.coalesce(named, accounts.c.name)
 
 
 def _columns(record: type, table: sa.Table) -> list[sa.Column[Any]]:
-    """Return the columns that have a field in a record."""
+    """Return the columns for which a record has a field."""
     return [column for column in table.c if column.name in record.__annotations__]
 
 

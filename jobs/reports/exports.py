@@ -1,6 +1,6 @@
-"""What became of jobs, one record per job or per image, streamed; and the manifest that would load them again.
+"""The results of jobs, streamed, one record per job or per image; and the manifest that would load them again.
 
-How a record is written down (CSV, JSON lines) is `spreadsheet`'s question and the command's.
+`spreadsheet` and the command decide how a record is written (CSV, JSON lines).
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The inputs and labels that occur among some jobs: a table needs its header before its first row."""
+    """The inputs and labels that some jobs have: a table needs its header before its first row."""
 
     inputs: tuple[str, ...]
     labels: tuple[str, ...]
@@ -60,9 +60,9 @@ _QUERY: sa.Select[Any] = (
 
 
 def names(db: Database, chosen: Selection, batch_id: int | None = None) -> Names:
-    """Return the inputs, in the model's order, and the labels, in the alphabet's, of the chosen jobs.
+    """Return the inputs, in the model's order, and the labels, in alphabetical order, of the chosen jobs.
 
-    A limit is not minded: a column too many is empty.
+    A limit is ignored: at worst a column stays empty.
     """
     with db.read() as tx:
         inputs = _members(tx, jobs.c.input, chosen, batch_id)
@@ -73,7 +73,7 @@ def names(db: Database, chosen: Selection, batch_id: int | None = None) -> Names
 
 
 def _members(tx: sa.Connection, column: sa.Column[Any], chosen: Selection, batch_id: int | None) -> set[str]:
-    """Return every name that occurs in a JSON object of the chosen rows."""
+    """Return every name in the JSON objects of the chosen rows."""
     query: sa.Select[Any]
     if tx.dialect.name == "sqlite":
         members = sa.func.json_each(column).table_valued("key", name="members")
@@ -87,9 +87,9 @@ def _members(tx: sa.Connection, column: sa.Column[Any], chosen: Selection, batch
 
 
 def records(db: Database, chosen: Selection, batch_id: int | None = None, *, per: Per) -> Iterator[Record]:
-    """Yield the chosen jobs, or their images that are on disk, as nested records.
+    """Yield the chosen jobs, or their images on disk, as nested records.
 
-    Only the images of the current attempt count; ``path`` is relative to OUTPUT.
+    Only images of the current attempt are included; ``path`` is relative to OUTPUT.
     """
     for page in selection.pages(db, _QUERY, chosen, batch_id):
         images = _images(db, [row.attempt_id for row in page if row.attempt_id is not None])
@@ -126,7 +126,7 @@ def header(of: Names, *, per: Per) -> list[str]:
 
 
 def flat(record: Record, of: Names, *, per: Per) -> list[Any]:
-    """Return a record as a row under `header`: of a job, how many images it has and where the first one is."""
+    """Return a record as a row under `header`; a job's has the number of its images and the path of the first."""
     images: Sequence[Record] = record.get("images", ())
     files = [record[name] for name in IMAGE] if per is Per.IMAGE else [len(images), _first_path(images)]
     inputs = [record["input"].get(name) for name in of.inputs]
@@ -146,9 +146,9 @@ def manifest_header(of: Names) -> list[str]:
 def manifest_rows(db: Database, chosen: Selection, batch_id: int, of: Names) -> Iterator[list[Any]]:
     """Yield the chosen jobs as rows that load again as the same jobs.
 
-    A seed of our own making is left out, and so is the version that is taken when none is given: a row that
-    nobody edits then has the digest it had, and a reload does not count it as changed. Pictures are named as the
-    job names them, relative to the batch's folder of pictures: who loads it from elsewhere says ``--images``.
+    Seeds of our own making and the default version are left out: an unedited row then keeps its digest, and a
+    reload does not count it as changed. Pictures are named as in the job, relative to the batch's folder of
+    pictures; to load the manifest from elsewhere, use ``--images``.
     """
     usual = schema.load().version
     for page in selection.pages(db, _QUERY, chosen, batch_id):

@@ -1,4 +1,4 @@
-"""What limits a batch just now, in one phrase. Pure: it judges what `results` has counted."""
+"""What limits a batch now, in one phrase. Pure: it judges what `results` has counted."""
 
 import math
 import shlex
@@ -12,12 +12,12 @@ from jobs.reports.results import Progress, Standing
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
 
-_NEARLY = 0.95  # of the cap in flight: between two ticks a few have just ended
-_REASON = 200  # characters of what an API gave as its reason
+_NEARLY = 0.95  # of the in-flight cap: between two ticks a few have always just ended
+_REASON = 200  # characters of the reason that an API gave
 
 
 class Kind(StrEnum):
-    """What sort of thing it is that limits."""
+    """What kind of thing limits."""
 
     LOADING = "loading"
     READY = "ready"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     BACK_OFF = "back-off"
 
 
-# What does not come and go by the second.
+# Limits that do not come and go by the second.
 STANDSTILLS = frozenset(
     {
         Kind.LOADING, Kind.READY, Kind.PAUSED, Kind.CANCELLED, Kind.FINISHED, Kind.BLOCKED, Kind.OUTAGE,
@@ -47,7 +47,7 @@ STANDSTILLS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What limits now; ``text`` may quote the API and must be escaped for a terminal."""
+    """What limits a batch; ``text`` may quote the API and must be escaped for a terminal."""
 
     kind: Kind
     text: str
@@ -58,7 +58,7 @@ class Limit:
 
 
 def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
-    """Return what limits a batch; ``flags`` are the options that a command typed next must carry."""
+    """Return what limits a batch; ``flags`` are options that the next typed command needs."""
     return (
         _standstill(progress, flags)
         or _held_back(progress, flags)
@@ -68,14 +68,14 @@ def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
 
 
 def in_force(progress: Progress, settings: Settings) -> Settings:
-    """Return the settings as they hold for the account that buys a batch."""
+    """Return the settings in force for the account that buys a batch."""
     return quota.in_force(settings, progress.account.own_limits) if progress.account else settings
 
 
 def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
-    """Return that nobody works on a batch, if so: what was due two leases ago would have been handed out.
+    """Return a limit if nobody works on a batch: otherwise what was due two leases ago would have been handed out.
 
-    For a look from outside: whoever works on it may just have begun.
+    Only for observers: a process that works on the batch may just have begun.
     """
     due = progress.untouched_since
     if due is None and progress.account and not progress.account.under_way:
@@ -92,7 +92,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
 
 
 def left_alone(progress: Progress, flags: str = "") -> Limit | None:
-    """Return that nobody works on a batch, if it wants work, to who knows that without a look at its rows."""
+    """Return the limit for a batch with work left, for a caller that already knows that nobody works on it."""
     if progress.finished or progress.batch.state is not BatchState.OPEN:
         return None
     text = f"nobody works on it: {command('run', progress.batch.name, flags)}"
@@ -100,7 +100,7 @@ def left_alone(progress: Progress, flags: str = "") -> Limit | None:
 
 
 def _signs_of_life(progress: Progress) -> list[datetime]:
-    """Return the moments before which nobody can be blamed: jobs are due from when they were loaded."""
+    """Return moments that count as signs of life: jobs are due since they were loaded, so that alone proves nothing."""
     moments = [progress.batch.opened_at]
     if progress.account:
         moments += [progress.account.moved_at, progress.account.not_before]
@@ -108,14 +108,14 @@ def _signs_of_life(progress: Progress) -> list[datetime]:
 
 
 def _neglect(progress: Progress, settings: Settings) -> float:
-    """Return the seconds without a sign of life that mean neglect: at a few calls a minute some rightly pass."""
+    """Return how many seconds without a sign of life mean neglect: at a few calls a minute, some are normal."""
     lowered = progress.account.rate if progress.account else None
     rates = (settings.creates_per_minute if lowered is None else lowered, settings.reads_per_minute)
     return 2 * max(settings.times.lease, *(60 / rate for rate in rates if rate))
 
 
 def look_ups(progress: Progress) -> str:
-    """Return how many sends are in doubt and when the last of them is due to be looked up; empty if none is."""
+    """Return how many sends are in doubt and in how long the last is due for look-up; empty if there are none."""
     count = progress.counts.of(State.UNCONFIRMED)
     return f"{count} being looked up, {_until(progress.look_ups_end, progress)}" if count else ""
 
@@ -130,7 +130,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def command(verb: str, batch: str, flags: str = "") -> str:
-    """Return a command on a batch, to be typed as it is.
+    """Return a command on a batch, quoted so that it can be typed as it is.
 
     >>> command("resume", "cats", "--api sandbox")
     'overnight resume cats --api sandbox'
@@ -177,7 +177,7 @@ def _still_fetched(progress: Progress) -> str:
 
 
 def _held_back(progress: Progress, flags: str) -> Limit | None:
-    """The account's word: the API is away, refuses us, or asked to wait."""
+    """What holds the account back: the API is away, refuses us, or asked to wait."""
     account = progress.account
     if account is None:
         return None
@@ -230,7 +230,7 @@ def _pace(account: Standing, configured: int | None, queued: int, accounts: int)
 
 
 def _waiting(progress: Progress) -> Limit:
-    """Nothing can be bought: what the jobs under way wait for, the longest wait first."""
+    """What the jobs under way wait for when nothing can be bought; running predictions come first."""
     counts = progress.counts
     if running := counts.of(State.RUNNING):
         return Limit(Kind.PREDICTIONS, f"waiting for predictions: {running} running")
@@ -246,7 +246,7 @@ def _waiting(progress: Progress) -> Limit:
 
 
 def _until(moment: datetime | None, progress: Progress) -> str:
-    """Return how long it is until then; what is overdue is being done now."""
+    """Return how long it is until a moment; 0 s if that is past."""
     seconds = (moment - progress.at).total_seconds() if moment else 0
     return written.as_duration(max(0, math.ceil(seconds)))
 

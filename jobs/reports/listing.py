@@ -1,4 +1,4 @@
-"""One line per job, for a person who looks through them or a script that does."""
+"""One line per job, for people and scripts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Line:
 
 
 def lines(db: Database, selection: Selection, batch_id: int | None = None) -> Iterator[list[Line]]:
-    """Yield the chosen jobs of a batch, or of all, in pages, in the order in which they were loaded."""
+    """Yield pages of the chosen jobs of a batch, or of all batches, in the order of loading."""
     query: sa.Select[Any] = sa.select(
         batches.c.name, jobs.c.key, jobs.c.state, jobs.c.attempts, jobs.c.error_class, jobs.c.error_message,
         jobs.c.due_at, jobs.c.finished_at,

@@ -1,4 +1,4 @@
-"""What a run will buy, and what that takes: time, disk, money. Pure; the surroundings come as numbers."""
+"""What a run will buy, and what that takes: time, disk, money. Pure: all it needs is passed in."""
 
 import math
 import shlex
@@ -12,9 +12,9 @@ from jobs.reports import limits
 from jobs.selecting import globs
 from jobs.settings import written
 
-# Of the model's own page; a run of other lengths only matters where the cap in flight limits.
+# From the model's own page; another run time matters only where the in-flight cap is the limit.
 TYPICAL_SECONDS = 7
-# A PNG of 768 x 512 pixels and then some; nobody knows before the first is there.
+# A little more than a PNG of 768 x 512 pixels; the true size is unknown until the first has come.
 TYPICAL_BYTES = 1_500_000
 
 _UNCONFIRMED = {
@@ -25,7 +25,7 @@ _UNCONFIRMED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A purchase before it is made. ``free_bytes`` is None where nobody can tell; prices are per job."""
+    """A purchase before it is made. ``free_bytes`` is None if unknown; ``price`` is per job."""
 
     batch: str
     api: str
@@ -41,11 +41,11 @@ class Plan:
     price: Decimal | None
     when_unconfirmed: str
     warnings: tuple[str, ...] = ()
-    flags: str = ""  # the options that a command typed next must carry
+    flags: str = ""  # options that the next typed command needs
 
     @property
     def seconds(self) -> float:
-        """How long it takes at best: the slower of buying at the quota and running so many at once."""
+        """The time it takes at best: the longer of buying at the quota and running ``max_in_flight`` at once."""
         jobs = self.difference.jobs
         running = math.ceil(jobs / self.max_in_flight) * TYPICAL_SECONDS
         buying = jobs * 60 / self.creates_per_minute + TYPICAL_SECONDS if self.creates_per_minute else 0
@@ -60,7 +60,7 @@ class Plan:
         return None if self.price is None else self.difference.jobs * self.price
 
     def cautions(self) -> list[str]:
-        """Return what to think of first; none of it stops a run."""
+        """Return what to consider first; none of it stops a run."""
         told = list(self.warnings)
         if self.free_bytes is not None and self.bytes > self.free_bytes:
             told.append(f"the disk of {self.output} may fill up: a full disk pauses the batch")
@@ -84,7 +84,7 @@ class Plan:
         ]
 
     def brief(self) -> list[str]:
-        """Return what is left to buy of a batch that is gone on with, in one line, and what to think of first."""
+        """Return one line on what is left to buy of a batch that is continued, and its cautions."""
         found = self.difference
         jobs = limits.counted(found.jobs, "job")
         takes = f"{self._images()}, about {written.rounded(self.seconds)}, {amount(self.bytes)}"
@@ -94,7 +94,7 @@ class Plan:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the plan as plain data; money as text, because it is no binary fraction."""
+        """Return the plan as plain data; money as text, because a float would not be exact."""
         return {
             "batch": self.batch,
             "new": self.difference.new,
@@ -130,7 +130,7 @@ class Plan:
         return f"; {count:,} with a mistake: failed from the start" if count else ""
 
     def _unlisted(self) -> list[str]:
-        """Say that jobs are bought for which no row was read; they stay wanted until a person gives them up."""
+        """Report jobs that are bought though no row was read for them: they stay wanted until a person cancels them."""
         found = self.difference
         if not found.unlisted:
             return []

@@ -1,6 +1,6 @@
-"""What a run of a batch is going to buy: its jobs that are wanted and not bought yet. Reads only.
+"""What a run of a batch will buy: its jobs that are wanted and not bought yet. Reads only.
 
-The plan, its price, its disk and the question before the first purchase all count these, and nothing else.
+The plan, its price, its disk space and the question before the first purchase all count exactly these.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ WANTED = (State.PENDING, State.QUEUED)
 
 @dataclass(frozen=True, slots=True)
 class Purchases:
-    """Jobs to buy and the images that they make; ``unagreed`` of the jobs came after a run last began the batch."""
+    """Jobs to buy and the images they make; ``unagreed`` of the jobs came after the last run or resume."""
 
     jobs: int
     images: int
@@ -26,9 +26,9 @@ class Purchases:
 
 
 def left(tx: sa.Connection, batch: Batch) -> Purchases:
-    """Return what is left to buy of a batch, whatever its manifest lists by now.
+    """Return what is left to buy of a batch, whatever its manifest lists now.
 
-    Who begins a batch, or resumes it, agrees to buy what is in it; what is loaded later is money not agreed to.
+    A person who runs or resumes a batch agrees to buy what is in it; nobody has agreed yet to what is loaded later.
     """
     began_at = events.began_at(tx, batch.id)
     later = sa.true() if began_at is None else jobs.c.created_at > began_at
@@ -42,5 +42,5 @@ def left(tx: sa.Connection, batch: Batch) -> Purchases:
 
 
 def images() -> sa.ColumnElement[int]:
-    """Return how many images a row of `jobs` makes, as `Schema.outputs` has it."""
+    """Return how many images a row of `jobs` makes, as `Schema.outputs` does."""
     return sa.func.coalesce(jobs.c.input["num_outputs"].as_integer(), schema.load().outputs({}))

@@ -1,6 +1,6 @@
-"""How far batches are: counts, failures, what is waited for, what came of them. Only reads, and locks nothing.
+"""How far batches are: counts, failures, waits and results. Only reads, and locks nothing.
 
-What limits a batch just now is `limits`' question.
+`limits` says what limits a batch now.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +20,7 @@ _EVENTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many jobs of a batch are in each state; a state without a job may be missing."""
+    """How many jobs of a batch are in each state; a state without jobs may be missing."""
 
     by_state: Mapping[State, int]
 
@@ -46,7 +46,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the account may do now, by its row, and how much it has in flight over all batches."""
+    """What an account may do now, by its row, and how much it has in flight over all batches."""
 
     name: str
     label: str | None
@@ -66,7 +66,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth remembering that happened to a batch, or to all."""
+    """Something that happened to a batch, or to all batches."""
 
     id: int
     at: datetime
@@ -89,35 +89,35 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class Progress(Overview):
-    """One batch at one moment, as much of it as can be asked for again and again."""
+    """One batch at one moment: as much as is cheap enough to query again and again."""
 
     at: datetime  # by the clock that leases are measured by
     failures: Mapping[str, int]  # by class, the most frequent first
     look_ups_end: datetime | None  # when the last send in doubt is due to be looked up
-    next_due: datetime | None  # when the next pending job may be bought; not after `at`: now
+    next_due: datetime | None  # when the next pending job may be bought; at or before `at`: now
     untouched_since: datetime | None  # the earliest `due_at` of the jobs under way
-    # Those that may buy it, the least held back first; none: no worker was ever there.
+    # Those that may buy it, the least held back first; empty: there never was a worker.
     accounts: tuple[Standing, ...]
-    events: tuple[Event, ...]  # the latest ones, the oldest of them first
+    events: tuple[Event, ...]  # the latest ones, in order of time
 
     @property
     def account(self) -> Standing | None:
-        """The account that is held back least: what limits it limits the batch."""
+        """The account that is held back least: what limits it, limits the batch."""
         return next(iter(self.accounts), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """What a batch came to. Reads every attempt and output of it: for a summary, not for a live view."""
+    """The totals of a batch. They take reading all its attempts and outputs: for a summary, not for a live view."""
 
     images: int
     bytes: int
     predictions: int
-    cost: float | None  # None: the API told none
+    cost: float | None  # None: the API gave none
     orphans: int
-    orphans_left: int  # of them, those that the API was not asked to cancel yet
-    orphans_refused: int  # of them, those that the API does not cancel
-    possibly_paid: int  # bought again without proof that the first send was not
+    orphans_left: int  # of them, those that the API has not been asked to cancel yet
+    orphans_refused: int  # of them, those that the API refused to cancel
+    possibly_paid: int  # bought again without proof that the earlier send had failed
     began_at: datetime | None
     ended_at: datetime | None
 
@@ -132,7 +132,7 @@ def overview(tx: sa.Connection) -> list[Overview]:
 
 
 def progress(tx: sa.Connection, batch_id: int) -> Progress:
-    """Return how far a batch is: one pass over its part of the index `jobs_counted`, and a few single rows."""
+    """Return how far a batch is; costs one pass over its part of the index `jobs_counted` and a few single rows."""
     batch = batches.get(tx, batch_id)
     now = database.now(tx)
     counts, failures = _counted(tx, batch_id)
@@ -150,7 +150,7 @@ def progress(tx: sa.Connection, batch_id: int) -> Progress:
 
 
 def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
-    """Add up what a batch came to: its files, its purchases and what they cost."""
+    """Add up a batch's files, its purchases and what they cost."""
     of_batch = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id)
     files = tx.execute(
         sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(outputs.c.bytes), 0)).where(
@@ -175,7 +175,7 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
 
 
 def any_image(tx: sa.Connection) -> bool:
-    """Whether some image of any batch is, or was, on disk."""
+    """Whether any image of any batch is, or was, on disk."""
     return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())
 
 
@@ -201,11 +201,11 @@ def _look_ups_end(tx: sa.Connection, batch_id: int) -> datetime | None:
 def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | None:
     """Return when the next pending job is due.
 
-    Mostly some job is, and is found at once among a million; only if none is are they all looked through.
+    Usually one is due already, and is found at once among a million; only if none is, all are scanned.
     """
     pending = sa.select(jobs.c.due_at).where(jobs.c.batch_id == batch_id, jobs.c.state == PENDING)
-    # In the order of `jobs_to_release`, and so that SQLite sees no bound for `jobs_due` in it: that index is of all
-    # batches, and without an order PostgreSQL would look through the table itself.
+    # Ordered like `jobs_to_release`, or PostgreSQL would scan the table. The negated test keeps SQLite from
+    # using `jobs_due`, an index over all batches.
     first = pending.where((jobs.c.due_at > now).is_(sa.false())).order_by(jobs.c.priority.desc(), jobs.c.id)
     due: datetime | None = tx.execute(first.limit(1)).scalar_one_or_none()
     return due or tx.execute(sa.select(sa.func.min(pending.subquery().c.due_at))).scalar_one()
@@ -236,7 +236,7 @@ def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
 
 
 def _held_back(one: Standing, now: datetime) -> tuple[int, bool, int]:
-    """Return how much an account is held back, to sort by; of two in a stop the one that will be tried is first."""
+    """Return a sort key, least held back first; of two that are stopped, one that will be probed comes first."""
     stop = ("closed", "outage", "blocked").index(one.breaker.state)
     waits = one.breaker.probe_at is None if stop else one.not_before is not None and one.not_before > now
     return stop, waits, one.in_flight

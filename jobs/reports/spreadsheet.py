@@ -1,7 +1,7 @@
 """Values as cells of a CSV file that a spreadsheet may open. Pure.
 
-RFC 4180: commas, CRLF, quotes where they are needed. A text that a spreadsheet would run as a formula is
-disarmed by an apostrophe, unless the file is for programs.
+RFC 4180: commas, CRLF, quotes where needed. A text that a spreadsheet would run as a formula gets an
+apostrophe in front, unless the file is for programs.
 """
 
 import csv
@@ -11,22 +11,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
-# Some programs pass over blanks, line ends and marks that nobody sees, and take full-width signs for the plain ones.
+# Some programs skip blanks, line ends and invisible marks, and treat full-width signs like the plain ones.
 _FORMULA = re.compile(r"[\s\0\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\0]")
-# What `csv` writes by itself: a number as manifests have it, nothing as an empty cell.
+# What `csv` itself writes correctly: numbers as in manifests, None as an empty cell.
 _PLAIN = frozenset({int, float, type(None)})
-# A negative number, or a phone number, runs nothing: it stays what it is.
+# A negative number or a phone number is no formula, so it stays unchanged.
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 class Writable(Protocol):
-    """What takes text."""
+    """Anything that text can be written to."""
 
     def write(self, text: str, /) -> object: ...
 
 
 def write(out: Writable, rows: Iterable[Iterable[Any]], *, raw: bool) -> int:
-    """Write rows of values, the first of them being the header; return how many."""
+    """Write rows of values, the header first; return how many."""
     writer = csv.writer(out, lineterminator="\r\n")
     count = 0
     for row in rows:
@@ -36,7 +36,7 @@ def write(out: Writable, rows: Iterable[Iterable[Any]], *, raw: bool) -> int:
 
 
 def cell(value: Any, *, raw: bool) -> str:
-    """Return one value as text; nothing is an empty cell.
+    """Return a value as text; None is an empty cell.
 
     >>> cell("=1+1", raw=False), cell("-5", raw=False), cell(-0.5, raw=False), cell(True, raw=False)
     ("'=1+1", '-5', '-0.5', 'true')
@@ -45,12 +45,12 @@ def cell(value: Any, *, raw: bool) -> str:
         case None:
             return ""
         case str():
-            # Most begin with a letter or digit, which no formula does.
+            # A shortcut for most texts: no formula begins with a letter or digit.
             return value if raw or value[:1].isalnum() else _disarmed(value)
         case datetime():
             return value.isoformat()
         case _:
-            # Numbers and truth values as manifests write them; lists and objects too.
+            # Numbers, booleans, lists and objects as manifests write them.
             return json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""What each account may use, and how much of it is used now and was of late. Only reads, and locks nothing."""
+"""What each account may use, and how much it uses now and used lately. Only reads, and locks nothing."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,16 +12,16 @@ from jobs.settings import Settings
 from jobs.tables import attempts
 
 _HOUR = timedelta(hours=1)
-# A purchase whose answer was lost is found within the hour in which the API still knows its input.
+# A purchase whose answer was lost is found within the hour for which the API keeps its input.
 _LOOK_UPS = _HOUR
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One account at one moment, its buckets filled up to then."""
+    """One account at one moment, its buckets refilled to then."""
 
     account: accounts.Account
-    limits: Settings  # as they hold for it
+    limits: Settings  # in force for this account
     in_flight: int
     collecting: int  # jobs whose images are being fetched: see `quota.behind`
     accepted: int  # purchases within the last hour
@@ -39,7 +39,7 @@ class Usage:
 
 
 def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
-    """Return the use of all accounts, by their names."""
+    """Return the usage of all accounts, ordered by name."""
     now = database.now(tx)
     return [
         Usage(
@@ -54,7 +54,7 @@ def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
 
 
 def _accepted(tx: sa.Connection, account_id: int, now: datetime) -> int:
-    """Count the purchases of the last hour; the index `attempts_by_age` knows only when each was meant to be sent."""
+    """Count the purchases accepted in the last hour; the index `attempts_by_age` has only the time of the intent."""
     recent = (attempts.c.account_id == account_id, attempts.c.intended_at > now - _HOUR - _LOOK_UPS)
     query = sa.select(sa.func.count()).where(*recent, attempts.c.accepted_at > now - _HOUR)
     return tx.execute(query).scalar_one()

@@ -1,6 +1,6 @@
 """What one job waits for, since when and until when, in a phrase. Pure.
 
-What the whole batch waits for is said by `limits`, and handed in: a pending job waits for the same.
+A pending job waits for whatever limits its batch; `limits` says what that is, and callers pass it in.
 """
 
 from datetime import datetime
@@ -25,7 +25,7 @@ def of(dossier: Dossier, limit: Limit) -> str | None:
 
 
 def since(dossier: Dossier) -> datetime | None:
-    """Return when the job came into its state, as far as it was written down."""
+    """Return when the job entered its state, as far as that is recorded."""
     job, attempt = dossier.job, dossier.current
     if job.state in FINAL:
         return job.finished_at

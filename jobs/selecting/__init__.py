@@ -1,1 +1,1 @@
-"""Which batch, and which of its jobs, a person means by what is typed."""
+"""Which batch, and which of its jobs, a person means by what they type."""

@@ -1,7 +1,7 @@
-r"""Which keys a GLOB means, said so that SQLite and PostgreSQL agree, whatever their locale. Pure.
+r"""Which keys a GLOB matches, such that SQLite and PostgreSQL agree, whatever their locale. Pure.
 
-``*`` is any text, ``?`` one character, ``[a-z]`` one of these, ``[!a-z]`` or ``[^a-z]`` one that is none of them.
-A bracket that is never closed is a bracket. Upper and lower case differ; ranges go by code point.
+``*`` is any text, ``?`` one character, ``[a-z]`` one of these, ``[!a-z]`` or ``[^a-z]`` one that is none of
+them. A bracket that is never closed stands for itself. Case matters; ranges go by code point.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jobs import errors
 
 _LONGEST = 1000  # keys have 200 characters at most, and SQLite refuses patterns of 50,000
-# What means something else than itself at some place inside SQLite's brackets, which know no escape.
+# Characters with a special meaning somewhere inside SQLite's brackets, where nothing can be escaped.
 _BRACKET_SIGNS = "]-^"
 
 
@@ -27,17 +27,17 @@ class AnyOne:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """One character out of some ranges, or one that is in none of them."""
+    """One character in some ranges, or in none of them if ``negated``."""
 
     ranges: tuple[tuple[str, str], ...]
     negated: bool
 
 
-Token = str | AnyText | AnyOne | OneOf  # a str is one character that stands for itself
+Token = str | AnyText | AnyOne | OneOf  # a str is a character that stands for itself
 
 
 def parse(glob: str) -> list[Token]:
-    """Return the parts of a GLOB; brackets that hold one character are that character.
+    """Return the parts of a GLOB; brackets around one character become that character.
 
     >>> parse("a[*]?")
     ['a', '*', AnyOne()]
@@ -48,13 +48,13 @@ def parse(glob: str) -> list[Token]:
     at = 0
     while at < len(glob):
         token, at = _token(glob, at)
-        if not (tokens and token == tokens[-1] == AnyText()):  # "**" says no more, and backtracks
+        if not (tokens and token == tokens[-1] == AnyText()):  # "**" matches no more than "*", and backtracks
             tokens.append(token)
     return tokens
 
 
 def literal(glob: str) -> str | None:
-    """Return the one key that a GLOB can fit; None if it can fit several.
+    """Return the only key that a GLOB matches; None if it may match several.
 
     >>> literal("cats/tom"), literal("cats/[[]1]"), literal("cats/*")
     ('cats/tom', 'cats/[1]', None)
@@ -65,7 +65,7 @@ def literal(glob: str) -> str | None:
 
 
 def exactly(key: str) -> str:
-    """Return the GLOB that fits one key and no other.
+    """Return the GLOB that matches one key and no other.
 
     >>> exactly("cats/[1]*")
     'cats/[[]1][*]'
@@ -89,7 +89,7 @@ def _brackets(glob: str, at: int) -> tuple[Token, int]:
     start = at + 1
     negated = glob[start : start + 1] in {"!", "^"}
     start += negated
-    end = glob.find("]", start + 1)  # one that comes first is a member
+    end = glob.find("]", start + 1)  # a "]" that comes first is a member
     if end < 0:
         return "[", at + 1
     ranges = tuple(_ranges(glob[start:end]))
@@ -134,7 +134,7 @@ def _sqlite(token: Token) -> str:
 
 
 def _sqlite_members(ranges: tuple[tuple[str, str], ...]) -> str:
-    """Write the members so that no sign stands where it would mean something: "]" first, then "-", "^" last."""
+    """Order the members so that none has a special meaning: "]" first, then "-", and "^" last."""
     signs: set[str] = set()
     plain = []
     for low, high in ranges:

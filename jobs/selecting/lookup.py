@@ -1,6 +1,6 @@
-"""What a person means by a name: a batch, or one job by its key, its prediction or a picture that it made.
+"""What a person means by a name: a batch, or one job by its key, its prediction or one of its pictures.
 
-Many jobs at once are chosen by `selection`.
+`selection` chooses many jobs at once.
 """
 
 import difflib
@@ -15,13 +15,13 @@ from jobs.loading import names
 from jobs.states import BatchState
 from jobs.tables import attempts, jobs, outputs
 
-# Keys on each side of the one that was looked for: a difflib over a million keys would take minutes.
+# Keys on each side of the one looked for: difflib over a million keys would take minutes.
 _NEIGHBOURS = 50
 _LISTED = 5
 
 
 def batch(tx: sa.Connection, name: str) -> batches.Batch:
-    """Return the batch of that name, or say which names are near."""
+    """Return the batch of that name; Mistake says which names are similar."""
     found = batches.find(tx, name)
     if found is None:
         there = [other.name for other in batches.every(tx)]
@@ -32,9 +32,9 @@ def batch(tx: sa.Connection, name: str) -> batches.Batch:
 def begun(
     tx: sa.Connection, template: str, *, api: str, manifest_path: str | None, manifest_sha256: str
 ) -> batches.Batch | None:
-    """Return the latest batch that a dated name gave for the very same manifest and that is not finished.
+    """Return the latest unfinished batch that a dated name gave for exactly the same manifest.
 
-    A night that is broken off before midnight must not be bought again after it.
+    A run that is interrupted before midnight must not be bought again after it.
     """
     for one in reversed(batches.every(tx)):
         same = (one.api, one.manifest_path, one.manifest_sha256) == (api, manifest_path, manifest_sha256)
@@ -50,10 +50,10 @@ def _is_under_way(tx: sa.Connection, one: batches.Batch) -> bool:
 
 
 def job(tx: sa.Connection, what: str, output: Path, flags: str = "") -> int:
-    """Return the id of the job that is meant by BATCH/KEY, a prediction's id, or the path of a picture.
+    """Return the id of the job meant by BATCH/KEY, a prediction's id, or the path of a picture.
 
-    A path may be absolute, or relative to the current folder or to ``output``. ``flags`` are the options
-    that a command typed next must carry.
+    A path may be absolute, or relative to the current folder or to ``output``. ``flags`` are options that the
+    next typed command needs.
     """
     for found in (_by_key(tx, what), _by_prediction(tx, what), _by_picture(tx, what, output)):
         if found is not None:
@@ -84,7 +84,7 @@ def _by_picture(tx: sa.Connection, what: str, output: Path) -> int | None:
 
 
 def _below(what: str, output: Path) -> list[str]:
-    """Return how `outputs` may write a path. The file itself need not be there any more."""
+    """Return the forms in which `outputs` may store a path. The file itself need not exist any more."""
     roots = {output, Path(os.path.realpath(output))}
     typed = {Path(os.path.normpath(start / what)) for start in (Path.cwd(), output)}
     candidates = typed | {Path(os.path.realpath(path.parent)) / path.name for path in typed}
@@ -116,7 +116,7 @@ def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
 
 
 def _keys_beside(tx: sa.Connection, batch_id: int, key: str) -> list[str]:
-    """Return the keys before and after one in the database's order, which the index gives for nothing."""
+    """Return the neighbours of a key in the database's order, which the index gives for free."""
     of_batch = sa.select(jobs.c.key).where(jobs.c.batch_id == batch_id)
     after = of_batch.where(jobs.c.key >= key).order_by(jobs.c.key).limit(_NEIGHBOURS)
     before = of_batch.where(jobs.c.key < key).order_by(jobs.c.key.desc()).limit(_NEIGHBOURS)
@@ -124,7 +124,7 @@ def _keys_beside(tx: sa.Connection, batch_id: int, key: str) -> list[str]:
 
 
 def _instead(name: str, there: Sequence[str]) -> str:
-    """Return the end of a sentence that names what there is."""
+    """Return the end of a sentence that offers what exists."""
     near = difflib.get_close_matches(name, there, n=3)
     if near:
         return f"; did you mean {' or '.join(near)}?"

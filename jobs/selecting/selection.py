@@ -1,7 +1,7 @@
 """Which jobs a person's filters choose, the same ones on both databases.
 
-What is then done to them is not answered here. Everything a person typed travels as a bound parameter, and the
-comparisons are those in which no letter of it means anything: no LIKE, no path inside JSON.
+Everything that a person typed is a bound parameter, and only comparisons without special characters are used:
+no LIKE, no path inside JSON.
 """
 
 from array import array
@@ -16,7 +16,7 @@ from jobs.database import Database
 from jobs.selecting import globs
 from jobs.tables import jobs
 
-# Rows of one write transaction: a tenth of a second, so that nobody waits long behind it.
+# Rows of one write transaction, which takes a tenth of a second, so that no other writer waits long.
 CHUNK = 2000
 _PAGE = 1000
 _FETCHED = 10_000
@@ -26,10 +26,10 @@ Condition = sa.ColumnElement[bool]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The filters. States, classes and keys widen among themselves; each label, and each kind, narrows.
+    """The filters. Several states are alternatives, as are classes and keys; every label, and every kind, must match.
 
-    ``keys`` are GLOBs. ``match`` is looked for in the error message, ignoring the case of A to Z. ``limit`` takes
-    the first so many, in the manifest's order.
+    ``keys`` are GLOBs. ``match`` is searched for in the error message, ignoring the case of A to Z. ``limit``
+    takes the first few in the order of loading.
     """
 
     states: tuple[str, ...] = ()
@@ -46,11 +46,11 @@ class Selection:
 
     @property
     def chooses_all(self) -> bool:
-        """Whether no filter is given; a limit only counts."""
+        """Whether no filter is given; a limit is none."""
         return not (self.states or self.classes or self.labels or self.keys or self.match)
 
     def conditions(self, dialect: str) -> list[Condition]:
-        """Return what a row of `jobs` must fulfil, in the words of ``sqlite`` or ``postgresql``."""
+        """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``."""
         chosen: list[Condition] = []
         if self.states:
             chosen.append(jobs.c.state.in_(self.states))
@@ -64,7 +64,7 @@ class Selection:
 
 
 def _check(text: str) -> None:
-    """Refuse what no database can compare: NUL, and bytes of a command line that were no UTF-8."""
+    """Refuse what no database can compare: NUL, and bytes of a command line that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -80,7 +80,7 @@ def _key_fits(glob: str, dialect: str) -> Condition:
 
 
 def _message_holds(text: str, dialect: str) -> Condition:
-    # Both fold A to Z and nothing else: SQLite by nature, PostgreSQL in the collation "C", bytes in Python.
+    # All three fold A to Z and nothing else: SQLite always, PostgreSQL in the collation "C", Python for bytes.
     folded = text.encode().lower().decode()
     if dialect == "sqlite":
         return sa.func.instr(sa.func.lower(jobs.c.error_message), folded) > 0
@@ -88,7 +88,7 @@ def _message_holds(text: str, dialect: str) -> Condition:
 
 
 def _has_label(name: str, value: str, dialect: str) -> Condition:
-    if dialect == "sqlite":  # whose paths cannot name a label with a quotation mark
+    if dialect == "sqlite":  # its JSON paths cannot name a label with a quotation mark
         each = sa.func.json_each(jobs.c.labels).table_valued("key", "value", name="label")
         same = sa.select(sa.literal(1)).where(each.c.key == name, each.c.value == value)
         return same.correlate(jobs).exists()
@@ -96,10 +96,10 @@ def _has_label(name: str, value: str, dialect: str) -> Condition:
 
 
 def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) -> "array[int]":
-    """Return the chosen jobs of a batch, or of all, in the order in which they were loaded.
+    """Return the chosen jobs of a batch, or of all batches, in the order of loading.
 
-    Eight bytes a job: the one thing that is held for all of a million, so that rows can be read and written a few
-    thousand at a time, in transactions that end.
+    Eight bytes a job. Nothing else is held for all of a million, so that rows can be read and written a few
+    thousand at a time in short transactions.
     """
     query = sa.select(jobs.c.id).where(*selection.conditions(tx.dialect.name)).order_by(jobs.c.id)
     if batch_id is not None:
@@ -110,7 +110,7 @@ def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) ->
 
 
 def chunks(chosen: "array[int]", size: int = CHUNK) -> Iterator[list[int]]:
-    """Yield the ids, so many at a time."""
+    """Yield the ids, ``size`` at a time."""
     for start in range(0, len(chosen), size):
         yield chosen[start : start + size].tolist()
 
@@ -118,9 +118,9 @@ def chunks(chosen: "array[int]", size: int = CHUNK) -> Iterator[list[int]]:
 def pages(
     db: Database, query: sa.Select[Any], selection: Selection, batch_id: int | None = None
 ) -> Iterator[list[sa.Row[Any]]]:
-    """Yield a query's rows for the chosen jobs, a page at a time; a job that has moved on meanwhile is left out.
+    """Yield a query's rows for the chosen jobs, a page at a time; a job that no longer matches is left out.
 
-    Each page is a transaction of its own: a pager left open over night must not keep a snapshot alive.
+    Each page is a transaction of its own: a pager left open overnight must not keep a snapshot alive.
     """
     with db.read() as tx:
         chosen = ids(tx, selection, batch_id)

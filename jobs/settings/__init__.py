@@ -1,4 +1,4 @@
-"""What a person may set, once for the whole program: `load` reads it, and passes it on as one frozen `Settings`."""
+"""What a person may set, once for the whole program: `load` reads it into one frozen `Settings`."""
 
 from jobs.settings.fields import Settings
 from jobs.settings.reading import load, origin, variables

@@ -1,4 +1,4 @@
-"""Which API a word or URL names, and which URLs are fit to carry a token. Pure; knows no HTTP."""
+"""Which API a word or URL names, and which URLs may carry a token. Pure; knows no HTTP."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Api:
 
     @property
     def identity(self) -> str:
-        """What a batch remembers of its API: the sandbox listens elsewhere every night and is the same."""
+        """What a batch stores of its API: the sandbox's URL differs at every start, but it is the same API."""
         return self.name if self.is_sandbox else self.url
 
     @property
@@ -38,7 +38,7 @@ class Api:
 
     @property
     def is_local(self) -> bool:
-        """Whether what is sent stays on this machine."""
+        """Whether requests stay on this machine."""
         return self.is_sandbox or is_loopback(self.host)
 
 
@@ -85,7 +85,7 @@ def is_local_url(url: str) -> bool:
 def _parts(url: str, otherwise: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # reading it is what checks it
+        _ = parts.port  # reading it checks it
     except ValueError:
         raise ValueError("this URL cannot be read") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:

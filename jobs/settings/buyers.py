@@ -1,4 +1,4 @@
-"""Which API is meant, and is there an account for it, where a person has named several? Asks no database."""
+"""Which API is meant, and which accounts may buy there, if a person has named several. Asks no database."""
 
 from jobs import errors
 from jobs.settings import Settings
@@ -6,9 +6,9 @@ from jobs.settings.credentials import ANY, Credential
 
 
 def named(settings: Settings, label: str | None) -> str | None:
-    """Return the account that buys a batch, None for whichever there is; raises Mistake if there is none of that name.
+    """Return the account that is to buy a batch, None for any; raises Mistake if there is none of that name.
 
-    Where workers buy, they know their accounts.
+    With a broker the name is not checked: the workers buy, and only they know their accounts.
     """
     if label is None or label == ANY:
         return None
@@ -19,18 +19,18 @@ def named(settings: Settings, label: str | None) -> str | None:
 
 
 def for_account(settings: Settings, label: str | None) -> Settings:
-    """Return the settings with the API of an account; the same ones if it has no other."""
+    """Return the settings with the API of an account; unchanged if there is no such account."""
     return _at(settings, _of_name(settings, label))
 
 
 def for_api(settings: Settings, identity: str) -> Settings:
-    """Return the settings with the API that a batch was loaded for, if some account is there."""
+    """Return the settings with the API that a batch was loaded for, if some account uses it."""
     there = (one for one in settings.accounts if one.api.identity == identity)
     return _at(settings, next(there, None))
 
 
 def may_buy(settings: Settings, label: str | None) -> tuple[Credential, ...]:
-    """Return the accounts that may buy a batch at the API of the settings; raises Mistake if there is none."""
+    """Return the accounts that may buy a batch at the settings' API; raises Mistake if there are none."""
     held = settings.require_credentials()
     here = [one for one in held if one.api.identity == settings.api.identity]
     found = tuple(one for one in here if label in {None, one.label})

@@ -1,4 +1,4 @@
-"""Which accounts a person has named, and the token and API of each. How a token is written is asked of `tokens`.
+"""Which accounts a person has named, and the token and API of each. `tokens` parses the tokens.
 
 `OVERNIGHT_ACCOUNTS=main,spare` names them; the token of `main` is `OVERNIGHT_API_TOKEN_MAIN`, and so on.
 """
@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from jobs.settings import apis, places, tokens
 from jobs.settings.apis import Api
 
-ANY = "any"  # of the accounts at an API: no account's name
+ANY = "any"  # stands for every account at an API, so it names none
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# An account of such a name would share its variables with the file of another's token.
+# `any` is reserved; the variables of an account `file` would be those of other accounts' token files.
 _TAKEN = re.compile(rf"{ANY}|file(-.*)?")
 _STEMS = ("OVERNIGHT_API_TOKEN", "OVERNIGHT_API_TOKEN_FILE", "OVERNIGHT_API_URL")
 
@@ -26,21 +26,21 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What is needed to work for one account; without a label it is the only one."""
+    """What is needed to work for an account; without a label it is the only one."""
 
     label: str | None
     api: Api
     token: SecretStr
-    file: Path | None = None  # from which the token was read
+    file: Path | None = None  # where the token was read from
 
     @property
     def variable(self) -> str:
-        """What a person mends when the token is wrong."""
+        """The variable to correct if the token is wrong."""
         return _variable(_STEMS[0], self.label) if self.label else _STEMS[0]
 
 
 class Wrong(ValueError):
-    """Mistakes in the variables of accounts, a line for each, under its name."""
+    """Mistakes in the variables of accounts, one line each, under the variable's name."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("; ".join(lines))
@@ -57,7 +57,7 @@ def variables(listed: str) -> list[str]:
 
 
 def read(listed: str, found: Found, usual: Api) -> tuple[Credential, ...]:
-    """Return the accounts that are listed; raises Wrong with every mistake."""
+    """Return the listed accounts; raises Wrong with every mistake."""
     names = _names(listed)
     lines: list[str] = []
     read: list[Credential] = []
@@ -89,7 +89,7 @@ def _names(listed: str) -> list[str]:
 
 
 def _one(name: str, found: Found, usual: Api) -> Credential:
-    if usual.is_sandbox:  # a real token is none of its business
+    if usual.is_sandbox:  # it must never see a real token
         return Credential(name, usual, tokens.made_up(name))
     for_token, for_file, for_api = (_variable(stem, name) for stem in _STEMS)
     text, path = found.get(for_token), found.get(for_file)
@@ -107,7 +107,7 @@ def _one(name: str, found: Found, usual: Api) -> Credential:
 
 
 def _told(variable: str, read: Callable[[], ValueT]) -> ValueT:
-    """Return what is read, or tell its mistake under the variable's name; never its value."""
+    """Return what is read; Wrong reports a mistake under the variable's name, never its value."""
     try:
         return read()
     except ValueError as error:
@@ -123,7 +123,7 @@ def _fit(one: Credential, variable: str, for_api: str) -> Credential:
 
 
 def _doubled(read: Sequence[Credential]) -> list[str]:
-    """Tell of two names for one account: it would be given twice its quota."""
+    """Report two names for one account: it would be given twice its quota."""
     lines = []
     for place, one in enumerate(read):
         for earlier in read[:place]:

@@ -1,6 +1,6 @@
-"""What a person may set: every setting, its default, and what it must be beside the others.
+"""What a person may set: every setting, its default, and how settings constrain each other.
 
-How one value is written is not answered here: see `written`, `apis`, `tokens` and `places`.
+`written`, `apis`, `tokens` and `places` parse the single values.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from jobs.settings.credentials import Credential
 
 
 def _default(text: str, **more: Any) -> Any:
-    """Return a field whose default is written, and read, as a person would write it."""
+    """Return a field whose default is written as a person would write it, and parsed likewise."""
     return Field(text, **more)
 
 
@@ -29,15 +29,15 @@ Rate = Annotated[int | None, BeforeValidator(written.rate)]
 class Settings(BaseSettings):
     """Everything that may be set; frozen, built by `load`, passed explicitly.
 
-    Durations are in seconds as a person gave them; code that waits takes them from `times`, where they are
-    scaled. Fields are checked in the order they stand in, and a later one may look at those before it.
+    Durations are in seconds as a person gave them; code that waits takes the scaled ones from `times`. Fields
+    are validated in the order of their definition, so a later one may look at earlier ones.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="OVERNIGHT_",
         env_file=".env",
         env_file_encoding="utf-8",
-        env_ignore_empty=True,  # compose files pass unset variables on as empty ones
+        env_ignore_empty=True,  # compose files pass unset variables as empty ones
         extra="ignore",  # a .env serves other programs too; `_misspelt` refuses what looks like ours
         frozen=True,
     )
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _place_broker(cls, text: str | None, info: ValidationInfo) -> str | None:
-        # What a rehearsal asks for is done by its own process, wherever the real work is done.
+        # A rehearsal does its own work in its own process, wherever the real work is done.
         return None if _rehearses(info) else text and places.broker(text, info.data.get("database_url"))
 
     @field_validator("output", mode="before")
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
         before = "post_deadline" if info.field_name == "lease" else "lease"
         if seconds <= info.data.get(before, 0):
             least = written.as_duration(info.data[before])
-            # Otherwise an answer that is still on its way would be taken for none, and paid for again.
+            # Otherwise an answer still on its way would count as lost, and the job be paid for again.
             raise ValueError(
                 f"{written.as_duration(seconds)} must be longer than {variable(before)}, {least}"
             )
@@ -170,12 +170,12 @@ class Settings(BaseSettings):
 
     @property
     def token(self) -> SecretStr | None:
-        """The token that may be sent to `api`; None if there is none, or only another API's."""
+        """The token that may be sent to `api`; None if there is none, or only one for another API."""
         found = self._written_token()
         return found if found and tokens.may_go_to(self.api, found) else None
 
     def require_token(self) -> SecretStr:
-        """Return the token, or say what to do about it."""
+        """Return the token; Mistake says what to do if there is none."""
         if self.token:
             return self.token
         if self._written_token():
@@ -188,11 +188,11 @@ class Settings(BaseSettings):
         )
 
     def require_credentials(self) -> tuple[Credential, ...]:
-        """Return what every account needs that is worked for, or say what to do about it."""
+        """Return the credentials of every account; Mistake says what to do if there are none."""
         return self.accounts or (Credential(None, self.api, self.require_token()),)
 
     def require_webhook_secret(self) -> SecretStr:
-        """Return what webhooks are signed with, or say what to do about it."""
+        """Return the secret that signs webhooks; Mistake says what to do if there is none."""
         if self.webhook_secret is None:
             raise errors.Mistake(
                 "no secret to tell the API's webhooks from a stranger's: set OVERNIGHT_WEBHOOK_SECRET=whsec_… "
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every token and secret at hand, for whoever must keep them out of a text."""
+        """Every known token and secret, for callers that keep them out of a text."""
         kept = self.api_token_file.token if self.api_token_file else None
         known = (
             self.api_token,
@@ -214,7 +214,7 @@ class Settings(BaseSettings):
         return tuple(secret.get_secret_value() for secret in known if secret)
 
     def at(self, url: str) -> "Settings":
-        """Return the same settings with the URL at which the sandbox now listens."""
+        """Return these settings with the URL at which the sandbox now listens."""
         api = apis.Api(self.api.name, url)
         return self.model_copy(
             update={"api": api, "accounts": tuple(replace(one, api=api) for one in self.accounts)}
@@ -233,7 +233,7 @@ def variable(field: str) -> str:
 
 
 def _suffix(info: ValidationInfo) -> str:
-    """Keep a rehearsal's files apart from the real ones."""
+    """Return the suffix that keeps a rehearsal's files apart from the real ones."""
     return "-sandbox" if _rehearses(info) else ""
 
 

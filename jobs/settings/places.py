@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL  # at run time only where a server is named: it costs 0.2 s
+    from sqlalchemy import URL  # imported at run time only if a server is named: it costs 0.2 s
 
 _SQLITE = "sqlite:///"
 _POSTGRES = "postgresql+psycopg://"
@@ -32,7 +32,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def broker(text: str, database_url: str | None) -> str:
-    """Return a Redis URL; several hosts need a database that several hosts can write."""
+    """Return a Redis URL; a broker is for several hosts, which need a database that all can write."""
     text = text.strip()
     if not text.startswith(_BROKERS):
         raise ValueError("no Redis URL; write redis://HOST:6379/0")
@@ -46,13 +46,13 @@ def folder(text: str | Path, start: Path) -> Path:
     """Return an absolute folder; a relative one starts at `start`."""
     try:
         return (start / Path(text).expanduser()).resolve()
-    except RuntimeError:  # what pathlib raises of a "~" that leads nowhere
+    except RuntimeError:  # what pathlib raises for a "~" that leads nowhere
         user = Path(text).parts[0]
         raise ValueError(f'"{user}" is no user\'s home here; write the whole path, as /home/…') from None
 
 
 def shown(url: str) -> str:
-    """Return a URL or file fit to print: no password, and no query, which may hold one as well.
+    """Return a URL or file fit to print: without its password, and without its query, which may hold one too.
 
     >>> shown("postgresql+psycopg://me:secret@db/cats?sslpassword=secret")
     'postgresql+psycopg://me:***@db/cats'
@@ -64,7 +64,7 @@ def shown(url: str) -> str:
 
 
 def _with_certificate(url: str) -> str:
-    """Have a broker's certificate checked: unless its URL says so, its client takes any."""
+    """Have a broker's certificate checked: by default its client accepts any."""
     parts = urlsplit(url)
     asked = {"ssl_cert_reqs": "required"} | dict(parse_qsl(parts.query))
     if asked["ssl_cert_reqs"] not in {"required", "CERT_REQUIRED"} or "ssl_check_hostname" in asked:
@@ -91,7 +91,7 @@ def _server(rest: str) -> str:
 
 
 def _parsed(url: str) -> "URL":
-    """Return the parts of a server's URL; the message of SQLAlchemy's own error would repeat the password."""
+    """Parse a server's URL; SQLAlchemy's own error message would repeat the password."""
     from sqlalchemy import exc, make_url
 
     try:

@@ -1,6 +1,6 @@
 """The settings, read once: command line, environment (OVERNIGHT_…), `.env`, defaults, in this order.
 
-Every mistake is told at once, one line each, under the name it was written by.
+All mistakes are reported at once, one line each, under the name that the person used.
 """
 
 import os
@@ -21,7 +21,7 @@ def load(
     api: str | None = None,
     when_unconfirmed: str | None = None,
 ) -> Settings:
-    """Read all settings, or raise every mistake at once; an argument is what the command line said."""
+    """Read all settings, or raise every mistake at once; the arguments come from the command line."""
     typed: dict[str, Any] = {
         "database_url": database,
         "output": output,
@@ -33,7 +33,7 @@ def load(
         mistakes = _misspelt()
         settings = Settings(**given)
     except ValidationError as error:
-        # Without `from None` the traceback would show the input, and a token may be part of it.
+        # Without `from None` the traceback would show the input, which may contain a token.
         raise errors.Mistakes(
             [*mistakes, *(line for one in error.errors() for line in _sentences(dict(one), given))]
         ) from None
@@ -49,7 +49,7 @@ def load(
 
 
 def origin(field: str, typed: Container[str]) -> str:
-    """Return where a field that is set was written; ``typed`` are the options of the command line."""
+    """Return where a field was set; ``typed`` are the options of the command line."""
     name = variable(field)
     option = _OPTIONS.get(field) or _OPTIONS.get(name)
     if option in typed:
@@ -59,7 +59,7 @@ def origin(field: str, typed: Container[str]) -> str:
 
 
 def variables() -> dict[str, str]:
-    """Return each variable's name with its field's, in the order of the fields."""
+    """Map each variable to its field, in the order of the fields."""
     return {variable(field): field for field in Settings.model_fields}
 
 

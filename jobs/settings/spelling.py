@@ -1,4 +1,4 @@
-"""Which variables look like settings of ours and are none, or have no value? They would silently do nothing."""
+"""Variables that look like our settings but are none, or have no value: they would silently do nothing."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -9,13 +9,13 @@ _OF_AN_ACCOUNT = "OVERNIGHT_API_TOKEN_"
 
 
 def found(settings: type[BaseSettings]) -> dict[str, str | None]:
-    """Return every variable that is set, here or in `.env`, by its name in capitals."""
+    """Return every variable set in the environment or in `.env`, by its name in capitals."""
     there = {**DotEnvSettingsSource(settings).env_vars, **EnvSettingsSource(settings).env_vars}
     return {name.upper(): value for name, value in there.items()}
 
 
 def mistakes(there: Mapping[str, str | None], known: Collection[str]) -> list[str]:
-    """Return a line for each, under its name; names are in capitals, and a value of None is a bare name in `.env`."""
+    """Return one line for each mistake; names are in capitals, and a value of None is a bare name in `.env`."""
     lines = []
     for name, value in sorted(there.items()):
         if name in known and value is None:

@@ -1,6 +1,6 @@
-"""Every time constant of ours, in seconds, already scaled; the API's own limits and lifetimes are not here.
+"""All our own time constants, in seconds, already scaled; the API's limits and lifetimes are not here.
 
-TIME_SCALE multiplies them all at once, so that a rehearsal or a test lives a night in minutes and keeps the
+TIME_SCALE multiplies them all, so that a rehearsal or a test runs a night in minutes and keeps the
 proportions that the design depends on.
 """
 
@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Times:
-    """How long we wait for what. Built by `Settings.times`."""
+    """How long we wait for each thing. Built by `Settings.times`."""
 
     # Settings. A person may change these; post_deadline < lease < settle always holds.
     post_deadline: float = 20
@@ -23,33 +23,33 @@ class Times:
     absence_gap: float = 30  # between the two clean walks that prove an absence
     list_margin: float = 600  # a walk starts this long before the intent: clocks differ
     proof_window: float = 3000  # inputs are wiped after an hour; later an absence proves nothing
-    list_doubt: float = 60  # between the two 404s after which an API counts as one without a list
-    sweep: float = 300  # between two walks that look for predictions of ours that nobody knows of
+    list_doubt: float = 60  # between the two 404s that prove an API to be without a list
+    sweep: float = 300  # between two sweeps of the list for predictions of ours that no attempt records
 
     # Pace.
     tick: float = 0.25
-    tick_least: float = 0.05  # while places in flight that become free are all that more can be bought with
+    tick_least: float = 0.05  # the shortest wait, for places that become free and between looks
     poll_first: float = 1
-    poll_told: float = 1.5  # the longest between two looks at the list where webhooks tell of ends
+    poll_told: float = 1.5  # the longest between two looks at the list where webhooks announce the ends
     poll_most: float = 15
-    denied_most: float = 120  # between two tries at an image that the API lists and its host denies
+    denied_most: float = 120  # the longest between two tries at an image that its host denies
 
     # Stops.
-    deaf: float = 60  # that a worker may be idle beside messages that wait before it starts anew
-    schema: float = 60  # between two looks whether the database has become a newer program's
+    deaf: float = 60  # how long a worker may be idle while messages wait, before it restarts
+    schema: float = 60  # between two checks whether a newer program has upgraded the database
     throttle_most: float = 900  # the longest wait that a 429 may ask for
-    outage_after: float = 10  # without any success
+    outage_after: float = 10  # of failures without any success
     canary: float = 30
-    credit_patience: float = 7200  # how long `run` goes on probing a 402
-    block_patience: float = 180  # the same for any other refusal: it may be one gateway's bad moment
-    gone_patience: float = 120  # how long a prediction that succeeded may be shown without an image
+    credit_patience: float = 7200  # how long a 402 is probed
+    block_patience: float = 180  # the same for any other refusal: it may be a gateway's bad moment
+    gone_patience: float = 120  # how long a succeeded prediction may be shown without an image
 
     def scaled(self, factor: float) -> Self:
-        """Return the same times, each multiplied."""
+        """Return these times, each multiplied by a factor."""
         return type(self)(**{field.name: getattr(self, field.name) * factor for field in fields(self)})
 
 
 @functools.lru_cache
 def given(*, scale: float, **seconds: float) -> Times:
-    """Return the times with what a person set, all of them multiplied; made once, for they are asked for everywhere."""
+    """Return the times with a person's settings, all scaled; cached, because they are needed everywhere."""
     return Times(**seconds).scaled(scale)

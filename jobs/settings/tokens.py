@@ -1,4 +1,4 @@
-"""Which token may go to which API. It is sent by the worker only, and never stored or logged."""
+"""Which token may go to which API. Only the worker sends tokens; they are never stored or logged."""
 
 import os
 import stat
@@ -13,7 +13,7 @@ MADE_UP = SecretStr("sandbox-token")
 
 
 def made_up(name: str) -> SecretStr:
-    """Return the token that an account has in a rehearsal."""
+    """Return an account's token for a rehearsal."""
     return SecretStr(f"sandbox-token-of-{name}")
 
 
@@ -37,7 +37,7 @@ def read(path: Path) -> Kept:
 
 
 def parse(text: str) -> SecretStr:
-    """Return a token that is fit for a header; the ValueError never repeats it."""
+    """Return a token that fits into a header; the ValueError never repeats it."""
     token = text.strip()
     if not token:
         raise ValueError("the token is empty")
@@ -52,14 +52,14 @@ def may_go_to(api: apis.Api, token: SecretStr) -> bool:
 
 
 def exposure(path: Path) -> str | None:
-    """Say that every user can read a token's file; None if they cannot."""
+    """Return a warning if every user can read a token's file."""
     return (
         f"every user of this machine can read the token; type: chmod 600 {path}" if is_exposed(path) else None
     )
 
 
 def is_exposed(path: Path) -> bool:
-    """Whether every user can read a file of this user's."""
+    """Whether every user can read a file that belongs to this user."""
     found = path.stat()
-    # A secret mounted into a container is often readable by all in there, and not ours to change.
+    # A secret mounted into a container is often readable by all users there, and not ours to change.
     return found.st_uid == os.getuid() and bool(found.st_mode & stat.S_IROTH)

@@ -1,4 +1,4 @@
-"""How single values are written by people: whole numbers, rates, durations, prices. Pure.
+"""How people write single values: whole numbers, rates, durations, prices. Pure.
 
 A ValueError from here is the end of a sentence that begins with the setting's name.
 """
@@ -40,7 +40,7 @@ def as_duration(seconds: float) -> str:
 
 
 def rounded(seconds: float) -> str:
-    """Write a duration without a precision that nobody has.
+    """Write a duration without false precision.
 
     >>> rounded(10_007), rounded(42)
     ('2h47m', '42s')
@@ -56,7 +56,7 @@ def whole(text: str) -> int:
 
 
 def rate(text: str) -> int | None:
-    """Return how many a minute; None means no limit.
+    """Return a number per minute; None means no limit.
 
     >>> rate("600"), rate("unlimited")
     (600, None)
@@ -78,7 +78,7 @@ def price(text: str) -> Decimal:
 
 
 def factor(text: str) -> float:
-    """Return what every time is multiplied by."""
+    """Return the factor for all times."""
     number = _number(text)
     if number is None or not 0 < number <= 1000:
         raise ValueError(f'"{text}" is no factor; write 1, or 0.05 to rehearse')

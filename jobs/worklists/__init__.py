@@ -1,4 +1,4 @@
-"""What a worker needs to know of the rows it was handed. Reads only; a row that moved on meanwhile is left out."""
+"""What a worker needs to know about the rows it was handed. Reads only; rows that have moved on are left out."""
 
 from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
 from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled

@@ -1,4 +1,4 @@
-"""What an account is known to have bought: the predictions that its API's list must show, or may explain."""
+"""What an account is known to have bought: predictions that its API's list must show, or that explain what it shows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from jobs.lifecycle import Fence
 from jobs.states import UNSETTLED_PHASES, Phase
 from jobs.tables import attempts, jobs
 
-_AT_ONCE = 5000  # parameters of one statement; a database takes some ten thousand
+_AT_ONCE = 5000  # parameters of one statement; databases accept some ten thousand
 _WITNESSES = 20  # one prediction may have been deleted by hand
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A closed attempt that a prediction in the list may stem from."""
+    """A settled attempt that a prediction in the list may stem from."""
 
     fence: Fence
     sent: Mapping[str, Any]
@@ -27,7 +27,7 @@ class Trace:
 
 
 def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
-    """Return which of these predictions are in `attempts` already."""
+    """Return which of these predictions `attempts` already records."""
     found: set[str] = set()
     for start in range(0, len(prediction_ids), _AT_ONCE):
         some = prediction_ids[start : start + _AT_ONCE]
@@ -37,15 +37,15 @@ def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
 
 
 def bought_by(tx: sa.Connection, account_id: int, prediction_ids: Sequence[str]) -> dict[str, int]:
-    """Return which of a page's predictions an account is known to have bought, and by which attempts."""
+    """Return those of a page's predictions that an account is known to have bought, each with its attempt."""
     columns = attempts.c.prediction_id, attempts.c.id, attempts.c.account_id
     rows = tx.execute(sa.select(*columns).where(attempts.c.prediction_id.in_(prediction_ids)))
-    # SQLite would look through all of the account's.
+    # Filtered here: SQLite would scan all attempts of the account.
     return {row.prediction_id: row.id for row in rows if row.account_id == account_id}
 
 
 def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[tuple[str, int]]:
-    """Return some predictions that a list since a moment must show, and their attempts: the first bought then."""
+    """Return the first predictions bought since a moment, with their attempts: a list back to then must show them."""
     query = (
         sa.select(attempts.c.prediction_id, attempts.c.id)
         .where(
@@ -60,9 +60,9 @@ def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[tup
 
 
 def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:
-    """Return attempts whose sends could explain strange predictions: same digest, or closed since without an answer.
+    """Return attempts whose sends could explain unknown predictions: same digest, or closed since without an answer.
 
-    An attempt that is still in doubt explains nothing yet: it is adopted, or found absent, first.
+    An attempt still in doubt explains nothing yet: first it is adopted or found absent.
     """
     ended = (
         sa.select(
@@ -72,7 +72,7 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
     )  # fmt: skip
-    # Two queries, and the digests asked without their account: SQLite would look through all of the account's.
+    # Two queries, the one by digest without the account: SQLite would scan all attempts of the account.
     unanswered = (attempts.c.phase == Phase.ABSENT) | (attempts.c.error_class == FailureClass.UNCONFIRMED)
     given_up = ended.where(attempts.c.account_id == account_id, unanswered, attempts.c.intended_at >= since)
     some = list(digests)
@@ -89,7 +89,7 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
 
 
 def witness(tx: sa.Connection, account_id: int) -> str | None:
-    """Return a prediction that the API must know if it is one: the account's latest."""
+    """Return the account's latest prediction: anything that is the API must know it."""
     found: str | None = tx.execute(
         sa.select(attempts.c.prediction_id)
         .where(attempts.c.account_id == account_id, attempts.c.prediction_id.is_not(None))

@@ -1,4 +1,4 @@
-"""Sends of which nobody knows yet whether they arrived."""
+"""Sends that may or may not have arrived."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Case:
     sent: Mapping[str, Any]
     intended_at: datetime
     sent_at: datetime
-    sent_before: bool  # a send of the same job was taken for absent: what turns up now may be that one's
-    may_resubmit: bool  # without proof: the batch's owner chose so, and it was not done for this job before
+    sent_before: bool  # an earlier send of the job was taken for absent: what turns up now may be that send's
+    may_resubmit: bool  # without proof: the batch's setting allows it, and the job has not used it before
 
 
 _OTHER = attempts.alias("other")
@@ -47,7 +47,7 @@ _CASES = (
 
 
 def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
-    """Return every attempt of these accounts that is in doubt, the oldest first: one walk of the list serves all."""
+    """Return every attempt of these accounts in doubt, oldest first: one walk of the list serves them all."""
     rows = tx.execute(_CASES, {"accounts": of})
     return [
         Case(
@@ -61,7 +61,7 @@ def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """A job that was handed out, whose seed a person chose: others may differ from it in their images alone."""
+    """A job handed out whose seed a person chose: others may differ from it only in their images."""
 
     job: int
     image: str
@@ -69,7 +69,7 @@ class Seeded:
 
 
 def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
-    """Return which of these jobs may have twins; not those that a worker may have died of."""
+    """Return which of these jobs may have twins, except those that may have killed a worker."""
     rows = tx.execute(
         sa.select(jobs.c.id, jobs.c.image, batches.c.options)
         .join(batches, batches.c.id == jobs.c.batch_id)
@@ -81,17 +81,17 @@ def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
 
 
 def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> dict[int, datetime]:
-    """Return which attempts are these accounts', and when they were sold: another one would not know them."""
+    """Return which attempts are these accounts', and when they were sold; other accounts cannot ask for them."""
     query = sa.select(attempts.c.id, attempts.c.account_id, attempts.c.accepted_at).where(
         attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None)
     )
-    # SQLite would look through all of theirs.
+    # Filtered here: SQLite would scan all attempts of the accounts.
     return {row.id: row.accepted_at for row in tx.execute(query) if row.account_id in of}
 
 
 _UNSETTLED = (
     sa.select(attempts.c.input)
-    .join(jobs, jobs.c.attempt_id == attempts.c.id)  # whose state is the phase of its open attempt
+    .join(jobs, jobs.c.attempt_id == attempts.c.id)  # a job's state is its open attempt's phase
     .where(
         jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED]),
         jobs.c.due_at.is_not(None),
@@ -101,8 +101,8 @@ _UNSETTLED = (
 
 
 def unsettled(tx: sa.Connection, api: str) -> list[Mapping[str, Any]]:
-    """Return what was sent by every attempt at an API of which nobody knows yet whether it was accepted.
+    """Return the input of every unsettled attempt at an API.
 
-    Whichever account sent it: two tokens may share one list, which then shows the one what the other has sent.
+    Of all accounts: two tokens may share one list, which then shows each what the other has sent.
     """
     return list(tx.execute(_UNSETTLED, {"api": api}).scalars())

@@ -14,7 +14,7 @@ from jobs.tables import attempts, batches, jobs, outputs
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One image still to fetch; ``url`` is None when the reply carried the image itself."""
+    """One image still to fetch; ``url`` is None if the reply carried the image itself."""
 
     index: int
     url: str | None
@@ -29,10 +29,10 @@ class Collecting:
     prediction_id: str
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
-    # Files of the job's earlier attempts: never this one's, even if they are alike to the byte.
+    # Files of the job's earlier attempts: never reused for this one, even if identical.
     taken: frozenset[str]
     missing: tuple[Output, ...]
-    misses: int  # earlier looks that did not bring them all
+    misses: int  # earlier fetches that did not bring them all
     suspect: bool  # a worker that had it before fell silent
 
 
@@ -58,7 +58,7 @@ _MISSING = (
 
 
 def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Collecting]:
-    """Return the jobs among ``ids`` with images of these accounts to fetch, what expires first first."""
+    """Return the jobs among ``ids`` with images of these accounts to fetch, earliest expiry first."""
     rows = tx.execute(_COLLECTING, {"ids": ids, "accounts": of}).all()
     missing = _missing(tx, [row.attempt_id for row in rows])
     earlier = _earlier(tx, [Fence(row.id, row.attempt_id) for row in rows])
@@ -67,14 +67,14 @@ def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> 
             Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
             _stem(row.folder, row.stem, len(earlier[row.id])), frozenset().union(*earlier[row.id].values()),
             tuple(missing.get(row.attempt_id, ())), row.misses,
-            suspect=row.crashes > 1,  # handing it out is counted until it is answered
+            suspect=row.crashes > 1,  # this hand-out counts as one until the worker reports
         )
         for row in rows
     ]  # fmt: skip
 
 
 def _earlier(tx: sa.Connection, fences: Sequence[Fence]) -> Mapping[int, Mapping[int, set[str]]]:
-    """Return for each job the files of each attempt before the current one; fewer than it promised, perhaps."""
+    """Return, by job and attempt, the stored files of earlier attempts; perhaps not all that an attempt produced."""
     rows = tx.execute(
         sa.select(outputs.c.job_id, outputs.c.attempt_id, outputs.c.path).where(
             outputs.c.job_id.in_([fence.job for fence in fences]), outputs.c.path.is_not(None)
@@ -89,7 +89,7 @@ def _earlier(tx: sa.Connection, fences: Sequence[Fence]) -> Mapping[int, Mapping
 
 
 def _stem(folder: str, stem: str, earlier: int) -> str:
-    """Name the files so that those of earlier attempts stay."""
+    """Return a stem that keeps the files of earlier attempts in place."""
     return f"{folder}/{stem}" if not earlier else f"{folder}/{stem}.{earlier + 1}"
 
 

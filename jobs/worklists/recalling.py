@@ -1,6 +1,6 @@
-"""What an account has sent, as far as it helps to read the API's list: what it must show, and what may be ours.
+"""What an account has sent, to interpret the API's list: what it must show, and what in it may be ours.
 
-Reads only. What is in doubt is asked of `worklists`.
+Reads only. For sends in doubt see `doubtful`.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,14 +21,14 @@ _LATEST = 50  # images
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A job whose own seed some prediction has."""
+    """A job whose own seed a prediction has."""
 
     job: int
     wanted: Mapping[str, Any]
 
 
 def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
-    """Return the jobs at an API with one of these seeds, if we made it. Looks through all jobs: for a few strangers."""
+    """Return the jobs at an API that have one of these seeds as their own. Scans all jobs, so only for a few seeds."""
     found: list[Owner] = []
     for start in range(0, len(seeds), _AT_ONCE):
         rows = tx.execute(
@@ -47,7 +47,7 @@ def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
 def sent(
     tx: sa.Connection, account_id: int, prediction_ids: Collection[str], since: datetime
 ) -> dict[str, Mapping[str, Any]]:
-    """Return what was sent for those of these predictions that an account has bought since a moment."""
+    """Return the input of those of these predictions that an account has bought since a moment."""
     rows = tx.execute(
         sa.select(attempts.c.prediction_id, attempts.c.input).where(
             attempts.c.prediction_id.in_(prediction_ids),
@@ -60,12 +60,12 @@ def sent(
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What an account is known to have bought."""
+    """A known purchase of an account."""
 
     attempt: int
     prediction_id: str
     intended_at: datetime
-    accepted_at: datetime  # when its id was known here
+    accepted_at: datetime  # when its id became known here
 
 
 def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> Iterator[Purchase]:
@@ -80,12 +80,12 @@ def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime)
             attempts.c.accepted_at < until,
         )
     )
-    # One by one: ten minutes may have a hundred thousand.
+    # A generator: ten minutes may have a hundred thousand.
     return (Purchase(row.id, row.prediction_id, row.intended_at, row.accepted_at) for row in rows)
 
 
 def unstored(tx: sa.Connection, api: str) -> int:
-    """Return how many jobs of an API have been bought, or may have been, and have no images yet."""
+    """Return how many jobs at an API are, or may be, bought and do not have all their images yet."""
     return tx.execute(
         sa.select(sa.func.count()).where(
             jobs.c.state.in_([*OPEN_PHASES]), jobs.c.due_at.is_not(None), lifecycle.at_api(api)
@@ -94,7 +94,7 @@ def unstored(tx: sa.Connection, api: str) -> int:
 
 
 def bytes_of_a_job(tx: sa.Connection) -> float | None:
-    """Return how much the images of one job take, by the latest that were stored; None if none was."""
+    """Return how many bytes the images of one job take, by the latest stored; None if there are none."""
     latest = (
         sa.select(outputs.c.attempt_id, outputs.c.bytes)
         .where(outputs.c.path.is_not(None))
@@ -117,9 +117,9 @@ _UNDER_WAY = sa.select(
 
 
 def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool:
-    """Whether the API may hold a prediction of ours of which nobody knows.
+    """Whether the API may hold a prediction of ours that no attempt records.
 
-    That is so while anything is under way, and until a sweep began when the last send had long settled.
+    It may while anything is under way, and until a sweep has begun after the last send settled.
     """
     last = tx.execute(_LAST_INTENT, {"account": account.id}).scalar_one()
     if last is None:
@@ -131,7 +131,7 @@ def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool
 
 
 def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, times: Times) -> datetime:
-    """Return from where a sweep reads the list: no further back than inputs are shown, or batches of ours go."""
+    """Return how far back a sweep reads the list: at most as long as inputs are shown, or as we have had batches."""
     readable = now - timedelta(seconds=times.proof_window)
     margin = timedelta(seconds=times.list_margin / 2)
     if account.swept_at is not None:

@@ -1,4 +1,4 @@
-"""How long did the predictions of each version run of late? The attempts know, so that a restart forgets nothing."""
+"""How long each version's predictions ran lately. Read from the attempts, so a restart forgets nothing."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from jobs.tables import attempts, jobs
 
-_LATEST = 3000  # attempts that are looked through, of all versions together: those in flight tell nothing yet
-_RUNS = 500  # of those
-_FOR_ONE = 100  # that speak for a version
+_LATEST = 3000  # attempts searched, of all versions together; those in flight have no run time yet
+_RUNS = 500  # ended runs taken from them
+_FOR_ONE = 100  # runs kept for each version
 
 
 _LATELY = (
@@ -25,12 +25,12 @@ _ENDED = (
     .order_by(_LATELY.c.produced_at.desc())
     .limit(_RUNS)
 )
-# Not a join: PostgreSQL may walk the whole of an index of the jobs to merge these few with it.
+# Not a join: PostgreSQL might scan a whole index of `jobs` to merge these few rows with it.
 _VERSIONS = sa.select(jobs.c.id, jobs.c.version).where(jobs.c.id.in_(sa.bindparam("ids", expanding=True)))
 
 
 def lately(tx: sa.Connection, account_id: int) -> Mapping[str, Sequence[float]]:
-    """Return for each version the seconds from acceptance to end of its latest runs, the shortest first."""
+    """Return, by version, the seconds from acceptance to end of its latest runs, shortest first."""
     ended = tx.execute(_ENDED, {"account": account_id}).all()
     rows = tx.execute(_VERSIONS, {"ids": [run.job_id for run in ended]})
     versions = {row.id: row.version for row in rows}

@@ -1,4 +1,4 @@
-"""Predictions that run: which are to be asked for, which are not wanted any more, how many began of late."""
+"""Running predictions: which to ask for, which are no longer wanted, and how many were begun lately."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from jobs.tables import attempts, jobs
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A prediction to ask for."""
+    """A running prediction to ask for."""
 
     fence: Fence
     account_id: int
@@ -39,7 +39,7 @@ _RUNNING = (
 
 
 def running(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Running]:
-    """Return the jobs among ``ids`` that run at these accounts, with their predictions; nobody else knows those."""
+    """Return the jobs among ``ids`` that run at these accounts; no other account can ask for their predictions."""
     rows = tx.execute(_RUNNING, {"ids": ids, "accounts": of})
     return [
         Running(
@@ -57,7 +57,7 @@ _JOBS_OF = sa.select(attempts.c.job_id).where(
 
 def running_as(tx: sa.Connection, of: Collection[int], prediction_ids: Collection[str]) -> list[Running]:
     """Return the jobs that wait for one of these predictions of these accounts."""
-    # Their jobs first: with the ids alone SQLite may look through all jobs for what is running.
+    # Find the jobs first: given only the predictions, SQLite may scan all jobs for those that run.
     ids = set(tx.execute(_JOBS_OF, {"predictions": prediction_ids}).scalars())
     wanted = frozenset(prediction_ids)
     return [row for row in running(tx, of, ids) if row.prediction_id in wanted]
@@ -77,7 +77,7 @@ _DUE = (
 
 
 def due(tx: sa.Connection, account_id: int, now: datetime, most: int) -> list[tuple[int, datetime]]:
-    """Return (job, intent) of running predictions of an account that are due, the oldest first; not beyond ``most``."""
+    """Return (job, intent) of an account's running predictions that are due, oldest first; at most ``most``."""
     rows = tx.execute(_DUE, {"now": now, "accounts": [account_id], "most": most})
     return [(job, intended_at) for job, intended_at in rows]
 
@@ -93,14 +93,14 @@ _FIRST_BEGUN = sa.select(sa.func.count(), sa.func.min(_BEGUN.c.intended_at)).sel
 
 
 def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:
-    """Return how many purchases an account has begun since a moment; not beyond ``most``."""
+    """Return how many purchases an account has begun since a moment; counts at most ``most``."""
     return tx.execute(_HOW_MANY_BEGUN, {"account": account_id, "since": since, "most": most}).scalar_one()
 
 
 def begun_lately(
     tx: sa.Connection, account_id: int, now: datetime, seconds: float, most: int
 ) -> tuple[int, float]:
-    """Return how many purchases an account has begun in the last seconds, and the first of them how long ago."""
+    """Return how many purchases an account has begun in the last ``seconds``, and how long ago the first was."""
     since = now - timedelta(seconds=seconds)
     row = tx.execute(_FIRST_BEGUN, {"account": account_id, "since": since, "most": most}).one()
     return row[0], (now - row[1]).total_seconds() if row[0] else seconds
@@ -121,7 +121,7 @@ _LATE = _SOME_RUNNING.where(
 )
 
 
-ANY_UNWANTED = sa.exists(_WISHED) | sa.exists(_LATE)  # told the same as `unwanted` tells
+ANY_UNWANTED = sa.exists(_WISHED) | sa.exists(_LATE)  # takes the same parameters as in `unwanted`
 
 
 def unwanted(
@@ -133,10 +133,10 @@ def unwanted(
     overdue: timedelta,
     soon: timedelta,
 ) -> list[tuple[int, str]]:
-    """Return (attempt, prediction) of what runs and should not: cancelled by a person, or ``overdue`` since its sale.
+    """Return (attempt, prediction) of what should not run: cancelled by a person, or ``overdue`` since its sale.
 
-    A person is obeyed again and again, until the prediction's own end is seen. Of the overdue only what is looked at
-    ``soon``.
+    A person's request is repeated until the prediction is seen to have ended. Of the overdue, only those to
+    be polled ``soon``.
     """
     told = {"accounts": of, "most": most, "now": now}
     wished = tx.execute(_WISHED, told)
@@ -145,6 +145,6 @@ def unwanted(
 
 
 def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
-    """Return which of these jobs a person has cancelled."""
+    """Return which of these jobs a person has asked to cancel."""
     query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.cancel_requested_at.is_not(None))
     return set(tx.execute(query).scalars()) if ids else set()
