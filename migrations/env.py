@@ -1,4 +1,4 @@
-"""How Alembic meets a database: one connection of its own, one transaction, one upgrade at a time.
+"""How Alembic upgrades a database: on its own connection, in one transaction, one upgrade at a time.
 
 Alembic runs this file; `schema.upgrade` leaves the `Database` in the configuration's attributes.
 """
@@ -12,14 +12,14 @@ from alembic import context
 from jobs import crashpoints, errors
 from jobs.database import Database
 
-_UPGRADE_LOCK = 20_261_123  # advisory locks are per database; any number that means only this
+_UPGRADE_LOCK = 20_261_123  # advisory locks are per database; any otherwise unused number will do
 
 
 @contextmanager
 def _alone(database: Database) -> Iterator[sa.Connection]:
-    """Open a transaction that keeps every other upgrade waiting; all revisions take effect at its end, or none."""
+    """Open a transaction that makes every other upgrade wait; at its end all revisions take effect, or none."""
     with database.engine.connect() as connection:
-        connection.detach()  # it never returns to the pool, so its settings reach nobody else
+        connection.detach()  # never returned to the pool, so its settings affect nothing else
         if database.is_sqlite:
             _ignore_foreign_keys(connection)
         with database.begin(connection, writes=True):
@@ -29,21 +29,21 @@ def _alone(database: Database) -> Iterator[sa.Connection]:
 
 
 def _ignore_foreign_keys(connection: sa.Connection) -> None:
-    """Let SQLite drop and rebuild a table that others point at; it only listens outside a transaction.
+    """Let SQLite drop and rebuild a table that others reference; the pragma only works outside a transaction.
 
-    With foreign keys on, the drop of a rebuilt table deletes its rows first, and what hangs on them.
+    With foreign keys on, dropping a table first deletes its rows, with all that references them.
     """
     connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
 
 
 def _take_turn(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
-    # An ALTER TABLE that waits for one long reader makes every later reader wait behind it: rather give up.
+    # An ALTER TABLE that waits for one long reader makes every later reader wait too: rather give up.
     connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
 
 
 def _run(connection: sa.Connection) -> None:
-    """Apply the revisions without the view in their way: neither database alters a column that a view shows."""
+    """Apply the revisions with the view dropped: neither database alters a column that a view uses."""
     context.configure(connection=connection)
     connection.exec_driver_sql("DROP VIEW IF EXISTS results")
     context.run_migrations()

@@ -1,7 +1,7 @@
-"""Which revision a database is at, and how it comes to the one that this program needs.
+"""Which revision a database is at, and how it gets to the one that this program needs.
 
-What the revisions do is not answered here: see `versions`. Alembic is imported only by an upgrade that has
-something to do; every command asks `require`, which costs two short queries.
+`versions` has the revisions. Alembic is imported only if there is something to upgrade; every command calls
+`require`, which costs two short queries.
 """
 
 import os
@@ -18,11 +18,11 @@ from jobs import errors, presence
 from jobs.database import Database, reason
 from jobs.settings import places
 
-HEAD = "0010"  # compared with `versions` by a test; numbers of four digits, so that text compares as they do
+HEAD = "0010"  # a test compares it with `versions`; always four digits, so that texts sort like numbers
 
 
 def current(database: Database) -> str | None:
-    """Return the revision a database is at; None if no revision was ever applied."""
+    """Return a database's revision; None if none was ever applied."""
     with _told(database, "cannot be read"), database.read() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
@@ -31,10 +31,10 @@ def current(database: Database) -> str | None:
 
 
 def require(database: Database, flags: str = "") -> None:
-    """Refuse a database that is not there, or not at the revision this program was written for.
+    """Refuse a database that does not exist or is not at the revision that this program was written for.
 
-    Creates nothing: SQLite would make an empty file of a misspelt path. ``flags`` are the options that a command
-    typed next must carry.
+    Creates nothing: SQLite would make an empty file at a misspelt path. ``flags`` are options that the next
+    typed command needs.
     """
     if database.path and not presence.found(database.path):
         raise errors.Mistake(
@@ -51,9 +51,9 @@ def require(database: Database, flags: str = "") -> None:
 
 
 def outgrown(database: Database) -> str | None:
-    """Return why this program must not go on: a newer one has upgraded the database meanwhile. One short query.
+    """Return why this program must not go on, if a newer one has upgraded the database. Costs two short queries.
 
-    None also while the database is away: who needs it notices.
+    None also while the database is away: whoever needs it will notice.
     """
     try:
         return _newer(database, current(database))
@@ -62,9 +62,9 @@ def outgrown(database: Database) -> str | None:
 
 
 def upgrade(database: Database) -> str | None:
-    """Bring a database to `HEAD` and return what it was at; a SQLite file is created where there is none.
+    """Upgrade a database to `HEAD` and return its earlier revision; a missing SQLite file is created.
 
-    Any number of programs may call it at once, and one that is killed has changed nothing.
+    Any number of programs may call it at once; one that is killed leaves the tables as they were.
     """
     if database.path and not presence.is_folder(database.path.parent):
         raise errors.Mistake(
@@ -80,12 +80,12 @@ def upgrade(database: Database) -> str | None:
 
 
 def _create(path: Path) -> None:
-    """Make the file, or leave the one that is there, in the journal mode that `Database` uses.
+    """Create the file if it is missing, and set the journal mode that `Database` uses.
 
-    Of two programs that switch a new file at once, SQLite refuses one without letting it wait. The file is its
-    owner's alone: prompts are nobody else's business.
+    Of two programs that switch a new file at once, SQLite refuses one without letting it wait. Only the owner
+    may read the file: prompts are private.
     """
-    with suppress(OSError):  # what is wrong, the first query tells
+    with suppress(OSError):  # the first query reports what is wrong
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     give_up = time.monotonic() + 30
     while _is_switching(path) and time.monotonic() < give_up:
@@ -93,7 +93,7 @@ def _create(path: Path) -> None:
 
 
 def _is_switching(path: Path) -> bool:
-    """Switch the file, and say whether another program was about it; whatever else is wrong, the first query tells."""
+    """Switch the file; return whether another program was doing so. The first query reports any other trouble."""
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -115,7 +115,7 @@ def _apply(database: Database) -> None:
 
 @contextmanager
 def _told(database: Database, what: str) -> Iterator[None]:
-    """Say in one sentence what the database itself refuses: no database file, no right, a lock, a full disk."""
+    """Turn the database's errors (no database file, no permission, a lock, a full disk) into Unavailable."""
     try:
         yield
     except sa.exc.DBAPIError as error:
@@ -141,7 +141,7 @@ def _shown(database: Database) -> str:
 
 
 def _command(database: Database, flags: str) -> str:
-    """Return the command that works as printed, in any folder; a server's URL may hold a password, and is set."""
+    """Return a command that works in any folder as printed; a server's URL is left out, as it may hold a password."""
     if database.path is None:
         return _with("overnight db upgrade", flags)
     return "overnight db upgrade --database " + shlex.quote(f"sqlite:///{database.path.absolute()}")

@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parent
 
 
 def config() -> Config:
-    """Return Alembic's configuration; whoever runs revisions adds the `Database` as `attributes["database"]`."""
+    """Return Alembic's configuration; to run revisions, add the `Database` as `attributes["database"]`."""
     made = Config()
     options = {
         "script_location": str(FOLDER),

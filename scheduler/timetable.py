@@ -2,7 +2,7 @@
 
     celery -A worker.app beat -S scheduler.timetable:Timetable
 
-It keeps no state: any number may run at once, and one that dies is missed by nobody.
+It keeps no state that matters: any number may run at once, and one may die at any time.
 """
 
 import math
@@ -30,16 +30,16 @@ _DUTIES: tuple[tuple[Lane, Duty], ...] = (
     (Lane.RECONCILE, duties.reconcile),
     (Lane.RECONCILE, duties.sweep),
     (Lane.COLLECT, duties.collect),
-    # Before the polls, which would take every read that the account has left.
+    # Before the polls, which would use up the account's reads.
     (Lane.CANCEL, duties.cancel),
     (Lane.POLL, duties.poll),
     (Lane.SUBMIT, duties.release),
 )
-# What a tick does that is asked for sooner: find places in flight, fill them, and fetch what was in them.
+# What an early tick does: find free places in flight, fill them, and fetch what was in them.
 _SOON = {Lane.POLL, Lane.SUBMIT, Lane.COLLECT}
-_LOSSES_EVERY = 8  # whole ticks between two looks at the losses
+_LOSSES_EVERY = 8  # whole ticks between two checks of the losses
 _AWAY = 1.0  # seconds until the next try when the database or the broker is away
-_SHARE = 0.2  # of the time, which ticks may take up in vain when they are asked for sooner
+_SHARE = 0.2  # of the time: the most that early ticks may use up in vain
 _LEAST = 0.02  # seconds between two ticks
 _BACKLOG = 3  # messages a lane may have waiting before the next tick hands out more
 
@@ -62,16 +62,16 @@ class Timetable(beat.Scheduler):
         self._backlog = backlog.Backlog(app)
         self._may_buy = True
         self._ticks = 0  # whole ones
-        self._whole_at = -math.inf  # by the monotonic clock: when the next is to be a whole one
+        self._whole_at = -math.inf  # by the monotonic clock: when the next whole tick is due
         self._handed_out = 0  # messages, in this tick
-        self._least = _LEAST  # seconds until the next tick, whoever wakes us
-        self._fills = False  # whether a place in flight that becomes free is filled at once
-        self.waits_for = ""  # the database or the broker, when one of them is away
+        self._least = _LEAST  # shortest wait before the next tick, in seconds
+        self._fills = False  # whether a place in flight is to be filled as soon as it becomes free
+        self.waits_for = ""  # the error, while the database or the broker is away
         self.last_tick = time.monotonic()
         super().__init__(app, *args, **kwargs)
 
     def setup_schedule(self) -> None:
-        """Leave beat's own timetable empty: ours is a table."""
+        """Leave beat's own timetable empty: ours is the job table."""
 
     def stop_buying(self) -> None:
         """Release nothing more; what is in flight is still polled, fetched and looked up."""
@@ -80,7 +80,7 @@ class Timetable(beat.Scheduler):
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Hand out everything that is due; return the seconds until the next pass.
 
-        An exception that left here would end beat without a word.
+        An exception that escaped would end beat silently.
         """
         began, usual = time.monotonic(), self._settings.times.tick
         whole, self._handed_out = began >= self._whole_at, 0
@@ -104,7 +104,7 @@ class Timetable(beat.Scheduler):
         return max(self._least, min(again, self._whole_at - self.last_tick))
 
     def rest(self, seconds: float, freed: threading.Event, stopping: threading.Event) -> None:
-        """Wait so long, or until a place in flight is free that can be filled at once, or all is to end."""
+        """Wait some seconds, or until a place in flight becomes free that can be filled, or ``stopping`` is set."""
         least = min(seconds, self._least)
         if stopping.wait(least):
             return
@@ -115,13 +115,13 @@ class Timetable(beat.Scheduler):
             stopping.wait(seconds - least)
 
     def _tell(self, reason: str) -> None:
-        """Log what the ticks wait for when it begins, changes or ends, not a line every second of a night."""
+        """Log what the ticks wait for only when that begins, changes or ends, not once a second all night."""
         if reason != self.waits_for:
             log.warning("tick-waits" if reason else "tick-goes-on", reason=reason or self.waits_for)
         self.waits_for = reason
 
     def _pass(self, *, whole: bool) -> float:
-        """Do what is due, or only what is pressing; return in how many seconds there may be more."""
+        """Do what is due, or only what is urgent; return in how many seconds there may be more."""
         again = self._settings.times.tick
         rescues, scopes = self._look()
         if whole:
@@ -133,8 +133,8 @@ class Timetable(beat.Scheduler):
             if (lane is Lane.SUBMIT and not self._may_buy) or not (whole or lane in _SOON):
                 continue
             due = [scope for scope, lanes in scopes if lane in lanes]
-            # Asked first: without a broker nothing is handed out. And once for all accounts: what is handed out for
-            # the first of them must not keep the next from their turn.
+            # Asked before handing out, for nothing may be handed out without a broker. Asked once for all
+            # accounts, or the messages for the first would cost the others their turn.
             if due and self._backlog.of(lane) < _BACKLOG:
                 again = min([again, *(self._send(duty, scope) for scope in due)])
         if whole and self._ticks % _LOSSES_EVERY == 0:
@@ -144,7 +144,7 @@ class Timetable(beat.Scheduler):
     def _look(self) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
         """Return whether anything is to be rescued, and in which lanes each account has work.
 
-        The look only saves the duties from looking in vain: when it breaks, all of them have their turn.
+        This only saves the duties from running in vain: if it fails, all of them get their turn.
         """
         with self._database.read() as tx:
             now = database.now(tx)
@@ -153,14 +153,14 @@ class Timetable(beat.Scheduler):
                 lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
                 return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
             except Exception as error:
-                # The server is away, and no duty would find it.
+                # The server is away, and every duty would fail too.
                 if getattr(error, "connection_invalidated", False):
                     raise
                 log.exception("look-broke")
                 return True, [(scope, tuple(Lane)) for scope in scopes]
 
     def _send(self, duty: Duty, scope: Scope) -> float:
-        """Do one duty and tell the workers; a duty that breaks must not keep the others from theirs."""
+        """Do one duty and send its messages; a duty that fails must not keep the others from running."""
         again = math.inf
         try:
             for item in duty(self._database, self._settings, scope):
@@ -174,7 +174,7 @@ class Timetable(beat.Scheduler):
         except errors.Unavailable:
             raise
         except exceptions.OperationalError as error:
-            # What was handed out just now is due again after its lease; the next tick asks for the broker first.
+            # What was just handed out is due again after its lease; the next tick checks the broker first.
             raise errors.Unavailable(f"the broker is away: {error}") from error
         except Exception:
             log.exception("duty-broke", duty=duty.__name__)

@@ -1,7 +1,7 @@
 """The first tables.
 
-A frozen copy of what `jobs.tables` was; constraints and indexes carry their full names, because what others are
-named by may change.
+A frozen copy of what `jobs.tables` was; constraints and indexes have their full names, because the naming
+convention may change.
 """
 
 import sqlalchemy as sa
@@ -42,7 +42,7 @@ LEFT JOIN attempts a ON a.id = j.attempt_id
 
 
 def upgrade() -> None:
-    """Make them in the order in which they point at each other."""
+    """Create the tables in the order of their references."""
     _batches()
     _jobs()
     _indexes_of_jobs()

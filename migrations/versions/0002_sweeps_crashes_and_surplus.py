@@ -1,7 +1,7 @@
-"""What a sweep remembers of an account, what a crash leaves at a job, and an index for the billing fuse.
+"""What a sweep records of an account, a crash counter for jobs, and an index for the billing fuse.
 
-The counter has a default on the server's side: the rows that are there need a value, and a column with a constant
-one is added to a million of them at once.
+The counter has a server default: existing rows need a value, and a column with a constant default is added to
+a million of them at once.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""An account has limits of its own, and remembers when polls may read the list of its API again.
+"""Accounts get limits of their own, and the time from which polls may read their API's list again.
 
-Null, as every row has them now, leaves the limits to the settings and lets the list be read.
+Null, which existing rows have, leaves the limits to the settings and allows the list to be read.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,6 @@
-"""Which webhooks have come in of late, so that each counts once, and when the latest one did.
+"""Which webhooks came lately, so that each counts once, and when an account's latest came.
 
-Null, as every account has it now, lets predictions be looked at by how long others ran.
+With null, which existing accounts have, predictions are polled by how long others ran.
 """
 
 import sqlalchemy as sa

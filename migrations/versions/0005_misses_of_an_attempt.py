@@ -1,4 +1,4 @@
-"""An attempt counts the looks at its images that did not bring them all."""
+"""Attempts count the fetches that did not bring all their images."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A job counts the uploads of its image that came to nothing."""
+"""Jobs count the failed uploads of their image."""
 
 import sqlalchemy as sa
 from alembic import op

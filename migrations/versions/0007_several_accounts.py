@@ -1,7 +1,7 @@
-"""An account may have a name, a batch may want one by it, and a job knows which one it was handed out for.
+"""Accounts may have labels, a batch may name one, and a job knows which account it was handed out for.
 
-Null, as accounts and batches have it now, is the account without a name, and whichever there is. Jobs under way get
-the account of their attempt; those that were handed out and not sent are handed out again after their lease.
+Null, which existing rows have, means an account without a label, and for a batch any account. Jobs under way
+get the account of their attempt; those handed out but not sent are handed out again after their lease.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""Whether an API's list shows images as they were sent. Null, as all accounts have it now: nobody knows yet."""
+"""Whether an API's list shows images as they were sent. Null, which existing accounts have: not known yet."""
 
 import sqlalchemy as sa
 from alembic import op

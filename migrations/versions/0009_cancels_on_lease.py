@@ -1,4 +1,4 @@
-"""An attempt knows when its API is to be asked, or asked again, to cancel it, and why that does not."""
+"""Attempts know when their API is asked, or asked again, to cancel them, and why it refused."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,6 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add columns; no row is rewritten, and null is at once."""
+    """Add columns; no row is rewritten, and null means at once."""
     op.add_column("attempts", sa.Column("cancel_at", sa.DateTime(timezone=True)))
     op.add_column("attempts", sa.Column("cancel_refused", sa.Text))

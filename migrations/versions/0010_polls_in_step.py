@@ -1,4 +1,4 @@
-"""When an account's running predictions are looked at next, all at once. Null, as all accounts have it now: at once."""
+"""When all running predictions of an account are next polled together. Null, which existing accounts have: at once."""
 
 import sqlalchemy as sa
 from alembic import op

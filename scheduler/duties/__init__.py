@@ -1,7 +1,7 @@
-"""What one tick does, in the lanes' order: each duty is a short transaction that returns what to send.
+"""What one tick does, lane by lane: each duty is a short transaction that yields what to send.
 
-A row that is due is due, whoever died. Handing it out moves `due_at` one lease ahead; the message that follows
-may be lost, and then the row is due again.
+A row that is due is due, whoever died. Handing it out moves `due_at` one lease ahead; if the message that
+follows is lost, the row is due again.
 """
 
 from scheduler.duties.cancelling import cancel

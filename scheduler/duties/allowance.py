@@ -1,4 +1,4 @@
-"""How many calls the duties of an account may ask for: its buckets, its throttle and its breaker decide."""
+"""How many calls an account's duties may ask for, by its buckets, throttle and breaker."""
 
 from datetime import datetime, timedelta
 
@@ -13,12 +13,12 @@ PROBE = 1
 def refilled(
     tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope
 ) -> accounts.Account:
-    """Return the account with what its buckets hold by now, its row locked."""
+    """Return the account with its buckets refilled to now, its row locked."""
     return accounts.refill(accounts.get(tx, scope.account_id), now, configured)
 
 
 def reads(account: accounts.Account, now: datetime) -> int:
-    """Return how many calls other than creates may leave now: one, as a probe, while the API may be away."""
+    """Return how many calls other than creates may leave now; while the API may be away, only a probe that is due."""
     if account.not_before is not None and account.not_before > now:
         return 0
     if account.breaker.is_away or (account.breaker.in_doubt and not creates_in_doubt(account)):
@@ -27,7 +27,7 @@ def reads(account: accounts.Account, now: datetime) -> int:
 
 
 def may_probe(account: accounts.Account, now: datetime) -> bool:
-    """Whether the next probe is due; in a stop without a time for one a person must ask for it."""
+    """Whether the next probe is due; in a stop without a time for it, a person must ask for one."""
     if account.breaker.probe_at is None:
         return account.breaker.in_doubt
     return account.breaker.probe_at <= now
@@ -41,9 +41,9 @@ def probed(
     *,
     under_way: int = 0,
 ) -> None:
-    """Remember that a probe has left, and when the next one may: soon, while it is a mere doubt.
+    """Record that a probe has left, and when the next may: soon, while it is only a doubt.
 
-    ``under_way`` are the creates of which nobody knows yet what they come to, the probe with them.
+    ``under_way`` counts the creates without an outcome yet, the probe included.
     """
     times = configured.times
     later = now + timedelta(seconds=times.canary)
@@ -52,5 +52,5 @@ def probed(
 
 
 def creates_in_doubt(account: accounts.Account) -> bool:
-    """Whether polls had better come late: they would fail as well, and would be no proof."""
+    """Whether only creates are in doubt. Polls then wait: they may fail too, and prove nothing about creates."""
     return account.breaker.in_doubt and account.breaker.failing == "creates"

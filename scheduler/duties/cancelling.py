@@ -1,4 +1,4 @@
-"""Which predictions are to be ended, because nobody wants them."""
+"""Which predictions are to be cancelled, because nobody wants them."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,7 @@ from scheduler.duties.scope import Scope
 
 
 def cancel(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have predictions ended that nobody wants: cancelled by a person, past their deadline, or orphans."""
+    """Have unwanted predictions cancelled: at a person's request, past their deadline, or orphans."""
     targets = db.unit(lambda tx: _unwanted(tx, configured, scope))
     if targets:
         yield Message(Lane.CANCEL, targets, scope.account_id)
@@ -33,16 +33,16 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if targets:
         lifecycle.hand_out_cancels(tx, now + lease, list(targets))
         accounts.spend(tx, account, creates=0, reads=len(targets))
-    # A cancel is as good a probe as a look, and one of them is enough.
+    # A cancel serves as the probe, and one is enough.
     if targets and account.breaker.is_away:
         allowance.probed(tx, now, account, configured)
     return list(targets.items())
 
 
 def patience(configured: settings.Settings) -> tuple[timedelta, timedelta]:
-    """Return how long a prediction may take, and how soon an overdue one must be looked at to be ended now.
+    """Return how long a prediction may take, and within what time an overdue one must be due to be cancelled now.
 
-    The API was told the deadline, too; half a lease later it has had its time.
+    The API knows the deadline too, and gets half a lease more to enforce it.
     """
     times = configured.times
     return timedelta(seconds=times.prediction_deadline + times.lease / 2), timedelta(seconds=times.lease)

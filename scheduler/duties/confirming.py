@@ -1,4 +1,4 @@
-"""Which look-ups in the list are due: for sends in doubt, and for what nobody knows of."""
+"""Which look-ups in the list are due: for sends in doubt, and for predictions that no attempt records."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -43,22 +43,22 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if not allowance.may_probe(account, now) or tx.execute(_RUNS_ANY, told).scalar_one():
         return []
     ids = all_due(tx, configured, scope, State.UNCONFIRMED)
-    if ids:  # else the probe is a purchase's
+    if ids:  # otherwise the probe is left to a purchase
         accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
     return ids
 
 
 def sweep(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have the list looked through for predictions of ours that nobody knows of, now and then.
+    """Have the list searched, now and then, for predictions of ours that no attempt records.
 
-    A look-up without ids: the walk serves what is in doubt as well.
+    Sent as a look-up without ids: its walk serves sends in doubt as well.
     """
     if db.unit(lambda tx: _sweeps(tx, configured, scope)):
         yield Message(Lane.RECONCILE, [], scope.account_id)
 
 
 def sweep_now(db: database.Database, configured: settings.Settings, scope: Scope) -> bool:
-    """Whether a sweep may begin now although none is due: the last one of a batch is asked for at its end."""
+    """Whether a sweep may begin now even if none is due: at the end of a batch a last one is wanted."""
     return db.unit(lambda tx: _sweeps(tx, configured, scope, early=True))
 
 
@@ -79,7 +79,7 @@ def may_sweep(
     *,
     early: bool = False,
 ) -> bool:
-    """Whether a sweep is due, or may begin ``early``, as far as the reads that are left do not decide it."""
+    """Whether a sweep is due, or may begin ``early``, leaving aside whether there are reads for it."""
     if account.can_list is False or account.breaker.is_away or account.breaker.in_doubt:
         return False
     if not early and account.sweep_at is not None and account.sweep_at > now:

@@ -1,6 +1,6 @@
-"""Which duties have anything to do? One look for them all: but for the release, none takes a lock for nothing.
+"""Which duties have anything to do: one read for all, so that none but the release takes a lock in vain.
 
-What becomes due a moment later is found by the next tick. Each duty decides for itself what it hands out.
+What becomes due a moment later is found by the next tick. Each duty decides itself what it hands out.
 """
 
 from datetime import datetime
@@ -35,12 +35,12 @@ _LANES = sa.select(
 
 
 def may_rescue(tx: sa.Connection, now: datetime) -> bool:
-    """Whether a lease has ended in silence, or what a person cancelled in flight came back unbought."""
+    """Whether a lease has ended in silence, or a job cancelled in flight came back unbought."""
     return bool(tx.execute(_TO_RESCUE, {"now": now}).scalar_one())
 
 
 def lanes(tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope) -> set[Lane]:
-    """Return the lanes with work for an account; whether anything may be bought is for the release to find out."""
+    """Return the lanes with work for an account; always with SUBMIT, for the release finds out what may be bought."""
     overdue, soon = cancelling.patience(configured)
     told = {"now": now, "accounts": scope.seat.answers_for, "most": 1, "count": 1}
     told |= {"soon": now + soon, "sold": now - overdue}

@@ -1,4 +1,4 @@
-"""Which running predictions are to be looked at now, and by which calls."""
+"""Which running predictions to poll now, and by which calls."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,13 +13,13 @@ from scheduler.duties import allowance
 from scheduler.duties.messages import Message, sliced
 from scheduler.duties.scope import Scope
 
-_GLANCED = 2000  # rows that one look at the list is for
-_DEEPEST = 10_000  # predictions of the list that a look may go through
-_LATELY = 10.0  # seconds in which purchases show how busy it is
+_GLANCED = 2000  # most rows that one look at the list serves
+_DEEPEST = 10_000  # most predictions that one look at the list may read through
+_LATELY = 10.0  # seconds whose purchases show how busy the account is
 
 
 def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have running predictions looked at, by list or one by one, as the reads allow; as a probe while it is away."""
+    """Have running predictions polled, by list or one by one, as reads allow; one as a probe while the API is away."""
     alone, listed, pages = db.unit(lambda tx: _polled(tx, configured, scope))
     if listed:
         yield Message(Lane.POLL, listed, scope.account_id, pages)
@@ -29,13 +29,13 @@ def poll(db: database.Database, configured: settings.Settings, scope: Scope) -> 
 def _polled(
     tx: sa.Connection, configured: settings.Settings, scope: Scope
 ) -> tuple[list[int], list[int], int]:
-    """Hand out what is due: what to ask for one by one, and what to look for on how many pages of the list."""
+    """Hand out what is due: jobs to ask for one by one, jobs to find in the list, and how many pages to read."""
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     reads = allowance.reads(account, now)
     if not reads or is_early(account, now, configured):
         return [], [], 0
-    # For longer than a doubt lasts, of which the last create may go unanswered: by then it is an outage, or dispelled.
+    # Longer than a doubt can last, with the last create unanswered: by then it is an outage or over.
     doubt = configured.times.outage_after + configured.times.post_deadline
     late = timedelta(seconds=doubt if allowance.creates_in_doubt(account) else 0)
     lease = timedelta(seconds=configured.times.lease)
@@ -47,7 +47,7 @@ def _polled(
     most = _GLANCED if look else reads
     ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, late + lease, of=scope.seat.answers_for)
     if not look and len(ids) == reads:
-        # What is left waits for reads alone, which there will be in a moment.
+        # The rest waits only for reads, which will refill in a moment.
         account = replace(account, poll_at=None)
     if ids:
         accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
@@ -59,9 +59,9 @@ def _polled(
 
 
 def is_early(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:
-    """Whether what is due had better wait for what will be: a page of the list serves all of it.
+    """Whether due polls should wait for more to become due, since a page of the list serves them all.
 
-    An appointment that lies further ahead than any is made was made before the clock was set back.
+    A `poll_at` further ahead than is ever set dates from before the clock was set back, and is ignored.
     """
     if account.poll_at is None or not _may_glance(account, now):
         return False
@@ -71,7 +71,7 @@ def is_early(account: accounts.Account, now: datetime, configured: settings.Sett
 def _look(
     tx: sa.Connection, account: accounts.Account, moment: datetime, reads: int
 ) -> tuple[polling.Look | None, set[int]]:
-    """Choose how to look at what is due; return with it the jobs that lie too deep in the list."""
+    """Choose how to look at what is due; also return the jobs that lie too deep in the list."""
     due = worklists.due(tx, account.id, moment, _GLANCED)
     look = polling.look(len(due), lambda n: worklists.begun_since(tx, account.id, due[n][1], _DEEPEST), reads)
     return look, {job for job, _ in due[: look.alone]} if look else set()
@@ -80,7 +80,7 @@ def _look(
 def _interval(
     tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
 ) -> timedelta:
-    """Return how long after a look at the list the next one is: the busier, the sooner, and no more calls a job."""
+    """Return the time between two looks at the list: the busier, the shorter, at the same number of calls per job."""
     times = configured.times
     lately = _LATELY * configured.time_scale
     bought, within = worklists.begun_lately(tx, account.id, now, lately, _GLANCED)
@@ -96,13 +96,13 @@ def _interval(
 
 
 def _is_told(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:
-    """Whether webhooks come: not whether they are asked for, since a tunnel may be down."""
+    """Whether webhooks really arrive; that they are configured is not enough, since a tunnel may be down."""
     silent = timedelta(seconds=polling.SILENT * configured.times.poll_most)
     return account.hinted_at is not None and now - account.hinted_at < silent
 
 
 def _may_glance(account: accounts.Account, now: datetime) -> bool:
-    """Whether the list may be read instead: it is there, it told the truth lately, and nothing is in doubt."""
+    """Whether the list may be read: it exists, has not failed or lied lately, and the breaker is not in doubt."""
     if not account.can_list or account.breaker.state != "closed" or account.breaker.in_doubt:
         return False
     return account.glance_at is None or account.glance_at <= now

@@ -1,4 +1,4 @@
-"""How many jobs may be bought now, and whose."""
+"""How many jobs may be bought now, and of which batches."""
 
 import math
 import random
@@ -18,9 +18,9 @@ from scheduler.duties.scope import Scope
 
 
 def release(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message | Again]:
-    """Hand out as many purchases as quota, in-flight cap and breaker allow: by batch in turn, by priority within.
+    """Hand out as many purchases as quota, in-flight cap and breaker allow: batches in turn, each by priority.
 
-    A place in flight that becomes free is to be filled at once, where nothing else keeps jobs back.
+    If only the in-flight cap holds jobs back, it asks to run again soon, so that freed places are filled at once.
     """
     ids, full = db.unit(lambda tx: _released(tx, configured, scope))
     yield from sliced(Lane.SUBMIT, ids, scope)
@@ -29,7 +29,7 @@ def release(db: database.Database, configured: settings.Settings, scope: Scope) 
 
 
 def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], bool]:
-    """Release what may be; return with it whether the cap in flight alone keeps others back."""
+    """Release what may be released; also return whether only the in-flight cap holds others back."""
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     open_batches = batches.releasable(tx, account, scope.release_only)
@@ -52,9 +52,9 @@ def _dealt(
     configured: settings.Settings,
     scope: Scope,
 ) -> list[int]:
-    """Release for each batch that wants something its even share of the room, and what others leave of theirs.
+    """Release an even share of the room for each batch with jobs to release, and share out what others leave.
 
-    Who comes first is drawn anew each time: a room of one would always be the same batch's otherwise.
+    The order is drawn at random each time; otherwise a room of one would always go to the same batch.
     """
     lease = timedelta(seconds=configured.times.lease)
     turn = lifecycle.wanting(tx, now, batch_ids)
@@ -79,7 +79,7 @@ def _room(
     configured: settings.Settings,
     scope: Scope,
 ) -> tuple[int, bool]:
-    """Return how many jobs may be released, and whether they would fill every place in flight."""
+    """Return how many jobs may be released, and whether they would reach the in-flight cap."""
     if account.not_before is not None and account.not_before > now:
         return 0, False
     if account.breaker.state != "closed" or account.breaker.in_doubt:
@@ -105,7 +105,7 @@ def _may_probe(
     configured: settings.Settings,
     scope: Scope,
 ) -> bool:
-    """Whether one may try; in doubt, not beside so many that all of them are more than an outage is worth."""
+    """Whether a create may leave as a probe; in doubt, only while the creates at risk stay few."""
     if not allowance.may_probe(account, now):
         return False
     if not account.breaker.in_doubt:

@@ -1,4 +1,4 @@
-"""What ends without a call to the API: leases of workers that went silent, and batches that lose too much."""
+"""What is ended without a call to the API: leases of silent workers, and batches that lose too much."""
 
 from datetime import timedelta
 
@@ -10,9 +10,9 @@ from jobs.states import BatchState
 
 
 def rescue(db: database.Database, configured: settings.Settings) -> None:
-    """End the leases of workers that went silent: what was not sent is pending again, what may be is looked up.
+    """End the leases of workers that went silent: what was not sent becomes pending, what may have been is looked up.
 
-    What a person cancelled while it was being sent, and came back unbought, ends here.
+    Jobs that a person cancelled while they were being sent, and that came back unbought, end here.
     """
     times = configured.times
     settle_after = timedelta(seconds=times.post_deadline + times.settle)
@@ -27,7 +27,7 @@ def rescue(db: database.Database, configured: settings.Settings) -> None:
 
 
 def limit_losses(db: database.Database) -> None:
-    """Pause batches of whose jobs too many fail. Counting reads; only a stop takes the writers' turn."""
+    """Pause batches that lose too much. Counting only reads; only a stop opens a write transaction."""
     with db.read() as tx:
         open_batches = [one for one in batches.every(tx) if one.state is BatchState.OPEN]
         judged = [one for one in open_batches if batches.unfinished(tx, one.id)]

@@ -1,4 +1,4 @@
-"""Whose work a tick hands out, and what of it is due."""
+"""Whose work a tick hands out, and what is due of it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +14,7 @@ AT_ONCE = 1000  # rows that one duty hands out in one tick
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose work is handed out: all of one account's, or of that only some batches' purchases."""
+    """Whose work is handed out: one account's; with ``release_only``, purchases for these batches only."""
 
     seat: Seat
     release_only: tuple[int, ...] | None = None
