@@ -8,13 +8,13 @@ see ``failures``.
     │   └── Mistakes                  … several things, all listed at once
     ├── Unavailable                   database, broker, disk or API is out of reach        exit 69
     ├── Halted                        the batch cannot go on; try later                    exit 75
-    └── ApiError                      what an API call came to; never leaves a task
+    └── ApiError                      how an API call failed; never leaves a task
         ├── NotSent                   nothing left this machine: free to send again
         ├── Throttled                 429: nothing may leave for ``wait`` seconds
         ├── Blocked                   the account is refused, not the job
         ├── Refused                   this very input is refused
         ├── Unconfirmed               a create may have been accepted: look it up, never post again blindly
-        ├── Unanswered                a read came to nothing: look again later
+        ├── Unanswered                a read got no usable answer: look again later
         ├── NotUploaded               the image did not get to the API: try again, but not for ever
         ├── Missing                   the API does not know this prediction (perhaps: not yet)
         ├── Unsupported               this API has no such call
@@ -61,7 +61,7 @@ class Halted(OvernightError):
 
 
 class ApiError(OvernightError):
-    """What an API call came to; settled inside the task that made it."""
+    """How an API call failed; handled inside the task that made it."""
 
 
 class NotSent(ApiError):
@@ -106,7 +106,7 @@ class Unconfirmed(ApiError):
 
 
 class Unanswered(ApiError):
-    """A read came to nothing (time-out, cut wire, 5xx, unreadable body): look again later."""
+    """A read got no usable answer (timeout, cut connection, 5xx, unreadable body): look again later."""
 
 
 class NotUploaded(ApiError):

@@ -106,7 +106,7 @@ jobs = sa.Table(
     sa.Column("absences", sa.Integer, nullable=False),
     # Workers that took it and fell silent; after that its image is decoded in a process of its own.
     sa.Column("crashes", sa.Integer, nullable=False, server_default=sa.text("0")),
-    # Uploads of its image that came to nothing while the API answered otherwise.
+    # Failed uploads of its image while the API answered other calls.
     sa.Column("upload_failures", sa.Integer, nullable=False, server_default=sa.text("0")),
     sa.Column("cancel_requested_at", Utc),
     sa.Column("error_class", sa.String(32)),

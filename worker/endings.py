@@ -1,4 +1,4 @@
-"""What does the state of a prediction mean for its job? The API's words in, an outcome to write down out."""
+"""What the status of a prediction means for its job: the API's words in, an outcome to record out."""
 
 import random
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from worker import process
 from worker.api import diagnosis
 from worker.api.replies import Prediction
 
-_GIVEN_UP = 2  # deadlines after which a prediction that nothing ends is waited for no more
+_GIVEN_UP = 2  # deadlines after which we stop waiting for a prediction that does not end
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Still under way, or nobody could tell: look again."""
+    """Still running, or unknown: look again."""
 
     running: Running
-    among: int = 1  # that run, which one look shows all
+    among: int = 1  # running predictions that one look shows together
 
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """The API's object says that it was canceled: as a person asked, or at its deadline."""
+    """The API says that the prediction was canceled: at a person's request, or at its deadline."""
 
     failure: Failure
 
@@ -34,12 +34,12 @@ Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 
 def is_given_up(here: process.Process, accepted_at: datetime, now: datetime) -> bool:
-    """Whether a prediction was sold so long ago that nothing more is hoped of it, nor asked."""
+    """Whether a prediction was sold so long ago that it is no longer waited for."""
     return now > accepted_at + timedelta(seconds=_GIVEN_UP * here.times.prediction_deadline)
 
 
 def ended(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
-    """Say what a prediction's own words mean for its job; a word that we do not know is not an end."""
+    """Return what a prediction's status means for its job; an unknown status is not final."""
     match prediction.status:
         case "succeeded":
             return _succeeded(here, row, prediction, now)
@@ -80,7 +80,7 @@ def _succeeded(here: process.Process, row: Running, prediction: Prediction, now:
         message = "its outputs were deleted already" if gone else "it succeeded without an image"
         return _failure(here, row, prediction, error_class, message)
     urls = tuple(None if url[:5].lower() == "data:" else url for url in prediction.output)
-    # By the API's clock, which may be wrong: too early a time would leave no second try for a download.
+    # The API's clock may be wrong: too early a time would leave no second try for a download.
     produced_at = min(now, max(prediction.completed_at or now, row.accepted_at))
     return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)
 

@@ -1,4 +1,4 @@
-"""When is a prediction worth a look? By how long its version's predictions ran of late, as far as that is known."""
+"""When a prediction is worth a look, judged by how long its version's predictions ran lately, if known."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -9,40 +9,40 @@ from jobs import accounts, polling
 from jobs.settings.times import Times
 from jobs.worklists import runs
 
-_KEPT = 10.0  # first intervals for which what was read is good enough
-_KEPT_AT_FIRST = 1.0  # the same for so few runs of a version that each may change the picture
+_KEPT = 10.0  # for how many times `poll_first` the run times are cached
+_KEPT_AT_FIRST = 1.0  # the same for fewer than `_FEW` runs, where each may change the picture
 _FEW = 50
-_LOOK_IS_WORTH = 0.5  # of the first interval: seconds of delay that one look may save and is still worth it
-_LONG = 0.25  # of the usual run: no look is later than that, however sure we are
+_LOOK_IS_WORTH = 0.5  # of `poll_first`: the delay that must be saved to be worth one look
+_LONG = 0.25  # of the usual run: the longest wait, however sure we are
 # With webhooks.
-_OVERDUE = 3.0  # usual runs after which a hint is taken for lost
-_DEADLINE = 0.25  # of the time that the API gives a prediction: no look is later than that
+_OVERDUE = 3.0  # usual runs after which a hint counts as lost
+_DEADLINE = 0.25  # of the prediction's deadline: the longest wait for a hint
 
 
 class Foresight:
-    """Remembers the latest run times of an account's versions, and reads them again now and then.
+    """Remembers the latest run times of an account's versions, and rereads them now and then.
 
-    While ``webhooks`` tell of ends, looks are a net below them: late, for what no hint came for.
+    While ``webhooks`` announce the ends, polls are only a late safety net for predictions without a hint.
     """
 
     def __init__(self, account_id: int, times: Times, *, webhooks: bool = False) -> None:
         self._account_id = account_id
         self._times = times
         self._webhooks = webhooks
-        self._hinted: tuple[datetime, datetime | None] | None = None  # when it was read, and what it was
+        self._hinted: tuple[datetime, datetime | None] | None = None  # when it was read, and its value
         self._read_at: datetime | None = None
         self._runs: Mapping[str, Sequence[float]] = {}
 
     def next_look(
         self, tx: sa.Connection, now: datetime, version: str, age: timedelta, among: int = 1
     ) -> timedelta:
-        """Return how long to wait before a prediction of this age is looked at; of some versions nothing is known.
+        """Return how long to wait before the next look at a prediction of this age.
 
-        It may stand for several that one look shows: then it is due as soon as a few ``among`` them may have ended.
+        If one look shows ``among`` predictions together, it is due as soon as a few of them may have ended.
         """
         known, seconds, times = self._lately(tx, now, version), age.total_seconds(), self._times
         net = self._net(tx, now, known)
-        # A look in between was asked for by a hint, and the list that shows no end yet lags behind it.
+        # A look before that was prompted by a hint; if it showed no end, the list lags, so look again soon.
         if net is not None and not timedelta() < age < net:
             return net
         wait = polling.learned(seconds, known, worth=_LOOK_IS_WORTH * times.poll_first)
@@ -57,7 +57,7 @@ class Foresight:
         return timedelta(seconds=wait)
 
     def _net(self, tx: sa.Connection, now: datetime, known: Sequence[float]) -> timedelta | None:
-        """Return how long to wait for a hint before a look; None if none come, or none have come for long."""
+        """Return how long to wait for a hint before a look; None without webhooks, or if none came for long."""
         hinted_at = self._hinted_at(tx, now) if self._webhooks else None
         if hinted_at is None:
             return None
@@ -67,7 +67,7 @@ class Foresight:
         return net if now - hinted_at < polling.SILENT * net else None
 
     def _hinted_at(self, tx: sa.Connection, now: datetime) -> datetime | None:
-        """Return when the last hint came, read once for all that is asked at one moment."""
+        """Return when the last hint came; read once for all calls with the same ``now``."""
         if self._hinted is None or self._hinted[0] != now:
             self._hinted = now, accounts.hinted_at(tx, self._account_id)
         return self._hinted[1]

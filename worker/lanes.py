@@ -1,8 +1,8 @@
 """One Celery worker per lane, each in a thread of this process: no lane waits behind another.
 
-An app selects its queues once for all its workers, so each lane has an app of its own; they share the broker in
-memory. `submit` and `collect` have a few threads, because a POST that hangs or an image that trickles in must not
-keep the next ones back.
+An app selects its queues once for all its workers, so each lane has its own app; they share the in-memory
+broker. `submit` and `collect` have several threads, because a POST that hangs or an image that trickles in
+must not hold up the next ones.
 """
 
 import threading
@@ -25,8 +25,9 @@ class Lanes:
 
     def __init__(self, configured: settings.Settings) -> None:
         state.should_stop = state.should_terminate = None
-        # Made one after another, before any thread: Celery imports its parts by name as it makes a worker, and threads
-        # that import parts of one package at once can wait for each other until Python ends one of them.
+        # Created one after another, before any thread starts: Celery imports its parts by name when it
+        # creates a worker, and threads that import from one package at once can deadlock until Python breaks
+        # the deadlock with an error.
         self._threads = [
             threading.Thread(
                 target=_serve, args=(lane, _worker(lane, configured)), name=f"lane-{lane}", daemon=True
@@ -39,11 +40,11 @@ class Lanes:
             thread.start()
 
     def fallen(self) -> str | None:
-        """Return the name of a lane whose thread has ended, if any: the process must not go on without it."""
+        """Return the name of a lane whose thread has ended, if any; the process must not go on without it."""
         return next((thread.name for thread in self._threads if not thread.is_alive()), None)
 
     def stop(self, within: float) -> None:
-        """Let each lane end what it is at, for some seconds at the most."""
+        """Let each lane finish its current task, for at most ``within`` seconds."""
         state.should_stop = 0  # type: ignore[assignment]  # an exit code; the stubs know None only
         for thread in self._threads:
             thread.join(within)

@@ -1,6 +1,6 @@
-"""How a worker ends: asked once, when it has ended what it has begun; asked again, or by SIGQUIT, at once.
+"""How a worker ends: at a first request after finishing what it has begun; at a second, or a SIGQUIT, at once.
 
-Celery's own worker lets a second SIGTERM go unheard, and waits after a SIGQUIT.
+Celery's own worker ignores a second SIGTERM, and waits after a SIGQUIT.
 """
 
 import os
@@ -16,12 +16,12 @@ _heard: list[str] = []
 
 
 def asked() -> bool:
-    """Whether somebody asked this worker to end."""
+    """Whether this worker was asked to end."""
     return bool(_heard)
 
 
 def listen() -> None:
-    """Have Celery say when a worker of this process begins and when it is asked to end."""
+    """Listen to Celery's signals that a worker of this process is ready, or is asked to end."""
     signals.worker_ready.connect(_begin)
     signals.worker_shutting_down.connect(_end)
 
@@ -37,8 +37,8 @@ def _end(sig: str, **_said: Any) -> None:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """End between two instructions: every row says what is to be done next.
+    """End at once, between any two instructions: every row says what is to be done next.
 
-    The children go with it: on Linux the kernel sees to that, elsewhere they end with the task they are at.
+    The children end too: on Linux by the kernel, elsewhere after their current task.
     """
     os._exit(_INTERRUPTED)

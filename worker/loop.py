@@ -1,4 +1,4 @@
-"""One event-loop thread per process: tasks hand it their coroutines and take the outcomes in small groups."""
+"""One event-loop thread per process: tasks give it their coroutines and get the outcomes in small groups."""
 
 import asyncio
 import queue
@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 ItemT = TypeVar("ItemT")
 OutcomeT = TypeVar("OutcomeT")
 
-GROUP = 0.025  # seconds: outcomes that come this close together are committed together
-WIDE = 0.1  # the same, for outcomes that cost nothing to find out again
+GROUP = 0.025  # seconds within which outcomes are gathered to be committed together
+WIDE = 0.1  # the same, for outcomes that are cheap to find out again
 
 
 class Loop:
@@ -28,7 +28,7 @@ class Loop:
         self._loop.run_forever()
 
     def call(self, coroutine: Coroutine[Any, Any, OutcomeT], within: float) -> OutcomeT:
-        """Run one coroutine to its end; it is cancelled, and TimeoutError raised, after ``within`` seconds."""
+        """Run a coroutine to its end; after ``within`` seconds it is cancelled and TimeoutError raised."""
 
         async def bounded() -> OutcomeT:
             async with asyncio.timeout(within):
@@ -37,7 +37,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run one coroutine that nobody waits for; it must see to its own errors."""
+        """Run a coroutine that nobody waits for; it must handle its own errors."""
         started = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         self._started.add(started)
         started.add_done_callback(self._started.discard)
@@ -49,10 +49,10 @@ class Loop:
         within: float,
         group: float = GROUP,
     ) -> Iterator[list[OutcomeT]]:
-        """Run ``step`` for all items at once and yield what came of them, those of ``group`` seconds together.
+        """Run ``step`` for all items at once and yield their outcomes, grouped by ``group`` seconds.
 
-        ``step`` must turn whatever happens to it, its cancellation too, into an outcome: after ``within``
-        seconds what is still under way is cancelled. A consumer that stops early cancels nothing.
+        ``step`` must turn whatever happens, even its cancellation, into an outcome: after ``within`` seconds
+        whatever still runs is cancelled. A consumer that stops early cancels nothing.
         """
         ended = _Groups[OutcomeT](len(items), group)
         asyncio.run_coroutine_threadsafe(_each(step, items, ended, within), self._loop)
@@ -63,7 +63,7 @@ class Loop:
             yield [_outcome(one) for one in some]
 
     def close(self) -> None:
-        """End the loop and its thread; what was started gets a few seconds to end by itself."""
+        """End the loop and its thread; started coroutines get a few seconds to end by themselves."""
         futures.wait(list(self._started), timeout=5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
@@ -72,7 +72,7 @@ class Loop:
 
 
 class _Groups(Generic[OutcomeT]):
-    """Outcomes on their way out of the event loop: to wake the task's thread for each would cost more than they do."""
+    """Outcomes on their way out of the event loop; grouped, since waking the task's thread for each would cost more."""
 
     def __init__(self, left: int, seconds: float) -> None:
         self._left = left
@@ -81,7 +81,7 @@ class _Groups(Generic[OutcomeT]):
         self._groups: queue.SimpleQueue[list[OutcomeT | BaseException]] = queue.SimpleQueue()
 
     def put(self, outcome: OutcomeT | BaseException) -> None:
-        """Add one, in the event loop's thread; the last one does not wait for others."""
+        """Add one, in the event loop's thread; the last one of all goes out at once."""
         if not self._group:
             asyncio.get_running_loop().call_later(self._seconds, self._hand_over)
         self._group.append(outcome)

@@ -1,7 +1,7 @@
-"""The broker of an embedded run: Celery's own in memory, whose readers are woken when there is something to read.
+"""The broker of an embedded run: Celery's own in-memory one, but its readers are woken when a message comes.
 
-As it comes, each lane asks again and again whether a message has arrived: too seldom for who waits for a place in
-flight, and too often for a machine that has nothing to do.
+As it ships, each lane polls for messages: too seldom while a place in flight waits to be filled, and too
+often on an idle machine.
 """
 
 import threading
@@ -13,7 +13,7 @@ from kombu.transport import memory
 
 
 class _Stir:
-    """Something has changed for who reads: a message came, or one was done with, which makes room for the next."""
+    """Wakes readers: a message came, or one was acknowledged, which makes room for the next."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -25,7 +25,7 @@ class _Stir:
             self._changed.notify_all()
 
     def wait(self, beyond: int, seconds: float | None) -> bool:
-        """Wait until more than so many have happened; return whether they have."""
+        """Wait until ``count`` exceeds ``beyond``; return whether it does."""
         with self._changed:
             return self._changed.wait_for(lambda: self.count > beyond, seconds)
 
@@ -34,7 +34,7 @@ _STIR = _Stir()
 
 
 class Channel(memory.Channel):
-    """Says when it has changed."""
+    """Reports its changes."""
 
     def _put(self, *args: Any, **options: Any) -> None:
         super()._put(*args, **options)
@@ -46,12 +46,12 @@ class Channel(memory.Channel):
 
 
 class Transport(memory.Transport):
-    """Waits for what its channels say."""
+    """Waits for its channels' changes."""
 
     Channel = Channel
 
     def drain_events(self, connection: Any, timeout: float | None = None, **_: Any) -> None:  # noqa: ARG002  kombu's
-        """Deliver one message, or raise TimeoutError when none has come in so many seconds."""
+        """Deliver one message, or raise TimeoutError if none comes within ``timeout`` seconds."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             seen = _STIR.count

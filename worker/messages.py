@@ -1,7 +1,7 @@
-"""What becomes of something in a queue that is no message: it is dropped, and the worker goes on.
+"""Drops whatever is in a queue but is no message, so that the worker goes on.
 
-Celery refuses tasks that it does not know and formats that it is not to read. What is not even a message ends its
-worker: one stray byte in Redis, whoever put it there, would stop the night.
+Celery itself refuses unknown tasks and formats that are not allowed. Anything that is not even a message
+would end the worker: one stray byte in Redis would stop the night.
 """
 
 from queue import Empty
@@ -21,7 +21,7 @@ class Channel(redis.Channel):
             return super()._brpop_read(**options)  # type: ignore[misc]  # the stubs leave it out
         except (Empty, *self.connection_errors):  # type: ignore[attr-defined]  # the same
             raise
-        except Exception as error:  # noqa: BLE001  a message is a hint: whatever it trips over, the row is due again
+        except Exception as error:  # noqa: BLE001  a message is only a hint: its row will be due again
             log.warning("message-dropped", reason=type(error).__name__)
             return True
 

@@ -1,6 +1,6 @@
-"""What a worker process holds to work for an account: its HTTP clients, beside what it shares with others.
+"""What a worker process holds to work for an account: its own HTTP clients, and what the accounts share.
 
-Made once, after a fork, for all accounts of the settings.
+Created once, after a fork, for all accounts of the settings.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from worker import foresight, heaps, loop
 from worker.api import client
 from worker.transfers import downloads, inputs
 
-# At the default 600 creates a minute and a create that takes 1 s, ten are under way; twice that is room.
+# At the default of 600 creates a minute and 1 s for each, ten are under way; twice that leaves room.
 _CONNECTIONS = 20
 
 
 @dataclass(frozen=True)
 class Process:
-    """What tasks for one account use; every part of it may die with the process."""
+    """What tasks for one account use; all of it may be lost with the process."""
 
     settings: settings.Settings
     database: database.Database
@@ -34,7 +34,7 @@ class Process:
     api: client.PredictionClient
     inputs: inputs.Inputs
     downloads: downloads.Downloads
-    freed: Callable[[], None] = lambda: None  # is told when places in flight have become free
+    freed: Callable[[], None] = lambda: None  # called when places in flight have become free
 
     @cached_property
     def times(self) -> Times:
@@ -48,22 +48,22 @@ class Process:
 
     @cached_property
     def cost(self) -> float | None:
-        """What one prediction that ran is charged, in the unit of OVERNIGHT_PRICE."""
+        """The charge for one prediction that ran, in the unit of OVERNIGHT_PRICE."""
         return None if self.settings.price is None else float(self.settings.price)
 
     def observe(self, tally: quota.Tally) -> None:
-        """Tell the account what a slice of calls came to."""
+        """Record the outcome of a slice of calls in the account's row."""
         if tally == quota.Tally():
             return
         self.database.unit(lambda tx: self.note(tx, database.now(tx), tally))
 
     def note(self, tx: sa.Connection, now: datetime, tally: quota.Tally) -> None:
-        """Do the same in a transaction that is open already."""
+        """Do the same in an open transaction."""
         if tally != quota.Tally():
             stops.observe(tx, now, self.account, tally, self.times, self.settings)
 
     def pause_all(self, tx: sa.Connection, now: datetime, reason: batches.PauseReason, detail: str) -> None:
-        """Pause every open batch at the API: what holds one back holds back all, whichever account buys."""
+        """Pause every open batch at the API, for a cause that affects all of them, whichever account buys."""
         stops.pause(tx, now, batches.open_at(tx, self.account.api), reason, detail)
 
     def answers_for(self, tx: sa.Connection) -> tuple[int, ...]:
@@ -76,23 +76,23 @@ class Process:
 
 
 def enrol(configured: settings.Settings, db: database.Database | None = None) -> list[accounts.Account]:
-    """Register the accounts of the tokens: the scheduler hands out nothing for an account that nobody has.
+    """Register the accounts of the tokens: the scheduler hands out nothing for an account without a worker.
 
-    All at one moment: those that were seen last are those that buy.
+    All get the same moment, because the accounts seen last are those that buy.
     """
     named = [(_name(one), one) for one in configured.require_credentials()]
     opened = db or database.Database(configured.database_url)
     try:
         with opened.write() as tx:
             now = database.now(tx)
-            # In one order everywhere: of two workers that start at once neither waits for the other's rows.
+            # In one order everywhere, so that two workers that start at once cannot deadlock.
             ids = {
                 name: accounts.register(tx, now, name, one.api.identity, one.label)
                 for name, one in sorted(named, key=lambda pair: pair[0])
             }
             return [accounts.get(tx, ids[name]) for name, _ in named]
     finally:
-        if db is None:  # before a fork nothing may stay open
+        if db is None:  # nothing may stay open before a fork
             opened.close()
 
 

@@ -1,4 +1,4 @@
-"""What the calls of a slice say of the account: counted as they end, told once."""
+"""What the calls of a slice show about the account: counted as they end, reported together."""
 
 import threading
 from dataclasses import dataclass, field, replace
@@ -11,17 +11,17 @@ from jobs.accounts import quota
 class Counter:
     """Gathers a `quota.Tally` from many calls; the event loop's thread counts, the task's thread takes.
 
-    ``stopped``: the account was told to wait or refused, so the rest of the slice stays here. It lasts: the next
-    group of the same slice must not leave either.
+    ``stopped``: the API asked the account to wait, or refused it, so the rest of the slice is not sent. It is
+    never reset: the next group of the slice must not leave either.
     """
 
     tally: quota.Tally = field(default_factory=quota.Tally)
-    creates: bool = False  # whether the calls are creates: an answer to a read says nothing of them
+    creates: bool = False  # whether the calls are creates: an answered read proves nothing about creates
     stopped: bool = False
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def bought(self, left: int | None = None) -> None:
-        """Count a create that was accepted, and how many more the API said that it would take."""
+        """Count an accepted create, and store how many more the API said it would accept."""
         with self._turn:
             self.tally = replace(self.tally, bought=self.tally.bought + 1, left=left)
 
@@ -30,7 +30,7 @@ class Counter:
             self.tally = _answered(self.tally, self.creates)
 
     def failed(self, error: errors.ApiError) -> None:
-        """Count a call that raised: an answer that says no is an answer."""
+        """Count a call that raised; a refusal is an answer too."""
         with self._turn:
             self.tally = _with(self.tally, error, self.creates)
         self.stopped = self.stopped or isinstance(error, errors.Throttled | errors.Blocked)
@@ -55,7 +55,7 @@ def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Ta
             return replace(tally, blocked=(error.reason, str(error)))
         case errors.Refused() | errors.Missing() | errors.Unsupported():
             return _answered(tally, creates)
-        case errors.NotUploaded(api_answers=True):  # the upload fails, and no outage
+        case errors.NotUploaded(api_answers=True):  # a failed upload, no outage
             return _answered(tally, creates)
         case _ if creates:
             return replace(tally, lost=tally.lost + 1, message=str(error))

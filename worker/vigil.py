@@ -1,8 +1,8 @@
-"""Has a worker gone deaf? One that is idle beside messages that wait ends, so that whoever keeps it starts it anew.
+"""Ends a worker that has gone deaf, idle while messages wait, so that its supervisor restarts it.
 
-Brokers and clients have lost each other in many ways, and some end in a worker that is connected, healthy and never
-hears of anything again. What waits is asked of the broker through a connection of its own: while the broker is away,
-or nothing waits, there is nothing to hear.
+Broker connections fail in many ways, and some leave a worker that is connected, healthy and never receives
+anything again. The broker is asked on a separate connection whether messages wait; while it is away, or none
+wait, an idle worker is in order.
 """
 
 import os
@@ -20,15 +20,15 @@ from worker import leaving
 
 log = structlog.get_logger(__name__)
 
-_LOOKS = 6  # in a row, so that a worker that was merely stopped for a while hears something in between
+_LOOKS = 6  # in a row, so that a worker that was only stopped for a while receives something in between
 _LEAST = 0.5  # seconds between two looks
-_UNAVAILABLE = 69  # as every command that cannot reach what it needs
+_UNAVAILABLE = 69  # like every command that cannot reach what it needs
 
 _heard = 0
 
 
 def keep(app: Celery, seconds: float) -> None:
-    """Have a worker that hears nothing for so long, although something waits, end itself."""
+    """Have a worker end itself after ``seconds`` without a message while messages wait."""
 
     def begin(**_said: Any) -> None:
         threading.Thread(target=_watch, args=(app, seconds), name="vigil", daemon=True).start()
@@ -38,7 +38,7 @@ def keep(app: Celery, seconds: float) -> None:
 
 
 def _hear(**_said: Any) -> None:
-    global _heard  # noqa: PLW0603  a signal has no other place to leave it
+    global _heard  # noqa: PLW0603  a signal's receiver has no other place for it
     _heard += 1
 
 
@@ -57,7 +57,7 @@ def _watch(app: Celery, seconds: float) -> None:
 def _waits(app: Celery) -> bool:
     """Whether a message waits in any lane; False while the broker is away."""
     connection = app.connection_for_read()
-    # The broker's client has errors of its own for a connection that breaks in the middle of an answer.
+    # The broker's client has its own errors for a connection that breaks in the middle of an answer.
     away: tuple[type[BaseException], ...] = (exceptions.KombuError, OSError, *connection.connection_errors)
     try:
         with connection:

@@ -131,7 +131,7 @@ def may_lack(tx: sa.Connection, account: accounts.Account, times: Times) -> bool
 
 
 def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, times: Times) -> datetime:
-    """Return how far back a sweep reads the list: at most as long as inputs are shown, or as we have had batches."""
+    """Return how far back a sweep reads: to the last sweep, but not beyond shown inputs or our first batch."""
     readable = now - timedelta(seconds=times.proof_window)
     margin = timedelta(seconds=times.list_margin / 2)
     if account.swept_at is not None:

@@ -1,1 +1,1 @@
-"""How the prediction API is spoken to, and what its answers mean."""
+"""How the prediction API is called, and what its answers mean."""

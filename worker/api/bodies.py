@@ -1,7 +1,7 @@
-"""What does the body of an API's reply say? JSON that cannot hurt, its words and its code.
+"""Reads the body of an API's reply safely: JSON, the words for a person, and the error code.
 
-Bodies are written by strangers: nothing here raises, whatever the bytes, and every text that comes out is
-short and fit for one log line. Which error a reply amounts to is asked of `refusals`.
+Bodies are untrusted: nothing here raises, whatever the bytes, and messages come out short and fit for one log
+line. `refusals` says which error a reply amounts to.
 """
 
 import json
@@ -17,7 +17,7 @@ _MOST_WORDS = 5  # a validation error may list every field of the model
 
 
 def parsed(body: bytes) -> Any:
-    """Return the JSON value; None when it is not readable, too deep, or has numbers of absurd length."""
+    """Return the JSON value; None if it is unreadable, too deep, or has absurdly long numbers."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -25,14 +25,14 @@ def parsed(body: bytes) -> Any:
 
 
 def fields(value: Any) -> Mapping[str, Any]:
-    """Return a JSON object's fields; whatever else it is has none."""
+    """Return a JSON object's fields; any other value has none."""
     return value if isinstance(value, dict) else {}
 
 
 def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     r"""Return a text as one short line: white space folded, control characters escaped, the middle cut out.
 
-    The end is kept because a traceback names its cause there.
+    The end is kept because that is where a traceback names its cause.
 
     >>> printable("CUDA out of\n  memory \x1b[31m")
     'CUDA out of memory \\x1b[31m'
@@ -44,14 +44,14 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 
 def storable(text: str) -> str:
-    """Return a text that every database takes: no NUL, no half of a surrogate pair."""
+    """Return a text that every database accepts: no NUL, no lone surrogate."""
     if not text.isascii():
         text = text.encode("utf-8", "replace").decode()
     return text.replace("\0", "")
 
 
 def message(value: Any) -> str:
-    r"""Return the words that an error object has for a person; empty if there are none.
+    r"""Return an error object's words for a person; empty if there are none.
 
     >>> message({"title": "Input validation failed", "detail": "- input: prompt is required\n"})
     'Input validation failed: - input: prompt is required'
@@ -62,7 +62,7 @@ def message(value: Any) -> str:
 
 
 def code(value: Any) -> str:
-    """Return an error object's machine-readable words, in lower case, one space between them.
+    """Return an error object's machine-readable words, in lower case, joined by spaces.
 
     >>> code({"error": {"message": "…", "type": "new_api_error", "code": "insufficient_user_quota"}})
     'insufficient_user_quota new_api_error'

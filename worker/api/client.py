@@ -1,7 +1,7 @@
-"""How is each call to the prediction API made? URLs, headers, deadlines, and what may be sent once only.
+"""How each call to the prediction API is made: URLs, headers, deadlines, and what may be sent only once.
 
-The only place that holds the API token. It goes to the base URL alone: redirects are not followed, and the
-URLs inside replies are never called. What a reply means is asked of `replies`.
+Sends the API token, and only to the base URL: redirects are not followed, and URLs inside replies are never
+called. `replies` says what a reply means.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from worker.api import bodies, dates, replies, wire
 # An object echoes its input and may hold its outputs, both as data URIs; a page has a hundred objects.
 _OBJECT_CAP = 64_000_000
 PAGE_CAP = 160_000_000
-# What is shorter is a made-up token, and might be found inside an id.
+# A shorter token is made up, and might occur inside an id.
 _SHORTEST_SECRET = 16
 
 
 class PredictionClient:
     """The calls of a Replicate-compatible API, each within its own wall-clock deadline in seconds.
 
-    Creates have lines of their own, so that POSTs that hang cannot keep look-ups and polls waiting; so have
-    uploads, which may take minutes. Belongs to one event loop. At the end of every prediction that it buys the
-    API is asked to call ``webhook``, if any.
+    Creates have lines of their own, so that POSTs that hang cannot hold up look-ups and polls; so do uploads,
+    which may take minutes. Belongs to one event loop. If ``webhook`` is given, the API is asked to call it at
+    the end of every prediction bought.
     """
 
     def __init__(
@@ -49,15 +49,15 @@ class PredictionClient:
         self._base = base_url.rstrip("/")
         self._token = token
         self._post_deadline = post_deadline
-        # Beside the input and no part of it: what was sent is matched by its input alone.
+        # Sent beside the input, not in it: predictions are matched by their input alone.
         self._hinted = {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
         self._read_deadline = read_deadline
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
         self._uploads = wire.Lines(connections)
-        # That the API takes at once, if it told with its last answer to one.
+        # Creates that the API would accept now, if its last answer to one said so.
         self.creates_left: int | None = None
-        self.date: datetime | None = None  # the API's own time at its last answer to a read, if it told
+        self.date: datetime | None = None  # the API's own time at its last answer to a read, if it gave one
 
     async def __aenter__(self) -> Self:
         return self
@@ -82,8 +82,8 @@ class PredictionClient:
         """Buy one prediction: sent at most once, and never again by this layer.
 
         `before_send` is called when a line is free and the POST is about to leave; it may raise NotSent.
-        Raises NotSent while nothing can have left, and Unconfirmed from then until a certain answer. That holds
-        for a cancellation too, so that a slice that is cut short knows of each attempt what to do with it.
+        Raises NotSent while nothing can have left, and Unconfirmed from then until a definite answer. This
+        holds for a cancellation too, so that a slice that is cut short knows how each attempt stands.
         """
         sending = wire.Sending()
         request = self._request(
@@ -113,7 +113,7 @@ class PredictionClient:
     async def list(
         self, created_after: datetime | None = None, cursor: str | None = None, *, cap: int = PAGE_CAP
     ) -> replies.Page:
-        """Ask for a page of the list: the first one, or the one that a page's cursor names."""
+        """Ask for a page of the list: the first, or the one that a cursor names."""
         query = [cursor] if cursor else []
         if created_after and "created_after=" not in (cursor or ""):
             moment = created_after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -123,15 +123,15 @@ class PredictionClient:
         return replies.page(reply.status, reply.headers, reply.body)
 
     async def speaks(self) -> bool:
-        """Whether there is an API at the URL: even of a prediction that nobody knows, it speaks in JSON.
+        """Whether there is an API at the URL: it would answer in JSON even about an unknown prediction.
 
-        Raises Unanswered when nothing answers. A 5xx page says nothing: a gateway may stand in for the API.
+        Raises Unanswered if nothing answers. A 5xx page counts as a yes, since a gateway may answer for the API.
         """
         reply = await self._ask(self._request("GET", _path("overnight")))
         return reply.status >= 500 or bodies.parsed(reply.body) is not None
 
     async def upload(self, content: bytes, name: str, media_type: str, *, deadline: float) -> str:
-        """Upload a file within some seconds; return the URL by which an input may name it, for about a day."""
+        """Upload a file within ``deadline`` seconds; return the URL by which inputs may name it for about a day."""
         form = httpx.Request("POST", self._base, files={"content": (name, content, media_type)})
         headers = {"Content-Type": form.headers["content-type"]}
         request = self._request("POST", "/files", headers, form.read())
@@ -174,16 +174,16 @@ class PredictionClient:
         return wire.Request(method, url, {**always, **(headers or {})}, content, extensions)
 
     def _without_token(self, reply: wire.Reply) -> wire.Reply:
-        """Some gateways repeat the token in their errors, and errors are stored and printed."""
+        """Remove the token from a body: some gateways repeat it in their errors, which are stored and printed."""
         body = reply.body
-        # Made anew: kept, they would show in a repr.
+        # Not kept as an attribute, which a repr would show.
         for spelling in _spellings(self._token.get_secret_value()):
             body = body.replace(spelling, b"[token]")
         return wire.Reply(reply.status, reply.headers, body)
 
 
 def _spellings(token: str) -> frozenset[bytes]:
-    """Return a token as a body may hold it: as it is, as JSON or HTML escape it, in a URL, and in Base64."""
+    """Return the forms that a token may have in a body: plain, escaped for JSON or HTML, in a URL, in Base64."""
     if len(token) < _SHORTEST_SECRET:
         return frozenset()
     for_html = token.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&'"})
@@ -197,7 +197,7 @@ def _path(prediction_id: str) -> str:
 
 
 def _asked(prediction_id: str, prediction: replies.Prediction) -> replies.Prediction:
-    """A cache on the way may mix answers up; another job's picture must not come of it."""
+    """Check that the answer is about the right prediction: a cache might mix them up, and so the jobs' pictures."""
     if prediction.id != prediction_id:
         raise errors.Unanswered("The API answered with another prediction than the one asked for.")
     return prediction

@@ -1,4 +1,4 @@
-"""Which moment does a text of the API's name? Pure; in UTC, and None for what cannot be read."""
+"""Parses the API's dates. Pure; the result is in UTC, or None if it cannot be read."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def iso(value: Any) -> datetime | None:
-    """Read a date of a body, ISO 8601; one without a zone is UTC already.
+    """Read a date from a body, ISO 8601; without a zone it is UTC.
 
     >>> iso("2026-11-23T03:00:00.5Z"), iso("tomorrow")
     (datetime.datetime(2026, 11, 23, 3, 0, 0, 500000, tzinfo=datetime.timezone.utc), None)
@@ -18,7 +18,7 @@ def iso(value: Any) -> datetime | None:
 
 
 def http(text: str | None) -> datetime | None:
-    """Read a date of a header, RFC 9110; whole seconds.
+    """Read a date from a header, RFC 9110; in whole seconds.
 
     >>> http("Mon, 23 Nov 2026 03:00:00 GMT"), http(None)
     (datetime.datetime(2026, 11, 23, 3, 0, tzinfo=datetime.timezone.utc), None)

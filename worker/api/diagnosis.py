@@ -1,10 +1,10 @@
-"""Which failure class do the API's words mean? The only place that knows its error texts."""
+"""Which failure class the API's words mean. The only place that knows its error texts."""
 
 import re
 
 from jobs import failures
 
-# Ordered: what names its own cause wins over a code that only says that something went wrong.
+# Ordered: words that name a cause win over a code that only says that something went wrong.
 _FAILURES = (
     (failures.FailureClass.OUT_OF_MEMORY, r"\bE1001\b|out of memory"),
     (failures.FailureClass.NSFW, r"\bE005\b|nsfw content|flagged as sensitive"),
@@ -33,7 +33,7 @@ _COMPILED = tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern i
 
 
 def failure_class(error: str | None) -> failures.FailureClass:
-    """Return why a finished prediction failed; no words at all means that it was broken off.
+    """Return why a finished prediction failed; no words at all mean that it was interrupted.
 
     >>> str(failure_class("Prediction failed: CUDA out of memory. Tried to allocate 2 GiB"))
     'out-of-memory'
@@ -46,7 +46,7 @@ def failure_class(error: str | None) -> failures.FailureClass:
 
 
 def refusal_class(message: str) -> failures.FailureClass:
-    """Return why a create was refused; it is the input's fault unless the words name another cause."""
+    """Return why a create was refused: the input is at fault unless the words name another cause."""
     match _found(message):
         case (
             failures.FailureClass.NSFW

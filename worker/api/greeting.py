@@ -1,4 +1,4 @@
-"""Is the API there, and does it know the token? Asked before a run, while somebody is looking; buys nothing."""
+"""Checks, before a run and while somebody is watching, that the API is there and knows the token. Buys nothing."""
 
 import asyncio
 from datetime import datetime
@@ -8,13 +8,13 @@ from jobs.settings import Settings
 from jobs.settings.credentials import Credential
 from worker.api import client
 
-_TRIES = 3  # an API that fails one call in twenty is no reason to call a night off
+_TRIES = 3  # an API that fails one call in twenty is no reason to cancel a night
 
 
 def greet(configured: Settings, account: Credential) -> datetime | None:
-    """Ask the API for its list; raises Unavailable or Mistake when there is nothing to buy from.
+    """Ask the API for its list; raises Unavailable or Mistake if nothing can be bought there.
 
-    Returns the API's own time at its last answer, in whole seconds; None where it does not tell.
+    Returns the API's own time at its last answer, in whole seconds; None if it gives none.
     """
     return asyncio.run(_greet(configured, account))
 
@@ -46,7 +46,7 @@ async def _greet(configured: Settings, account: Credential) -> datetime | None:
 
 
 async def _ask(api: client.PredictionClient, account: Credential) -> None:
-    """Whatever an API says of itself will do: that it is busy, without credit, or without a list."""
+    """Accept any answer of an API, even that it is busy, without credit, or without a list."""
     try:
         await api.list()
     except errors.Blocked as error:
@@ -66,5 +66,5 @@ async def _ask(api: client.PredictionClient, account: Credential) -> None:
 
 
 def _clause(error: Exception) -> str:
-    """Return an error's sentence as a part of another one."""
+    """Return an error's sentence for use within another."""
     return str(error).rstrip(".")

@@ -1,4 +1,4 @@
-"""What does a reply that is no success mean: for the job, for the account, for the clock? Pure."""
+"""What an unsuccessful reply means for the job and the account, and how long to wait. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ SHORTEST_WAIT = 0.1
 USUAL_WAIT = 5.0
 
 _SPENT = re.compile(r"insufficient|not_enough|pre_consume|billing|arrears")
-# The last words of either: the one-api family of gateways says it in Chinese whatever the caller speaks.
+# Their last alternatives: gateways of the one-api family answer in Chinese, whatever the caller's language.
 _CREDIT = re.compile(r"\b(?:credit|balance|billing|payment)|余额", re.IGNORECASE)
 _QUOTA = re.compile(r"quota|额度", re.IGNORECASE)
 _JOBS_OWN = re.compile(r"\b(?:model|version|nsfw|content policy|moderation|sensitive)\b", re.IGNORECASE)
@@ -28,8 +28,8 @@ _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0}
 def of_create(status: int, headers: Mapping[str, str], reply: Any, now: datetime) -> errors.ApiError:
     """Return what a create's reply without a prediction means.
 
-    Only a refusal that is certain is told as one: a gateway that says 408, 409 or 5xx may have passed the
-    request on before, and have been charged.
+    Only a certain refusal is reported as one: a gateway that answers 408, 409 or 5xx may have forwarded the
+    request before, so that it is charged.
     """
     words = _sentence(status, reply)
     if not 300 <= status < 500 or status in {408, 409}:
@@ -42,7 +42,7 @@ def of_create(status: int, headers: Mapping[str, str], reply: Any, now: datetime
 
 
 def of_read(status: int, headers: Mapping[str, str], reply: Any, now: datetime) -> errors.ApiError:
-    """Return what the reply to a read means when it is not what was asked for."""
+    """Return what an unsuccessful reply to a read means."""
     return of_account(status, headers, reply, now) or errors.Unanswered(_sentence(status, reply))
 
 
@@ -59,10 +59,10 @@ def of_account(
 
 
 def wait_told(headers: Mapping[str, str], reply: Any, now: datetime) -> float:
-    """Return for how many seconds nothing may leave: the longest that header, field or text ask for.
+    """Return for how many seconds nothing may leave: the longest wait that header, field or text ask for.
 
-    A wait is capped, because a probe after a quarter of an hour costs nothing; what cannot be read, or lies
-    in the past, counts as the usual five seconds.
+    It is capped, because a probe after a quarter of an hour costs nothing. Without one that is readable and
+    not in the past, it is the usual five seconds.
 
     >>> from datetime import UTC
     >>> wait_told({}, {"detail": "Request was throttled. Expected available in 1 second."}, datetime.now(UTC))
@@ -78,9 +78,9 @@ def wait_told(headers: Mapping[str, str], reply: Any, now: datetime) -> float:
 
 
 def _block_reason(status: int, code: str, words: str) -> errors.BlockReason | None:
-    """Gateways say what is wrong by code as well as by status.
+    """Return why the account is refused, by status or by code, since gateways use both.
 
-    A throttled account that is low on credit says so in its 429: there, only the code decides.
+    A 429 may mention low credit although it only throttles: there, only the code decides.
     """
     if status == 401 or "invalid_api_key" in code:
         return errors.BlockReason.TOKEN
@@ -107,7 +107,7 @@ def _sentence(status: int, reply: Any) -> str:
 
 
 def _seconds(header: str | None, date: str | None, now: datetime) -> float | None:
-    """A date is held against the API's own clock where it shows it: ours may be wrong."""
+    """Return a header's wait in seconds; a date is compared with the API's own clock if given, as ours may be wrong."""
     if header is None:
         return None
     if (seconds := _number(header)) is not None:

@@ -1,7 +1,7 @@
-"""What did the API answer? Reads status, headers and body into a prediction, a page or one of our errors.
+"""Turns status, headers and body of an answer into a prediction, a page or one of our errors.
 
-Pure: sends nothing, waits for nothing. Every field but the id is optional, and no reply, however wrong, makes
-anything but our own errors come out. What an error reply means is asked of `refusals`.
+Pure: sends nothing, waits for nothing. Every field but the id is optional, and no reply, however wrong,
+raises anything but our own errors. `refusals` says what an error reply means.
 """
 
 import re
@@ -17,7 +17,7 @@ from worker.api import bodies, dates, refusals
 _CREATED = frozenset({200, 201, 202})
 _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _NO_SUCH_CALL = frozenset({404, 405, 501})
-_NO_CANCEL = frozenset({403, 405, 501})  # a 404 may be said of the prediction
+_NO_CANCEL = frozenset({403, 405, 501})  # a 404 may be about the prediction
 _FILE_REFUSED = frozenset({400, 413, 415, 422})
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LONGEST_ID = 200
@@ -28,8 +28,8 @@ _LONGEST_CURSOR = 4000
 class Prediction:
     """The API's object, in the API's words.
 
-    ``output`` holds URLs or data URIs. ``input`` comes without its data URIs, of which a walk through the
-    list would keep megabytes; of the image there is the digest instead.
+    ``output`` holds URLs or data URIs. ``input`` comes without data URIs, since a walk of the list would keep
+    megabytes of them; an image is replaced by its digest.
     """
 
     id: str
@@ -45,15 +45,15 @@ class Prediction:
 
     @property
     def final(self) -> bool:
-        """Whether the API will not change it any more; a word that we do not know is not final."""
+        """Whether the API will not change it any more; an unknown status is not final."""
         return self.status in _FINAL
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the list, newest first, and the query that asks for the next one.
+    """One page of the list, newest first, and the query for the next one.
 
-    ``date`` is the API's own time at its answer, in whole seconds; None where it does not tell.
+    ``date`` is the API's own time at its answer, in whole seconds; None if it gives none.
     """
 
     predictions: tuple[Prediction, ...]
@@ -73,7 +73,7 @@ def created(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
 
 
 def left(headers: Mapping[str, str]) -> int | None:
-    """Return how many more requests the API says that it would take now; None if it does not say.
+    """Return how many more requests the API says it would accept now; None if it does not say.
 
     >>> left({"ratelimit-remaining": "7"}), left({"ratelimit-remaining": "many"}), left({})
     (7, None, None)
@@ -98,8 +98,8 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
 def canceled(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
     """Read the answer to a cancel; raises Missing, Unsupported, Refused, Blocked, Throttled or Unanswered.
 
-    To be forbidden this call is no word on the account, whatever the body says: a cancel costs nothing, and an
-    account that is refused altogether is told so by its purchases and look-ups.
+    A 403 here says nothing about the account, whatever the body says: if the account is refused altogether,
+    its purchases and look-ups show it.
     """
     if status in _NO_CANCEL:
         raise errors.Unsupported(f"This API does not cancel: it answered {status}.")
@@ -114,7 +114,7 @@ def canceled(status: int, headers: Mapping[str, str], body: bytes) -> Prediction
 def page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
     """Read one page of the list; raises Unsupported, Blocked, Throttled or Unanswered.
 
-    A page counts only when the whole of it can be read: a prediction that was overlooked would be paid twice.
+    A page counts only if all of it is readable: a prediction that was overlooked would be paid for twice.
     """
     reply = _collection(status, headers, body)
     results = reply.get("results")
@@ -146,7 +146,7 @@ def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping
     reply = bodies.parsed(body)
     if status not in _CREATED:
         refusal = refusals.of_read(status, headers, reply, datetime.now(UTC))
-        # A gateway forbids what it does not offer; a token that is good for nothing is refused at creates, too.
+        # Gateways answer 403 to calls that they do not offer; a bad token is refused at creates, too.
         if (
             status == 403
             and isinstance(refusal, errors.Blocked)
@@ -177,7 +177,7 @@ def _prediction(value: Any) -> Prediction | None:
 
 
 def is_id(value: Any) -> TypeGuard[str]:
-    """Whether an id can go into a URL's path and a table: one short printable line, and no dot segment."""
+    """Whether an id fits into a URL's path and a table: one short printable line, and no dot segment."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= _LONGEST_ID
@@ -208,21 +208,21 @@ def _text(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    # The comparison also refuses NaN, infinity and integers too large for a float.
+    # The comparison also rejects NaN, infinity and integers too large for a float.
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
     return None
 
 
 def _cursor(following: Any) -> str | None:
-    """Return the query of the next page's URL; its host is the API's word and is never trusted."""
+    """Return the query of the next page's URL; its host comes from the API and is never trusted."""
     if following is None or following == "":
         return None
     try:
         query = urlsplit(following).query if isinstance(following, str) else ""
     except ValueError:
         query = ""
-    # An end that is none would hide predictions from the walk.
+    # A false end of the list would hide predictions from the walk.
     if (
         not query.isascii()
         or not query.isprintable()

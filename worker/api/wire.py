@@ -1,8 +1,7 @@
-"""How does one HTTP exchange go, and when does it end? Lines, deadlines, capped bodies.
+"""One HTTP exchange: lines, deadlines, capped bodies.
 
-Speaks httpcore, the engine of httpx: one more layer costs 0.3 ms a call. What is deliberately absent: proxies
-from the environment, redirects, cookies, retries, and inflating compressed bodies. What a reply means is
-asked elsewhere.
+Uses httpcore, the engine of httpx, because one more layer costs 0.3 ms a call. Deliberately absent: proxies
+from the environment, redirects, cookies, retries, and decompression. `replies` says what a reply means.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ import httpx
 from jobs import crashpoints, errors
 from worker.api import bodies
 
-# Servers close idle connections after 5 to 75 s; a POST on one that has just been closed ends unconfirmed.
+# Servers close idle connections after 5 to 75 s; a POST on one just closed would end unconfirmed.
 KEEPALIVE = 5.0
 
 
@@ -30,9 +29,9 @@ def _trust() -> ssl.SSLContext:
 
 
 class Line:
-    """At most one connection, kept for the next exchange and replaced when that cannot go over it.
+    """At most one connection, kept for the next exchange and replaced if that cannot use it.
 
-    httpcore's pool would do the same for a fifth of a call more.
+    httpcore's pool would do the same, but make a call a fifth more expensive.
     """
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend | None) -> None:
@@ -40,7 +39,7 @@ class Line:
         self._connection: httpcore.AsyncHTTPConnection | None = None
 
     async def to(self, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        """Return the connection to a host, or one that will be opened by its first request."""
+        """Return the connection to a host, or a new one that its first request will open."""
         old = self._connection
         if old and old.can_handle_request(origin) and old.is_available() and not old.has_expired():
             return old
@@ -56,21 +55,21 @@ class Line:
 
 
 class Lines:
-    """As many connections as may be open at once, lent one at a time; the wait for one is in no deadline.
+    """As many connections as may be open at once, lent one at a time; no deadline covers the wait for one.
 
-    Belongs to the event loop it is first used in.
+    Belongs to the event loop in which it is first used.
     """
 
     def __init__(self, count: int, backend: httpcore.AsyncNetworkBackend | None = None) -> None:
         self._all = [Line(backend) for _ in range(count)]
-        # Last in, first out: a warm connection is used again, and idle ones fall silent.
+        # Last in, first out: warm connections are reused, and idle ones expire.
         self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
         for line in self._all:
             self._free.put_nowait(line)
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[Line]:
-        """Lend a line, as soon as one is free."""
+        """Lend a line as soon as one is free."""
         line = await self._free.get()
         try:
             yield line
@@ -84,7 +83,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent: header names and values are ours alone, never a stranger's."""
+    """A request; its header names and values are always our own."""
 
     method: str
     url: httpcore.URL
@@ -95,7 +94,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. ``body`` is cut off where the wire was; empty if it was compressed or too long."""
+    """A reply. ``body`` ends where the connection broke; it is empty if it was compressed or too long."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,10 +115,10 @@ class Sending:
 
 
 async def exchange(line: Line, request: Request, *, deadline: float, cap: int) -> Reply:
-    """Send a request and return its reply; Unanswered if no head of one came within `deadline` seconds.
+    """Send a request and return its reply; Unanswered if no response head came within `deadline` seconds.
 
-    Once the head is there the reply stands, however the body ends: a refusal is one even when it came early,
-    and half a JSON body is none.
+    Once the head has come the reply counts, however the body ends: an early refusal is still a refusal, and
+    half a JSON body will not parse.
     """
     head: httpcore.Response | None = None
     body = bytearray()
@@ -133,12 +132,12 @@ async def exchange(line: Line, request: Request, *, deadline: float, cap: int) -
 
 
 def headers_of(response: httpcore.Response) -> Mapping[str, str]:
-    """Return the headers by lower-case name; of several with one name the last."""
+    """Return the headers by lower-case name; of several with the same name, the last."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
 def is_encoded(headers: Mapping[str, str]) -> bool:
-    """Whether a body is compressed although we asked for none; 200 kB of it may inflate to 200 MB."""
+    """Whether a body is compressed although we asked for it plain; 200 kB may inflate to 200 MB."""
     return headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
 
 
@@ -153,8 +152,8 @@ def trouble(error: Exception, deadline: float) -> str:
 async def streamed(line: Line, request: Request, deadline: float) -> AsyncIterator[httpcore.Response]:
     """Send a request and yield the head of its reply, the body still to be read.
 
-    Connecting gets a third of the deadline, and the TLS handshake another: httpcore closes a socket when its
-    own time-out ends the handshake, and leaves it open when a cancellation from outside does.
+    Connecting gets a third of the deadline, and the TLS handshake another: httpcore closes the socket if its
+    own timeout ends the handshake, but leaves it open if a cancellation does.
     """
     connection = await line.to(request.url.origin)
     async with connection.stream(
