@@ -1,1 +1,1 @@
-"""What the API's list tells: how predictions stand, whether a send in doubt arrived, and what nobody knows of."""
+"""What the API's list shows: how predictions stand, which sends in doubt arrived, and what no attempt records."""

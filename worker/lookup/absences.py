@@ -1,6 +1,6 @@
-"""May a send that the list does not show be taken for one that never arrived? Only then is it made again.
+"""Whether a send that the list does not show may count as never arrived. Only then is it sent again.
 
-Writes the conclusions of one walk. A wrong one is paid twice, so whatever the list might hide keeps a case waiting.
+Writes the conclusions of one walk. A wrong one is paid for twice, so a case waits for whatever the list might hide.
 """
 
 import bisect
@@ -24,17 +24,17 @@ _DELETED = "its input has been deleted at the API, so nobody can tell any more w
 
 
 def is_fresh(here: process.Process, case: Case, started: datetime, windows: float = 1) -> bool:
-    """Whether a send is no longer ago than so many windows, each as long as inputs are kept."""
+    """Whether a send is younger than so many proof windows; the API keeps inputs for about one."""
     return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
 
 
 def settling(here: process.Process, account: accounts.Account) -> timedelta:
-    """Return how long after a send what it bought may still be missing in the list."""
+    """Return how long after a send its prediction may still be missing from the list."""
     return timedelta(seconds=here.times.settle + (account.list_lag or 0.0))
 
 
 def decide_blindly(here: process.Process, cases: Sequence[Case], started: datetime, why: str) -> None:
-    """Where nobody can tell, buy once more and say so, or hold. One `hold` is enough, batch's or worker's."""
+    """Without any proof, buy once more and report it, or hold. One `hold` is enough, the batch's or the worker's."""
     settled = timedelta(seconds=here.times.settle)
     ripe = [case for case in cases if case.sent_at + settled <= started]
     if ripe:
@@ -58,10 +58,10 @@ class Look:
     now: datetime
     taken: walk.Walk
     started: datetime
-    account: accounts.Account  # as this walk has taught us
+    account: accounts.Account  # with what this walk has shown
 
     def conclude(self, matched: Matched, windows: float) -> None:
-        """Judge what has had time to settle: absent, out of reach, or to be looked up again."""
+        """Judge what has settled: absent, out of reach, or to be looked up again."""
         settled = self.started - settling(self.here, self.account)
         ripe = [case for case in matched.missing if case.sent_at <= settled]
         if self.account.list_echoes is False and not self.taken.error:
@@ -77,7 +77,7 @@ class Look:
         return None
 
     def _seen_from(self, cases: Sequence[Case]) -> datetime | None:
-        """Return the first send from which on the walk would show all; None if that can be said of none."""
+        """Return the first send from which on the walk would show everything; None if there is none."""
         margin = timedelta(seconds=self.here.times.list_margin)
         covered = (case.intended_at for case in cases if self.taken.covers(case.intended_at - margin))
         first = next(covered, None)
@@ -90,11 +90,11 @@ class Look:
         return evidence.shown_until(self.here, self.tx, self.taken, since, self.started)
 
     def _judge(self, cases: Sequence[Case], strange: Sequence[Prediction]) -> None:
-        """Take cases for absent while the list shows inputs; later only if it shows nothing strange.
+        """Count cases as absent while the list shows inputs; later only if it shows nothing strange around their time.
 
-        A prediction without an input may be any of ours, and so may any at all while nobody knows whether the list
-        shows what was sent. So may one that shows all but the image of a send. Another account's list says nothing of
-        what ours lacks.
+        A strange prediction without an input may be any of ours; so may every strange one until it is known
+        that the list shows what was sent, and one that shows everything of a send but its image. Another
+        account's list proves nothing about ours.
         """
         shown_until = self._shown_until(cases)
         alike = matching.alike(cases, strange)
@@ -122,12 +122,12 @@ class Look:
         self._wait(waiting)
 
     def _born(self, strange: Sequence[Prediction]) -> list[datetime] | None:
-        """Return when predictions were made, by our clock and in order; None if one of them does not tell."""
+        """Return when predictions were made, by our clock and in order; None if one of them has no date."""
         dates = [p.created_at for p in strange if p.created_at]
         return sorted(date + self.taken.ahead for date in dates) if len(dates) == len(strange) else None
 
     def _could_be(self, case: Case, born: Sequence[datetime] | None) -> bool:
-        """Whether one of them, or one of which nobody knows when it was made, was made around this send's time."""
+        """Whether a prediction was, or may have been, made around the time of this send."""
         if born is None:
             return True
         margin = timedelta(seconds=self.here.times.list_margin)

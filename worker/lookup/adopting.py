@@ -1,4 +1,4 @@
-"""Which sends in doubt turn out to have arrived? Their predictions are adopted, whatever the list was read for."""
+"""Adopts the predictions of sends in doubt that turn out to have arrived, whatever the list was read for."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 def adopt(here: process.Process, tx: sa.Connection, matched: Matched) -> None:
-    """Write down whose predictions were found."""
+    """Record the predictions that were found."""
     first_look = timedelta(seconds=here.times.poll_first)
     adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
     lifecycle.settle(tx, lambda some: lifecycle.adopted(tx, database.now(tx), some, first_look), adopted)
@@ -26,10 +26,10 @@ def adopt(here: process.Process, tx: sa.Connection, matched: Matched) -> None:
 
 
 def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None:
-    """Adopt what was shown beside that which was looked for: a lost answer is made good in seconds, not minutes.
+    """Adopt what was shown although it was not looked for, which repairs a lost answer in seconds, not minutes.
 
-    Nothing else is concluded, before the sends have settled: what is dead may have a twin that is yet to be shown,
-    and what an earlier send has bought may be shown late, too.
+    Nothing else is concluded before the sends have settled: a dead prediction may have a twin that is yet to
+    be shown, and an earlier send's prediction may be shown late too.
     """
     with here.database.read() as tx:
         if not _in_doubt(here, tx):
@@ -38,7 +38,7 @@ def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None
 
     def write(tx: sa.Connection) -> None:
         cases = _in_doubt(here, tx)
-        # In this order: an id that is committed between the two is known.
+        # In this order, so that an id committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         unknown = [alive[one] for one in alive.keys() - worklists.known(tx, list(alive))]
         images = accounts.known(tx, here.account.id).list_shows_images is True

@@ -1,6 +1,6 @@
-"""Whose are predictions in the list that nobody knows of? Ours are recorded: adopted late, or orphans to cancel.
+"""Claims predictions in the list that no attempt records, if they are ours: adopted late, or orphans to cancel.
 
-Only what bears a seed of our making is claimed; anything else may be another client's of the same account.
+Only those with a seed of our making are claimed; others may belong to another client of the same account.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,9 @@ def claim(
     digests: Mapping[str, str],
     since: datetime,
 ) -> None:
-    """Give strange predictions to the closed attempts that they stem from, else to the jobs whose seed they bear.
+    """Assign strange predictions to the settled attempts they stem from, or else to the jobs whose seed they have.
 
-    ``digests`` are those of their inputs, by their ids: made beforehand, they keep no writer waiting.
+    ``digests`` are those of their inputs, by prediction id; computed beforehand so that no writer has to wait.
     """
     if not strange:
         return
@@ -50,14 +50,14 @@ def claim(
 def _forgotten(
     here: process.Process, tx: sa.Connection, strange: Sequence[Prediction]
 ) -> list[tuple[int, Prediction]]:
-    """Return (job, prediction) of sends whose intent went with a power cut or an older backup."""
+    """Return (job, prediction) of sends whose intent was lost in a power cut or by restoring a backup."""
     seeds = {seed for p in strange if (seed := _seed(p)) is not None}
     owners = recalling.owners(tx, here.account.api, sorted(seeds)) if seeds else []
     return matching.own(strange, owners)
 
 
 def _seed(prediction: Prediction) -> int | None:
-    """Return the seed that a prediction shows, if we may have made it; some APIs show whole numbers as 7.0."""
+    """Return a prediction's seed, if it may be of our making; some APIs show whole numbers as 7.0."""
     shown = marker.scalars(prediction.input).get("seed")
     return int(shown) if isinstance(shown, float) and shown.is_integer() and 0 <= shown < 2**31 else None
 

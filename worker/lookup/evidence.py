@@ -1,6 +1,6 @@
-"""Is the list to be believed? Whether it shows what we sent, how far behind it is, and whether it is ours at all.
+"""Whether the list can be trusted: does it show what we sent, how far does it lag, and is it ours at all.
 
-Judged by predictions that we know: an absence from a list that hides or lacks those means nothing.
+Judged by predictions that we know: absence from a list that hides or lacks those proves nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def learn(
     here: process.Process, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
 ) -> accounts.Account:
-    """Remember what a walk shows of the list, and return the account as it is known now."""
+    """Record what a walk shows about the list, and return the account with it."""
     account = accounts.get(tx, here.account.id)
     fresh = started - timedelta(seconds=here.times.proof_window)
     witnesses = _witnesses(here, tx, [p for p in taken.seen.values() if p.id in known], fresh)
@@ -38,21 +38,21 @@ def learn(
     return learned
 
 
-# What was sent for a prediction that is known, and what the list shows of it.
+# What was sent for a known prediction, and what the list shows of it.
 _Witness = tuple[Mapping[str, Any], Prediction]
 
 
 def _witnesses(
     here: process.Process, tx: sa.Connection, shown: Iterable[Prediction], fresh: datetime
 ) -> list[_Witness]:
-    """Return the predictions that tell what the list shows; what the API has deleted is none."""
+    """Return the predictions that show what the list reveals; deleted ones do not."""
     some = [p for p in shown if not p.data_removed][: walk.WITNESSES]
     sent = recalling.sent(tx, here.account.id, [p.id for p in some], fresh)
     return [(sent[p.id], p) for p in some if p.id in sent]
 
 
 def _shows_images(witnesses: Iterable[_Witness]) -> bool | None:
-    """Whether each image that was sent, as far as that is known, is shown so; None if it is known of none."""
+    """Whether every image whose digest we know is shown as it was sent; None if we know of none."""
     found = [
         marker.matches(marker.with_image(sent), marker.with_image(p.input))
         for sent, p in witnesses
@@ -62,10 +62,10 @@ def _shows_images(witnesses: Iterable[_Witness]) -> bool | None:
 
 
 def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: datetime) -> float:
-    """Return for how many seconds purchases have been missing.
+    """Return for how many seconds purchases have been missing from the list.
 
-    One that has been missing for longer than a send settles was deleted, unless all that came after it is missing,
-    too: then the list is behind by as much.
+    One that has been missing for longer than the settle time was deleted, unless everything bought after it
+    is missing too: then the list lags by that much.
     """
     settling = started - timedelta(seconds=here.times.settle)
     if not taken.covers(settling):
@@ -84,7 +84,7 @@ def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: da
 
 
 def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
-    """Whether an absence from this walk means anything: what must be in the list is there."""
+    """Whether absence from this walk proves anything: what must be in the list is there."""
     tolerated = timedelta(seconds=here.times.list_margin / 2)
     expected = worklists.first_known(tx, here.account.id, since - tolerated)
     if not expected or any(taken.showed(*one) for one in expected):
@@ -96,9 +96,10 @@ def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since
 def shown_until(
     here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
 ) -> datetime:
-    """Return how far the list goes: what was sent later may be in it tomorrow.
+    """Return up to when the list is current; it may yet show what was sent later.
 
-    That is to the latest purchase since a moment that it shows, if there are later ones; else to the walk's beginning.
+    If known purchases later than the last one shown are missing, that is the last one's time, otherwise the
+    walk's start.
     """
     latest = shown = since
     for one in recalling.bought(tx, here.account.id, since, started):

@@ -1,7 +1,7 @@
-"""One look at the API's list instead of many questions: a hundred predictions to a page.
+"""One look at the API's list instead of many single polls: a hundred predictions to a page.
 
-What an entry says of a prediction counts as the answer to a question for it. What is not on the pages read is asked
-for one by one: the list may lag, be cut short, or be another account's.
+An entry counts like the answer to a poll of that prediction. What is not on the pages read is polled one by
+one: the list may lag, be cut short, or be another account's.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,31 +17,31 @@ from worker.api.replies import Prediction
 from worker.endings import Outcome, Waiting
 from worker.lookup import walk
 
-# Inputs that are pictures come back with every entry: beyond this it is cheaper to ask for the few that are due.
+# Every entry may repeat its picture: beyond this, it is cheaper to ask for the few that are due.
 _PAGE_CAP = 4_000_000  # bytes
-_SLACK = 2  # strangers' predictions are on the pages as well
-_BEFORE = timedelta(seconds=5)  # by which the API's time of a purchase may lie before ours of its acceptance
-_STALE = timedelta(seconds=10)  # for which a list may show a prediction running that has ended
-_PROVEN_EVERY = 10  # seconds between two questions whether the list tells the truth
+_SLACK = 2  # other clients' predictions are on the pages too
+_BEFORE = timedelta(seconds=5)  # by which the API's time of a purchase may precede our acceptance
+_STALE = timedelta(seconds=10)  # for this long a list may show an ended prediction as running
+_PROVEN_EVERY = 10  # seconds between two checks whether the list is right
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What a look has told. ``unseen`` and ``proof`` are left to be asked for one by one."""
+    """What a look has shown. ``unseen`` and ``proof`` remain to be asked for one by one."""
 
     outcomes: Sequence[Outcome]
     unseen: Sequence[Running]
-    proof: Running | None  # the list shows it running; so must the API
+    proof: Running | None  # shown as running by the list; the API must agree
     shown: Collection[Prediction]  # whatever was on the pages
     pages: int
     error: errors.ApiError | None
 
 
 def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
-    """Read about so many pages, back to the oldest of the rows, and say what they tell.
+    """Read about so many pages, back to the oldest of the rows, and return what they show.
 
-    Whatever else of ours has ended is told as well, due or not: its page is read anyhow. And of what still runs
-    the oldest stands for all that are on the one page: it is looked at again as soon as some of them may have ended.
+    Everything else of ours that has ended is reported too, due or not, since its page is read anyway. If all that
+    still run are on one page, the oldest stands for them: its next look is due as soon as some may have ended.
     """
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
@@ -75,7 +75,7 @@ def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: i
 
 
 def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
-    """Return the oldest prediction that runs, where all are on one page, and how many run."""
+    """Return the oldest running prediction, if all are on one page, and how many run."""
     running = [p.id for p in taken.seen.values() if not p.final]
     return (running[-1], len(running)) if running and taken.pages == 1 else (None, 0)
 
@@ -83,7 +83,7 @@ def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
 def _besides(
     here: process.Process, taken: walk.Walk, rows: Sequence[Running], oldest: str | None
 ) -> Sequence[Running]:
-    """Return what was not asked for: all that has ended, and the oldest that runs."""
+    """Return what was not asked for: all that have ended, and the oldest that runs."""
     asked = {row.prediction_id for row in rows}
     besides = [p.id for p in taken.seen.values() if (p.final or p.id == oldest) and p.id not in asked]
     if not besides:
@@ -97,7 +97,7 @@ def _is_of(outcome: Outcome, prediction_id: str | None) -> TypeGuard[Waiting]:
 
 
 def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime) -> Running | None:
-    """Choose now and then the one that has run the longest: a list out of a cache would show it so for ever."""
+    """Now and then choose the one running longest: a list from a stale cache would show it running for ever."""
     if int(now.timestamp()) % _PROVEN_EVERY:
         return None
     waiting = [o.running for o in outcomes if isinstance(o, Waiting)]
@@ -107,5 +107,5 @@ def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime)
 
 
 def disproves(outcome: Outcome, proof: Fence | None, now: datetime) -> bool:
-    """Whether what was asked for as a proof had ended long before the list showed it running."""
+    """Whether the prediction polled as proof had ended long before the list showed it running."""
     return isinstance(outcome, Produced) and outcome.fence == proof and outcome.produced_at < now - _STALE

@@ -1,6 +1,6 @@
-"""Which prediction in the list is whose: attempts in doubt first, then what nothing in doubt explains. Pure.
+"""Which prediction in the list belongs to which attempt: first attempts in doubt, then what those do not explain. Pure.
 
-Another client of the account may have tens of thousands there: nothing here compares each send with each of them.
+Another client of the account may have tens of thousands there, so nothing compares every send with every one.
 """
 
 from collections import defaultdict
@@ -16,13 +16,13 @@ from jobs.worklists.recalling import Owner
 from worker.api.replies import Prediction
 
 _DEAD = frozenset({"failed", "canceled", "aborted"})
-_Name = TypeVar("_Name", int, str, Fence)  # of a send: its digest, or whose it is
+_Name = TypeVar("_Name", int, str, Fence)  # identifies a send: by its digest, or by its owner
 _LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """What a walk says of the attempts in doubt, and what is left over."""
+    """What a walk shows about the attempts in doubt, and what is left over."""
 
     found: tuple[tuple[Case, Prediction], ...]
     missing: tuple[Case, ...]
@@ -38,10 +38,10 @@ def match(
 ) -> Matched:
     """Give each attempt in doubt the oldest live prediction with its scalars, or none.
 
-    One may have sent a part of what another did; then a prediction is of the one that sent more. ``unsettled`` are
-    the inputs of all whose send has not settled: of some the answer is still on its way, and their predictions are
-    neither found nor strange. Twins, which differ in their images alone, are told apart by these if the list shows
-    ``images`` as they were sent; else none of them is found.
+    If one attempt sent only a part of what another sent, the prediction belongs to the one that sent more.
+    ``unsettled`` holds the inputs of all unsettled sends: some may still be answered, and their predictions
+    are neither found nor strange. Twins, which differ only in their images, are told apart if the list shows
+    ``images`` as they were sent; otherwise none of them is found.
     """
     sends = [*unsettled, *(case.sent for case in cases)]
     twins = _twins(sends)
@@ -65,14 +65,14 @@ def match(
             missing.append(case)
             continue
         del left[best.id]
-        rivals.pop(digest, None)  # a twin of another account's may have been given one before
+        rivals.pop(digest, None)  # another account's twin may have taken one before
         found.append((case, best))
     strange = [p for p in left.values() if rivals.keys().isdisjoint(shows.get(p.id, ()))]
     return Matched(tuple(found), tuple(missing), tuple(strange))
 
 
 def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the digests of those that differ from another in their images alone."""
+    """Return the digests of those that differ from another only in their images."""
     images: defaultdict[str, set[Any]] = defaultdict(set)
     for sent in sends:
         images[marker.digest(sent)].add(sent.get("image"))
@@ -80,7 +80,7 @@ def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def alike(cases: Sequence[Case], strange: Sequence[Prediction]) -> dict[Fence, list[Prediction]]:
-    """Return the predictions that show all that each send said but for its image: they could be that send's."""
+    """Return, by send, the predictions that show all of it but its image, and so could be its."""
     shows = _shown(_inputs(strange), {case.fence: case.sent for case in cases})
     found: defaultdict[Fence, list[Prediction]] = defaultdict(list)
     for prediction in strange:
@@ -96,10 +96,10 @@ def _inputs(predictions: Iterable[Prediction]) -> dict[str, Mapping[str, Any]]:
 def _shown(
     inputs: Mapping[str, Mapping[str, Any]], sends: Mapping[_Name, Mapping[str, Any]]
 ) -> dict[str, list[_Name]]:
-    """Return which of the named sends each prediction's input shows, in their order; not those that show none.
+    """Return which of the named sends each prediction's input shows, in order; predictions that show none are left out.
 
-    Compared are only those that agree in what all the sends have and no echo changes: it is the job's own seed at
-    the least, so that hardly any pair is.
+    Only pairs that agree in the exactly echoed scalars common to all sends are compared. These include at
+    least the seed, so few pairs are.
     """
     exact = {name: marker.exact(sent) for name, sent in sends.items()}
     common = set.intersection(*map(set, exact.values())) if exact else set()
@@ -118,7 +118,7 @@ def _shown(
 def _of_the_largest(
     shows: Mapping[str, Sequence[str]], sends: Mapping[str, Mapping[str, Any]]
 ) -> Mapping[str, Sequence[str]]:
-    """Return which predictions are of each send: of those that one shows, it is of the one that said most."""
+    """Return each send's predictions: one that shows several sends belongs to those with the most scalars."""
     fitting: defaultdict[str, list[str]] = defaultdict(list)
     for prediction_id, digests in shows.items():
         sizes = {digest: len(marker.scalars(sends[digest])) for digest in digests}
@@ -130,7 +130,7 @@ def _of_the_largest(
 
 
 def is_dead(prediction: Prediction) -> bool:
-    """Whether it came to an end without an output."""
+    """Whether it ended without an output."""
     return prediction.status in _DEAD
 
 
@@ -139,21 +139,21 @@ def _preference(prediction: Prediction) -> tuple[bool, datetime, str]:
 
 
 def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tuple[Trace, Prediction]]:
-    """Say which strange predictions stem from our own closed attempts.
+    """Return which strange predictions stem from which of our settled attempts.
 
-    Only sends with a seed of our making are claimed: anything else may be another client's of the same account.
+    Only sends with a seed of our making are claimed: others may be another client's of the same account.
     """
     ours = {trace.fence.attempt: trace for trace in traces if trace.own_seed}
     shows = _shown(_inputs(strange), {attempt: trace.sent for attempt, trace in ours.items()})
 
     def likeliest(attempt: int) -> tuple[bool, int]:
-        # An attempt without an id has lost exactly such a prediction; one with an id has a surplus twin.
+        # An attempt without an id lost exactly such a prediction; one with an id would have a surplus twin.
         return (ours[attempt].prediction_id is not None, attempt)
 
     return [(ours[min(shows[p.id], key=likeliest)], p) for p in strange if p.id in shows]
 
 
 def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
-    """Say which strange predictions show all that a job wants, its own seed included; the best to adopt first."""
+    """Return which strange predictions show all that a job wants, own seed included; the best to adopt first."""
     shows = _shown(_inputs(strange), {owner.job: owner.wanted for owner in owners})
     return [(job, p) for p in sorted(strange, key=_preference) for job in shows.get(p.id, ())]

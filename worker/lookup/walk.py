@@ -1,4 +1,4 @@
-"""One walk through the API's list: what it shows, how far back, and on whose clock."""
+"""One walk through the API's list: what it shows, how far back, and by which clock."""
 
 import asyncio
 import functools
@@ -11,18 +11,18 @@ from jobs import crashpoints, errors
 from worker.api.client import PAGE_CAP, PredictionClient
 from worker.api.replies import Page, Prediction
 
-WITNESSES = 50  # of what is known: so many tell whether the list shows what was sent
-_MOST_PAGES = 1000  # a list that never ends must not keep a worker
+WITNESSES = 50  # known predictions kept: enough to judge whether the list shows what was sent
+_MOST_PAGES = 1000  # a list that never ends must not occupy a worker for ever
 WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
-# A date in a header has whole seconds, and the answer took its time; what is more is a clock that is wrong.
+# A header's date has whole seconds, and the answer took time; a larger difference means a wrong clock.
 _CLOCKS_AGREE = timedelta(seconds=5)
 _BLOCK = 4096
 
 
 class _Attempts:
-    """A set of attempts, a byte for each: those of one night lie close together, and may be a hundred thousand."""
+    """A set of attempts, a byte for each: one night's ids lie close together, and may be a hundred thousand."""
 
     def __init__(self) -> None:
         self._blocks: defaultdict[int, bytearray] = defaultdict(functools.partial(bytearray, _BLOCK))
@@ -37,14 +37,14 @@ class _Attempts:
 
 @dataclass
 class Walk:
-    """What a walk has seen. ``ahead`` is by how much our clock is ahead of the API's, as far as that is known.
+    """What a walk has seen. ``ahead`` is how far our clock is ahead of the API's, as far as that is known.
 
-    A long one goes through a hundred thousand: of what turns out to be known, the newest few are kept as they were
-    shown, and of the rest only by which attempt they were bought.
+    A long walk goes through a hundred thousand predictions. Of those that turn out to be known, the newest
+    few are kept whole; of the rest, only which attempt bought them.
     """
 
     seen: dict[str, Prediction] = field(default_factory=dict)
-    fresh: list[str] = field(default_factory=list)  # of those, what nobody has said of whether it is known
+    fresh: list[str] = field(default_factory=list)  # ids among those not yet checked for being known
     pages: int = 0
     cursor: str | None = None
     over: bool = False
@@ -56,7 +56,7 @@ class Walk:
     _witnesses: int = 0
 
     def add(self, page: Page) -> None:
-        """Keep what a page shows; pages shift while one walks, so an id may come twice."""
+        """Keep what a page shows; pages shift during a walk, so an id may come twice."""
         self.pages += 1
         self.cursor = page.cursor
         new = {one.id: one for one in page.predictions if one.id not in self.seen}
@@ -65,7 +65,7 @@ class Walk:
         self._back_to = min(self._back_to, _BEGINNING if page.cursor is None else _youngest(page.predictions))
 
     def recognise(self, known: Mapping[str, int]) -> None:
-        """Learn which fresh predictions are known, and by which attempts; let go of all but the witnesses."""
+        """Learn which fresh predictions are known, and by which attempts; of these, keep only the witnesses."""
         for prediction_id in self.fresh:
             if (attempt := known.get(prediction_id)) is None:
                 continue
@@ -77,19 +77,19 @@ class Walk:
         self.fresh = []
 
     def showed(self, prediction_id: str, attempt: int) -> bool:
-        """Whether what an attempt has bought was on any page."""
+        """Whether an attempt's prediction was on any page."""
         return prediction_id in self.seen or attempt in self._familiar
 
     def covers(self, moment: datetime) -> bool:
-        """Whether all that was made since a moment of our clock is seen: read to there, and no page in error."""
+        """Whether everything made since a moment (by our clock) was seen: read back to it, without a failed page."""
         return self.error is None and self.read_to(moment)
 
     def shows(self, wanted: Collection[str]) -> bool:
-        """Whether all these predictions are seen; not so when there are none of which to tell."""
+        """Whether all these predictions were seen; False if there are none."""
         return bool(wanted) and all(one in self.seen for one in wanted)
 
     def read_to(self, moment: datetime) -> bool:
-        """Whether the pages so far go back beyond a moment of our clock."""
+        """Whether the pages so far go back beyond a moment (by our clock)."""
         return self._back_to < moment - self.ahead
 
 
@@ -107,13 +107,13 @@ async def go_on(
     waits: Sequence[float] = WAITS,
     wanted: Collection[str] = (),
 ) -> None:
-    """Read the list, newest first, back to ``since``; after ``within`` seconds it has come as far as it has.
+    """Read the list, newest first, back to ``since``; stop after ``within`` seconds, however far it came.
 
-    ``now`` is our time at the beginning, ``pause`` what is waited between two pages, in seconds; ``page_cap`` is
-    in bytes; ``waits`` come before a page that failed is asked for again. Not every API knows `created_after`, so
-    the end is also seen by the dates on a page. A page without dates is followed to the list's end. With all that is
-    ``wanted`` on the pages so far, nothing further back is read. After ``at_once`` pages a walk that is not over may
-    be gone on with.
+    ``now`` is our time at the start, ``pause`` the wait between two pages in seconds; ``page_cap`` is in
+    bytes; ``waits`` precede the retries of a failed page. Not every API knows `created_after`, so the end is
+    also recognised by the dates on a page; if a page lacks dates, the walk goes on to the list's end. Once
+    all ``wanted`` are on the pages read, it stops. It also returns after ``at_once`` pages; if the walk is
+    not over, call this again to continue.
     """
     read = functools.partial(_page, api, cap=page_cap, waits=waits)
     stop = taken.pages + at_once
@@ -141,7 +141,7 @@ async def _next(
         return await read(since - taken.ahead, taken.cursor)
     first = await read(since)
     taken.ahead = _ahead(now, first)
-    # Asked for what came after ``since`` by the API's clock.
+    # Our clock is ahead: ask again, back to ``since`` by the API's clock.
     return await read(since - taken.ahead) if taken.ahead > timedelta() else first
 
 
@@ -153,7 +153,7 @@ async def _page(
     cap: int = PAGE_CAP,
     waits: Sequence[float] = WAITS,
 ) -> Page:
-    """Ask for one page, a few times: a long walk meets every fault that one call in a hundred has."""
+    """Ask for one page, with retries: a long walk meets every fault that one call in a hundred has."""
     for wait in waits:
         try:
             return await api.list(created_after=since, cursor=cursor, cap=cap)
@@ -169,6 +169,6 @@ def _ahead(now: datetime, page: Page) -> timedelta:
 
 
 def _youngest(predictions: Iterable[Prediction]) -> datetime:
-    """Return a moment back to which a page surely goes: its youngest date, so that disorder proves nothing."""
+    """Return a moment back to which a page surely reaches: its newest date, since pages may be out of order."""
     dates = [p.created_at for p in predictions]
     return max((d for d in dates if d), default=_NOW) if all(dates) else _NOW

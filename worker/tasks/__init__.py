@@ -1,4 +1,4 @@
-"""The five tasks. Each is short: database, HTTP, database; and each may be told the same thing twice."""
+"""The five tasks. Each is short (database, HTTP, database), and each may safely get the same message twice."""
 
 from worker.tasks import cancel, collect, poll, reconcile, submit
 

@@ -1,4 +1,4 @@
-"""Ask the API to end predictions: those a person cancelled, those past their deadline, and orphans."""
+"""Ask the API to cancel predictions: at a person's request, past their deadline, or orphans."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One prediction to end."""
+    """One prediction to cancel."""
 
     attempt: int
     prediction_id: str
@@ -27,7 +27,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The API has answered; ``refusal`` is why it does not cancel, if so."""
+    """The API has answered; ``refusal`` says why it does not cancel, if it does not."""
 
     attempt: int
     refusal: str | None = None
@@ -35,7 +35,7 @@ class Asked:
 
 @shared_task(name=Lane.CANCEL)
 def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> None:
-    """Ask once for each (attempt, prediction); the poll sees what became of it."""
+    """Ask once for each (attempt, prediction); the next poll sees the result."""
     if (here := app.held(account_id)) is None:
         return
     with here.database.read() as tx:
@@ -62,7 +62,7 @@ class _Slice:
     counter: tally.Counter
 
     async def end(self, target: Target) -> Asked | None:
-        """Return what the API has answered, None if it must be asked again: that ends when nothing runs any more."""
+        """Return what the API answered; None if it must be asked again, which ends once the prediction is given up."""
         try:
             return await self._ask(target)
         except (errors.Throttled, errors.Blocked) as error:
@@ -76,9 +76,9 @@ class _Slice:
         return None
 
     async def _ask(self, target: Target) -> Asked:
-        """Ask for the end. To a no the prediction itself says what it meant, whether its end had come or none is given.
+        """Ask to cancel. After a refusal, the prediction itself shows whether it had already ended.
 
-        A prediction that the API does not know, now or any more, raises Missing: that is no word on cancelling.
+        A prediction that the API does not know, or no longer knows, raises Missing: that is no refusal to cancel.
         """
         refusal = None
         try:
@@ -95,5 +95,5 @@ class _Slice:
         return Asked(target.attempt, refusal)
 
     def _is_fresh(self, target: Target) -> bool:
-        """Whether it may not be known everywhere at the API yet: it was sold, or found, a moment ago."""
+        """Whether the API may not know it everywhere yet: it was sold, or found, a moment ago."""
         return self.now < target.accepted_at + timedelta(seconds=self.here.times.list_doubt)

@@ -26,26 +26,26 @@ from worker.transfers import quarantine, storing
 log = structlog.get_logger(__name__)
 
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
-_MOST_MISSES = 5  # looks, the longer apart the more; until then nothing is given up, whatever the clock says
+_MOST_MISSES = 5  # fetches, ever further apart; before that many nothing is given up, whatever the clock says
 
 
 class _NotShown(errors.Undelivered):
-    """The API says that the prediction succeeded, and shows no output: its word alone, and it may be half a word."""
+    """The API says that the prediction succeeded but shows no output: one answer is no proof that there is none."""
 
 
 class _NotThere(errors.Undelivered):
-    """The API lists an output at this moment, and its host denies it: it is not gone before the API says so, too."""
+    """The API lists an output now, but its host denies it: it counts as gone only when the API says so too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What one visit brought: whole images, and perhaps the end of the job's hopes."""
+    """The result of one visit: whole images, and perhaps the job's final failure."""
 
     job: Collecting
     images: tuple[Image, ...]
     failure: Failure | None = None
-    missed: bool = False  # something did not come, and may come yet
-    rarely: bool = False  # a whole host may deny what it has: such tries must not stand in the others' way
+    missed: bool = False  # something did not come, but still may
+    rarely: bool = False  # retry rarely: a whole host may deny its images, and must not hold up the others
     disk: str = ""  # why nothing can be stored here
 
     @property
@@ -55,7 +55,7 @@ class Fetched:
 
 @shared_task(name=Lane.COLLECT)
 def collect(ids: list[int], account_id: int | None = None) -> None:
-    """Fetch what is missing of each of these jobs, what expires first first."""
+    """Fetch what is missing of each of these jobs, earliest expiry first."""
     if (here := app.held(account_id)) is None:
         return
     with here.database.read() as tx:
@@ -68,7 +68,7 @@ def collect(ids: list[int], account_id: int | None = None) -> None:
 
 
 def _lasting(here: process.Process, group: Sequence[Fetched]) -> Sequence[Fetched]:
-    """Make the names of new files last before a row tells of them."""
+    """Sync the names of new files to disk before a row mentions them."""
     try:
         storing.sync_names(
             here.settings.output, [image.path for fetched in group for image in fetched.images]
@@ -99,7 +99,7 @@ class _Slice:
             return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
         except errors.Unavailable as error:
             return Fetched(job, tuple(images), disk=str(error))
-        except BaseException as error:  # noqa: BLE001  told of where it is not the API's
+        except BaseException as error:  # noqa: BLE001  logged if it is not the API's
             return self._late(job, images, *_hindrance(job, error))
         return Fetched(job, tuple(images))
 
@@ -112,7 +112,7 @@ class _Slice:
         except (errors.Gone, errors.Undelivered) as error:
             if output.url is None:
                 raise
-            # A URL may be dead while the image lives on under a new one.
+            # A URL may be dead while the image is available under a new one.
             url = await self._asked_again(job, output)
             if url == output.url:
                 raise _listed(error) from error
@@ -138,7 +138,7 @@ class _Slice:
         if output.index >= len(prediction.output):
             if prediction.data_removed:
                 raise errors.Gone("the API has deleted the outputs")
-            if prediction.final:  # as far as this one answer tells
+            if prediction.final:  # by this one answer
                 raise _NotShown("the API shows that it succeeded, and no image")
             raise errors.Undelivered("the API shows the prediction without its outputs")
         return prediction.output[output.index]
@@ -151,7 +151,7 @@ class _Slice:
         message: str,
         patience: timedelta = _LIFETIME,
     ) -> Fetched:
-        """Try again while the image lives at the provider, and some times at least; after that the job has failed."""
+        """Try again while the image lives at the provider, and at least `_MOST_MISSES` times; then fail the job."""
         over = self.now >= job.produced_at + min(patience, _LIFETIME)
         if over and job.misses + 1 >= _MOST_MISSES:
             return Fetched(job, tuple(images), Failure(job.fence, error_class, message))
@@ -160,7 +160,7 @@ class _Slice:
 
 
 def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str]:
-    """Say what kept an image from coming; whatever it was, it counts, or a job could be fetched for ever."""
+    """Return why an image did not come; every cause counts, or a job could be fetched for ever."""
     match error:
         case errors.NotAnImage():
             return FailureClass.OUTPUT_INVALID, str(error)
@@ -173,7 +173,7 @@ def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str
 
 
 async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
-    """Fetch what the API lists at this moment."""
+    """Await the fetch of an output that the API lists now."""
     try:
         return await fetching
     except errors.Gone as error:
@@ -181,12 +181,12 @@ async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Sto
 
 
 def _listed(error: errors.Gone | errors.Undelivered) -> errors.DownloadError:
-    """Say of what the API lists why it did not come."""
+    """Return the error for an output that did not come although the API lists it."""
     return _NotThere(str(error)) if isinstance(error, errors.Gone) else error
 
 
 def settle(here: process.Process, group: Sequence[Fetched]) -> None:
-    """Write what some visits brought, in one transaction."""
+    """Record the results of some visits, in one transaction."""
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
@@ -210,7 +210,7 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
 
 
 def _next(here: process.Process, fetched: Fetched, now: datetime) -> datetime:
-    """Say when to try again; the last try is at the end of the image's life, however rare they are."""
+    """Return when to try again; however rare the tries are, one comes at the end of the image's life."""
     times = here.times
     age = now - fetched.job.produced_at
     most = times.denied_most if fetched.rarely and age < _LIFETIME else times.poll_most

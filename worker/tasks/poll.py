@@ -1,4 +1,4 @@
-"""Ask how running predictions are, and write down how they ended."""
+"""Ask how running predictions stand, and record how they ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ _AT_ONCE = SLICE[Lane.POLL]
 
 @shared_task(name=Lane.POLL)
 def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
-    """Look for these predictions on so many pages of the list, or ask for each once if there are none to read.
+    """Look for these predictions on ``pages`` of the list, or ask for each once if that is 0.
 
-    At an API that may be away one is asked for, and then the others. The message may have been sent before anybody
-    doubted: what is not asked for is due again after its lease.
+    If the API may be away, one is asked for first, and the others only if that is answered: the message may
+    be older than the doubt. What is not asked for is due again after its lease.
     """
     if (here := app.held(account_id)) is None:
         return
@@ -49,7 +49,7 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
 
 
 def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pages: int) -> list[Running]:
-    """Look at the list, write down what it shows, and return what must be asked for one by one."""
+    """Look at the list, record what it shows, and return what must be asked for one by one."""
     seen = glance.look(here, rows, slice_.now, pages)
     crashpoints.reach(Place.AFTER_POLL_RESPONSE)
     _settle_all(here, seen.outcomes)
@@ -72,7 +72,7 @@ def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pa
 
 
 def _find_fault(here: process.Process, slice_: "_Slice", unseen: Sequence[Running]) -> None:
-    """Find out with one question whether the list alone fails; the others wait either way."""
+    """Ask for one prediction to find out whether only the list fails; the others wait either way."""
     _ask(here, slice_, unseen[:1])
     _settle_all(here, [Waiting(row) for row in unseen[1:]])
     _account_for(here, 1, fails=slice_.answered)
@@ -84,7 +84,7 @@ def _settle_all(here: process.Process, outcomes: Sequence[Outcome]) -> None:
 
 
 def _account_for(here: process.Process, reads: int, *, fails: bool) -> None:
-    """Tell the account what a look cost beyond what the tick has paid, and whether the next may be one, too."""
+    """Record the reads that a look cost beyond those the tick has spent; if the list ``fails``, leave it aside."""
     pause = timedelta(seconds=here.times.sweep)
 
     def write(tx: sa.Connection) -> None:
@@ -112,7 +112,7 @@ class _Slice:
     now: datetime
     counter: tally.Counter
     answered: bool = False
-    proof: Fence | None = None  # of the list: it shows this one running
+    proof: Fence | None = None  # asked for to check the list, which shows it running
 
     async def ask(self, row: Running) -> Outcome:
         if self.counter.stopped:
@@ -135,9 +135,9 @@ class _Slice:
         return endings.ended(self.here, row, prediction, self.now)
 
     def _unknown(self, row: Running) -> Outcome:
-        """A fresh id may not be known yet; one that stays unknown past its deadline has been deleted.
+        """Judge an unknown prediction: a fresh id may not be known yet; past its deadline it has been deleted.
 
-        Another account's may be there all the same, until no output of it can be there any more.
+        One of another account may still exist, so it waits until its outputs must have been deleted too.
         """
         known_for = (self.now - row.accepted_at).total_seconds()
         foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
@@ -148,14 +148,14 @@ class _Slice:
 
 
 def settle(here: process.Process, group: Sequence[Outcome]) -> None:
-    """Write what some looks came to, in one transaction."""
+    """Record the outcomes of some looks, in one transaction."""
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         produced = [o for o in group if isinstance(o, Produced)]
         lifecycle.settle(tx, lambda some: lifecycle.produced(tx, now, some), produced)
         ended = [o.failure for o in group if isinstance(o, Canceled)]
-        # Asked now: a person may have cancelled while the answer was on its way.
+        # Read only now: a person may have cancelled while the answer was on its way.
         wished = worklists.cancel_requested(tx, [item.fence.job for item in ended])
         lifecycle.cancelled(tx, now, [item.fence for item in ended if item.fence.job in wished])
         failed = [o for o in group if isinstance(o, Failure)]

@@ -1,7 +1,6 @@
-"""Find out what became of sends in doubt, and what nobody knows of. Nothing here posts; it adopts or gives back.
+"""Resolves sends in doubt, and finds predictions that no attempt records. Nothing here posts.
 
-What may be concluded from a walk is `absences`' question, what it tells of the list itself `evidence`'s, and whose
-the rest is `claiming`'s.
+`absences` decides what a walk proves, `evidence` what it shows about the list itself, `claiming` whose the rest is.
 """
 
 import math
@@ -22,17 +21,17 @@ from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
 
-_MOST_WINDOWS = 3  # for which a list that fails is asked
-_PAGES_AT_ONCE = 10  # of the list, before what they show is let go of
+_MOST_WINDOWS = 3  # proof windows for which a failing list is retried
+_PAGES_AT_ONCE = 10  # pages read before known predictions on them are dropped from memory
 
 
 @shared_task(name=Lane.RECONCILE)
 def reconcile(ids: list[int], account_id: int | None = None) -> None:
     """Walk the list once for every send of the account that is in doubt.
 
-    The ids are only a hint that some are due: a message may be hours late, and what counts is how long ago each
-    send was at the moment when the walk begins. Without ids it is a sweep: the walk goes back to where the last
-    one began, for what nobody waits for.
+    The ids are only a hint that some are due: a message may be hours late, and what counts is the age of each
+    send when the walk begins. Without ids it is a sweep: the walk goes back to the last sweep, to find
+    predictions that nobody waits for.
     """
     here = app.held(account_id)
     if here is not None:
@@ -40,7 +39,7 @@ def reconcile(ids: list[int], account_id: int | None = None) -> None:
 
 
 def look(here: process.Process, *, sweeping: bool) -> None:
-    """Do what the message asked for."""
+    """Walk the list, as far as it can help, and record the results."""
     with here.database.read() as tx:
         started = database.now(tx)
         cases = worklists.cases(tx, here.answers_for(tx))
@@ -60,7 +59,7 @@ def look(here: process.Process, *, sweeping: bool) -> None:
 
 
 def _pause(here: process.Process, account: accounts.Account) -> float:
-    """Return the seconds between two pages that leave the rate of reads alone."""
+    """Return the seconds between two pages that keep within the quota of reads."""
     reads = quota.in_force(here.settings, account.own_limits).reads_per_minute
     return 60 / reads if reads else 0
 
@@ -68,7 +67,7 @@ def _pause(here: process.Process, account: accounts.Account) -> float:
 def _walked(
     here: process.Process, since: datetime, started: datetime, account: accounts.Account
 ) -> walk.Walk:
-    """Walk the list, and tell the account what that cost and showed."""
+    """Walk the list, and record in the account what that cost and showed."""
     lease, pause = here.times.lease, _pause(here, account)
     taken = walk.Walk()
     while not taken.over:
@@ -102,9 +101,9 @@ def _swept(
 
 
 def _windows(here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> float:
-    """Return for how many times the life of an input a case out of the walk's reach stays open.
+    """Return for how many proof windows a case out of the walk's reach stays open.
 
-    A list that goes on failing while the API answers otherwise ends the wait; an API that is away is waited for.
+    The wait ends if the list keeps failing while the API answers otherwise; an API that is away is waited for.
     """
     if taken.error is None or not cases:
         return 1
@@ -125,7 +124,7 @@ def _answers_otherwise(here: process.Process) -> bool:
 
 
 def _doubt_list(here: process.Process) -> None:
-    """A 404 on the list means something only if the API knows one of our predictions by its id."""
+    """Note a missing list; a 404 on it counts only if the API knows one of our predictions by its id."""
     with here.database.read() as tx:
         witness = worklists.witness(tx, here.account.id)
     if witness is None:
@@ -146,14 +145,14 @@ def _doubt_list(here: process.Process) -> None:
 def _settle(
     here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
 ) -> None:
-    """Write what the walk showed. What it shows holds whatever its end; an absence needs it to go far enough."""
+    """Record the results of a walk. What it shows always counts; an absence only if it went far enough."""
     digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}
 
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
-        # Another walk may have ended a case meanwhile, and its job been sent again: the list shows that send's.
+        # Another walk may have closed a case, and its job been sent again: the list shows that send's prediction.
         doubted = {case.fence for case in worklists.cases(tx, here.answers_for(tx))}
-        # In this order: an id that is committed between the two is known.
+        # In this order, so that an id committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         known = worklists.known(tx, list(taken.seen))
         account = evidence.learn(here, tx, taken, known, started)
@@ -172,9 +171,9 @@ def _settle(
 
 
 def _is_told_apart(case: Case, settled: datetime) -> bool:
-    """Whether a prediction with its input would be this send's: an earlier one's may turn up late all the same.
+    """Whether a prediction with its input must be this send's; that of an earlier send of the job may turn up late.
 
-    Taken for this send's, it may fail, and the job is bought once more although this send's is yet to come. Once
-    the send has settled both are in the list, and the better one is taken.
+    If that were taken for this send's and failed, the job would be bought again although this send's is yet
+    to come. Once this send has settled, both are in the list and the better one is taken.
     """
     return not case.sent_before or case.sent_at <= settled

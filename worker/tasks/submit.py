@@ -1,4 +1,4 @@
-"""Buy predictions: intent, one POST each, and what became of it. The only place where money leaves."""
+"""Buy predictions: the intent, one POST each, and its outcome. The only place where money is spent."""
 
 import asyncio
 import functools
@@ -23,7 +23,7 @@ from worker.transfers import parking, room, uploads
 
 log = structlog.get_logger(__name__)
 
-# Goes on while the machine sleeps, as the lease does; macOS has it under the other name.
+# A clock that counts while the machine sleeps, as the lease does; macOS has it under the other name.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _A_DAY = 86_400  # seconds
@@ -44,7 +44,7 @@ def _ticks() -> float:
     return time.clock_gettime(_CLOCK)
 
 
-# Celery's own limit would end a child that holds ids while the database is away, and they are paid for.
+# Celery's usual limit would kill a child that holds ids, which are paid for, while the database is away.
 @shared_task(name=Lane.SUBMIT, time_limit=_A_DAY)
 def submit(ids: list[int], account_id: int | None = None) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
@@ -58,8 +58,8 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
     if not submissions:
         return
     slice_ = _Slice(here, begun, now, tally.Counter(creates=True), tally.Counter())
-    # Nothing leaves in the second half of the lease, but what left in the first has its own deadline whole: cut
-    # short, it would be in doubt by our own fault.
+    # Nothing leaves in the second half of the lease, but what left in the first half keeps its full deadline:
+    # cut short, it would be in doubt through our own fault.
     within = min(here.times.lease, here.times.lease / 2 + here.times.post_deadline)
     for group in here.loop.outcomes(slice_.buy, submissions, within=within):
         _settle_until_written(here, group, [slice_.counter.take(), slice_.uploads.take()])
@@ -67,7 +67,7 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
 
 
 def _has_room(here: process.Process, more: int) -> bool:
-    """Whether what is bought now can be stored; if not, every batch of the account waits for a person."""
+    """Whether what is bought now can be stored; if not, every open batch at the API is paused for a person."""
     why = room.lacking(here.database, here.settings.output, here.account.api, more)
     if why:
         here.database.unit(lambda tx: here.pause_all(tx, database.now(tx), PauseReason.STORAGE, why))
@@ -75,7 +75,7 @@ def _has_room(here: process.Process, more: int) -> bool:
 
 
 def _images(here: process.Process, ids: list[int]) -> dict[int, str]:
-    """Return the digests of what will be sent as the image, of the jobs that nothing else may tell apart."""
+    """Return the digests of the images to be sent, for jobs that may differ in nothing else."""
     with here.database.read() as tx:
         seeded = worklists.seeded(tx, ids)
 
@@ -87,7 +87,7 @@ def _images(here: process.Process, ids: list[int]) -> dict[int, str]:
 
     try:
         return here.loop.call(known(), within=here.times.lease / 4) if seeded else {}
-    except TimeoutError:  # a slow disk: then nothing tells them apart, and one is bought after the other
+    except TimeoutError:  # a slow disk: they cannot be told apart, and are bought one after the other
         return {}
 
 
@@ -105,16 +105,16 @@ def _begin(
 
 @dataclass
 class _Slice:
-    """The jobs that one message began, and what stops them all."""
+    """The jobs begun for one message, and what stops them all."""
 
     here: process.Process
-    begun: float  # in _ticks, before the intent was written: the lease started no earlier
+    begun: float  # by _ticks, just before the intent was written: the lease started no earlier
     now: datetime  # the database's time at the intent
     counter: tally.Counter
-    uploads: tally.Counter  # an API that takes no files may still sell
+    uploads: tally.Counter  # counted apart: an API that accepts no files may still sell
 
     async def buy(self, submission: Submission) -> Outcome:
-        """Post one job's prediction; whatever happens is an outcome."""
+        """Buy one job's prediction; whatever happens becomes an outcome."""
         try:
             image = await self._image(submission)
             return await self._send(submission, image) if isinstance(image, str) else image
@@ -129,7 +129,7 @@ class _Slice:
             nonlocal left_at
             self._may_leave()
             crashpoints.reach(Place.BEFORE_POST)
-            # Not before: a send may have waited long for a line, and settles from now on.
+            # Not earlier: a send may have waited long for a line, and its settle time starts now.
             left_at = self._time()
 
         try:
@@ -146,11 +146,11 @@ class _Slice:
         return Bought(Accepted(submission.fence, prediction.id), submission.version)
 
     def _time(self) -> datetime:
-        """The database's time, carried on by a clock that nobody sets: a step of the wall clock moves nothing."""
+        """Return the database's time, continued by a monotonic clock: a step of the wall clock has no effect."""
         return self.now + timedelta(seconds=_ticks() - self.begun)
 
     async def _image(self, submission: Submission) -> str | Outcome:
-        """Return the image as it goes on the wire, or what comes of the job without one."""
+        """Return the image as it is sent, or the job's outcome without one."""
         try:
             root = Path(submission.images_root or "/")
             return await self.here.inputs.wire_form(submission.image, root, suspect=submission.suspect)
@@ -175,7 +175,7 @@ class _Slice:
         return NotBought(fence, str(error), self._time() + timedelta(seconds=self._pause(error)))
 
     def _may_leave(self) -> None:
-        """Ask once more right before the bytes leave: does the lease last, and has nobody said stop."""
+        """Check a last time, right before the bytes leave, that the lease lasts and the API has not said stop."""
         if self.counter.stopped:
             raise errors.NotSent("The API said stop before it was sent.")
         if _ticks() - self.begun > self.here.times.lease / 2:
@@ -195,7 +195,7 @@ class _Slice:
                 return Lost(fence, str(error), sent_at)
 
     def _pause(self, error: errors.ApiError) -> float:
-        """Return how many seconds a job waits that was not bought; a 429 cannot ask for more than its account waits."""
+        """Return how many seconds a job that was not bought waits; after a 429, at most as long as its account."""
         if isinstance(error, errors.Throttled):
             return min(error.wait, self.here.times.throttle_most)
         return self.here.times.poll_first
@@ -204,7 +204,7 @@ class _Slice:
 def _settle_until_written(
     here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]
 ) -> None:
-    """Commit a group, however long the database is away: its ids are paid for, and known nowhere else."""
+    """Commit a group, however long the database is away: its ids are paid for, and recorded nowhere else."""
     waits = False
     while True:
         try:
@@ -221,7 +221,7 @@ def _settle_until_written(
 
 
 def settle(here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]) -> None:
-    """Write what came of some sends, and what they say of the account, in one transaction."""
+    """Record the outcomes of some sends, and what they show about the account, in one transaction."""
     settle_after = timedelta(seconds=here.times.settle)
 
     def write(tx: sa.Connection) -> None:

@@ -1,1 +1,1 @@
-"""How images travel: to the API, and from wherever it keeps them onto the disk."""
+"""How images travel: to the API, and from its hosts onto the disk."""

@@ -1,7 +1,7 @@
-"""Where may we fetch an output from? The URL's form, and the address that is really connected to.
+"""Where outputs may be fetched from: checks the URL, and the address actually connected to.
 
-A name is resolved once, every address is checked, and exactly these are connected to: a name that resolves
-differently a moment later changes nothing.
+A name is resolved once, every address is checked, and only these are connected to: it does not matter if the
+name resolves differently a moment later.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ import httpx
 from jobs import errors
 from jobs.settings import apis
 
-# Seconds for each address of a name: one that is silent must not cost the whole deadline.
+# Seconds for each address of a name: a silent one must not use up the whole deadline.
 _CONNECT_TIMEOUT = 10.0
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Not of the open internet, though some versions of Python take them for it: one cloud's own data are at 192.0.0.192.
+# Not public, though some versions of Python think so: one cloud serves its own metadata at 192.0.0.192.
 _RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "::/96", "64:ff9b:1::/48")))
 
 
 def checked(url: str | httpx.URL, *, allow_private: bool) -> httpx.URL:
-    """Return the URL to fetch; raises Undelivered if it is not one that we fetch from.
+    """Return the URL to fetch; raises Undelivered if we must not fetch from it.
 
-    http is for what an API on this machine keeps on this machine, where nothing can listen in.
+    http is only for outputs that an API on this machine keeps on this machine, where nobody can listen in.
     """
     try:
         parsed = httpx.URL(url)
@@ -41,7 +41,7 @@ def checked(url: str | httpx.URL, *, allow_private: bool) -> httpx.URL:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet, also when IPv6 only wraps an IPv4 address.
+    """Whether an IP address is on the open internet; an IPv4 address wrapped in IPv6 is checked too.
 
     >>> is_public("8.8.8.8"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
     (True, False, False)
@@ -66,7 +66,7 @@ def _is_loopback(address: str) -> bool:
 class Backend(httpcore.AnyIOBackend):
     """Connects to checked addresses only; TLS still checks the certificate against the name.
 
-    ``allow_private`` is for an API on this machine: its outputs may be on this machine, too, and nowhere else inside.
+    ``allow_private`` is for an API on this machine: its outputs may be on this machine too, but not elsewhere inside.
     """
 
     def __init__(self, *, allow_private: bool) -> None:

@@ -1,7 +1,7 @@
-"""How does an output get from its URL onto the disk? Without a token, within caps, over checked addresses.
+"""Fetches outputs from their URLs onto the disk: without the token, within caps, from checked addresses.
 
-Every download has its own wall-clock deadline in seconds. What becomes of the bytes is asked of `storing`,
-which hosts are allowed of `addresses`.
+Every download has its own wall-clock deadline in seconds. `storing` handles the bytes; `addresses` says which
+hosts are allowed.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from worker.transfers import addresses, breadth, storing
 _T = TypeVar("_T")
 
 _MOST_REDIRECTS = 3
-_IN_MEMORY = 1_000_000  # bytes that a download may hold back before it writes them to its temporary file
+_IN_MEMORY = 1_000_000  # bytes that a download may hold in memory before it writes them to its temporary file
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _DEAD = frozenset({403, 404, 410})
 
 
 class Downloads:
-    """Fetches outputs into one folder, a few at a time; belongs to one event loop.
+    """Fetches outputs into one folder, ``connections`` at a time; belongs to one event loop.
 
-    `allow_private` is for an API on this machine only: otherwise its outputs could name any service inside
-    our network. Proxies from the environment are not used.
+    `allow_private` is only for an API on this machine: any other could have us call services on this machine.
+    Proxies from the environment are not used.
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class Downloads:
     ) -> storing.Stored:
         """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage, Poison or Unavailable.
 
-        Fetching again what is already there changes nothing; a name taken by other content, or told to be
-        ``taken``, is left alone, and ``STEM.2-INDEX.EXT`` taken instead.
+        Fetching again what is already there changes nothing. A name with other content, or one in ``taken``,
+        is left alone, and ``STEM.2-INDEX.EXT`` used instead.
         """
         part = storing.Part(self._root, stem, taken)
         if url[:5].lower() == "data:":
@@ -140,7 +140,7 @@ class Downloads:
         return following
 
     async def _threaded(self, call: Callable[..., _T], *args: Any) -> _T:
-        """Run a call in a thread; who is cancelled waits for its end, or it would write on after the clearing up."""
+        """Run a call in a thread; on cancellation wait for its end, or it would go on writing after the clean-up."""
         running = asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
         try:
             return await asyncio.shield(running)
@@ -150,7 +150,7 @@ class Downloads:
 
 
 class _Body:
-    """A response's body: counted, held back while it is small, handed on to the disk when it is not."""
+    """A response's body: counted, held in memory while small, otherwise written to disk."""
 
     def __init__(self, part: storing.Part, cap: int, threaded: Callable[..., Awaitable[None]]) -> None:
         self._part = part
@@ -161,10 +161,10 @@ class _Body:
         self.end_is_certain = False
 
     async def fill(self, response: httpcore.Response, headers: Mapping[str, str]) -> None:
-        """Read a final answer; its status, encoding and length decide before its bytes do."""
+        """Read a final response; its status, encoding and declared length are checked before any bytes."""
         _expect_image(response.status, headers)
         self._count(_declared(headers))
-        # Without a declared length the end of the connection is the end of the body, and so is a cut.
+        # Without a declared length the body ends with the connection, so a cut looks like its end.
         self.end_is_certain = "content-length" in headers or "transfer-encoding" in headers
         async for chunk in response.aiter_stream():
             self._size += len(chunk)
@@ -180,7 +180,7 @@ class _Body:
         return self._size > 0
 
     def rest(self) -> bytes:
-        """Return what is held back, and hold it no longer."""
+        """Return what is held in memory, and release it."""
         held, self._held = bytes(self._held), bytearray()
         return held
 

@@ -1,8 +1,7 @@
-"""What goes on the wire for a job's image? A URL as it is; a file as a data URI or as an uploaded file's URL.
+"""What is sent for a job's image: a URL as it is; a file as a data URI or as an uploaded file's URL.
 
-Jobs often share an image: encoded small ones are remembered, within bounds. How a large one gets to the API is
-asked of `uploads`. Whether a row's image may be used at all is asked earlier, when the manifest is read; files
-change, so each is checked again here.
+Jobs often share an image, so encoded small ones are cached, within bounds; `uploads` gets large ones to the
+API. Images are checked when the manifest is read, but files change, so each is checked again here.
 """
 
 import asyncio
@@ -19,14 +18,14 @@ from jobs.manifest import pictures, problems
 from worker.api import client
 from worker.transfers import quarantine, uploads
 
-_LONGEST_DATA_URI = 1_000_000  # characters; what an API takes at most where nothing can be uploaded
+_LONGEST_DATA_URI = 1_000_000  # characters; the most that an API accepts if nothing can be uploaded
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
 _MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A local image, decoded once to its last pixel; ``content`` is empty if it is too long to travel inside."""
+    """A local image, decoded once to its last pixel; ``content`` is empty if it is too long for a data URI."""
 
     source: uploads.Source
     content: bytes
@@ -41,14 +40,14 @@ class _File:
 
 
 _T = TypeVar("_T")
-_Version = tuple[str, int, int]  # path, mtime and size: another version of a file is another image
+_Version = tuple[str, int, int]  # path, mtime and size: a changed file is another image
 
 
 class Inputs:
     """Turns image references into their wire form; belongs to one event loop.
 
-    ``deadline`` is how long a request may take, ``doubt`` how long lies between two refusals after which an API
-    counts as one without uploads, and ``patience`` how long a job waits for its upload; all in seconds.
+    ``deadline`` is how long a request may take, ``doubt`` the time between two refusals that prove an API to
+    be without uploads, and ``patience`` how long a job waits for its upload; all in seconds.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Inputs:
         self._can_upload = True
         self._encoded = _Encoded()
         self._decoded: OrderedDict[_Version, _File] = OrderedDict()
-        self._digests: OrderedDict[_Version, str] = OrderedDict()  # of the content of large ones
+        self._digests: OrderedDict[_Version, str] = OrderedDict()  # of large files' contents
         self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience)
 
     async def aclose(self) -> None:
@@ -75,7 +74,7 @@ class Inputs:
     async def wire_form(self, image: str, root: Path, *, suspect: bool = False) -> str:
         """Return what `input.image` is to be; local paths are relative to `root` and may not leave it.
 
-        A worker may have died of a suspect one; it is decoded elsewhere.
+        A suspect image may have killed a worker; it is decoded in a process of its own.
 
         Raises Refused if the file cannot be used, and what an upload raises: NotYet, NotUploaded, Throttled, Blocked.
         """
@@ -93,9 +92,9 @@ class Inputs:
         return uri
 
     async def digest(self, image: str, root: Path) -> str | None:
-        """Return by what the wire form will be known again; None where it is none, or not known before an upload.
+        """Return the digest of the wire form; None if the image cannot be used, or before it is uploaded.
 
-        Nothing is decoded: no attempt remembers yet whose image it is, if that should end the worker.
+        Nothing is decoded: if that killed the worker, no attempt would yet record which job's image did.
         """
         if _is_url(image):
             return marker.image_digest(image)
@@ -107,7 +106,7 @@ class Inputs:
         return marker.image_digest(form) if form else None
 
     def _form(self, version: _Version) -> str | None:
-        """Return what a file will be sent as; a large one is not read for it."""
+        """Return what a file will be sent as; large files are not read for this."""
         path, _, size = version
         length = pictures.data_uri_length(size)
         if length > pictures.LONGEST_INLINE and self._can_upload:
@@ -139,7 +138,7 @@ class Inputs:
         return file.data_uri
 
     def _doubt_uploads(self) -> None:
-        """One refusal may be a gateway's bad moment; jobs fail by it only when it lasts."""
+        """Record a refused upload: one may be a gateway's bad moment, so jobs fail only if it lasts."""
         now = time.monotonic()
         self._refused_at = now if self._refused_at is None else self._refused_at
         self._can_upload = now < self._refused_at + self._doubt
@@ -152,7 +151,7 @@ def _put(remembered: OrderedDict[_Version, _T], version: _Version, value: _T) ->
 
 
 class _Encoded:
-    """Data URIs by file version; the least recently used go first when they grow too many."""
+    """Data URIs by file version; when they grow too large, the least recently used go first."""
 
     def __init__(self) -> None:
         self._uris: OrderedDict[_Version, str] = OrderedDict()
@@ -179,7 +178,7 @@ def _data_uri(media_type: str, content: bytes) -> str:
 
 
 def _located(image: str, root: Path) -> _Version:
-    """Find a file inside its root, by the manifest's own rules; links may have changed since."""
+    """Find a file inside its root, by the same rules as for the manifest; links may have changed since."""
     try:
         path = pictures.locate(image, root, absolute_allowed=True)
         facts = path.stat()

@@ -1,4 +1,4 @@
-"""What becomes of a job whose image is not at the API? It goes back, and is called when its upload is over."""
+"""Sends back jobs whose image is not at the API, and makes them due when their upload has ended."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from worker.transfers import uploads
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """Nothing was bought; ``sending`` is the upload that the job waits for, if one is under way."""
+    """Nothing was bought; ``sending`` is the upload that the job waits for, if any."""
 
     later: NotUploaded
     sending: uploads.Sending | None = None
@@ -25,7 +25,7 @@ class Parked:
 def parked(
     here: process.Process, submission: Submission, error: uploads.NotYet | errors.NotUploaded
 ) -> Parked:
-    """Return what is to be written of a job whose upload is under way or has come to nothing."""
+    """Return what to record for a job whose upload is under way or has failed."""
     fence, words = submission.fence, str(error)
     if isinstance(error, uploads.NotYet):
         return Parked(NotUploaded(fence, words, timedelta(seconds=error.wait)), error.sending)
@@ -34,7 +34,7 @@ def parked(
 
 
 def as_counted(here: process.Process, tx: sa.Connection, some: Sequence[Parked]) -> list[NotUploaded]:
-    """Return what to write of these: while creates or reads come to nothing, an upload's failure says nothing."""
+    """Return what to record; failed uploads do not count while creates or reads fail too."""
     later = [item.later for item in some]
     if any(item.counted for item in later):
         breaker = accounts.known(tx, here.account.id).breaker
@@ -44,7 +44,7 @@ def as_counted(here: process.Process, tx: sa.Connection, some: Sequence[Parked])
 
 
 def call(here: process.Process, some: Sequence[Parked]) -> None:
-    """Have these jobs called when their uploads are over: after they were written, or the call would miss them."""
+    """Make these jobs due when their uploads end. Call it after they are recorded, or that would miss them."""
     for item in some:
         if item.sending is not None:
             here.loop.start(_called(here, item.later.fence, item.sending))
@@ -52,5 +52,5 @@ def call(here: process.Process, some: Sequence[Parked]) -> None:
 
 async def _called(here: process.Process, fence: lifecycle.Fence, sending: uploads.Sending) -> None:
     await asyncio.wait({sending})
-    with suppress(errors.Unavailable):  # the job is due by itself once an upload must have ended
+    with suppress(errors.Unavailable):  # the job becomes due by itself when an upload must have ended
         await asyncio.to_thread(here.database.unit, lambda tx: lifecycle.call(tx, database.now(tx), fence))

@@ -1,9 +1,9 @@
-"""Is it a whole image, asked where it hurts nobody: a process of its own decodes it, and dies of it alone.
+"""Checks a suspect image in a process of its own, so that decoding it can kill nothing else.
 
-A worker that dies takes fifty jobs with it and does not say of which it died. So what those jobs have for images
-is decoded here from then on, which costs a tenth of a second each: if this process dies of one, too, there is no
-doubt left, and no other job has paid for it. A worker that was merely killed, or a message that was lost, makes
-suspects just the same: that costs time, and blames nobody.
+A worker that dies takes fifty jobs with it, and does not say which of them killed it. From then on the images
+of those jobs are decoded here, which costs a tenth of a second each: if this process dies too, the image is
+to blame, and no other job has suffered. A worker that was merely killed, or a lost message, makes suspects
+too: that costs time, but blames nobody.
 """
 
 import os
@@ -17,21 +17,21 @@ from pathlib import Path
 
 from jobs import errors, images
 
-_DEATHS = 2  # after the worker's own: three in all
-_SECONDS = 30.0  # by the clock; of the processor's time two thirds of it
-_MEMORY = 2 << 30  # bytes of addresses; 50 million pixels take a tenth of it
-_AT_ONCE = 2  # a slice has fifty, a host perhaps two processors
-_BROKEN = 3  # exit code: the image is at fault, and could say so
+_DEATHS = 2  # besides the worker's own: three in all
+_SECONDS = 30.0  # of wall-clock time; two thirds of that of CPU time
+_MEMORY = 2 << 30  # bytes of address space; 50 million pixels take a tenth of it
+_AT_ONCE = 2  # a slice has fifty images, a host perhaps two processors
+_BROKEN = 3  # exit code: the image is broken, and could be diagnosed
 
 _turns = threading.BoundedSemaphore(_AT_ONCE)
 
 
 class Poison(errors.ApiError):
-    """Whatever decodes this image dies of it."""
+    """Every process that decodes this image dies."""
 
 
 def inspect(path: Path, *, max_pixels: int = images.MAX_PIXELS) -> images.Facts:
-    """Return an image file's facts as `images.inspect` does; raises Poison if the decoder dies of it twice."""
+    """Return an image file's facts like `images.inspect`; raises Poison if the decoder dies twice."""
     for _ in range(_DEATHS):
         with _turns:
             ended = _decoded(path, max_pixels)
@@ -44,7 +44,7 @@ def inspect(path: Path, *, max_pixels: int = images.MAX_PIXELS) -> images.Facts:
 
 
 def _decoded(path: Path, max_pixels: int) -> subprocess.CompletedProcess[bytes] | None:
-    """Decode in a new process that knows nothing of ours but the code; None if it does not come to an end."""
+    """Decode in a new process that gets nothing of our environment but paths; None if it does not end in time."""
     try:
         return subprocess.run(  # noqa: S603  our own program, and no shell
             [sys.executable, "-m", __name__, str(path), str(max_pixels)],
@@ -60,7 +60,7 @@ def _decoded(path: Path, max_pixels: int) -> subprocess.CompletedProcess[bytes] 
 
 def _main(path: str, max_pixels: str) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (int(_SECONDS * 2 / 3),) * 2)
-    with suppress(ValueError):  # macOS knows no such limit
+    with suppress(ValueError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     try:
         facts = images.inspect(Path(path), max_pixels=int(max_pixels))

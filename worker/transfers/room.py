@@ -1,4 +1,4 @@
-"""Is there room for what is about to be bought? What cannot be stored must not be paid for."""
+"""Whether there is disk space for what is about to be bought: what cannot be stored must not be paid for."""
 
 import shutil
 from pathlib import Path
@@ -9,13 +9,13 @@ from jobs import database
 from jobs.reports import plan
 from jobs.worklists import recalling
 
-# So much serves any number in flight; only with less is it worth asking how much that is.
+# Enough for any number in flight; only below this is the need computed.
 _PLENTY = 20 << 30  # bytes
-_SPARE = 2  # times what is expected: the database and its journal grow, too, and images differ
+_SPARE = 2  # times the expected size: the database and its journal grow too, and images differ
 
 
 def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
-    """Return why ``more`` jobs must not be bought; empty if the disk takes them and what is in flight."""
+    """Return why ``more`` jobs must not be bought; empty if the disk has room for them and for what is in flight."""
     try:
         free = shutil.disk_usage(output).free
     except OSError as error:
@@ -32,6 +32,6 @@ def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
 
 
 def _needed(tx: sa.Connection, api: str, more: int) -> int:
-    """Return the bytes that are wanted; a job takes what the latest ones took, or what a picture of this model does."""
+    """Return the bytes needed; each job counts like the latest ones, or like a typical picture of this model."""
     each = recalling.bytes_of_a_job(tx) or plan.TYPICAL_BYTES
     return int(_SPARE * each * (recalling.unstored(tx, api) + more))

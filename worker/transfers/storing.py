@@ -1,9 +1,9 @@
-"""How do bytes become a file that lasts? A temporary name, the whole-image check, fsync, and a name of its own.
+"""Turns bytes into a durable file: a temporary name, the whole-image check, fsync, and then its own name.
 
-A final name only ever holds a whole image that is on the disk, and is never given to other content. A file that is
-there already is this output's only if it is the same to the byte and no row has it: two attempts with one seed make
-one picture, and each has a file of its own. That the name itself lasts is a step of its own, for many at once.
-Blocking: called from threads. What is fetched, and from where, is asked of `downloads`.
+A final name only ever holds a whole image that is on the disk, and is never given to other content. An
+existing file counts as this output's only if it is identical and no earlier attempt has it: two attempts with
+one seed make the same picture, and each gets its own file. Syncing the names is a separate step, for many at
+once. Blocking, so called from threads.
 """
 
 import errno
@@ -30,7 +30,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An output on the disk; ``path`` is relative to the output folder, with ``/`` between its parts."""
+    """An output on disk; ``path`` is relative to the output folder, with ``/`` between its parts."""
 
     path: str
     media_type: str
@@ -41,7 +41,7 @@ class Stored:
 
 
 class Part:
-    """An output on its way into the output folder, under a temporary name beside its final one."""
+    """An output being written, under a temporary name in its final folder."""
 
     def __init__(self, root: Path, stem: PurePosixPath, taken: Collection[str] = ()) -> None:
         self._root = root
@@ -52,7 +52,7 @@ class Part:
         self._path: Path | None = None
 
     def append(self, content: bytes, *, last: bool = False) -> None:
-        """Write more of it, the last piece through to the disk; raises Unavailable if that takes nothing."""
+        """Write more of it, and sync after the last piece; raises Unavailable if the disk cannot be written."""
         with _disk(self._root):
             if self._path is None:
                 self._path = _directory(self._root, self._stem) / _temporary_name()
@@ -65,7 +65,7 @@ class Part:
         self._size += len(content)
 
     def keep(self, content: bytes, index: int, max_pixels: int, *, suspect: bool = False) -> Stored:
-        """Write the rest, check the whole and give it its name; raises NotAnImage, Poison or Unavailable."""
+        """Write the rest, check the whole image and give it its name; raises NotAnImage, Poison or Unavailable."""
         whole = content if self._path is None else self._path
         try:
             self.append(content, last=True)
@@ -103,16 +103,16 @@ class Part:
 
 
 def sync_names(root: Path, paths: Iterable[str]) -> None:
-    """Make the names of outputs last, before anybody is told of them: one fsync serves a whole folder."""
+    """Sync the names of outputs before any row mentions them; one fsync serves a whole folder."""
     with _disk(root):
         for folder in {(root / path).parent for path in paths}:
             _sync(folder)
 
 
 def sweep(root: Path) -> int:
-    """Remove what downloads that were cut off left behind; return how many.
+    """Remove the temporary files of interrupted downloads; return how many.
 
-    What a process of this host wrote goes once that is dead, anything else an hour later: the folder may be shared.
+    Those of a dead process of this host go at once, all others after an hour, since the folder may be shared.
     """
     swept, before = 0, time.time() - _LEFT_OVER_AFTER
     for folder, _, files in os.walk(root):
@@ -127,12 +127,12 @@ def _temporary_name() -> str:
 
 
 def _host() -> str:
-    """Return what stands for the host, or the container: process ids mean something only inside it."""
+    """Return an identifier of the host or container, within which process ids are valid."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def _is_orphan(name: str) -> bool:
-    """Whether the process that wrote a temporary file was one of this host, and is dead."""
+    """Whether a temporary file was written by a process of this host that is dead."""
     host, _, rest = name.removeprefix(_PREFIX).partition("-")
     process = rest.partition("-")[0]
     if host != _host() or not process.isdecimal():
@@ -141,7 +141,7 @@ def _is_orphan(name: str) -> bool:
         os.kill(int(process), 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it is another user's, or no process at all
+    except (OSError, OverflowError):  # another user's process, or no valid process id
         pass
     return False
 
@@ -151,14 +151,14 @@ def _removed(path: Path, before: float) -> bool:
         if path.stat(follow_symlinks=False).st_mtime >= before:
             return False
         path.unlink()
-    except OSError:  # somebody else was faster, or the folder is not ours
+    except OSError:  # another process was faster, or the folder is not ours
         return False
     return True
 
 
 @contextmanager
 def _disk(root: Path) -> Iterator[None]:
-    """Say of every fault of the disk that the output folder is not to be had: no job is to blame."""
+    """Turn every disk error into Unavailable for the output folder: no job is to blame."""
     try:
         yield
     except OSError as error:
@@ -169,7 +169,7 @@ def _disk(root: Path) -> Iterator[None]:
 
 
 def _directory(root: Path, stem: PurePosixPath) -> Path:
-    """Return the folder of a stem, made if need be; a missing root is not, it may be a disk that is away."""
+    """Return the folder of a stem, created if needed; a missing root is not, as its disk may be unmounted."""
     whole, wanted = Path(os.path.realpath(root)), Path(os.path.realpath(root / stem.parent))
     if not wanted.is_relative_to(whole) or ".." in stem.parts:
         raise errors.Unavailable(f"{root / stem.parent} leads out of the output folder; remove that link")
@@ -177,7 +177,7 @@ def _directory(root: Path, stem: PurePosixPath) -> Path:
         if not root.is_dir():
             raise errors.Unavailable(f"The output folder {root} is not there; create it or mount its disk")
         wanted.mkdir(parents=True, exist_ok=True)
-        for folder in (wanted, *wanted.parents):  # a new folder's own name must last, too
+        for folder in (wanted, *wanted.parents):  # a new folder's own name must be durable too
             if not folder.is_relative_to(whole):
                 break
             _sync(folder)
@@ -191,7 +191,7 @@ def _names(stem: str, index: int, suffix: str) -> Iterator[str]:
 
 
 def _placed(path: Path, final: Path) -> bool:
-    """Give a file its name unless that is taken: a link, because a rename would replace what is there."""
+    """Give a file its name unless that is taken; by a link, because a rename would overwrite."""
     try:
         os.link(path, final)
     except FileExistsError:
@@ -206,7 +206,7 @@ def _placed(path: Path, final: Path) -> bool:
 
 
 def _same(final: Path, size: int, digest: str) -> bool:
-    """Whether a name is taken by these very bytes: then a redo after a crash has nothing left to do."""
+    """Whether a name already holds exactly these bytes, as when this is repeated after a crash."""
     if final.is_symlink() or not final.is_file() or final.stat().st_size != size:
         return False
     with final.open("rb") as file:

@@ -1,7 +1,7 @@
-"""How does a large image get to the API, and how long may that take? Once for all who want it, in the background.
+"""Uploads large images to the API in the background, once for all jobs that share one.
 
-On a slow line an upload outlasts any lease. So it belongs to the process and not to the slice that asked for it:
-a job waits for a moment, goes back while its image is on its way, and is called when that is over.
+On a slow line an upload outlasts any lease. So it belongs to the process, not to the slice that asked for it:
+a job waits for a moment, goes back if the upload still runs, and is made due when it ends.
 """
 
 import asyncio
@@ -16,19 +16,20 @@ from pathlib import Path
 from jobs import crashpoints, errors, images
 from worker.api import client
 
-# Bytes a second, 2 Mbit/s: whoever has less sends large images by URL.
+# Bytes a second, 2 Mbit/s: on a slower line, large images are for URLs.
 SLOWEST = 250_000
-# Bytes under way at once: they share the line, so each has the time that all of them take. And memory is bounded.
+# Bytes being uploaded at once. They share the line, so each gets the time that all of them take; it also
+# bounds memory.
 AT_ONCE = 10_000_000
 _LIVES = 20 * 3600.0  # seconds; the API keeps a file for about 24 hours
 _MOST = 10_000
 
-# What an upload came to: the file's URL, or why there is none.
+# An upload's result: the file's URL, or why there is none.
 Sending = asyncio.Task[str | errors.ApiError]
 
 
 class NotYet(errors.ApiError):
-    """The image is not at the API yet, and nothing is wrong: again in ``wait`` seconds, or when ``sending`` is over."""
+    """The image is not at the API yet, without a fault: try again in ``wait`` seconds, or when ``sending`` ends."""
 
     def __init__(self, message: str, wait: float, sending: Sending | None = None) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ class NotYet(errors.ApiError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was decoded to its last pixel, and what it was then. Its content is not held meanwhile."""
+    """A file that was decoded to its last pixel, and its facts then. The content is not kept in memory."""
 
     path: Path
     digest: str
@@ -46,7 +47,7 @@ class Source:
     facts: images.Facts
 
     def content(self) -> bytes:
-        """Read the file once more; NotSent if it is not what it was."""
+        """Read the file again; NotSent if it has changed."""
         try:
             content = self.path.read_bytes()
         except OSError as error:
@@ -71,16 +72,16 @@ class Uploads:
         self._room = _Room(AT_ONCE)
 
     async def aclose(self) -> None:
-        """Break off what is under way."""
+        """Cancel the uploads under way."""
         under_way = list(self._sending.values())
         for sending in under_way:
             sending.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
 
     async def url(self, source: Source) -> str:
-        """Return the URL of a file, uploaded once however many jobs ask for it at the same time.
+        """Return the URL of a file, uploaded only once however many jobs ask for it at the same time.
 
-        Raises NotYet while it is on its way, NotUploaded if it did not get there, and what the API answered else.
+        Raises NotYet while the upload runs, NotUploaded if it failed, and otherwise the API's own refusal.
         """
         if url := self.known(source.digest):
             return url
@@ -91,7 +92,7 @@ class Uploads:
         if not sending.done():
             words = "Its image is still being uploaded."
             raise NotYet(words, self._allowed(source.size), sending)
-        if self._sending.get(source.digest) is sending:  # told once: whoever comes later tries anew
+        if self._sending.get(source.digest) is sending:  # reported once: later callers try again
             del self._sending[source.digest]
         outcome = sending.result()
         if isinstance(outcome, errors.ApiError):
@@ -99,7 +100,7 @@ class Uploads:
         return outcome
 
     def known(self, digest: str) -> str | None:
-        """Return the URL of a file that was uploaded, by the SHA-256 of its content; None if it was not."""
+        """Return the URL of an uploaded file by the SHA-256 of its content; None if it was not, or has expired."""
         url, until = self._urls.get(digest, ("", 0.0))
         return url if time.monotonic() < until else None
 
@@ -125,7 +126,7 @@ class Uploads:
         return url
 
     async def _api_answers(self) -> bool:
-        """Whether the API answers anything else: only then is it the upload that fails, and no outage."""
+        """Whether the API answers anything else: only then is it the upload that fails, not an outage."""
         try:
             await self._api.get("overnight")
         except errors.Unanswered:
@@ -136,7 +137,7 @@ class Uploads:
 
 
 class _Room:
-    """Bytes that are lent, first come, first served; who wants more than there are gets all of them."""
+    """Bytes that are lent, first come, first served; a request for more than there are gets all of them."""
 
     def __init__(self, most: int) -> None:
         self._most = self._free = most
