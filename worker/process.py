@@ -85,6 +85,7 @@ def enrol(configured: settings.Settings, db: database.Database | None = None) ->
     try:
         with opened.write() as tx:
             now = database.now(tx)
+            accounts.forget_the_future(tx, now, configured.times)
             # In one order everywhere, so that two workers that start at once cannot deadlock.
             ids = {
                 name: accounts.register(tx, now, name, one.api.identity, one.label)

@@ -1,6 +1,6 @@
 """The account's row: quota, throttle, breaker, and what is known about its API. The only writer of `accounts`."""
 
-from jobs.accounts.pacing import give_back, observe, probe_now, probed, refill, spend
+from jobs.accounts.pacing import forget_the_future, give_back, observe, probe_now, probed, refill, spend
 from jobs.accounts.rows import Account, every, follow_settings, get, known, name, register, retune
 from jobs.accounts.sight import (
     blind_spot,
@@ -20,6 +20,7 @@ __all__ = [
     "blind_spot",
     "every",
     "follow_settings",
+    "forget_the_future",
     "get",
     "give_back",
     "glanced",

@@ -13,6 +13,7 @@ from jobs.settings.times import Times
 from jobs.states import Phase
 from jobs.tables import accounts, attempts
 
+_APPOINTMENTS = ("not_before", "probe_at", "sweep_at", "glance_at", "poll_at")
 _UNDER_WAY = timedelta(minutes=2)  # longer than any create takes
 _LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is estimated
 
@@ -31,6 +32,17 @@ def refill(account: Account, now: datetime, configured: Settings) -> Account:
         reads_tokens=quota.refilled(account.reads_tokens, reads, seconds),
         refilled_at=max(now, account.refilled_at),
     )
+
+
+def forget_the_future(tx: sa.Connection, now: datetime, times: Times) -> None:
+    """Move to now what lies further ahead than anything is ever put off: a clock was ahead that has been set right.
+
+    Else the account would stand still until the clock is there again.
+    """
+    latest = dict.fromkeys(_APPOINTMENTS, now + timedelta(seconds=times.throttle_most))
+    latest["refilled_at"] = now + timedelta(seconds=times.lease)
+    for name, moment in latest.items():
+        tx.execute(sa.update(accounts).where(accounts.c[name] > moment).values({name: now}))
 
 
 def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:

@@ -11,6 +11,7 @@ from jobs.lifecycle.fence import Fence
 from jobs.states import State
 from jobs.tables import attempts, jobs
 
+_LONGEST = timedelta(hours=1)  # longer than any wait: what is due later was dated by a clock that was ahead
 _DUE = (
     sa.select(jobs.c.id)
     .where(
@@ -115,10 +116,11 @@ def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusal
 
 def take_over(tx: sa.Connection, now: datetime, settle_after: timedelta) -> int:
     """Take over from a process known to be dead: its leases end now. Return how many sends are in doubt."""
-    tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.state.in_([State.RUNNING, State.COLLECTING]), jobs.c.due_at > now)
-        .values(due_at=now)
-    )
+    for states, last in (
+        ([State.RUNNING, State.COLLECTING], now),
+        ([State.PENDING, State.UNCONFIRMED], now + _LONGEST),
+    ):
+        late = sa.update(jobs).where(jobs.c.state.in_(states), jobs.c.due_at > last)
+        tx.execute(late.values(due_at=now))
     buying.rescue(tx, now, expired_only=False)
     return buying.expire_sends(tx, now, settle_after, expired_only=False)

@@ -12,6 +12,7 @@ from jobs.accounts import quota
 from jobs.states import State
 from jobs.tables import accounts as rows
 from tests import factory
+from tests import rows as written
 from tests.integration import rehearsal
 
 
@@ -40,6 +41,19 @@ def test_a_token_has_one_row_however_often_it_is_registered(times, database):
     ids = {register(database) for _ in range(times)}
     with database.read() as tx:
         assert tx.execute(sa.select(rows.c.id)).scalars().all() == list(ids)
+
+
+def test_what_a_clock_that_was_ahead_has_put_off_does_not_wait_for_it(database):
+    now = written.now(database)
+    soon, later = now + timedelta(minutes=5), now + timedelta(hours=3)
+    put_off = ("refilled_at", "not_before", "probe_at", "sweep_at", "glance_at", "poll_at")
+    account = factory.make_account(database, **dict.fromkeys(put_off, later))
+    other = factory.make_account(database, **dict.fromkeys(put_off[1:], soon))
+    with database.write() as tx:
+        accounts.forget_the_future(tx, now, settings.Settings(_env_file=None).times)
+    row, kept = written.account(database, account.id), written.account(database, other.id)
+    assert {getattr(row, name) for name in put_off} == {now}
+    assert {getattr(kept, name) for name in put_off[1:]} == {soon}
 
 
 # Limits of an account's own
