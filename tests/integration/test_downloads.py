@@ -14,6 +14,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 
+import httpcore
 import httpx
 import pytest
 from PIL import Image
@@ -323,6 +324,24 @@ def test_a_name_that_turns_private_is_refused_when_it_is_connected_to(tmp_path, 
     asyncio.run(conversation())
 
 
+def test_a_silent_address_leaves_time_for_the_next(monkeypatch):
+    tried = []
+
+    async def connect(_, host, port, timeout, *_more):  # noqa: ASYNC109  httpcore's signature
+        tried.append((host, timeout))
+        raise httpcore.ConnectTimeout("silent")
+
+    async def resolved(*_):
+        return ["93.184.216.34", "93.184.216.35"]
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    monkeypatch.setattr(addresses, "_resolved", resolved)
+    backend = addresses.Backend(allow_private=False)
+    with pytest.raises(httpcore.ConnectTimeout):
+        asyncio.run(backend.connect_tcp("images.example", 443, timeout=30))
+    assert tried == [("93.184.216.34", 10), ("93.184.216.35", 10)]
+
+
 def test_an_unknown_name_may_be_known_later(tmp_path, monkeypatch):
     def unknown(*_, **__):
         raise socket.gaierror(socket.EAI_AGAIN, "try again")
@@ -335,6 +354,29 @@ def test_an_unknown_name_may_be_known_later(tmp_path, monkeypatch):
                 await down.fetch("https://nobody.invalid/x.png", STEM, 0)
 
     asyncio.run(conversation())
+
+
+def test_a_resolver_that_hangs_keeps_nothing_else_waiting(tmp_path, monkeypatch):
+    answers = threading.Event()
+
+    def hanging(*_, **__):
+        answers.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+
+    async def conversation():
+        async with fetching(tmp_path) as down:
+            urls = [f"https://nobody-{n}.invalid/x.png" for n in range(64)]
+            asked = [asyncio.ensure_future(down.fetch(url, STEM, n)) for n, url in enumerate(urls)]
+            await asyncio.sleep(0.1)
+            try:
+                assert await asyncio.wait_for(asyncio.to_thread(lambda: "its turn"), 30) == "its turn"
+            finally:
+                answers.set()
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    assert {type(error) for error in asyncio.run(conversation())} == {errors.Undelivered}
 
 
 def test_fetching_again_what_is_there_changes_nothing(tmp_path):

@@ -8,7 +8,9 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import httpcore
 import httpx
@@ -18,6 +20,9 @@ from jobs.settings import apis
 
 # Seconds for each address of a name: a silent one must not use up the whole deadline.
 _CONNECT_TIMEOUT = 10.0
+# Not the event loop's own threads: a look-up cannot be cancelled, and while a resolver hangs, connections to the API
+# and images on their way to it would wait for a thread.
+_NAMES = ThreadPoolExecutor(8, thread_name_prefix="names")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Not public, though some versions of Python think so: one cloud serves its own metadata at 192.0.0.192.
 _RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "::/96", "64:ff9b:1::/48")))
@@ -83,18 +88,23 @@ class Backend(httpcore.AnyIOBackend):
         addresses = await _resolved(host, port)
         if not all(map(self._may_reach, addresses)):
             raise errors.Undelivered("The output's host is not on the open internet.")
+        each = _CONNECT_TIMEOUT if timeout is None else min(timeout, _CONNECT_TIMEOUT)
         for address in addresses[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await super().connect_tcp(address, port, timeout, local_address, socket_options)
-        return await super().connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+                return await super().connect_tcp(address, port, each, local_address, socket_options)
+        return await super().connect_tcp(addresses[-1], port, each, local_address, socket_options)
 
     def _may_reach(self, address: str) -> bool:
         return is_public(address) or (self._allow_private and _is_loopback(address))
 
 
+def _looked_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
 async def _resolved(host: str, port: int) -> list[str]:
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_NAMES, _looked_up, host, port)
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(f"the name {host!r} is not known") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
