@@ -9,7 +9,7 @@ from jobs.failures import FailureClass
 from jobs.lifecycle import Failure, Interrupted, Produced
 from jobs.worklists import Running
 from worker import process
-from worker.api import diagnosis
+from worker.api import diagnosis, replies
 from worker.api.replies import Prediction
 
 _GIVEN_UP = 2  # deadlines after which we stop waiting for a prediction that does not end
@@ -79,7 +79,7 @@ def _succeeded(here: process.Process, row: Running, prediction: Prediction, now:
         error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
         message = "its outputs were deleted already" if gone else "it succeeded without an image"
         return _failure(here, row, prediction, error_class, message)
-    urls = tuple(None if url[:5].lower() == "data:" else url for url in prediction.output)
+    urls = tuple(None if replies.is_inline(url) else url for url in prediction.output)
     # The API's clock may be wrong: too early a time would leave no second try for a download.
     produced_at = min(now, max(prediction.completed_at or now, row.accepted_at))
     return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)

@@ -274,6 +274,13 @@ def test_a_page_has_its_predictions_and_the_query_of_the_next():
     assert found.cursor == "cursor=cD0yMDI2&created_after=2026"
 
 
+def test_a_page_does_not_keep_the_images_that_are_in_it():
+    inline, url = "data:image/png;base64," + "A" * 1000, "https://files.example.com/0.png"
+    body = json.dumps({"results": [{"id": "a", "status": "succeeded", "output": [inline, url]}]})
+    [shown] = replies.page(200, {}, body.encode()).predictions
+    assert shown.output == ("data:", url)
+
+
 @pytest.mark.parametrize("following", [None, ""])
 def test_the_last_page_has_no_next(following):
     assert page({"next": following, "results": []}).cursor is None

@@ -6,7 +6,7 @@ raises anything but our own errors. `refusals` says what an error reply means.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -28,8 +28,8 @@ _LONGEST_CURSOR = 4000
 class Prediction:
     """The API's object, in the API's words.
 
-    ``output`` holds URLs or data URIs. ``input`` comes without data URIs, since a walk of the list would keep
-    megabytes of them; an image is replaced by its digest.
+    ``output`` holds URLs or data URIs; an entry of the list keeps only the beginning of these. ``input`` comes without
+    data URIs, since a walk of the list would keep megabytes of them; an image is replaced by its digest.
     """
 
     id: str
@@ -120,10 +120,22 @@ def page(status: int, headers: Mapping[str, str], body: bytes) -> Page:
     results = reply.get("results")
     if not isinstance(results, list):
         raise errors.Unanswered("The API's answer is no list of predictions.")
-    predictions = tuple(found for found in map(_prediction, results) if found)
+    predictions = tuple(_listed(found) for found in map(_prediction, results) if found)
     if len(predictions) < len(results):
         raise errors.Unanswered("The API's list has an entry without a readable id.")
     return Page(predictions, _cursor(reply.get("next")), dates.http(headers.get("date")))
+
+
+def _listed(prediction: Prediction) -> Prediction:
+    """Return an entry without the images in it: a walk keeps a thousand entries, and each image is megabytes."""
+    if not any(map(is_inline, prediction.output)):
+        return prediction
+    return replace(prediction, output=tuple("data:" if is_inline(url) else url for url in prediction.output))
+
+
+def is_inline(url: str) -> bool:
+    """Whether an output is the image itself, as a data URI."""
+    return url[:5].lower() == "data:"
 
 
 def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
