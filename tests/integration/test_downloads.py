@@ -327,7 +327,7 @@ def test_a_name_that_turns_private_is_refused_when_it_is_connected_to(tmp_path, 
 def test_a_silent_address_leaves_time_for_the_next(monkeypatch):
     tried = []
 
-    async def connect(_, host, port, timeout, *_more):  # noqa: ASYNC109  httpcore's signature
+    async def connect(_, host, _port, timeout, *_more):  # noqa: ASYNC109  httpcore's signature
         tried.append((host, timeout))
         raise httpcore.ConnectTimeout("silent")
 
