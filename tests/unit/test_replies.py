@@ -249,8 +249,9 @@ def test_a_wait_has_a_least_and_a_most():
 
 
 def test_a_read_knows_missing_from_unanswered():
-    with pytest.raises(errors.Missing):
-        replies.read(404, {}, body({"detail": "not found"}))
+    for status in (404, 410):
+        with pytest.raises(errors.Missing):
+            replies.read(status, {}, body({"detail": "not found"}))
     for status, content in [
         (500, b"{}"),
         (502, b"<html>"),

@@ -85,7 +85,7 @@ def left(headers: Mapping[str, str]) -> int | None:
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
     """Read the answer about one prediction; raises Missing, Blocked, Throttled or Unanswered."""
     reply = bodies.parsed(body)
-    if status == 404:
+    if status in {404, 410}:
         raise errors.Missing("The API does not know this prediction.")
     if status not in _CREATED:
         raise refusals.of_read(status, headers, reply, datetime.now(UTC))
