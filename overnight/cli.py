@@ -1,6 +1,6 @@
-"""The command `overnight`: which verbs there are, and what becomes of an error. Each verb is in `commands`.
+"""The `overnight` command: its verbs, and how errors become exit codes. Each verb is in `commands`.
 
-Nothing heavy is imported here: `overnight --help` answers at once.
+Nothing heavy is imported here, so that `overnight --help` answers at once.
 """
 
 import sys
@@ -65,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _exit_code(args: Sequence[str] | None) -> int:
-    """Run one command; every error becomes a sentence and a code here, and nowhere else."""
+    """Run one command; this is the only place where an error becomes a message and an exit code."""
     try:
         code = group.main(args, prog_name="overnight", standalone_mode=False) or exits.Exit.NONE_FAILED
     except errors.OvernightError as error:
@@ -77,13 +77,13 @@ def _exit_code(args: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         words.complain("interrupted")
         return exits.Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001  the last net: a traceback is for the log, not for the terminal
+    except Exception as error:  # noqa: BLE001  the last resort: a traceback belongs in the log, not in the terminal
         return _bug(error)
     return int(code)
 
 
 def _bug(error: Exception) -> int:
-    """Put the traceback into the log and say where that is; show it only when it cannot be kept."""
+    """Log the traceback and say where it is; print it only if the log cannot be written."""
     import structlog
 
     from jobs import logs

@@ -1,4 +1,4 @@
-"""Asking before something large or final; only in a terminal, because a script cannot answer."""
+"""Ask before anything large or final, but only in a terminal: a script cannot answer."""
 
 import sys
 
@@ -6,6 +6,6 @@ import click
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Go on if a person agrees, or nobody is there to ask; otherwise end as if interrupted, with nothing changed."""
+    """Return if a person agrees, or if nobody can be asked; otherwise exit as if interrupted, with nothing changed."""
     if not yes and sys.stdin.isatty() and sys.stderr.isatty():
         click.confirm(question, abort=True, err=True)

@@ -1,4 +1,4 @@
-"""Which options were typed just now: a printed command must carry them, and what is kept with a batch gives way."""
+"""The options of the running command: printed commands repeat them, and they override what a batch has kept."""
 
 import shlex
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ _SETTINGS = ("api", "database", "output")
 
 
 def typed(settings: Settings) -> str:
-    """Return the options of `options.with_settings` as the running command was given them; mostly none.
+    """Return those options of `options.with_settings` that were typed, ready to be printed; usually none.
 
     A server's password is not repeated: whoever types the command next knows it.
     """
@@ -26,18 +26,18 @@ def typed(settings: Settings) -> str:
 
 
 def names() -> set[str]:
-    """Return these options by their names alone."""
+    """Return only the names of these options."""
     given = _given()
     return {f"--{option}" for option in _SETTINGS if given.get(option) is not None}
 
 
 def command(settings: Settings, words: str) -> str:
-    """Return a command to be typed next, whose words are fit for a shell, with these options."""
+    """Return a command to type next, with these options; ``words`` must already be quoted for a shell."""
     return f"overnight {words} {typed(settings)}".rstrip()
 
 
 def when_unconfirmed() -> str | None:
-    """Return what `--when-unconfirmed` was given; None if it was not, and what is kept with the batch holds."""
+    """Return the value of `--when-unconfirmed`; None if it was not typed, so that the batch's own applies."""
     chosen: str | None = click.get_current_context().params.get("when_unconfirmed")
     return chosen
 

@@ -1,4 +1,4 @@
-"""A click group whose commands are imported when they are called: help and completion stay fast."""
+"""A click group that imports a command only when it is called, so that help and completion stay fast."""
 
 import importlib
 import os
@@ -12,7 +12,7 @@ from jobs import errors
 
 
 class LazyGroup(click.Group):
-    """Find each command as `command` in `overnight.commands.NAME`; what it is for stands in the table."""
+    """Find each command as `command` in `overnight.commands.NAME`; its line of help is in ``sections``."""
 
     def __init__(self, *, sections: Mapping[str, Mapping[str, str]], **more: object) -> None:
         super().__init__(**more)  # type: ignore[arg-type]  # click's own keywords, passed on untouched
@@ -35,7 +35,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; click itself would end a broken pipe with 1, our "some failed"."""
+        """Run the command. On a broken pipe click itself would exit with 1, which means "some failed" here."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -53,11 +53,11 @@ class LazyGroup(click.Group):
 
 
 def _reader_left() -> bool:
-    """Whether it is our stdout that nobody reads any more, as after `| head`; if so, close it for good."""
+    """Whether the reader of our stdout has gone, as after `| head`; if so, send what is left to /dev/null."""
     watch = select.poll()
-    watch.register(sys.stdout, 0)  # nothing asked for: only an end or an error is reported
+    watch.register(sys.stdout, 0)  # no event requested: only a hang-up or an error is reported
     if not watch.poll(0):
         return False
-    # Python flushes once more at exit, and would complain there.
+    # Python flushes once more at exit, and would complain then.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return True

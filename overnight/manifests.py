@@ -89,12 +89,12 @@ _OPTIONS = (
 
 
 def manifest_options(command: options.Decorated) -> options.Decorated:
-    """Add the options that say how a manifest is read; `reading.Asked` takes them as they come."""
+    """Add the options that say how a manifest is read; `reading.Asked` holds their values."""
     return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def named(db: "Database", name: str, settings: Settings) -> "Batch":
-    """Return a batch that is loaded, for the API of the settings."""
+    """Return a loaded batch; refuse one that buys from another API than that of the settings."""
     from jobs.selecting import lookup
 
     with db.read() as tx:
@@ -111,9 +111,9 @@ Agree = Callable[["Database | None", "Validated", "Target", "Difference"], None]
 
 
 def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree) -> "Loaded":
-    """Load a manifest, unless ``agree`` raises when it is told what will change.
+    """Load a manifest, unless ``agree`` raises when it is shown what will change.
 
-    A database is made only now: a faulty manifest, or a person who thinks better of it, leaves nothing behind.
+    The database is created only after that: a faulty manifest, or a person who declines, leaves nothing behind.
     """
     from jobs.loading import difference, loader
     from overnight import opened

@@ -1,4 +1,4 @@
-"""What limits a batch, seen from outside: that nobody works on it goes before what would limit whoever did."""
+"""What limits a batch, seen from outside: if nobody works on it, that comes before any other limit."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
 def limit(progress: "Progress", settings: Settings, flags: str = "") -> "Limit":
     """Return what limits a batch.
 
-    On a server only work that stays due tells that nobody is there; beside a file its lock tells it at once.
+    On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
     from jobs.reports import limits
     from overnight.run import lock

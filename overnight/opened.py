@@ -1,4 +1,4 @@
-"""The database that a command works on, at this program's revision: it must be there, may be there, or is made."""
+"""Open a command's database, at this program's revision: one that must exist, may exist, or is created."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from overnight import flags
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Database]:
-    """Open the database that is there; nothing is created."""
+    """Open the existing database; nothing is created."""
     from migrations import schema
 
     with _opened(settings) as opened:
@@ -21,7 +21,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
 @contextmanager
 def found(settings: Settings) -> Iterator[Database | None]:
-    """Open the database if it is there; nothing is created."""
+    """Open the database if it exists; nothing is created."""
     from migrations import schema
 
     with _opened(settings) as opened:
@@ -34,7 +34,7 @@ def found(settings: Settings) -> Iterator[Database | None]:
 
 @contextmanager
 def made(settings: Settings) -> Iterator[Database]:
-    """Open the database, made if there is none; one that is older or newer than this program is refused."""
+    """Open the database, or create it; one that is older or newer than this program is refused."""
     from migrations import schema
 
     with _opened(settings) as opened:
@@ -57,5 +57,5 @@ def _opened(settings: Settings) -> Iterator[Database]:
 def _is_there(opened: Database) -> bool:
     from migrations import schema
 
-    # The file is looked for first: SQLite would make an empty one of any path that is asked.
+    # Look for the file first: SQLite would create an empty one.
     return (opened.path is None or presence.found(opened.path)) and schema.current(opened) is not None

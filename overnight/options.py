@@ -1,4 +1,4 @@
-"""The options that several commands share, each as a named value; what a command does with them is its own.
+"""The options that several commands share.
 
 `with_settings` gives a command `settings` instead of `--database --output --api`; `filters` gives it
 `states classes labels keys match limit`.
@@ -17,7 +17,7 @@ Decorated = TypeVar("Decorated", bound=Command)
 
 
 class Pair(click.ParamType[tuple[str, str]]):
-    """`NAME=VALUE`; the value may be empty and may hold further signs of equality."""
+    """`NAME=VALUE`; the value may be empty and may contain more equals signs."""
 
     name = "name=value"
 

@@ -1,6 +1,6 @@
-"""Has a newer program upgraded the database under one that runs? Asked now and then, for that one must not write on.
+"""Notice that a newer program has upgraded the database: a program that still runs must stop writing.
 
-The first question is asked at the start, by `services`; this is for a worker that has been up for a month.
+At the start `services` checks it; this is for a worker that has been up for a month.
 """
 
 import threading
@@ -11,7 +11,7 @@ from jobs.settings import Settings
 
 
 def refusal(settings: Settings) -> str | None:
-    """Return why this program must end, if it must. Leaves no connection open: a worker forks at any time."""
+    """Return why this program must end, if it must. Leaves no connection open: a worker may fork at any time."""
     from migrations import schema
 
     db = database.Database(settings.database_url)
@@ -22,7 +22,7 @@ def refusal(settings: Settings) -> str | None:
 
 
 class Watch:
-    """Asks every minute in a thread of its own, and calls ``end`` once it has found out."""
+    """Checks every minute in a thread of its own, and calls ``end`` when this program must end."""
 
     def __init__(self, settings: Settings, end: Callable[[], None]) -> None:
         self.refusal: str | None = None

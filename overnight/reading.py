@@ -1,4 +1,4 @@
-"""A manifest on the command line: how it is read, and which batch its rows are for. What then happens: `manifests`."""
+"""How a manifest on the command line is read, and which batch its rows are for. The next steps are in `manifests`."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What `manifests.manifest_options` gave."""
+    """The values of `manifests.manifest_options`."""
 
     batch: str | None
     columns: Mapping[str, str]
@@ -48,7 +48,7 @@ def reading(
 ) -> Iterator[tuple["Validated", "Target"]]:
     """Validate a manifest, and find out which batch it is for; its mistakes are collected, not raised.
 
-    What was typed when the batch was loaded is kept with it, and need not be typed again.
+    Options typed when the batch was first loaded are kept with it and need not be typed again.
     """
     from jobs.loading.difference import Target
     from jobs.manifest import source, validate
@@ -77,7 +77,7 @@ def reading(
 
 
 def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
-    """Return the name that the batch was given, ``{date}`` not filled in, and the digest of all that is read."""
+    """Return the batch's name, with ``{date}`` not filled in, and the digest of everything that is read."""
     from jobs.loading import names
     from jobs.manifest import document, outline, problems, source
 
@@ -92,13 +92,13 @@ def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
         with source.open_beside(manifest, top.jobs_file) as beside:
             return name, source.of_both(manifest, beside)
     except problems.Unreadable:
-        return usual  # told with all other mistakes, by the validation
+        return usual  # the validation reports it, with all other mistakes
     finally:
         manifest.file.seek(0)
 
 
 def _name(manifest: "Source", asked: Asked, template: str) -> str:
-    """Return what the batch is called today."""
+    """Return the batch's name with today's date."""
     from jobs.loading import names
 
     try:
@@ -111,7 +111,7 @@ def _name(manifest: "Source", asked: Asked, template: str) -> str:
 def _found(
     db: "Database | None", template: str, name: str, api: str, manifest: Path | None, sha256: str
 ) -> "Batch | None":
-    """Return the batch of today's name, or one that goes on past midnight; None if there is neither."""
+    """Return the batch with today's name, or one of an earlier day that is unfinished; None if there is neither."""
     from jobs import batches
     from jobs.loading import difference, names
     from jobs.selecting import lookup
@@ -127,9 +127,9 @@ def _found(
 
 
 def _kept(batch: "Batch | None", manifest: "Source") -> "Adaptation":
-    """Return how the batch's manifest was read.
+    """Return the options with which the batch's manifest was read.
 
-    Another file has headers of its own: one that we exported has the model's. Its pictures are the batch's.
+    Another file may have other headers (an export has the model's), so it only shares the folder of pictures.
     """
     from jobs.loading import difference
     from jobs.manifest import rows

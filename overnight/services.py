@@ -1,4 +1,4 @@
-"""What a distributed installation needs before a worker or a scheduler starts, each missing thing in one line."""
+"""Check what a worker or a scheduler needs before it starts; each missing thing is reported in one line."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from jobs import errors, presence
 from jobs.settings import Settings
 from overnight.exits import Exit
 
-# Seconds in which the broker must answer.
+# Seconds within which the broker must answer.
 PATIENT = {"socket_connect_timeout": 4.0, "socket_timeout": 4.0}
 
 
@@ -34,7 +34,7 @@ def require(settings: Settings, who: str) -> None:
 
 
 def reach_broker(settings: Settings) -> None:
-    """Say in one line that the broker is away; Celery alone would try for ever."""
+    """Raise one line if the broker is away; Celery itself would retry for ever."""
     import kombu
     from kombu import exceptions
 
@@ -51,7 +51,7 @@ def reach_broker(settings: Settings) -> None:
 
 
 def require_folder(output: Path) -> None:
-    """Images must have a place before anything is bought. Tried, since rights alone say nothing of a read-only disk."""
+    """Raise unless images can be stored. Creates a file to find out: permissions do not tell of a read-only disk."""
     if not presence.is_folder(output):
         raise errors.Unavailable(f"output folder {output} does not exist; make it, or set OVERNIGHT_OUTPUT")
     try:
@@ -63,7 +63,7 @@ def require_folder(output: Path) -> None:
 
 
 def probe(settings: Settings) -> Exit:
-    """Say whether the work of every open batch goes on: by its rows, since a process may be there and idle."""
+    """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
     from jobs.reports import limits, results
     from overnight import opened
 

@@ -49,7 +49,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
             consent.ask(f"Cancel {what}?", yes=yes)
         if whole:
             cancelling.cancel_batch(db, found)
-            with db.read() as tx:  # once more: while a person thought, others were loaded
+            with db.read() as tx:  # again: jobs may have been loaded while the person was thinking
                 ids = selection.ids(tx, chosen, found.id)
         done = cancelling.cancel_jobs(db, found, chosen, ids)
         with db.read() as tx:

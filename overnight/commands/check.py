@@ -49,7 +49,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
 
 
 def _print_json(read: "Validated", plan: "Plan | None") -> None:
-    """Print every kind of mistake, or the plan; mistakes are told on the error stream as well, at most twenty."""
+    """Print every kind of mistake, or the plan; the error stream lists at most twenty of the mistakes as well."""
     data = {
         "plan": plan and plan.as_json(),
         "mistakes": read.problems.as_json(),

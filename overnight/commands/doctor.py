@@ -39,7 +39,7 @@ def command(database: str | None, output: str | None, api: str | None, *, as_jso
 
 
 def _found(database: str | None, output: str | None, api: str | None) -> Iterator["Finding"]:
-    """Yield the findings as they come; without settings that can be read there is nowhere to look further."""
+    """Yield the findings as they come; without readable settings nothing else can be checked."""
     from jobs import errors, logs, settings
     from overnight.doctor import examination, findings
 

@@ -37,7 +37,7 @@ def command(folder: Path | None, suffix: str) -> None:
 
 
 def _copy(source: Traversable, target: Path) -> None:
-    """Copy one file; what a person has there already is theirs."""
+    """Copy one file; refuse to overwrite one that is there."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with source.open("rb") as given, target.open("xb") as taken:

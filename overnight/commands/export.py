@@ -98,7 +98,7 @@ def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None
 
 
 def _refuse_the_original(target: Path, batch: "Batch") -> None:
-    """An export is read by other headers than the manifest may have, and may list fewer rows."""
+    """Protect the batch's own manifest: an export may have other headers and fewer rows."""
     from jobs.loading import difference
 
     if difference.path_of(target) == batch.manifest_path:
@@ -146,7 +146,7 @@ def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -
 
 
 class _Terminal:
-    """Standard output while a person looks at it: what could move the cursor is escaped, which a file never is."""
+    """Standard output as a terminal: unlike in a file, whatever could move the cursor is escaped."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(words.printable(text.replace("\r\n", "\n")))

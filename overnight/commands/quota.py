@@ -86,7 +86,7 @@ def _read(given: dict[str, str | None]) -> "OwnLimits":
 
 
 def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "OwnLimits") -> list[str]:
-    """Change the limits of the accounts that are meant, and return their names."""
+    """Change the limits of the chosen accounts, and return their names."""
     from jobs import accounts, errors
     from jobs.accounts import attendance
     from jobs.by_hand import buying
@@ -105,7 +105,7 @@ def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "O
 
 
 def _nobody(settings: Settings, known: list[str]) -> Exception:
-    """Return that there is no account to show or to change, and what to do."""
+    """Return the error that there is no account to show or to change; it says what to do."""
     from jobs import errors
     from jobs.settings import places
     from overnight import flags

@@ -1,4 +1,4 @@
-"""`overnight rehearse`: tonight's manifest, in compressed time, against a sandbox that means harm. Buys nothing."""
+"""`overnight rehearse`: tonight's manifest, in compressed time, against a hostile sandbox. Buys nothing."""
 
 import json
 import tempfile
@@ -86,7 +86,7 @@ def command(
 
 @contextmanager
 def _throw_away(when_unconfirmed: str | None) -> Iterator[Settings]:
-    """Yield settings under which everything is kept in a folder that is removed in the end."""
+    """Yield settings that keep everything in a temporary folder, which is removed at the end."""
     from jobs import logs, settings
 
     with tempfile.TemporaryDirectory(prefix="overnight-rehearsal-", ignore_cleanup_errors=True) as name:

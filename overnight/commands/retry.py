@@ -1,4 +1,4 @@
-"""`overnight retry`: run jobs again. It only says so; it never buys."""
+"""`overnight retry`: make jobs wanted again. It never buys."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -6,7 +6,7 @@ from jobs.settings import Settings
 from overnight import options
 from overnight.exits import Exit
 
-_PATIENCE = 1.5  # seconds that a tick may take to its end after SIGTERM
+_PATIENCE = 1.5  # seconds that a tick may take to finish after SIGTERM
 
 
 @click.command()
@@ -50,12 +50,12 @@ def _schedule(settings: Settings) -> None:
         time.sleep(timetable.tick())
         if watch.refusal:
             raise errors.Unavailable(watch.refusal)
-    # It ends by itself; the alarm's handler goes before the program does.
+    # It ends by itself now. Cancel the alarm: at exit Python removes its handler, and SIGALRM would kill.
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _leave_later() -> None:
-    """Do not wait for a tick that hangs on a dead server: what it handed out is due again after its lease."""
+    """Exit soon even if a tick hangs on a dead server: what it handed out is due again after its lease."""
     import os
     import signal
 

@@ -86,7 +86,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
     if as_json:
         _print_json(plain.detail(progress, harvest, limit, settings, typed))
     else:
-        # Each by itself: a line end inside one would let a stranger's text pass for a line of ours.
+        # Escaped one by one: a line end in foreign text would otherwise make the rest look like a line of ours.
         click.echo("\n".join(map(problems.printable, _detail(progress, harvest, limit, settings, typed))))
 
 

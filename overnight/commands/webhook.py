@@ -1,4 +1,4 @@
-"""`overnight webhook`: have the API tell when a prediction ends, instead of being asked again and again."""
+"""`overnight webhook`: have the API call when a prediction ends, instead of asking it again and again."""
 
 import click
 

@@ -1,1 +1,1 @@
-"""What a person sees, and what a script reads."""
+"""Output: what a person sees, and what a script reads."""

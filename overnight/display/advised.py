@@ -11,7 +11,7 @@ from jobs.states import BatchState
 
 
 def of(progress: Progress, flags: str = "") -> list[str]:
-    """Return the command for each class of a batch's failures; empty ones where it is cancelled, and buys no more."""
+    """Return the command for each class of a batch's failures; empty ones if the batch is cancelled."""
     if progress.batch.state is BatchState.CANCELLED:
         return [""] * len(progress.failures)
     return commands(progress.batch.name, progress.failures, flags)
@@ -29,7 +29,7 @@ def commands(batch: str, error_classes: Iterable[str], flags: str = "") -> list[
 
 
 def again(batch: str) -> Iterator[str]:
-    """Yield names for manifests of failed jobs that no file in the current folder has: no export replaces one."""
+    """Yield free file names in the current folder for manifests of failed jobs, so that no export replaces a file."""
     names = (
         f"{batch}-again{number}.csv"
         for number in itertools.chain([""], (f"-{n}" for n in itertools.count(2)))

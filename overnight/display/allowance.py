@@ -62,7 +62,7 @@ def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
 
 
 def _limit(used: Usage, configured: Settings, name: str) -> str:
-    """Return a limit, and what it was before somebody set it."""
+    """Return a limit, and the settings' value if somebody set another by hand."""
     shown = _written(getattr(used.limits, name), name)
     if name not in used.account.own_limits:
         return shown

@@ -33,7 +33,7 @@ class Bar(Display):
     def __init__(self, console: Console, quota: int | None = None) -> None:
         super().__init__(quota)
         self._console = console
-        # Without a refresh thread: after a SIGHUP nothing may write behind our back. stdout carries data.
+        # No refresh thread: after a SIGHUP nothing else may write. stdout carries data, so leave it alone.
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)
 
     def __enter__(self) -> Self:
@@ -47,8 +47,8 @@ class Bar(Display):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._silent:
-            self._console.file = io.StringIO()  # what rich writes at its end goes nowhere
-        with contextlib.suppress(OSError):  # the terminal may leave in this very moment
+            self._console.file = io.StringIO()  # discard what rich writes when it stops
+        with contextlib.suppress(OSError):  # the terminal may go away at this very moment
             self._live.stop()
 
     def _tell(self, progress: Progress, text: str) -> None:
@@ -59,7 +59,7 @@ class Bar(Display):
 
 
 def drawn(progress: Progress, limit: Limit, display: Display) -> RenderableType:
-    """Return the picture of one moment."""
+    """Return what to draw at one moment."""
     counts = progress.counts
     share = counts.ended / counts.total if counts.total else 0.0
     head = Table.grid(padding=(0, 1), expand=True)

@@ -1,4 +1,4 @@
-"""Who will do the work that a command has only asked for, in a sentence; no command leaves that open."""
+"""Say who will do the work that a command has only requested; no command leaves that open."""
 
 from jobs.batches import Batch, PauseReason
 from jobs.reports import limits

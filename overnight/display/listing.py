@@ -13,7 +13,7 @@ _GAP = "  "
 
 
 def piped(pages: Iterable[Sequence[Line]]) -> Iterator[str]:
-    """Yield lines whose cells are divided by tabs; errors are whole."""
+    """Yield lines whose cells are separated by tabs, with errors in full."""
     for page in pages:
         for line in page:
             yield "\t".join(_cells(line))

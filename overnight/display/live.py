@@ -1,7 +1,7 @@
 """What a person sees while a batch is worked on: lines, a bar, or nothing; always on the error stream.
 
-How the bar looks is `bar`'s question. Nothing here has a thread: whoever calls `update` does it several times a
-second. Texts from the database may hold anything and are escaped.
+The bar is drawn in `bar`. Nothing here has a thread: the caller runs `update` several times a second. Texts from the
+database may hold anything and are escaped.
 """
 
 import sys
@@ -17,15 +17,15 @@ from overnight.display import words
 from overnight.display.pace import Pace
 
 _REFRESH = 0.25  # seconds between two updates
-_MOST = 0.05  # of a core, for looking
+_MOST = 0.05  # the share of a core that looking may take
 _EVERY = 60.0  # seconds between two lines
 _STEADY = 5.0  # seconds for which a limit must hold before it is news
-# Other events show as what limits.
+# Other events show up as what limits the batch.
 _NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED, EventKind.RETUNED}
 
 
 class Display:
-    """Shows nothing; the base of those that do."""
+    """Shows nothing; the base class of those that do."""
 
     def __init__(self, quota: int | None = None) -> None:
         self.quota = quota  # jobs per minute, may change at any time; None: unlimited
@@ -42,7 +42,7 @@ class Display:
         """Leave the terminal as it was."""
 
     def update(self, progress: Progress, limit: Limit, moment: float) -> None:
-        """Show how far the batch is; ``moment`` is in monotonic seconds. A terminal that is gone ends the show."""
+        """Show how far the batch is; ``moment`` is in monotonic seconds. Once the terminal is gone, show nothing."""
         if self._silent:
             return
         self.pace.note(moment, progress.counts.ended)
@@ -54,7 +54,7 @@ class Display:
             self.go_silent()
 
     def go_silent(self) -> None:
-        """Write nothing more: nobody is there to read it. Safe to call from a signal handler."""
+        """Write nothing more, because nobody can read it. Safe to call from a signal handler."""
         self._silent = True
 
     def _tell(self, progress: Progress, text: str) -> None:
@@ -64,7 +64,7 @@ class Display:
         """Show the numbers."""
 
     def _news(self, progress: Progress) -> list[str]:
-        """Return what happened since the last look and does not show otherwise; the first look has no news."""
+        """Return the events since the last look that show nowhere else; the first look has none."""
         latest = max((event.id for event in progress.events), default=0)
         before, self._last_event = self._last_event, max(latest, self._last_event or 0)
         if before is None:
@@ -105,7 +105,7 @@ class Lines(Display):
             return True
         if limit.kind is told.kind:
             return False
-        # Quota and in-flight cap take turns many times a second; a standstill is told at once, and its end too.
+        # Quota and in-flight cap alternate many times a second; a standstill and its end are reported at once.
         return bool({limit.kind, told.kind} & limits.STANDSTILLS) or moment - self._kind[1] >= _STEADY
 
 
@@ -122,7 +122,7 @@ def choose(tty: bool, quiet: bool) -> Display:
 
 
 def rest(cost: float) -> float:
-    """Return how long to wait until the next look after one that took ``cost`` seconds: counting a million jobs does.
+    """Return how long to wait after a look that took ``cost`` seconds, as counting a million jobs does.
 
     >>> rest(0.001), rest(0.06)
     (0.25, 1.2)

@@ -1,4 +1,4 @@
-"""A file that is there whole or not at all: a temporary name, fsync, rename."""
+"""Write a file whole or not at all: a temporary name, fsync, rename."""
 
 import os
 import secrets

@@ -5,7 +5,7 @@ from collections import deque
 from jobs.settings import written
 
 _WINDOW = 60.0  # seconds
-_LEAST = 5.0  # seconds; what is measured over less says nothing
+_LEAST = 5.0  # seconds; a shorter measurement says nothing
 
 
 class Pace:
@@ -15,17 +15,17 @@ class Pace:
         self._seen: deque[tuple[float, int]] = deque()
 
     def note(self, moment: float, ended: int) -> None:
-        """Remember a count; ``moment`` is in monotonic seconds. A retry takes ended jobs back: begin anew."""
+        """Remember a count; ``moment`` is in monotonic seconds. Start over when a retry lowers it."""
         if self._seen and ended < self._seen[-1][1]:
             self._seen.clear()
         self._seen.append((moment, ended))
-        # The oldest that is kept is the last one outside the window, so that a minute is measured, not less.
+        # One count from before the window is kept, so that no less than a minute is measured.
         while len(self._seen) > 2 and self._seen[1][0] <= moment - _WINDOW:
             self._seen.popleft()
 
     @property
     def per_minute(self) -> float | None:
-        """Jobs ended per minute; None as long as too little was seen."""
+        """Jobs ended per minute; None while too little has been seen."""
         if not self._seen:
             return None
         (first, before), (last, after) = self._seen[0], self._seen[-1]

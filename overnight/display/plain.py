@@ -54,7 +54,7 @@ def detail(
 
 
 def encoded(value: object) -> str:
-    """Return what JSON has no form for, as `json.dumps` asks its ``default``: a time."""
+    """Encode a time, for which JSON has no form; the ``default`` of `json.dumps`."""
     if isinstance(value, datetime):
         return value.isoformat()
     raise TypeError(f"no JSON for {type(value)}")

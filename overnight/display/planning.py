@@ -43,7 +43,7 @@ def _when_unconfirmed(settings: Settings, target: Target) -> str:
 
 
 def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) -> Plan:
-    """Return the plan of a run that goes on with what is left to buy of a batch."""
+    """Return the plan for buying what is left of a batch."""
     return _plan(
         _in_force(settings, db, batch.account),
         batch=batch.name,
@@ -54,10 +54,10 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
 
 
 def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:
-    """Return the settings as they hold for the accounts that buy, their quotas added up."""
+    """Return the settings in force for the accounts that buy, with their quotas added up."""
     try:
         held = len(buyers.may_buy(settings, label))
-    except errors.Mistake:  # said by `_token`, or workers have them
+    except errors.Mistake:  # reported by `_token`; or workers have the tokens
         held = 1
     each = [quota.in_force(settings, own) for own in _own_limits(settings, db, label)]
     each += [settings] * (held - len(each))
@@ -71,7 +71,7 @@ def _in_force(settings: Settings, db: Database | None, label: str | None) -> Set
 
 
 def _own_limits(settings: Settings, db: Database | None, label: str | None) -> list[quota.OwnLimits]:
-    """Return the limits of each account that some worker has; where no worker ever was there is none."""
+    """Return the own limits of each account that some worker has; none if no worker was ever there."""
     if db is None:
         return []
     with db.read() as tx:
@@ -96,7 +96,7 @@ def _plan(settings: Settings, **known: Any) -> Plan:
 
 
 def dated(target: Target) -> list[str]:
-    """Return that a batch of an earlier day is gone on with, if so."""
+    """Return the line that says that a batch of an earlier day goes on, if it does."""
     if target.instead_of is None:
         return []
     earlier = f"{target.name}, which this very manifest began and which is not finished"
@@ -104,7 +104,7 @@ def dated(target: Target) -> list[str]:
 
 
 def after(settings: Settings, loaded: Loaded) -> list[str]:
-    """Return what loading came to, and what can be done about rows that it could not change."""
+    """Return the result of loading, and what to do about rows that it could not change."""
     told = [f"{loaded.batch.name}: {loaded.difference.line()}"]
     if loaded.difference.broken:
         told.append(

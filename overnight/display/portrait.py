@@ -92,7 +92,7 @@ def _attempt(attempt: Attempt, dossier: Dossier) -> Iterator[tuple[str, str]]:
 
 
 def _in_doubt(attempt: Attempt) -> str:
-    """Say what came of a send that nobody can tell the outcome of: only a presumed absence was bought again."""
+    """Describe a send whose outcome nobody can tell: only one that was presumed absent was bought again."""
     if attempt.phase is Phase.ABSENT:
         return "possibly paid: bought again without proof that this one was not"
     return "possibly paid: nobody can tell whether it was bought; bought again only when a person asks"

@@ -1,4 +1,4 @@
-"""What a batch came to, in the morning: counts, failures with the command that helps, images, time and money."""
+"""The summary of a batch: counts, failures with the command that helps, images, time and money."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -78,7 +78,7 @@ def harvested(progress: Progress, harvest: Harvest, settings: Settings) -> list[
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines with columns below each other; those that hold only numbers to the right.
+    """Return rows as lines with aligned columns; those that hold only numbers are right-aligned.
 
     >>> aligned([("jobs", "name"), ("7", "cats")])
     ['jobs  name', '   7  cats']
@@ -151,7 +151,7 @@ def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
 
 
 def moment(when: datetime) -> str:
-    """Return a moment as the clock on the wall showed it."""
+    """Return a moment in local time."""
     return f"{when.astimezone():%Y-%m-%d %H:%M}"
 
 

@@ -1,4 +1,4 @@
-"""How sentences reach a person: on the error stream, harmless to a terminal. Data goes to stdout, elsewhere."""
+"""Print sentences on the error stream, made harmless to a terminal. Data goes to stdout, elsewhere."""
 
 import sys
 
@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Tell a person something; a closed error stream is no reason to stop."""
+    """Print a sentence; a closed error stream is no reason to stop."""
     try:
         print(printable(text), file=sys.stderr, flush=True)  # noqa: T201  the one place that prints sentences
     except (OSError, ValueError):
@@ -23,5 +23,5 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Say what went wrong, each line under our name, so that it can be told apart in a script's output."""
+    """Print what went wrong, with our name before each line, so that it stands out in a script's output."""
     say("\n".join(f"overnight: {line}" for line in text.splitlines()))

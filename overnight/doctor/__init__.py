@@ -1,1 +1,1 @@
-"""What is wrong with an installation: each module looks at one part of it, and changes nothing there."""
+"""Find out what is wrong with an installation: each module checks one part and changes nothing."""

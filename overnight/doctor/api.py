@@ -1,4 +1,4 @@
-"""Is there a token for the API, does it answer as one, and do the two clocks agree? By one harmless question."""
+"""Check the token, the API and the clock with one harmless request for each account."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,11 +9,11 @@ from jobs.settings.credentials import Credential
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 
-_CLOCKS_APART = 5.0  # seconds; a date in a header is up to one behind
+_CLOCKS_APART = 5.0  # seconds; the date in a header is up to one second behind
 
 
 def look_at_token(settings: Settings) -> Iterator[Finding]:
-    """Say whether there is a token that may go to the API; never which."""
+    """Say whether there is a token that may be sent to the API; never show it."""
     if settings.broker_url and not (
         settings.api_token or settings.api_token_file or settings.replicate_api_token or settings.accounts
     ):

@@ -1,4 +1,4 @@
-"""Is the broker there, does it keep its messages, and who else may write to it? Sends no message."""
+"""Check that the broker answers, keeps its messages, and is closed to strangers; sends no message."""
 
 from collections.abc import Iterator
 from typing import Any, cast
@@ -12,7 +12,7 @@ from overnight.run import surroundings
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Look at the broker if there is one; an installation of one process has none."""
+    """Check the broker, if there is one; an installation of one process has none."""
     surroundings.require_workers(settings)
     if settings.broker_url is None:
         return
@@ -22,7 +22,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def exposure(url: str) -> Iterator[Finding]:
-    """Warn of a broker on another machine that takes anybody, or whose password anybody can overhear."""
+    """Warn of a broker on another machine that needs no password, or whose password can be overheard."""
     parts = urlsplit(url)
     if parts.scheme == "redis+socket" or apis.is_loopback(parts.hostname or "localhost"):
         return
@@ -40,7 +40,7 @@ def exposure(url: str) -> Iterator[Finding]:
 
 
 def _told(url: str) -> Iterator[Finding]:
-    """Say what the server tells of itself; a hosted one may tell nothing."""
+    """Report what the server says about itself; a hosted one may refuse to."""
     import kombu
 
     with kombu.Connection(url, transport_options=services.PATIENT) as connection:

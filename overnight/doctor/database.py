@@ -1,4 +1,4 @@
-"""Is the database there, of our revision, whole, on a disk that suits it, and worked on? Makes none."""
+"""Check the database: is it there, at our revision, undamaged, on a local disk, and worked on? Creates none."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ _MOUNTS = Path("/proc/self/mounts")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Look at the database that is there; none is made."""
+    """Check the existing database; none is created."""
     from migrations import schema
     from overnight import opened
 
@@ -34,14 +34,14 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def look_at_work(settings: Settings) -> Iterator[Finding]:
-    """Say whether somebody works on what is under way; silent while there is no database to ask."""
+    """Say whether somebody works on what is under way; say nothing if the database cannot be opened."""
     from overnight import opened, services
     from overnight.run import lock
 
     try:
         with opened.database(settings) as db:
             left = _left_behind(db, settings)
-    except errors.OvernightError:  # told by `look`
+    except errors.OvernightError:  # already reported by `look`
         return
     path = settings.database_path
     if path is None:
@@ -56,7 +56,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
 
 
 def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
-    """Return what the next run of each batch would take over if nobody works on the file."""
+    """Return a warning for each batch with jobs under way; nobody works on them if nobody holds the lock."""
     from jobs.reports import limits, results
     from jobs.states import State
 
@@ -81,7 +81,7 @@ def _to_be_made(path: Path, settings: Settings) -> Finding:
 
 
 def _refuse_network_disk(path: Path) -> None:
-    """Refuse a disk of another machine: SQLite's locks and its shared memory end at this one."""
+    """Refuse a network disk: SQLite's locks and shared memory only work within one machine."""
     try:
         table = _MOUNTS.read_text("utf-8", "replace")
     except OSError:  # not Linux
@@ -105,7 +105,7 @@ def _whole(db: "Database", path: Path) -> Finding:
 
 
 def _clock(db: "Database") -> Finding:
-    """Leases are measured by the server's clock, and deadlines of the API's dates by ours."""
+    """Compare the clocks: leases are measured by the server's, and deadlines of the API's dates by ours."""
     from jobs import database
 
     with db.read() as tx:

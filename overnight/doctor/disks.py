@@ -1,4 +1,4 @@
-"""Can images be stored, and is there room for them and for the database? Makes no folder."""
+"""Check that images can be stored, and that there is room for them and for the database; creates no folder."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from overnight.run import surroundings
 
-_LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel, or an hour's
+_LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Look at the output folder and at the disks; nothing is made."""
+    """Check the output folder and the disks; nothing is created."""
     yield from _output(settings)
     yield from _room(settings)
 

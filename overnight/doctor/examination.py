@@ -1,4 +1,4 @@
-"""The examination of an installation from end to end: which parts are looked at, and in which order."""
+"""Examine a whole installation: which parts are checked, and in which order."""
 
 import platform
 import sqlite3
@@ -14,7 +14,7 @@ from overnight.doctor.findings import Finding
 
 _LIBRARIES = ("celery", "httpx", "sqlalchemy", "pillow")
 
-# What an error that ends a look is filed under, and the look.
+# Each check, with the subject under which an error that ends it is reported.
 _PARTS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
     ("token", api.look_at_token),
     ("api", api.look),
@@ -27,7 +27,7 @@ _PARTS: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
 
 
 def versions() -> Finding:
-    """Say what runs here, for whoever is asked for help."""
+    """Report the versions in use, for whoever is asked for help."""
     libraries = (f"{name} {metadata.version(name)}" for name in _LIBRARIES)
     ours = f"overnight {metadata.version('overnight')}"
     python, sqlite = platform.python_version(), sqlite3.sqlite_version
@@ -35,14 +35,14 @@ def versions() -> Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield what is found out, part by part; a part that cannot be looked at does not hide the next."""
+    """Yield the findings part by part; a part that cannot be checked does not hide the next."""
     yield from _settings(settings)
     for subject, look in _PARTS:
         try:
             yield from look(settings)
         except errors.OvernightError as error:
             yield from findings.wrong(subject, error)
-        except OSError as error:  # a folder that we may not even look into
+        except OSError as error:  # for example a folder that we may not read
             yield from findings.wrong(subject, errors.Unavailable(f"cannot be looked at: {error}"))
 
 

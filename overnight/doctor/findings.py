@@ -1,4 +1,4 @@
-"""What was found out about one part of an installation, and how bad that is. Pure; who looks is not its question."""
+"""A finding about one part of an installation, and how bad it is. Pure; the checks are elsewhere."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; what is not in order says what to do next. ``exit_code`` is that of the worst."""
+    """One line of the report; a problem also says what to do. ``exit_code`` is the command's if nothing is worse."""
 
     subject: str
     verdict: Verdict
@@ -38,24 +38,24 @@ class Finding:
 
 
 def ok(subject: str, words: str) -> Finding:
-    """Return that a subject is in order."""
+    """Return the finding that a subject is in order."""
     return Finding(subject, Verdict.OK, words)
 
 
 def warning(subject: str, words: str) -> Finding:
-    """Return what is worth a line and stops nothing."""
+    """Return a finding that deserves a line but stops nothing."""
     return Finding(subject, Verdict.WARNING, words)
 
 
 def wrong(subject: str, error: errors.OvernightError) -> Iterator[Finding]:
-    """Yield what a command would refuse to start for, one finding for each mistake."""
+    """Yield one finding for each mistake that would keep a command from starting."""
     lines = error.lines if isinstance(error, errors.Mistakes) else (str(error),)
     for line in lines:
         yield Finding(subject, Verdict.WRONG, line, Exit(error.exit_code))
 
 
 def exit_code(found: Iterable[Finding]) -> Exit:
-    """Return 0 if nothing is wrong; what a person must change goes before what may come back by itself."""
+    """Return 0 if nothing is wrong; a mistake takes precedence over what may come back by itself."""
     codes = {finding.exit_code for finding in found}
     return next(
         code
@@ -65,7 +65,7 @@ def exit_code(found: Iterable[Finding]) -> Exit:
 
 
 def summary(found: Iterable[Finding]) -> str:
-    """Return the whole in a few words.
+    """Return the overall result in a few words.
 
     >>> summary([ok("clock", "right"), warning("rights", "open")])
     'nothing is wrong, 1 warning'

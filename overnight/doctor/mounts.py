@@ -1,9 +1,9 @@
-"""Which kind of disk does a path lie on? Pure: reads the table of mounts as Linux prints it."""
+"""Find the type of the file system that holds a path. Pure: parses the mount table as Linux prints it."""
 
 import re
 from pathlib import Path
 
-# Where locks, or memory shared through a file, end at the machine.
+# File systems on which locks, or memory shared through a file, do not reach beyond one machine.
 NETWORK = frozenset(
     {
         "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "davfs",
@@ -15,7 +15,7 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")  # blanks and the like
 
 
 def kind(path: Path, table: str) -> str | None:
-    r"""Return the kind of the mount that an absolute path lies in; of two at one place the later one counts.
+    r"""Return the type of the mount that holds an absolute path; of two mounts at one place the later one counts.
 
     >>> table = "/dev/sda / ext4 rw 0 0\nnas:/home /home nfs4 rw 0 0\n"
     >>> kind(Path("/home/me/overnight.db"), table), kind(Path("/homes/overnight.db"), table)

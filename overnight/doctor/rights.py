@@ -1,4 +1,4 @@
-"""Who else on this machine can read what is secret or private: token, passwords, prompts? Changes no right."""
+"""Check whether other users of this machine can read the token, passwords or prompts; changes no permission."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from jobs.settings import Settings, cautions, tokens
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 
-_TOKENS = "overnight_api_token_"  # and an account's name
+_TOKENS = "overnight_api_token_"  # followed by an account's name
 _SECRET = frozenset(
     {
         "overnight_api_token", "replicate_api_token", "overnight_database_url", "overnight_broker_url",

@@ -1,4 +1,4 @@
-"""The sandbox as a child of `run --api sandbox` and `rehearse`: it is ended with the work, and dies with its parent."""
+"""The sandbox as a child process of `run --api sandbox` and `rehearse`: it ends with the work or with its parent."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ _END = 5.0  # seconds
 
 @contextmanager
 def served(settings: Settings, home: Path) -> Iterator[Settings]:
-    """Yield settings whose API answers: the same ones, or with the URL of a sandbox that was started for them."""
+    """Yield settings that have an API URL: the given ones, or with that of a sandbox started for them."""
     if settings.api.url:
         yield settings
         return
@@ -43,7 +43,7 @@ def sandbox(state: Path, **chosen: float | str) -> Iterator[str]:
 
 
 def stats(url: str) -> dict[str, Any]:
-    """Ask a sandbox of ours what has passed through it."""
+    """Return the statistics of a sandbox."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=_PATIENCE)
     try:
         connection.request("GET", "/_stats")
@@ -56,7 +56,7 @@ def stats(url: str) -> dict[str, Any]:
 
 
 def _started(state: Path, chosen: Sequence[str]) -> "tuple[subprocess.Popen[str], str]":
-    """Return the sandbox's process and URL; its state may belong to a dying one for a moment."""
+    """Return the sandbox's process and URL; try again while a dying sandbox still holds the state folder."""
     give_up = time.monotonic() + _PATIENCE
     while True:
         with tempfile.TemporaryFile("w+") as words:
@@ -74,15 +74,15 @@ def _started(state: Path, chosen: Sequence[str]) -> "tuple[subprocess.Popen[str]
 
 def _start(state: Path, chosen: Sequence[str], words: IO[str]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "sandbox", "--port=0", f"--state={state}", f"--parent-pid={os.getpid()}"]
-    return subprocess.Popen(  # noqa: S603  our own program with our own words
+    return subprocess.Popen(  # noqa: S603  our own program with our own arguments
         [*command, *chosen],
-        # All that it is to know stands in its words; a real token is none of its business.
+        # Its arguments tell it all that it needs; it must not see a real token.
         env={name: text for name, text in os.environ.items() if not name.startswith(_OURS)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=words,
         text=True,
-        start_new_session=True,  # Ctrl-C is for us: what is in flight must still be fetched from it
+        start_new_session=True,  # Ctrl-C must not reach it: what is in flight is still fetched from it
     )
 
 

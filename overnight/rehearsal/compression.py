@@ -1,17 +1,17 @@
-"""How much faster than life may a rehearsal go, and what does that make of settings and sandbox? Pure."""
+"""How much faster than real time a rehearsal may go, and the settings and sandbox options for it. Pure."""
 
 from jobs.reports import plan
 from jobs.settings import Settings
 from sandbox.options import Options
 
-# Of life: faster, whole seconds of the API's own, such as a least `Cancel-After`, would outgrow everything else.
+# Share of real time. Below it, the API's own whole seconds, such as the least `Cancel-After`, would dominate.
 _LEAST = 0.05
-# Jobs a minute that any machine of today brings through; at more, it would be the machine that is measured.
+# Jobs a minute that any machine of today can process; above it, the rehearsal would measure the machine.
 _MOST_JOBS = 3000
 
 
 def factor(settings: Settings) -> float:
-    """Return what each time is multiplied by: 0.2 for a night in a fifth of it."""
+    """Return what each time is multiplied by: 0.2 makes a night last a fifth as long."""
     at_once = settings.max_in_flight * 60 / plan.TYPICAL_SECONDS
     jobs_a_minute = min(settings.creates_per_minute or at_once, at_once)
     return min(1.0, max(_LEAST, jobs_a_minute / _MOST_JOBS))
@@ -30,7 +30,7 @@ def compressed(settings: Settings) -> Settings:
 
 
 def sandbox(settings: Settings) -> dict[str, float]:
-    """Return the options of a sandbox whose time passes as fast as that of these settings, compressed."""
+    """Return the options of a sandbox whose time is compressed as much as that of these settings."""
     times = factor(settings)
     return {
         "latency": plan.TYPICAL_SECONDS * times,

@@ -1,4 +1,4 @@
-"""What a rehearsal came to, and what it says of the night: for a person and for a script."""
+"""The result of a rehearsal, and what it says about the real night: for a person and for a script."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,10 +14,10 @@ from overnight.display import summary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foretold:
-    """The figures of a night that was lived in ``factor`` times its time.
+    """The figures of a night that was rehearsed in ``factor`` times its real duration.
 
-    ``accepted``, ``throttled`` and ``peak`` are the sandbox's own counts: what the night believed of itself is not
-    asked about money.
+    ``accepted``, ``throttled`` and ``peak`` are the sandbox's own counts: where money is concerned, the night's own
+    rows are not trusted.
     """
 
     progress: Progress
@@ -27,7 +27,7 @@ class Foretold:
     peak: int
     factor: float
     price: Decimal | None
-    ended_after: float | None = None  # seconds, if there was no time for more
+    ended_after: float | None = None  # seconds; set if the time limit ended it
 
     @property
     def seconds(self) -> float:
@@ -37,9 +37,9 @@ class Foretold:
 
     @property
     def surplus(self) -> int:
-        """Predictions that were sold and are no job's: orphans, and any that nobody knows of.
+        """Predictions that were sold and belong to no job: orphans, and any that no row knows.
 
-        Of what was being sent when there was no time for more, nobody knows yet.
+        Sends that were still in doubt when the rehearsal ended are left out.
         """
         counts = self.progress.counts
         sent = counts.of(State.SUBMITTING) + counts.of(State.UNCONFIRMED)
@@ -81,7 +81,7 @@ class Foretold:
         }
 
     def _life(self) -> str:
-        """Say how long the night would take; one that was left before its end goes on as it began."""
+        """Say how long the night would take; one that was cut short is extrapolated at the same rate."""
         seconds = self.seconds / self.factor
         if self.progress.finished or self.progress.batch.pause_reason:
             return f"about {written.rounded(seconds)}"

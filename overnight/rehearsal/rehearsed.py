@@ -1,4 +1,4 @@
-"""One rehearsal, from the manifest to its figures: the night is `night`'s, only faster, and its summary another."""
+"""One rehearsal, from the manifest to its figures: the same night as `night`'s, but faster, and with other output."""
 
 import threading
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class _Rehearsal(nights.Night):
-    """A night that asks nothing, since it buys nothing, and leaves its figures to be told by others.
+    """A night that asks nothing, since it buys nothing, and leaves it to the caller to print its figures.
 
-    It ends ``within`` some seconds, far or not: nothing that is in flight then is worth a wait.
+    It ends after ``within`` seconds, finished or not, and does not wait for what is in flight.
     """
 
     within: float
@@ -34,9 +34,9 @@ class _Rehearsal(nights.Night):
 
     def _agree(
         self,
-        db: Database | None,  # noqa: ARG002  as the night has it
+        db: Database | None,  # noqa: ARG002  the base class's signature
         read: "Validated",
-        target: "Target",  # noqa: ARG002  as the night has it
+        target: "Target",  # noqa: ARG002  the base class's signature
         found: "Difference",
     ) -> None:
         self._say(*(f"warning: {line}" for line in read.warnings.lines()))
@@ -60,7 +60,7 @@ class _Rehearsal(nights.Night):
         self.is_late = self.signals.stop = True
 
     def _tell(self, progress: Progress, harvest: Harvest) -> None:
-        """Say nothing: what would be typed next is not there to be typed."""
+        """Say nothing: the summary's commands would need a database that is about to be removed."""
 
 
 def night(
@@ -73,7 +73,7 @@ def night(
     within: float,
     quiet: bool,
 ) -> tuple[Exit, Foretold]:
-    """Live through a night, or the beginning of one; return how it would end, and its figures."""
+    """Rehearse a night, or the beginning of one; return its exit code and its figures."""
     state = settings.output.parent / "sandbox"
     chosen = compression.sandbox(settings)
     with (

@@ -1,1 +1,1 @@
-"""One `run`: the night itself, who watches it, and what may keep it from its end."""
+"""One `run`: the night itself, who watches it, and what may keep it from finishing."""

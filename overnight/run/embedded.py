@@ -1,4 +1,4 @@
-"""A whole overnight in one process: worker threads, the scheduler's thread, and nothing that must be installed."""
+"""A whole overnight in one process: worker threads, the scheduler's thread, and no server to install."""
 
 import threading
 import time
@@ -19,8 +19,8 @@ from worker.transfers import storing
 log = structlog.get_logger(__name__)
 
 _SILENT = 60.0  # seconds without a tick after which the scheduler's thread counts as stuck
-_GRACE = 0.1  # seconds for each lane: one that is idle looks up every two, and there is nothing left to do
-_LOOK = 10.0  # seconds of them that one look may count: a process that was stopped had no thread that ticked
+_GRACE = 0.1  # seconds for each lane: an idle one checks only every two, and there is nothing left to do
+_LOOK = 10.0  # seconds of silence that one look may add: in a process that was stopped, no thread could tick
 
 
 class Embedded:
@@ -51,7 +51,7 @@ class Embedded:
         crashpoints.reach(crashpoints.Place.AFTER_TAKEOVER)
         self._lanes.start()
         self._clock.start()
-        # Beside the work: a folder may hold a million files.
+        # In the background: a folder may hold a million files.
         threading.Thread(
             target=storing.sweep, args=[self._settings.output], name="sweep", daemon=True
         ).start()
@@ -64,7 +64,7 @@ class Embedded:
 
     @property
     def waits_for(self) -> str:
-        """Why nothing can be handed out now, as that the database's disk is full; empty while it can."""
+        """Why nothing can be handed out now, for example a full disk of the database; empty while it can."""
         return self._timetable.waits_for
 
     def stop_buying(self) -> None:
@@ -89,9 +89,9 @@ class Embedded:
         return self._silence > _SILENT
 
     def close(self) -> None:
-        """End the threads; what they had not written is due again. A batch that is finished is looked over first.
+        """End the threads; what they have not written becomes due again. A finished batch is looked over first.
 
-        The HTTP loop of an engine that has worked ends with the program: a task may still wait for its answers.
+        If the engine was started, its HTTP loop ends only with the program: a task may still wait for answers.
         """
         self._stopping.set()
         self._freed.set()
@@ -103,9 +103,9 @@ class Embedded:
         self._lanes.stop(within=_GRACE)
 
     def _look_over(self) -> None:
-        """Sweep the list for predictions of a finished batch that nobody knows of, and have those ended.
+        """If the batch is finished, sweep the list for predictions that no row knows, and cancel the orphans.
 
-        Here and not by a worker, since there is no later: what cannot be asked now is left to the next run.
+        Done here and not by a worker, since the process is about to end; what fails now is left to the next run.
         """
         try:
             with self._database.read() as tx:

@@ -1,4 +1,4 @@
-"""Can what is under way still come to an end by itself? Not while every call is refused, or no image can be stored."""
+"""Whether what is under way can still end by itself: not while all calls are refused, or no image can be stored."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from jobs.errors import BlockReason
 from jobs.reports.results import Progress, Standing
 from jobs.states import State
 
-# Reads are refused as well as purchases; without credit or quota they go on.
+# Blocks that refuse reads as well as purchases; without credit or quota, reads still work.
 _DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)
 
 
@@ -16,7 +16,7 @@ _DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)
 class Impasse:
     """Remembers since when no job has moved; moments and patience are in monotonic seconds.
 
-    The calls of some seconds more may end what one refusal does not tell of.
+    One refusal proves little: the calls of the next seconds may still end some jobs.
     """
 
     patience: float
@@ -24,7 +24,7 @@ class Impasse:
     _since: float = 0.0
 
     def reached(self, progress: Progress, moment: float) -> bool:
-        """Return whether waiting is in vain; to be asked at every look."""
+        """Return whether waiting is in vain; call it at every look."""
         if progress.counts != self._seen:
             self._seen, self._since = progress.counts, moment
         stuck = _refused(progress) or _nowhere_to_store(progress)
@@ -32,9 +32,9 @@ class Impasse:
 
 
 def is_forsaken(progress: Progress) -> bool:
-    """Whether all that is left is under way at accounts that are refused, while others have nothing to do.
+    """Whether everything left is under way at refused accounts, while the other accounts have nothing to do.
 
-    What those have under way is not known by batch; while it is anything at all, some of it may be this one's.
+    What an account has in flight is not known per batch: while it has anything, some of it may be this batch's.
     """
     others = [one for one in progress.accounts if not _is_deaf(one)]
     left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)

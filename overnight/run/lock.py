@@ -1,4 +1,4 @@
-"""Who works on a SQLite database: one process at a time, known by a lock that dies with it."""
+"""One process at a time works on a SQLite database: it holds a lock that dies with it."""
 
 import fcntl
 import os
@@ -8,11 +8,11 @@ from typing import Self
 
 from jobs import errors
 
-_LONGEST = 300  # bytes of what the holder has written down
+_LONGEST = 300  # bytes of the note about the holder
 
 
 class Lock:
-    """An OS lock beside the database: whoever gets it knows that no other lives."""
+    """An OS lock beside the database: whoever gets it knows that no other process works on it."""
 
     def __init__(self, database: Path) -> None:
         path = _beside(database)
@@ -52,10 +52,10 @@ class Lock:
 
 
 def holder(database: Path) -> tuple[str, str] | None:
-    """Return the process id and the batch of whoever works on a database; for a look that changes nothing."""
+    """Return the process id and the batch of whoever works on a database; changes nothing."""
     try:
         descriptor = os.open(_beside(database), os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # nobody ever did, or another user does
+    except OSError:  # nobody ever worked on it, or the lock is another user's
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -67,7 +67,7 @@ def holder(database: Path) -> tuple[str, str] | None:
 
 
 def is_free(database: Path) -> bool:
-    """Whether surely nobody works on a database; of a lock that is another user's nobody can tell."""
+    """Whether certainly nobody works on a database; False if another user's lock cannot be read."""
     path = _beside(database)
     return holder(database) is None and (os.access(path, os.R_OK) or not path.exists())
 

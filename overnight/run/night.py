@@ -1,4 +1,4 @@
-"""One `run` from its first look at the manifest to the summary: the steps, and what each needs of the one before."""
+"""One `run`, step by step, from its first look at the manifest to the summary."""
 
 import json
 import stat
@@ -48,7 +48,7 @@ class Night:
     quiet: bool
     yes: bool
     as_json: bool = False
-    _planned: bool = False  # whether the plan was said, and agreed to
+    _planned: bool = False  # whether the plan was printed and agreed to
     _flags: str = field(init=False)
     _surroundings: Surroundings = field(init=False)
 
@@ -69,7 +69,7 @@ class Night:
         return loaded.batch.name
 
     def _agree(self, db: Database | None, read: "Validated", target: "Target", found: "Difference") -> None:
-        """Say what will be bought, and stop before anything is loaded if it cannot be, or nobody wants to."""
+        """Print the plan; raise before anything is loaded if it cannot be carried out, or if a person declines."""
         self._say(*planning.dated(target))
         if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
@@ -82,7 +82,7 @@ class Night:
         self._surroundings.require(db, target.account)
 
     def _is_halted(self, db: Database | None, target: "Target") -> bool:
-        """Whether only what is in flight is fetched now, and no plan is due; raises that if nothing is in flight."""
+        """Whether the batch buys nothing more, so that no plan is due; raises the reason if nothing is in flight."""
         with db.read() if db else nullcontext() as tx:
             batch = tx and batches.find(tx, target.name)
         if not (db and batch and (refusal := self._refusal(batch))):
@@ -92,13 +92,13 @@ class Night:
         return True
 
     def _ask(self, jobs: int, unagreed: int) -> None:
-        """Ask for money that is much and was not agreed to yet; the rest of a batch was, when it was begun."""
+        """Ask before a large purchase; the jobs that were there when the batch was begun are agreed to already."""
         if unagreed > _ASK_ABOVE:
             more = f"Buy {unagreed:,} more predictions, {jobs:,} with those agreed to?"
             consent.ask(f"Buy {jobs:,} predictions?" if jobs == unagreed else more, yes=self.yes)
 
     def _found(self, name: str, given: Mapping[str, Any]) -> str:
-        """Refuse what is neither a file nor a batch, and what only a manifest can take."""
+        """Refuse a name that is neither a file nor a batch, and options that only apply to a manifest."""
         if typed := [option for option, value in given.items() if value]:
             raise click.UsageError(f"{_option(typed[0])} goes with a manifest; {name} is no file here.")
         try:
@@ -111,7 +111,7 @@ class Night:
         return name
 
     def _go_on(self, db: Database, batch: Batch) -> Exit:
-        """Work or watch to the end, and sum up; what stands still is left alone once nothing of it is under way."""
+        """Work or watch to the end, then sum up; raise if a person stopped the batch and nothing of it is under way."""
         progress = _progress(db, batch)
         if progress.finished and batch.state is not BatchState.CANCELLED:
             return self._sum_up(db, batch, End.FINISHED)
@@ -124,13 +124,13 @@ class Night:
         return self._sum_up(db, batch, self._follow(db, batch))
 
     def _choose(self, db: Database, batch: Batch) -> None:
-        """Keep with the batch what was typed of lost answers: whoever works on it looks there."""
+        """Keep a typed `--when-unconfirmed` with the batch: whoever works on it reads it there."""
         typed = flags.when_unconfirmed()
         if typed and loader.choose(db, batch.id, self.settings.when_unconfirmed):
             self._say(f"{batch.name}: --when-unconfirmed {typed} from now on")
 
     def _begin(self, db: Database, batch: Batch) -> None:
-        """Say how much is left to buy, unless the plan did, and note that it is agreed to."""
+        """Say how much is left to buy, and ask, unless the plan did."""
         with db.read() as tx:
             left = purchases.left(tx, batch)
         if left.jobs and not self._planned:
@@ -138,7 +138,7 @@ class Night:
             self._ask(left.jobs, left.unagreed)
 
     def _refusal(self, batch: Batch) -> errors.OvernightError | None:
-        """Return why nothing more of a batch is bought until a person says so; any other pause is tried again."""
+        """Return why only a person can let the batch buy again, if so; `run` lifts any other pause."""
         try:
             batches.refuse_cancelled(batch)
         except errors.Mistake as cancelled:
@@ -186,7 +186,7 @@ class Night:
                 engine.close()
 
     def _open(self, db: Database, batch: Batch) -> None:
-        """Let the batch be bought, unless a person said otherwise; a blocked account is tried at once."""
+        """Open the batch, unless a person paused or cancelled it; a blocked account is tried at once."""
         with db.write() as tx:
             now, current = database.now(tx), batches.get(tx, batch.id)
             if self._refusal(current):
@@ -215,7 +215,7 @@ class Night:
                 summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
         except BrokenPipeError:
             raise
-        except OSError:  # the terminal is gone, and nobody sent a SIGHUP
+        except OSError:  # the terminal is gone, and no SIGHUP came
             self.signals.go_unseen()
 
     def _say(self, *lines: str) -> None:
@@ -225,19 +225,19 @@ class Night:
 
 
 def _is_manifest(what: str) -> bool:
-    """Whether a word names a file; a folder beside us may well be called as a batch is."""
+    """Whether a word names a file; a folder does not count, since it may well have a batch's name."""
     if what == source.STDIN:
         return True
     try:
         return not stat.S_ISDIR(Path(what).stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except (OSError, ValueError):  # too long a name, or a folder that is closed to us: the reading says which
+    except (OSError, ValueError):  # name too long, or folder closed to us: the reading says which
         return True
 
 
 def _option(name: str) -> str:
-    """Return how an option is typed by its parameter's name."""
+    """Return an option as it is typed, given its parameter's name."""
     parameters = click.get_current_context().command.params
     return next(parameter.opts[0] for parameter in parameters if parameter.name == name)
 

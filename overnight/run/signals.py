@@ -1,4 +1,4 @@
-"""What a person or a supervisor asks of a running `run`: once to stop, twice to leave, and SIGHUP to go on unseen."""
+"""Signals to a `run`: the first request to stop ends the buying, the second the process; SIGHUP ends the display."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ from overnight.exits import Exit
 
 
 class Signals:
-    """Counts the requests to stop; the second one leaves at once, for nothing is lost by it.
+    """Counts the requests to stop; the second one exits at once, since nothing is lost by it.
 
-    Where nobody heeds ``stop``, the first one interrupts as Ctrl-C does everywhere. Who is not ``patient`` does not
-    wait for what is in flight, either.
+    While nobody heeds ``stop``, the first one interrupts as Ctrl-C does everywhere. Without ``patient``, the run does
+    not wait for what is in flight, either.
     """
 
     def __init__(self, *, patient: bool = True) -> None:
@@ -27,11 +27,11 @@ class Signals:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        # Asked now: of a terminal that has hung up, the system no longer says that it is one.
+        # Asked now: once a terminal has hung up, `isatty` is false.
         self._terminals = [stream.fileno() for stream in (sys.stdout, sys.stderr) if stream.isatty()]
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._stop)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
             self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._hang_up)
         return self
 
@@ -52,7 +52,7 @@ class Signals:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         if self.stop:
-            os._exit(Exit.INTERRUPTED)  # every row says what is to be done next; there is nothing to tidy up
+            os._exit(Exit.INTERRUPTED)  # every row says what to do next; there is nothing to tidy up
         self.stop = True
         if not self._heeded:
             raise KeyboardInterrupt
@@ -61,7 +61,7 @@ class Signals:
         self.go_unseen()
 
     def go_unseen(self) -> None:
-        """Write nothing more to a terminal that is gone; what goes to files goes on."""
+        """Write nothing more to a terminal that is gone; output to files continues."""
         if not self._terminals:
             return
         nowhere = os.open(os.devnull, os.O_WRONLY)

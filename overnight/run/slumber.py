@@ -1,9 +1,9 @@
-"""Has the machine slept? The wall clock went on meanwhile, the monotonic one stood still."""
+"""Notice that the machine slept: the wall clock went on, the monotonic one stood still."""
 
 import time
 from collections.abc import Callable
 
-_LEAST = 30.0  # seconds; less is a clock being set right
+_LEAST = 30.0  # seconds; less may be a correction of the clock
 
 
 class Clocks:

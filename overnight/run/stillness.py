@@ -1,4 +1,4 @@
-"""Does anybody work on a batch that this process only watches? Work that is due and stands still says no."""
+"""Notice that nobody works on a batch that this process only watches: work that is due stands still."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ _OVERDUE = 5.0  # seconds: a scheduler hands out what is due several times a sec
 
 @dataclass
 class Stillness:
-    """Remembers since when nothing has changed; moments are of the monotonic clock."""
+    """Remembers since when nothing has changed; moments are in monotonic seconds."""
 
     settings: Settings
     _seen: Any = None
@@ -41,7 +41,7 @@ class Stillness:
         return overdue and limit.kind not in limits.STANDSTILLS | {Kind.THROTTLED}
 
     def _patience(self, progress: Progress) -> float:
-        """At a few purchases a minute nothing moves for a while, and rightly so."""
+        """Return how long to wait: at a few purchases a minute, nothing rightly moves for a while."""
         lowered = progress.account.rate if progress.account else None
         limits_now = limits.in_force(progress, self.settings)
         rate = limits_now.creates_per_minute if lowered is None else lowered

@@ -1,6 +1,6 @@
-"""What a run needs of the world before it buys: a place for the images, and an API or a broker that answers.
+"""What a run needs before it buys: a place for the images, and an API or a broker that answers.
 
-Each missing thing is one line, while somebody is looking. What a worker or a scheduler needs is in `services`.
+Each missing thing is reported in one line. What a worker or a scheduler needs is in `services`.
 """
 
 import shutil
@@ -17,19 +17,19 @@ from overnight.display import words
 
 
 class Surroundings:
-    """Looks once; a run that has something to load and something to go on with asks twice."""
+    """Checks once, though a run that loads a manifest asks twice."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._found = False
 
     def require_token(self, account: str | None) -> None:
-        """Raise a missing token; where workers buy, they have one."""
+        """Raise if no token is set; with a broker it is the workers that need one."""
         if not self._settings.broker_url:
             buyers.may_buy(self._settings, account)
 
     def require(self, db: Database | None, account: str | None) -> None:
-        """Raise what is missing to buy with an account, or any; ``db`` is None as long as there is none."""
+        """Raise what is missing to buy with this account, or with any; ``db`` is None if there is none yet."""
         if self._found:
             return
         if self._settings.broker_url:
@@ -39,7 +39,7 @@ class Surroundings:
         self._found = True
 
     def _require_all_of_it(self, db: Database | None, account: str | None) -> None:
-        """Without workers, this process is the one that stores and buys."""
+        """Check everything: without workers, this process is the one that stores and buys."""
         require_workers(self._settings)
         held = buyers.may_buy(self._settings, account)
         self._require_output(db)
@@ -47,7 +47,7 @@ class Surroundings:
             self._greet(held)
 
     def _greet(self, held: Sequence[Credential]) -> None:
-        """Ask the API by each account; one that may buy is enough, and what the others lack is said."""
+        """Ask the API as each account; one that may buy is enough, and what is wrong with the others is printed."""
         from worker.api import greeting
 
         lacking: list[errors.OvernightError] = []
@@ -72,7 +72,7 @@ class Surroundings:
 
 
 def free_bytes(place: Path) -> int:
-    """Return how much room is left on the disk on which something is, or will be."""
+    """Return the free bytes on the disk that holds, or will hold, a path."""
     there = next(folder for folder in (place, *place.parents) if presence.found(folder))
     return shutil.disk_usage(there).free
 
@@ -87,7 +87,7 @@ def require_workers(settings: Settings) -> None:
 
 
 def require_mounted(output: Path, db: Database | None) -> None:
-    """Refuse a new folder in place of one that has images; ``db`` is None as long as there is none."""
+    """Refuse to replace a missing folder that had images: its disk may not be mounted. ``db`` may be None."""
     if db is not None and _has_images(db):
         raise errors.Unavailable(
             f"output folder {output} is not there, and images were stored in it before; "
@@ -101,7 +101,7 @@ def _has_images(db: Database) -> bool:
 
 
 def _make(output: Path) -> None:
-    """Make the folder for its owner alone: pictures and prompts may be private, and who shares them says so."""
+    """Create the folder for its owner alone: pictures and prompts may be private; sharing them takes a decision."""
     try:
         output.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

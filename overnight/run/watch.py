@@ -26,11 +26,11 @@ from overnight.run.stillness import Stillness
 log = structlog.get_logger(__name__)
 
 _AWAY = 0.5  # seconds between two looks at a database that is away
-_WINK = 0.1  # seconds in which a signal is heeded
+_WINK = 0.1  # seconds within which a signal is noticed
 
 
 class End(Enum):
-    """Why the looking ended."""
+    """Why the watch ended."""
 
     FINISHED = auto()
     HALTED = auto()
@@ -40,7 +40,7 @@ class End(Enum):
 
 @dataclass
 class Watch:
-    """Follows one batch; with an engine it also sees to it that the work goes on."""
+    """Follows one batch; with an engine it also checks that the engine's threads still work."""
 
     db: database.Database
     settings: Settings
@@ -49,7 +49,7 @@ class Watch:
     signals: Signals
     flags: str
     engine: Embedded | None = None
-    lock: Lock | None = None  # of another process that works; when it is free, so is the work
+    lock: Lock | None = None  # held by another process that works; when it is free, so is the work
     _stopped: bool = False
     _away: bool = False  # the database
     _deserted: bool = False
@@ -62,7 +62,7 @@ class Watch:
         self._impasse = Impasse(self.settings.times.lease)
 
     def until_the_end(self) -> End:
-        """Look several times a second; return why there is nothing more to see."""
+        """Look several times a second; return why the watch ended."""
         while True:
             began = time.monotonic()
             try:
@@ -91,7 +91,7 @@ class Watch:
         return progress
 
     def _bear(self, error: errors.Unavailable) -> None:
-        """Wait for a server that is away, as the workers do. A file is no server."""
+        """Wait for a database server that is away, as the workers do; raise if the database is a file."""
         if self.db.path is not None:
             raise error
         if not self._away:
@@ -100,7 +100,7 @@ class Watch:
         time.sleep(_AWAY)
 
     def _limit(self, progress: Progress, moment: float) -> Limit:
-        """Return what limits: what this process knows of itself goes before what the tables tell."""
+        """Return what limits: what this process knows itself takes precedence over the tables."""
         if self._stopped:
             return Limit(Kind.PAUSED, f"stopping, {_jobs(progress.counts)} still to fetch")
         if self.engine and self.engine.waits_for:
@@ -113,7 +113,7 @@ class Watch:
         return self._judged(progress, limit, moment) if self.db.path is None else limit
 
     def _judged(self, progress: Progress, limit: Limit, moment: float) -> Limit:
-        """Return what limits, and say it once when it is that nobody works: others do, or should."""
+        """Return what limits the work of others; if nobody works, say so once."""
         still = self._stillness.judge(progress, limit, moment)
         if still and not self._deserted:
             words.say(f"{progress.batch.name}: {still}")
@@ -153,7 +153,7 @@ class Watch:
             self.engine.stop_buying()
 
     def _notice_sleep(self) -> None:
-        """A machine that slept has let leases end; the tick finds them, but the person should know."""
+        """Record that the machine slept: leases have ended. The tick recovers them, but the user should know."""
         if not (slept := self._clocks.slept()):
             return
         log.warning("machine-slept", seconds=round(slept))
@@ -181,7 +181,7 @@ def _jobs(counts: Counts) -> str:
 
 
 def _stands_still(progress: Progress) -> bool:
-    """Whether nothing more of the batch is bought or fetched, and nobody tries now and then whether it may be."""
+    """Whether the batch buys nothing more, and no probe may change that."""
     state = progress.batch.state
     if impasse.is_forsaken(progress):
         return True

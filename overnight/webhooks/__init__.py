@@ -1,1 +1,1 @@
-"""What the API calls when a prediction ends: who may, and what becomes of it."""
+"""The receiver of the API's webhooks: whose calls are accepted, and what becomes of them."""

@@ -1,6 +1,6 @@
-"""Hints on their way into the database: those that come close together are one transaction.
+"""Write hints to the database: those that arrive close together share one transaction.
 
-Each for itself would wait for the disk, and for its turn beside a run that writes to the same file.
+In a transaction of its own, each would wait for the disk, and for a run that writes to the same file.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Gathering:
         self._flush: asyncio.Task[None] | None = None
 
     async def keep(self, hint: Hint) -> None:
-        """Return when the hint is written; raises what kept it from being."""
+        """Return once the hint is written; raise the error if it cannot be."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((hint, written))
         if self._flush is None:
@@ -36,7 +36,7 @@ class Gathering:
             some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
             error = await self._try([hint for hint, _ in some])
             for _, written in some:
-                if written.done():  # whoever called has hung up
+                if written.done():  # the caller has hung up
                     continue
                 if error is None:
                     written.set_result(None)
@@ -47,7 +47,7 @@ class Gathering:
     async def _try(self, some: Sequence[Hint]) -> Exception | None:
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._write, some)
-        except Exception as error:  # noqa: BLE001  handed to those who wait, each of whom answers for it
+        except Exception as error:  # noqa: BLE001  handed to every caller that waits
             return error
         return None
 

@@ -1,6 +1,6 @@
-"""What is answered to whoever calls? Anybody may: nothing is believed before the signature was found right.
+"""How calls are answered. Anybody may call, so nothing is believed before the signature has been verified.
 
-And little then: of the payload the prediction's id is read, and nothing else. No log line holds a word of it.
+Even then only the prediction's id is read from the payload. Nothing of the payload is logged.
 """
 
 import asyncio
@@ -22,14 +22,14 @@ from worker.api import bodies, replies
 log = structlog.get_logger(__name__)
 
 _MOST_BODY = 1_000_000  # bytes
-_PATIENCE = 10.0  # seconds for which a caller may take to say it
-_TELL_EVERY = 60.0  # seconds between two lines of one kind: anybody can make a million
+_PATIENCE = 10.0  # seconds that a caller may take to send the body
+_TELL_EVERY = 60.0  # seconds between two log lines of one kind: anybody could cause a million
 
 Keep = Callable[[Hint], Awaitable[None]]
 
 
 class _Rejected(Exception):
-    """A call that is not taken, with its status and a sentence of ours."""
+    """A call that is refused, with the status and a sentence of ours."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -39,8 +39,8 @@ class _Rejected(Exception):
 class Receiver:
     """Takes webhooks signed with one secret, and gives each to ``keep``, which returns once it is written.
 
-    2xx says that the API need not call again, also where there was nothing to do; 4xx that to call again would be in
-    vain; 503, that it would not.
+    2xx says that the API need not call again, even if there was nothing to do; 4xx, that calling again is in vain;
+    503, that it is not.
     """
 
     def __init__(self, secret: SecretStr, keep: Keep) -> None:
@@ -50,7 +50,7 @@ class Receiver:
         self._untold: Counter[str] = Counter()
 
     def app(self) -> Router:
-        """Return the ASGI application; any path will do, for what stands before us may have its own idea of it."""
+        """Return the ASGI application; any path will do, since a proxy in front of us may change it."""
         return Router([Route("/{path:path}", self._receive, methods=["POST"])])
 
     async def _receive(self, request: Request) -> Response:
@@ -83,7 +83,7 @@ class Receiver:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body as it was sent, which is what was signed; given up as soon as it is too large or too slow."""
+    """Return the body as it was sent, since that was signed; reject it as soon as it is too large or too slow."""
     body = bytearray()
     try:
         async with asyncio.timeout(_PATIENCE):

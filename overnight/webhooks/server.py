@@ -1,4 +1,4 @@
-"""The receiver as a process: where it listens, when it ends. What it answers is the question of `receiver`."""
+"""The receiver as a process: where it listens, when it ends. What it answers is in `receiver`."""
 
 import contextlib
 import logging
@@ -17,14 +17,14 @@ from overnight.webhooks.gathering import Gathering
 from overnight.webhooks.receiver import Receiver
 
 _BACKLOG = 2048
-_AT_ONCE = 500  # calls under way, of a megabyte each at the most; what is beyond is told to come again
-_GRACE = 5  # seconds in which what was begun may end after SIGTERM
+_AT_ONCE = 500  # calls under way, each of a megabyte at most; further ones are answered with 503
+_GRACE = 5  # seconds that calls under way may take after SIGTERM
 
 
 def serve(settings: Settings, db: Database, host: str, port: int, ready: Callable[[str], None]) -> str | None:
-    """Take webhooks until SIGTERM or SIGINT; return why it ended if it was for another reason.
+    """Take webhooks until SIGTERM or SIGINT; return the reason if it ended for another one.
 
-    ``ready`` is told the URL at which calls are taken from then on. Raises OSError when the address cannot be had.
+    ``ready`` is called with the URL once calls are taken there. Raises OSError if the address is not available.
     """
     apis = {settings.api.identity, *(one.api.identity for one in settings.accounts)}
 
@@ -34,7 +34,7 @@ def serve(settings: Settings, db: Database, host: str, port: int, ready: Callabl
     with _listening(host, port) as listener, contextlib.closing(Gathering(write)) as gathering:
         server = _Server(_configured(Receiver(settings.require_webhook_secret(), gathering.keep)))
         for number in (signal.SIGINT, signal.SIGTERM):
-            # uvicorn listens only while it serves, and then passes on the signal that ended it: to this.
+            # uvicorn handles signals only while it serves; then it raises the last one again, for this handler.
             signal.signal(number, server.handle_exit)
         watch = outgrown.Watch(settings, end=server.end)
         watch.start()
@@ -49,7 +49,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # before anyone is told: who calls early waits instead of being refused
+        listener.listen(_BACKLOG)  # before the URL is known: an early caller waits instead of being refused
     except OSError:
         listener.close()
         raise
