@@ -10,7 +10,7 @@ from sandbox.options import Options
 
 
 def main() -> int:
-    """Read the command line and serve; 2 for a mistake in it, 69 when the port or the folder cannot be had."""
+    """Read the command line and serve; return 2 for a mistake, 69 if the port or the folder is not available."""
     given = vars(_parser().parse_args())
     try:
         faults = dict(Options.parse_fault(text) for text in given.pop("fault"))

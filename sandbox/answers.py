@@ -1,4 +1,4 @@
-"""What an API call's answer looks like when a fault has struck it."""
+"""The answers to API calls that a fault has struck."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ _ABSURD = 86400
 def refusal(fault: str, kind: str | None, wait: float) -> Response:
     """Return the answer to a create that was not accepted; ``fault`` is one of ``faults.BEFORE``.
 
-    ``wait`` is for how many seconds a throttled client is to wait.
+    ``wait`` is the number of seconds that a throttled client must wait.
     """
     match fault:
         case "refuse":
@@ -33,14 +33,14 @@ def refusal(fault: str, kind: str | None, wait: float) -> Response:
 
 
 def _throttled_oddly(kind: str, wait: float) -> Response:
-    """Return a 429 that says in one place only, badly or not at all for how long to wait."""
+    """Return a 429 that says how long to wait in one place only, wrongly, or not at all."""
     seconds = problems.shortest(wait)
     header: str | None = None
     body: dict[str, Any] = {"detail": "Request was throttled.", "status": 429}
     match kind:
         case "seconds":
             header = str(seconds)
-        case "date":  # whole seconds, so that the next but one is at least one away
+        case "date":  # a date has whole seconds: with one more, it is never sooner than the wait
             until = datetime.now(UTC) + timedelta(seconds=wait + 1)
             header = format_datetime(until, usegmt=True)
         case "field":

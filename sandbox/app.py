@@ -1,4 +1,4 @@
-"""Which URL leads where, and from what the sandbox is put together."""
+"""The sandbox's routes, and how its parts are put together."""
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response

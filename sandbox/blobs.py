@@ -9,7 +9,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 class Blobs:
-    """A folder of immutable files; blocking, so called from threads where the bytes may be many."""
+    """A folder of immutable files; blocking, so it is called from threads where the bytes may be many."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -19,7 +19,7 @@ class Blobs:
     def put(self, content: bytes) -> str:
         """Keep the bytes and return their digest.
 
-        They are not synced: they survive the process, which is what a rehearsal kills, not the machine.
+        They are not synced: they survive the process, which a rehearsal kills, but not the machine.
         """
         digest = hashlib.sha256(content).hexdigest()
         if digest not in self._known:

@@ -10,7 +10,7 @@ class Census:
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
-        self.webhooks: Counter[str] = Counter()  # calls of ours, by the status that they were answered with
+        self.webhooks: Counter[str] = Counter()  # our calls, by the status of their answer
         self.peak_in_flight = 0
         self._alive: dict[str, float] = {}
         self._ends: list[tuple[float, str]] = []

@@ -1,4 +1,4 @@
-"""``/_heal``, ``/_faults`` and ``/_stats``: for whoever rehearses, no part of the imitated API; no token."""
+"""``/_heal``, ``/_faults`` and ``/_stats``: for rehearsals, not part of the imitated API; they need no token."""
 
 import time
 
@@ -11,7 +11,7 @@ from sandbox.records import Records
 
 
 class Control:
-    """Switches faults while the sandbox runs, and tells what has passed through it."""
+    """Switches faults while the sandbox runs, and reports what has passed through it."""
 
     def __init__(self, *, drawn: plan.Plan, records: Records, census: Census) -> None:
         self._plan = drawn

@@ -22,7 +22,7 @@ from sandbox.views import Views
 from sandbox.webhooks import Webhooks
 
 _MOST_BODY = 2 * 2**20
-# A tenth of its time a prediction waits before it starts; the run time is lognormal around the median.
+# Before it starts, a prediction waits a tenth of its run time, which is lognormal around the median.
 _QUEUE_SHARE = 0.1
 _SIGMA = 0.4
 _AT_CREATION = -float("inf")
@@ -30,7 +30,7 @@ _AT_CREATION = -float("inf")
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """A create that is valid: what is asked, by whom, and which attempt at this job it is."""
+    """A valid create: what is asked for, by whom, and which attempt at this job it is."""
 
     asked: validation.Asked
     account: str
@@ -130,7 +130,7 @@ class Creation:
         return prediction
 
     def _durations(self, order: _Order) -> tuple[float, float]:
-        """Return for how long this attempt waits and runs, the same for the same seed."""
+        """Return how long this attempt waits and runs; the same for the same seed."""
         chance = random.Random(f"{self._options.seed}/{order.identity}/{order.attempt}")  # noqa: S311  no secret
         run = self._options.latency * chance.lognormvariate(0, _SIGMA)
         return run * _QUEUE_SHARE, run

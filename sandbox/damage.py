@@ -1,4 +1,4 @@
-"""What an output looks like when a fault has struck it."""
+"""Outputs that a fault has struck."""
 
 import asyncio
 import functools
@@ -12,9 +12,9 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from sandbox import problems, wire
 
 _TYPE = "image/png"
-# In the URL of an output that has moved: it does not move again.
+# Marks the URL of an output that has moved, so that it does not move again.
 MOVED = "moved"
-# Pixels: nine hundred million of them in some hundred kilobytes.
+# Pixels on a side: nine hundred million in all, in some hundred kilobytes.
 _BOMB_SIDE = 30_000
 _BLOCK = bytes(65536)
 
@@ -50,11 +50,11 @@ def _elsewhere(kind: str, url: URL) -> URL:
 
 
 async def _endless(content: bytes) -> AsyncIterator[bytes]:
-    """Yield a picture, and then nothing that means anything, until nobody listens any more."""
+    """Yield a picture, and then meaningless bytes until the client hangs up."""
     yield content
     while True:
         yield _BLOCK
-        await asyncio.sleep(0)  # a client that reads fast must not keep the server from the others
+        await asyncio.sleep(0)  # a client that reads fast must not starve the others
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Bytes for whoever has the URL, without a token: outputs for an hour, and the inputs they were made from."""
+"""Serve pictures to whoever has the URL, no token needed: outputs for an hour, and the inputs they were made from."""
 
 import asyncio
 import io
@@ -20,13 +20,13 @@ from sandbox.records import Records
 
 _NAME = re.compile(r"out-(\d)\.png", re.ASCII)
 _PAINTERS = 2
-_PIECES = 10  # that a slow picture is sent in
+_PIECES = 10  # in which a slow picture is sent
 # Pixels; handing a picture as small as this to a thread costs more than painting it.
 _SMALL = 128
 
 
 class Delivery:
-    """Serves pictures; an output is painted when it is asked for, and again when it is asked for again."""
+    """Serves pictures; an output is painted anew each time that it is asked for."""
 
     def __init__(
         self, options: Options, *, drawn: plan.Plan, records: Records, blobs: Blobs, census: Census
@@ -73,7 +73,7 @@ class Delivery:
     async def _content(self, prediction: Prediction, index: int) -> bytes:
         if self._options.output_size <= _SMALL:
             return self._paint(prediction, index)
-        # Those that wait do so here and not in the pool of threads, which a server that ends would have to empty.
+        # They queue here and not in the pool of threads, which the server would have to drain before it ends.
         async with self._painters:
             return await asyncio.to_thread(self._paint, prediction, index)
 
@@ -88,7 +88,7 @@ class Delivery:
             return model.paint(source, inputs, index=index, cap=cap)
 
     async def input(self, request: Request) -> Response:
-        """Show the picture that came as a data URI."""
+        """Serve a picture that came as a data URI."""
         content = await asyncio.to_thread(self._blobs.get, request.path_params["digest"])
         if content is None:
             return problems.not_found("requested file not found").response()

@@ -1,6 +1,6 @@
 """Which faults exist, what each does, and how a person asks for one.
 
-Which of them strikes now is the question of ``plan``; what a fault then does to an answer, of the routes.
+``plan`` decides which of them strikes now; the routes do what it then does to an answer.
 """
 
 import math
@@ -15,7 +15,7 @@ BEFORE = {
     "html200": "200 with an HTML page; nothing is accepted",
     "late_exec": "504 with an HTML page; accepted some seconds later (--late)",
 }
-# Drawn per (job, attempt); the prediction is accepted, its answer is not what it should be.
+# Drawn per (job, attempt); the prediction is accepted, but its answer is not what it should be.
 AFTER = {
     "exec_and_timeout": "accepted, and never answered",
     "exec_and_drop": "accepted, then the connection is closed without an answer",
@@ -24,7 +24,7 @@ AFTER = {
     "bad_json": "accepted, then 201 with a body that is cut short",
     "no_id": "accepted, then 201 with an object that has no id",
 }
-# How a prediction ends. Drawn per (job, attempt), but for those of LASTING, which are the input's own fault.
+# How a prediction ends. Drawn per (job, attempt), except those in LASTING, which are drawn per job.
 RUN = {
     "fail_transient": "fails in a way that a second run may not",
     "nsfw": "fails in the safety check, whenever this input is run",
@@ -33,7 +33,7 @@ RUN = {
     "stuck": "never ends unless it is canceled or has a deadline",
     "unknown_status": "shows a status that no client knows until it ends",
 }
-# How a prediction is shown. Drawn per (job, attempt), but get_5xx per n-th read.
+# How a prediction is shown. Drawn per (job, attempt), except get_5xx, which is drawn for each read.
 SHOWN = {
     "get_5xx": "503 on reading a prediction or a list",
     "expire_url": "the prediction's outputs are gone at once, and it says so or still lists them",
@@ -42,11 +42,11 @@ SHOWN = {
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
     "rewritten": "its input is echoed in single precision, with defaults and with a name that nobody sent",
 }
-# What the API does not offer, to anybody; profiles lack more.
+# What the API offers to nobody; profiles lack more.
 LACKING = {"no_cancel": "a cancel is answered as by an API that has none, with one of the statuses"}
-# What becomes of a file that is sent to be kept. Drawn per (content, n-th try).
+# What becomes of an uploaded file. Drawn per (content, n-th try).
 UPLOADED = {"upload": "a file is read to its end and not kept"}
-# What becomes of the call at a prediction's end, where one was asked for. Drawn per (job, attempt).
+# What becomes of the webhook at a prediction's end, if one was asked for. Drawn per (job, attempt).
 CALLED = {
     "webhook_drop": "the webhook is never called",
     "webhook_twice": "the webhook is called twice, with one id",
@@ -62,14 +62,14 @@ OUTPUT = {
     "no_length_cut": "an output without a declared length ends early",
     "drip": "an answer or an output comes byte by byte",
 }
-# Not shares but counts: from so many accepted predictions on, until healed.
+# Counts, not shares: they hold from that many accepted predictions on, until healed.
 COUNTED = {
     "401_after": "every call is refused once so many predictions were accepted",
     "402_after": "every create is refused once so many predictions were accepted",
     "outage": "no call is answered once so many were accepted, for some seconds (--outage)",
 }
 LASTING = frozenset({"nsfw", "oom"})
-# NAME draws one of these, NAME:KIND means one.
+# NAME draws one of these, NAME:KIND selects one.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
     "vanish": ("while", "ever"),

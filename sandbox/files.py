@@ -19,7 +19,7 @@ from sandbox.blobs import Blobs
 from sandbox.records import Records
 
 _MOST_BYTES = 100 * 2**20
-# How many times as long as an output an uploaded file lives: a day to its hour.
+# An uploaded file lives this many times as long as an output: a day instead of an hour.
 _LIVES = 24
 
 

@@ -1,4 +1,4 @@
-"""Who may pass: every call under ``/v1`` goes through here for its token, its quota and its count.
+"""Who may pass: every call under ``/v1``, except a file's download, is checked for its token and quota, and counted.
 
 Any bearer token is an account of its own; only its digest is kept, never the token.
 """
@@ -20,7 +20,7 @@ from sandbox.records import Records
 Work = Callable[[Request, str], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
-_GONE = 499  # as proxies count a client that hung up before it had asked to the end
+_GONE = 499  # as proxies log a client that hung up before its request was complete
 
 
 class Guard:
@@ -43,7 +43,7 @@ class Guard:
         self._buckets: dict[tuple[str, str], limits.Bucket] = {}
 
     def over(self, kind: str, work: Work) -> Endpoint:
-        """Return an endpoint that does the work for those who may pass; ``kind`` is what it counts as."""
+        """Return an endpoint that does the work for those who may pass; ``kind`` says as what it is counted."""
 
         async def endpoint(request: Request) -> Response:
             self._census.requests[kind] += 1

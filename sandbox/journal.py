@@ -1,6 +1,6 @@
-"""A file of JSON lines that only grows, and that has a line on disk before anyone is told of it.
+"""A file of JSON lines that only grows; a line is on disk before anyone hears of it.
 
-What the lines mean is the question of ``records``.
+What the lines mean is in ``records``.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from typing import Any
 class Journal:
     """Appends in groups: while one group is being synced, the next gathers, so a sync serves many requests.
 
-    The file is locked for the life of the object. A last line without its end is what a kill left behind; nobody
-    was told of it, so opening the journal cuts it off.
+    The file is locked for the life of the object. An incomplete last line is what a kill left behind; nobody has
+    heard of it, so opening the journal cuts it off.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Journal:
         self._flush: asyncio.Task[None] | None = None
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Read what was there when the journal was opened."""
+        """Read the lines; meant for the start, before anything is appended."""
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
@@ -45,7 +45,7 @@ class Journal:
                     raise ValueError(f"{self._path}: line {number} is damaged; use another folder.") from None
 
     async def append(self, line: dict[str, Any]) -> None:
-        """Return when the line is on disk; raises OSError when it cannot be."""
+        """Return once the line is on disk; raises OSError if it cannot be written."""
         self._gathered.append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         if self._group is None:
             self._group = asyncio.get_running_loop().create_future()

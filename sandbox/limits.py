@@ -30,7 +30,7 @@ class Bucket:
         return 0.0
 
     def headers(self) -> dict[str, str]:
-        """Tell how many requests are left at once, and in how many seconds the bucket is full."""
+        """Return how many requests may be sent at once, and in how many seconds the bucket is full."""
         missing = self._capacity - self._level
         return {
             "ratelimit-remaining": str(int(self._level)),

@@ -18,12 +18,12 @@ from sandbox.records import Records
 from sandbox.views import Views
 
 _PAGE = 100
-# Where a prediction stands in the list: by this moment, and by its id among those of one moment.
+# Where a prediction stands in the list: sorted by this moment, then by its id.
 Place = tuple[float, str]
 
 
 class Listing:
-    """Lists an account's predictions, newest first; ``lag`` is by how many seconds faults misplace them."""
+    """Lists an account's predictions, newest first; faults misplace or hide them by up to ``lag`` seconds."""
 
     def __init__(self, lag: float, *, drawn: plan.Plan, records: Records, views: Views) -> None:
         self._lag = lag
@@ -57,7 +57,7 @@ class Listing:
         )
 
     def _shelf(self, account: str, start: float, end: float) -> Sequence[Prediction]:
-        """Return what was created in [start, end) in the order of the list, its last entry first."""
+        """Return what was created in [start, end), in the reverse order of the list."""
         found = self._records.between(account, start, end)
         return sorted(found, key=self._place) if self._plan.may_strike("list_shuffle") else found
 
@@ -71,7 +71,7 @@ class Listing:
         return max(0, last - _PAGE), last
 
     def _place(self, prediction: Prediction) -> Place:
-        """Return where it stands: always the same, so that who reads page after page sees each one once."""
+        """Return where it stands: always the same, so that a client that reads all pages sees each prediction once."""
         if not self._plan.strikes("list_shuffle", prediction.subject):
             return prediction.t, prediction.id
         return prediction.t + self._lag * self._plan.number("place", prediction.subject), prediction.id
@@ -100,7 +100,7 @@ def _link(request: Request, direction: str, place: Place) -> str:
 
 
 def _read_cursor(cursor: str | None) -> tuple[Place | None, Place | None]:
-    """Return (before which place, at or after which place), of which a cursor sets one."""
+    """Return (before this place, at or after this place); a cursor sets one of them."""
     if cursor is None:
         return None, None
     try:

@@ -1,6 +1,6 @@
 """The imitated model: a real picture from a real picture, the same for the same inputs, different for others.
 
-Blocking and costly, so it runs in a thread. It knows no prediction and no HTTP.
+Blocking and costly, so that large pictures are painted in a thread. It knows no prediction and no HTTP.
 """
 
 import colorsys
@@ -22,7 +22,7 @@ _DRAWN = (512, 384)
 
 
 def paint(source: Image.Image, inputs: Mapping[str, Any], *, index: int, cap: int) -> bytes:
-    """Return a PNG: the source repainted, the more the higher ``prompt_strength`` (0 to 1) is.
+    """Return the source repainted, as a PNG; the higher ``prompt_strength`` (0 to 1), the more it changes.
 
     ``inputs`` must hold every input that is to matter, and no image. Sides are floored to multiples of 32, at least
     64 and at most ``cap`` pixels.
@@ -120,7 +120,7 @@ def _waves(base: Image.Image, chance: random.Random) -> Image.Image:
 
 
 def _glow(size: tuple[int, int], light: Colour, chance: random.Random) -> Image.Image:
-    """Draw a soft sun or moon in the upper part; drawn small, since blurring is what costs."""
+    """Draw a soft sun or moon in the upper part; drawn small, since blurring is costly."""
     small = Image.new("RGB", (32, 32))
     x, y, radius = chance.uniform(4, 28), chance.uniform(2, 12), chance.uniform(2, 6)
     ImageDraw.Draw(small).ellipse((x - radius, y - radius, x + radius, y + radius), fill=light)
@@ -128,9 +128,9 @@ def _glow(size: tuple[int, int], light: Colour, chance: random.Random) -> Image.
 
 
 def draw(text: str, *, cap: int) -> Image.Image:
-    """Draw layered hills from a text, the same ones each time: the stand-in for a picture that is out of reach.
+    """Draw layered hills from a text, the same ones each time: a stand-in for a picture that is out of reach.
 
-    No larger than what will be painted from it, since drawing and shrinking would cost more than the painting.
+    It is no larger than what is painted from it: drawing more and shrinking it would cost more than the painting.
     """
     chance = random.Random(hashlib.sha256(text.encode()).digest())  # noqa: S311  a picture, not a secret
     dark, middle, light = _palette(chance)

@@ -1,4 +1,4 @@
-"""How one sandbox behaves: every option, checked before anything is bound or written."""
+"""How one sandbox behaves: all options, checked before anything is bound or written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from sandbox import faults, profiles, signing
 class Options:
     """What a person may choose; ValueError with one sentence when a value makes no sense.
 
-    ``latency`` is the median run time in seconds; at 0 a prediction has ended by the next read.
-    A limit of 0 is no limit. ``lifetime`` is how many seconds inputs and outputs live after completion; uploaded
-    files live 24 times as long. ``output_size`` caps the sides of a picture, in pixels, and a picture takes
-    ``output_seconds`` to be sent.
-    ``late`` is how many seconds after its answer a ``late_exec`` is accepted, ``lag`` for how many a prediction
-    is unknown or misplaced by the faults that do so, ``outage`` how many an outage lasts (0: until healed),
-    ``wait`` how many a 429 asks for at the least. After ``heal_after`` seconds (0: never) every fault is off.
-    ``faults`` go before those of the profile. Webhooks are signed with ``webhook_secret``.
+    Times are in seconds. ``latency`` is the median run time; at 0 a prediction has ended by the next read.
+    A limit of 0 is no limit. ``lifetime`` is how long inputs and outputs live after completion; uploaded files
+    live 24 times as long. ``output_size`` caps the sides of a picture, in pixels, and sending a picture takes
+    ``output_seconds``.
+    A ``late_exec`` is accepted ``late`` after its answer. ``lag`` bounds how long faults hide a prediction, or how
+    far they misplace it. An outage lasts ``outage`` (0: until healed). A 429 asks for at least ``wait``. After
+    ``heal_after`` (0: never) every fault is off. ``faults`` override those of the profile.
+    Webhooks are signed with ``webhook_secret``.
     With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
     """
 
@@ -75,7 +75,7 @@ class Options:
 
     @property
     def shares(self) -> dict[str, float]:
-        """The profile's faults and those that were asked for."""
+        """The profile's faults, overridden by those that were asked for."""
         return {**self.manners.faults, **self.faults}
 
     @staticmethod

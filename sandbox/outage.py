@@ -1,4 +1,4 @@
-"""Is the API away just now? From so many accepted predictions on, for some seconds or until it is healed."""
+"""Whether the API is away: from a number of accepted predictions on, for some seconds or until it is healed."""
 
 import time
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from sandbox import plan
 
 
 class Outage:
-    """``reached_at`` tells when so many predictions were accepted, or None; ``seconds`` of 0 means until healed.
+    """``reached_at`` returns when that many predictions were accepted, or None; 0 ``seconds`` means until healed.
 
-    The beginning is read from the ledger, so that a restart does not begin an outage anew that is over.
+    The beginning is read from the ledger, so that a restart does not repeat an outage that is over.
     """
 
     def __init__(self, drawn: plan.Plan, seconds: float, reached_at: Callable[[int], float | None]) -> None:
@@ -18,7 +18,7 @@ class Outage:
         self._reached_at = reached_at
 
     def kind(self) -> str | None:
-        """Return in which way nothing is answered now; None while all is."""
+        """Return the kind of the outage; None if there is none now."""
         if (found := self._plan.count("outage")) is None:
             return None
         count, kind = found

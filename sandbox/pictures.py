@@ -41,14 +41,14 @@ class Pictures:
         self._examined: dict[str, Picture] = {}
 
     def place(self, uri: str, host: str) -> str:
-        """Return what names this picture, without looking at it; the bytes of a data URI are kept."""
+        """Return the place of this picture, without examining it; the bytes of a data URI are kept."""
         if uri.startswith("data:"):
             return f"blob:{self._blobs.put(validation.read_data_uri(uri))}"
         digest = self._own_file(urlsplit(uri), host)
         return f"blob:{digest}" if digest else f"url:{uri}"
 
     async def examine(self, place: str) -> Picture:
-        """Return the picture of a place; one that cannot be had or read carries the fate of its prediction."""
+        """Return the picture of a place; one that cannot be fetched or read carries its prediction's fate."""
         kind, _, name = place.partition(":")
         if kind == "blob":
             return await self._examine_bytes(name)

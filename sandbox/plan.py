@@ -1,7 +1,7 @@
 """Which fault strikes now, and in which of its kinds.
 
-A draw depends on the seed, the fault's name and what it strikes (a job's identity and its attempt, and of a read
-its number), never on the order in which requests arrive: one seed is one plan, whatever the timing.
+A draw depends on the seed, the fault's name and what it strikes (a job's identity and attempt, and a read's number),
+never on the order in which requests arrive: one seed is one plan, whatever the timing.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class Plan:
         return any(self._current().get(form, 0.0) > 0 for form in _FORMS[name])
 
     def strikes(self, name: str, *subject: str | int) -> bool:
-        """Whether this fault strikes this subject, in any kind; the same for ever for one seed and share."""
+        """Whether this fault strikes this subject, in any kind; always the same for one seed and share."""
         return any(self._is_drawn(form, *subject) for form in _FORMS[name])
 
     def first(self, names: Iterable[str], *subject: str | int) -> str | None:
@@ -62,7 +62,7 @@ class Plan:
         return next((name for name in names if self.strikes(name, *subject)), None)
 
     def kind(self, name: str, *subject: str | int) -> str | None:
-        """Return in which of its kinds a fault strikes this subject; None if it does not strike, or has none."""
+        """Return the kind in which a fault strikes this subject; None if it does not strike, or has no kinds."""
         kinds = faults.KINDS.get(name, ())
         for kind in kinds:
             if self._is_drawn(f"{name}:{kind}", *subject):
@@ -80,7 +80,7 @@ class Plan:
         return None
 
     def count(self, name: str) -> tuple[int, str] | None:
-        """Return from how many accepted predictions on a counted fault holds, and in which kind; None if never."""
+        """Return the number of accepted predictions from which a counted fault holds, and its kind; None if never."""
         for form in _FORMS[name]:
             if (count := self._current().get(form)) is not None:
                 kinds = faults.KINDS.get(name, ("",))
@@ -94,9 +94,9 @@ class Plan:
         return found is not None and accepted >= found[0]
 
     def number(self, *subject: str | int) -> float:
-        """Draw a number from 0 to 1, without 1; the same for ever for one seed."""
+        """Draw a number in [0, 1); always the same for one seed."""
         words = "\x1f".join(str(word) for word in (self._seed, *subject))
-        # Fifty-three bits are what a float holds exactly: more would sometimes round up to 1.
+        # A float holds 53 bits exactly: more would sometimes round up to 1.
         return (int.from_bytes(hashlib.sha256(words.encode()).digest()[:8]) >> 11) / 2**53
 
     def _is_drawn(self, form: str, *subject: str | int) -> bool:

@@ -1,4 +1,4 @@
-"""How the API words what it refuses; where it refuses is the routes' question."""
+"""How the API words its refusals; what it refuses is decided in the routes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import HTMLResponse, JSONResponse
 
-# Status and code of what such a gateway refuses by itself, without asking the model's host.
+# Status and code of what a gateway of the one-api family refuses by itself, without asking the model's host.
 _ONE_API = {
     401: (401, "invalid_api_key"),
     402: (403, "insufficient_user_quota"),
@@ -31,7 +31,7 @@ class Problem(Exception):
         )
 
     def one_api_response(self) -> JSONResponse:
-        """Word it as gateways of the one-api family do: no header, and who cannot pay is forbidden to."""
+        """Word it as gateways of the one-api family do: no headers, and 403 for an account that cannot pay."""
         status, code = _ONE_API.get(self.status, (self.status, None))
         error = {
             "message": str(self),
@@ -53,9 +53,9 @@ def insufficient_credit() -> Problem:
 
 
 def throttled(wait: float, headers: Mapping[str, str], *, unit: float = 1.0) -> Problem:
-    """Say for how long to wait in all three places where clients look: header, field and text.
+    """Say how long to wait in all three places where clients look: header, field and text.
 
-    It is a whole number of seconds, or of other units where time passes faster.
+    The wait is a whole multiple of ``unit`` seconds, which are fewer where time passes faster.
     """
     seconds = shortest(unit * max(1, math.ceil(wait / unit)))
     problem = Problem(

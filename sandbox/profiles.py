@@ -1,4 +1,4 @@
-"""Whose manners the sandbox has: what an API of this kind lacks or words otherwise, and which faults are its own.
+"""Which API the sandbox imitates: what one of this kind lacks or words differently, and which faults it has.
 
 Faults can be healed; what an API lacks stays.
 """
@@ -12,7 +12,7 @@ class Profile:
     """How an API of one kind differs from Replicate's.
 
     ``lacks`` are kinds of calls, as the guard counts them, that answer 404. ``elsewhere`` is the base of the URLs
-    at which it says that a prediction can be read and canceled: its own when it is None.
+    that it gives for reading and cancelling a prediction; None means its own.
     """
 
     lacks: frozenset[str] = frozenset()
@@ -21,7 +21,7 @@ class Profile:
     faults: Mapping[str, float] = field(default_factory=dict)
 
 
-# What every prediction meets there, and then a few of each kind: about one POST in seven goes wrong.
+# First what strikes every prediction, then a little of each other kind: about one POST in seven goes wrong.
 _HOSTILE = {
     "list_lag": 1.0,
     "list_shuffle": 1.0,

@@ -26,7 +26,7 @@ class Records:
         self._by_account: dict[str, list[Prediction]] = {}
         self._attempts: Counter[str] = Counter()
         self._latest = 0.0
-        # When the first was accepted, the second, and so on; before all of them, when we began to look.
+        # When each prediction was accepted, in order; the first entry is when this object was made.
         self._moments = [time.time()]
         self.files: dict[str, dict[str, Any]] = {}
         for line in self._ledger.lines():
@@ -88,7 +88,7 @@ class Records:
         return len(self._predictions)
 
     def reached_at(self, count: int) -> float | None:
-        """Return when so many predictions were accepted; None as long as they are fewer."""
+        """Return when that many predictions were accepted; None while there are fewer."""
         return self._moments[count] if count < len(self._moments) else None
 
     def find(self, prediction_id: str, account: str) -> Prediction | None:

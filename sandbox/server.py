@@ -1,4 +1,4 @@
-"""The sandbox as a process: where it listens, when it ends. What it answers is the question of ``app``."""
+"""The sandbox as a process: where it listens, when it ends. What it answers is in ``app``."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ from sandbox.records import Records
 __all__ = ["Options", "serve"]
 
 _BACKLOG = 2048
-# Longer than the pools of common HTTP clients keep an idle connection, so that it is they who close it.
+# Longer than the pools of common HTTP clients keep an idle connection, so that the client closes it first.
 _KEEP_ALIVE_SECONDS = 75
 
 
@@ -26,9 +26,9 @@ def announce(url: str) -> None:
 
 
 def serve(options: Options, ready: Callable[[str], None] = announce) -> None:
-    """Serve until SIGTERM, SIGINT or the end of the parent; ``ready`` is told the API's base URL.
+    """Serve until SIGTERM, SIGINT or the end of the parent; ``ready`` is called with the API's base URL.
 
-    Raises ValueError when the state folder is in use, OSError when the folder or the port cannot be had.
+    Raises ValueError if the state folder is in use, OSError if the folder or the port is not available.
     """
     with (
         _listen(options.host, options.port) as listener,
@@ -45,7 +45,7 @@ def serve(options: Options, ready: Callable[[str], None] = announce) -> None:
 def _signals_end(server: uvicorn.Server) -> Iterator[None]:
     """Let SIGTERM and SIGINT end the server and nothing else, from before it is up until it is down.
 
-    uvicorn itself listens only while it serves, and then passes on the signal that ended it.
+    uvicorn itself handles signals only while it serves, and then raises the one that ended it again.
     """
     before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -61,7 +61,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(_BACKLOG)  # before anyone is told: who connects early waits instead of being refused
+        listener.listen(_BACKLOG)  # before the URL is known: an early client waits instead of being refused
     except OSError:
         listener.close()
         raise
@@ -91,12 +91,12 @@ def _configure(options: Options, records: Records) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, but it ends with its parent and without a word."""
+    """uvicorn's server, but it ends with its parent, and silently."""
 
     parent_pid: int | None = None
 
     async def on_tick(self, counter: int) -> bool:
-        """Look once a second whether the parent is still the parent: a child that is orphaned gets another."""
+        """Check once a second that the parent is still the same: an orphaned child gets another."""
         if self.parent_pid is not None and counter % 10 == 0 and os.getppid() != self.parent_pid:
             self.should_exit = True
         return await super().on_tick(counter)

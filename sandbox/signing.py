@@ -8,7 +8,7 @@ MADE_UP = "whsec_bWFkZSB1cCBmb3IgcmVoZWFyc2Fscw=="
 
 
 def key(secret: str) -> bytes:
-    """Return what a secret signs with; ValueError with one sentence if it is none."""
+    """Return the key in a secret; ValueError with one sentence if it holds none."""
     prefix, _, encoded = secret.partition("_")
     try:
         found = base64.b64decode(encoded, validate=True)

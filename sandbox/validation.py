@@ -16,7 +16,7 @@ _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", re.ASC
 _MINIMUM_DEADLINE = 5.0
 _LONGEST_WAIT = 60.0
 
-# An image may be a megabyte of base64; masked, no message repeats it.
+# An image may be a megabyte of base64; the mask keeps it out of every message.
 _CREATE = jsonschema_rs.validator_for(schema.CREATE, mask="the value")
 
 
@@ -30,7 +30,7 @@ class Asked:
 
 
 def read_create(body: bytes) -> Asked:
-    """Read a create's body as the API does: 400 for no JSON, 422 for what does not fit."""
+    """Read a create's body as the API does: 400 if it is not JSON, 422 if it does not fit the schema."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -52,7 +52,7 @@ def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:
 
 
 def read_data_uri(uri: str) -> bytes:
-    """Return the bytes of a base64 data URI; 422 if it is none."""
+    """Return the bytes of a base64 data URI; 422 if it is not one."""
     head, comma, payload = uri.partition(",")
     try:
         if comma and head.endswith(";base64"):
@@ -81,7 +81,7 @@ def read_deadline(header: str | None) -> float | None:
 
 
 def read_wait(prefer: str) -> float:
-    """Return for how many seconds a ``Prefer`` header asks to hold the answer back.
+    """Return how many seconds a ``Prefer`` header asks to hold back the answer.
 
     >>> read_wait("wait=5"), read_wait("wait"), read_wait("respond-async")
     (5.0, 60.0, 0.0)

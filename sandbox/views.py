@@ -33,7 +33,7 @@ class Views:
 
 
 def rewritten(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an input as a server may have stored it: the same to a model, not the same to a comparison.
+    """Return an input as a server may have stored it: equal for a model, but not for a comparison.
 
     >>> rewritten({"prompt_strength": 0.6, "seed": 7})["prompt_strength"]
     0.6000000238418579

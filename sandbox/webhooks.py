@@ -1,7 +1,7 @@
-"""Who is called when a prediction ends, and what goes wrong with that.
+"""Webhook calls when a prediction ends, and what goes wrong with them.
 
-The final event alone is told, and to this machine alone: a rehearsal must not call anybody's server. Who was to be
-called is forgotten when the sandbox ends.
+Only the final event is sent, and only to this machine: a rehearsal must not call anybody's server. Calls that are
+still due are forgotten when the sandbox ends.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class Webhooks:
         self._calls: set[asyncio.Task[None]] = set()
 
     def expect(self, prediction: Prediction, url: str, host: str) -> None:
-        """Have a URL called when the prediction has ended; ``host`` is the one that the client called us by."""
+        """Call a URL once the prediction has ended; ``host`` is the one under which the client called us."""
         target = _target(url)
         if target is None or self._plan.strikes("webhook_drop", prediction.subject):
             return
@@ -45,7 +45,7 @@ class Webhooks:
         task.add_done_callback(self._calls.discard)
 
     def ended(self, prediction_id: str) -> None:
-        """Say that a prediction was canceled, and has its end already."""
+        """Note that a prediction was canceled, and so has ended already."""
         if prediction_id in self._canceled:
             self._canceled[prediction_id].set()
 
@@ -69,7 +69,7 @@ class Webhooks:
         del self._canceled[prediction.id]
 
     def _wrong(self, prediction: Prediction, webhook_id: str, body: bytes) -> list[dict[str, str]]:
-        """Return the headers of the calls that somebody else makes."""
+        """Return the headers of calls that must not be believed: forged or stale ones."""
         now, calls = time.time(), []
         if self._plan.strikes("webhook_forged", prediction.subject):
             calls.append(signing.headers(webhook_id, now, body, secrets.token_bytes(24)))
@@ -85,7 +85,7 @@ class Webhooks:
             await asyncio.sleep(pause)
 
     async def _call(self, target: SplitResult, headers: Mapping[str, str], body: bytes) -> int:
-        """Return with which status a call was answered; 0 for none."""
+        """Call once; return the status of the answer, or 0 for none."""
         try:
             async with asyncio.timeout(_PATIENCE):
                 status = await _posted(target, headers, body)
@@ -96,7 +96,7 @@ class Webhooks:
 
 
 def _target(url: str) -> SplitResult | None:
-    """Return a URL on this machine in its parts; None for every other."""
+    """Return the parts of a URL on this machine; None for any other."""
     try:
         parts = urlsplit(url)
         _ = parts.port  # reading it is what checks it

@@ -1,6 +1,6 @@
 """Answers that break the wire: what no well-behaved response can do to a connection.
 
-They need the connection itself, which ``WireProtocol`` puts within reach, and so work under our own server only.
+They need the connection itself, which ``WireProtocol`` exposes, so they only work under our own server.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Drop(Silence):
 
 
 class Reset(Silence):
-    """Resets the connection: to close with lingering on and zero seconds sends RST instead of FIN."""
+    """Resets the connection: closing it with SO_LINGER on and zero seconds sends RST instead of FIN."""
 
     def strike(self, transport: Any) -> None:
         if transport.is_closing():  # the client was faster
@@ -57,9 +57,9 @@ class Reset(Silence):
 
 
 class Cut(Silence):
-    """Sends the first half of a body and closes; with or without having declared the whole length.
+    """Sends the first half of a body and closes, with or without having declared the whole length.
 
-    Written past the HTTP library, which would rightly refuse to send such an answer.
+    It bypasses the HTTP library, which would rightly refuse to send such an answer.
     """
 
     def __init__(self, content: bytes, content_type: str, *, declared: bool) -> None:
@@ -74,9 +74,9 @@ class Cut(Silence):
 
 
 class Drip(Silence):
-    """Sends a whole and right answer byte by byte, for longer than any client should wait.
+    """Sends a complete and correct answer byte by byte, for longer than any client should wait.
 
-    With ``whole`` the status line and the headers drip, too; otherwise only the body does.
+    With ``whole`` the status line and the headers drip as well; otherwise only the body does.
     """
 
     def __init__(self, answer: Response, *, whole: bool) -> None:
