@@ -1,11 +1,11 @@
-"""How `overnight run` compares with what people use otherwise, against one sandbox and in one run.
+"""How `overnight run` compares with what people use otherwise, each against a sandbox of its own, in one run.
 
     python -m benchmarks.compare                                        everything: three quarters of an hour
     python -m benchmarks.compare --scenario D --peer arq --jobs 100     a part of it
     python -m benchmarks.compare --markdown benchmarks/RESULTS.md       the same with a file of the figures
 
 Peers are in `benchmarks/peers`, each installed into an environment of its own under `.venv-peers`. A peer that cannot
-be had, or that fails, is told of and stops nobody else.
+be installed, or that fails, is reported and does not stop the others.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--jobs", type=int, help="instead of each scenario's own number")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables to it as well")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     with contextlib.ExitStack() as stack:
         file = stack.enter_context((asked.markdown or Path(os.devnull)).open("w"))
         print(head(), end="", file=file)

@@ -16,7 +16,7 @@ from jobs import errors, images
 from tests import conftest
 
 LIMIT = 300.0  # seconds for one program in one scenario
-QUIET = 150.0  # seconds without a call to the API after which nothing more will come
+QUIET = 150.0  # seconds without a call to the API after which none is expected any more
 
 
 @dataclass
@@ -28,14 +28,14 @@ class Night:
     jobs: int
     url: str
     broker: str = ""
-    refused: tuple[float, float] = (0.0, 0.0)  # from when till when nothing was sold, in seconds since 1970
+    refused: tuple[float, float] = (0.0, 0.0)  # from when until when nothing was sold, in seconds since 1970
 
     @property
     def output(self):
         return self.folder / "outputs"
 
     def called(self, path, body=None):
-        """Ask the sandbox for what is no part of the API."""
+        """Call the sandbox's own controls, which are not part of the API."""
         request = urllib.request.Request(  # noqa: S310  on loopback
             f"{self.url.removesuffix('/v1')}/{path}", json.dumps(body).encode() if body else None
         )
@@ -50,13 +50,13 @@ class Night:
         return list(self.output.rglob("*.png"))
 
     def whole(self):
-        """Return the keys of the jobs whose image is there to its last pixel; ours are numbered, as KEY-0."""
+        """Return the keys of the jobs whose image is complete; overnight's files are numbered, as KEY-0."""
         return {path.stem.removesuffix("-0") for path in self.pictures() if _is_whole(path)}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What one program came to; None where there is nothing to say."""
+    """The results of one program; None where there is nothing to say."""
 
     jobs: int
     makespan: float | None  # seconds
@@ -66,11 +66,11 @@ class Figures:
     gets: float
     verdict: verdict.Verdict
     memory: float  # MB
-    cut: bool  # at the time limit
+    cut: bool  # stopped at a time limit
 
 
 def measure(entrant, scenario, jobs, folder):
-    """Return the figures of one program; raises ``entrants.Missing`` if it cannot be had."""
+    """Return the figures of one program; raises ``entrants.Missing`` if it cannot be started."""
     wanted = _write(folder / "manifest.csv", jobs)
     (folder / "outputs").mkdir()
     with throughput.sandbox(folder, *scenario.options()) as (url, _), _broker(entrant.broker) as broker:
@@ -91,7 +91,7 @@ def measure(entrant, scenario, jobs, folder):
 
 
 class _Runs:
-    """The command, started, and started again each time that it was killed."""
+    """The command, started once, and again each time that it has been killed."""
 
     def __init__(self, night, command, environment):
         self._night = night
@@ -103,7 +103,7 @@ class _Runs:
         self.cut = False
 
     def live(self):
-        """Return when the command has ended by itself, or at the limit."""
+        """Return once the command has ended by itself, or at a time limit."""
         until = time.monotonic() + LIMIT
         while self._lives_until(until):
             pass
@@ -191,7 +191,7 @@ def _makespan(night):
 
 
 def _ideal(night, found):
-    """Return the seconds of the ideal; None where there is none, or too many are missing to compare with it."""
+    """Return the ideal in seconds; None where there is none, or too many images are missing to compare with it."""
     if not night.scenario.latency or found.lost + found.stranded > night.jobs / 10:
         return None
     scenario, ledger = night.scenario, night.ledger()

@@ -3,8 +3,8 @@
     python -m benchmarks.endurance --jobs 100000
 
 The sandbox answers at once, so that a night of jobs takes minutes. Growth is the slope of a line through the samples
-after the first fifth of the jobs: what is loaded once, and caches that fill up, are no growth. Files are those that
-are open while it works, not while it closes them.
+after the first fifth of the jobs: what is loaded once, and caches that fill up, do not count. Open files are counted
+only while jobs are left, not while the run closes them.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def watch(child, database):
     """Sample a running child until it ends."""
     samples = []
     while child.poll() is None:
-        # It begins without a database, and ends when it likes.
+        # At first there is no database, and the process may end at any moment.
         with contextlib.suppress(OSError, sqlite3.Error):
             files = len(list(Path(f"/proc/{child.pid}/fd").iterdir()))
             samples.append(Sample(done(database), memory(child.pid), files))

@@ -1,4 +1,4 @@
-"""Who is compared, and how each is started: ours as a person types it, the peers from environments of their own."""
+"""Who is compared, and how each is started: overnight as a person types it, the peers in environments of their own."""
 
 import contextlib
 import hashlib
@@ -22,7 +22,7 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """A script of ``peers``; ``most`` is how many jobs it is given where ten thousand would take too long."""
+    """A script of ``peers``; ``most`` limits the jobs that it is given, where more would take too long."""
 
     script: str
     most: int
@@ -30,7 +30,7 @@ class Peer:
     programs: tuple[str, ...] = ()
 
     def command(self, night):
-        """Return what starts it; made ready first, so that nothing of that is measured."""
+        """Return the command that starts it; install it first, so that the installation is not measured."""
         for program in self.programs:
             if not shutil.which(program):
                 raise Missing(f"{program} is not installed")
@@ -45,7 +45,7 @@ class Peer:
         return os.environ | mine | {"PEER_RATE": f"{rate}/m" if rate else "100000/s"}
 
     def failed(self, night):
-        """Return the keys of the jobs that it says have failed."""
+        """Return the keys of the jobs that it reports as failed."""
         lines = (night.folder / "stdout").read_text(errors="replace").splitlines()
         return {line.split()[1] for line in lines if line.startswith("failed ")}
 
@@ -55,7 +55,7 @@ class Overnight:
 
     most, broker = 10_000, False
 
-    def command(self, night):  # noqa: ARG002  as a peer's
+    def command(self, night):  # noqa: ARG002  the signature of a peer's
         return [*throughput.RUN, "manifest.csv"]
 
     def environment(self, night):
@@ -84,7 +84,7 @@ ENTRANTS = {
 
 
 def _python(requirements):
-    """Return the Python of a peer's environment, made anew when its requirements have changed."""
+    """Return the Python of a peer's environment, which is made anew when its requirements have changed."""
     folder = ENVIRONMENTS / requirements.stem
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     made, python = folder / "made", folder / "bin" / "python"

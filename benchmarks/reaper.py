@@ -1,7 +1,7 @@
-"""``reaper.py FOLDER COMMAND…``: run a command, and count the CPU of all that it ever started.
+"""``reaper.py FOLDER COMMAND…``: run a command, and count the CPU time of every process that it ever started.
 
-Whoever loses its parent becomes a child of this process, so none ends uncounted. Afterwards ``FOLDER/used`` has the
-command's exit status and the CPU seconds of the whole tree, itself aside. Linux only.
+Orphans become children of this process, so that none ends uncounted. Afterwards ``FOLDER/used`` has the command's
+exit status and the CPU seconds of the whole tree, without this process. Linux only.
 """
 
 import contextlib

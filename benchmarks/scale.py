@@ -1,9 +1,9 @@
-"""Whether the size of the table shows: ticks, `status`, `retry` and `export`, at ten thousand jobs and at a million.
+"""Whether the size of the table matters: ticks, `status`, `retry` and `export`, at ten thousand jobs and at a million.
 
     python -m benchmarks.scale --jobs 1000000 --database postgresql
 
-The table is made by the database itself. Nobody calls an API: what workers would write is written between two ticks,
-so that each tick finds ten jobs to buy, ten images to fetch and two hundred predictions to look at.
+The database itself generates the rows. No API is called: what workers would write is written between two ticks, so
+that each tick finds ten jobs to buy, ten images to fetch and two hundred predictions to look at.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from scheduler.timetable import Timetable
 from tests import crowd, factory
 from worker import app
 
-FEW = 10_000  # jobs, to compare with
+FEW = 10_000  # jobs in the small table
 IN_FLIGHT = 200
 A_TICK = 10  # jobs that end between two ticks
 TICKS = 240
@@ -40,7 +40,7 @@ LEASE = timedelta(seconds=60)
 
 
 class Night:
-    """An open batch in the midst of its jobs, its scheduler, and what its workers would write."""
+    """An open batch halfway through its jobs, its scheduler, and what its workers would write."""
 
     def __init__(self, opened, jobs):
         self.database = opened
@@ -59,8 +59,8 @@ class Night:
         self._timetable = Timetable(celery, configured=self.settings, db=opened, lazy=True)
 
     def tick(self):
-        """Tick, and do what that asked for; return the seconds of the tick, and of both."""
-        self._timetable._rest = 0.0  # noqa: SLF001  a whole one, though the places in flight are full
+        """Tick, and do the work that it handed out; return the seconds of the tick, and of both."""
+        self._timetable._rest = 0.0  # noqa: SLF001  a full tick, even if the cap in flight is reached
         began = time.perf_counter()
         self._timetable.tick()
         took = time.perf_counter() - began
@@ -108,8 +108,8 @@ def _image(fence):
 
 
 def ticked(nights, count=TICKS):
-    """Return what the ticks of each night take, in turn: whatever else the machine does, it does to all of them."""
-    took = [[night.tick() for night in nights] for _ in range(20 + count)][20:]  # first nothing is in a cache
+    """Return how long the ticks of each night take. The nights take turns: other load slows down all of them."""
+    took = [[night.tick() for night in nights] for _ in range(20 + count)][20:]  # the first have cold caches
     return [_figures(list(of_one)) for of_one in zip(*took, strict=True)]
 
 
@@ -127,7 +127,7 @@ def p99(took):
 
 
 def behind_a_snapshot(night):
-    """Return what ticks take while a reader keeps its snapshot, as a backup does, and all work goes on."""
+    """Return how long ticks take while a reader keeps a snapshot open, as a backup does, and all work goes on."""
     engine = sa.create_engine(night.database.url, isolation_level="REPEATABLE READ")
     with engine.connect() as reader:
         reader.execute(sa.text("SELECT count(*) FROM batches"))
@@ -139,7 +139,7 @@ def behind_a_snapshot(night):
 
 
 def looked(night):
-    """Return what the questions of `status`, `quota` and `retry --dry-run` take, as (what, figure, unit)."""
+    """Return how long the queries of `status`, `quota` and `retry --dry-run` take, as (what, figure, unit)."""
     failures = retrying.wanted(selection.Selection())
     questions = {
         "status": results.overview,
@@ -154,7 +154,7 @@ def looked(night):
 
 
 def milliseconds(opened, question):
-    """Return the median of five answers' time."""
+    """Return the median time of five runs of a query."""
     took = []
     for _ in range(5):
         began = time.perf_counter()
@@ -165,7 +165,7 @@ def milliseconds(opened, question):
 
 
 def typed(night, folder):
-    """Return how long commands take that a person types, as (what, figure, unit)."""
+    """Return how long a person's commands take, as (what, figure, unit)."""
     commands = {
         "status": ["status"],
         "status BATCH": ["status", "crowd"],

@@ -1,24 +1,24 @@
-"""Against which API the peers are compared: what it grants, how it misbehaves, and what is done to them meanwhile."""
+"""The scenarios of the comparison: what the API grants, how it misbehaves, and when the programs are killed."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One night. Limits are of a minute, 0 for none; times are seconds."""
+    """One night. Limits are per minute, 0 for none; times are in seconds."""
 
     title: str
     jobs: int
     in_flight: int = 50
-    latency: float = 2.0  # in the median
+    latency: float = 2.0  # the median
     creates_per_minute: int = 0
     reads_per_minute: int = 0
     lifetime: float = 3600.0  # of an output
     download: float = 0.0  # of each output
-    wait: float = 1.0  # that a 429 asks for at the least
+    wait: float = 1.0  # that a 429 asks for, at least
     faults: dict[str, float] = field(default_factory=dict)
-    kills: tuple[float, ...] = ()  # at which shares of the images
-    low_credit: float = 0.0  # for how long every purchase is refused, from a fifth of them on
+    kills: tuple[float, ...] = ()  # the shares of the images at which it is killed
+    low_credit: float = 0.0  # for how long every purchase is refused, once a fifth of them was accepted
 
     def options(self):
         """Return the sandbox's options."""

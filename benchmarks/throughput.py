@@ -1,9 +1,9 @@
-"""How many jobs a second one `overnight run` ends, and what each costs this machine.
+"""How many jobs a second one `overnight run` finishes, and what each costs this machine.
 
 python -m benchmarks.throughput --jobs 3000
 
-The sandbox answers at once and paints 64 x 64 pixels, and the quota is unlimited, so that nothing but our own
-work is in the way. CPU is what counts on a machine that does other things as well; jobs/s needs two free cores.
+The sandbox answers at once and paints 64 x 64 pixels, and the quota is unlimited, so that only our own work takes
+time. On a machine that does other things as well, compare the CPU; jobs/s needs two free cores.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def sandbox(folder, *options):
-    """Yield the URL of a sandbox in a process of its own, and a list that has its CPU seconds at the end."""
+    """Yield the URL of a sandbox in a process of its own, and a list that holds its CPU seconds once it has ended."""
     spent = []
     command = [*SANDBOX, f"--state={folder / 'sandbox'}", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
@@ -60,7 +60,7 @@ def run(folder, url, settings=SETTINGS):
 
 
 def ended(child):
-    """Wait for a child and return its resources, which only `wait4` tells of one child alone."""
+    """Wait for a child and return the resources that it used; only `wait4` reports those of a single child."""
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return used
@@ -88,7 +88,7 @@ def seconds_of_work(folder):
 
 
 def seconds_of_decoding(folder):
-    """Return the CPU seconds that it takes to look at every output once more, as the run did."""
+    """Return the CPU seconds that it takes to decode every output once more, as the run did."""
     contents = [path.read_bytes() for path in (folder / "outputs").rglob("*.png")]
     began = time.process_time()
     for content in contents:
@@ -97,7 +97,7 @@ def seconds_of_decoding(folder):
 
 
 def measure(folder, count):
-    """Return what one run of so many jobs came to, as (what, figure, unit)."""
+    """Return the figures of one run of so many jobs, as (what, figure, unit)."""
     write(folder / "manifest.csv", count)
     with sandbox(folder, *AT_ONCE) as (url, others):
         whole = run(folder, url)

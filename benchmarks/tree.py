@@ -1,6 +1,6 @@
-"""A command with everything that it starts: how much memory it has, how much CPU it took, and its end by kill -9.
+"""A command with everything that it starts: its memory, its CPU time, and its end by kill -9.
 
-Memory is the sum of proportional set sizes, so that pages which processes share count once. Linux only.
+Memory is the sum of proportional set sizes, so that shared pages count once. Linux only.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Tree:
-    """One running command; its output goes to ``FOLDER/stdout`` and ``FOLDER/stderr``, behind what is there."""
+    """One running command; its output is appended to ``FOLDER/stdout`` and ``FOLDER/stderr``."""
 
     def __init__(self, command, folder, environment):
         self._folder = folder
@@ -30,11 +30,11 @@ class Tree:
         return self._reaper.poll() is None
 
     def memory(self):
-        """Return how many megabytes all of it has now."""
+        """Return how many megabytes all its processes use now."""
         return sum(map(_memory, _below(self._reaper.pid)))
 
     def kill(self):
-        """Kill all of it, as a machine does that loses its power; the reaper ends by itself then."""
+        """Kill all its processes, as a power cut would; the reaper then ends by itself."""
         while self.runs():
             for pid in _below(self._reaper.pid):
                 with contextlib.suppress(ProcessLookupError):
@@ -42,7 +42,7 @@ class Tree:
             time.sleep(0.02)
 
     def used(self):
-        """Return the exit status and the CPU seconds of all of it, once it has ended."""
+        """Wait for the end; return the command's exit status and the CPU seconds of all its processes."""
         self._reaper.wait()
         status, cpu = (self._folder / "used").read_text().split()
         return int(status), float(cpu)
@@ -53,8 +53,8 @@ def _below(ancestor):
     children = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
-            with contextlib.suppress(OSError):  # it has ended since
-                # The name of the program, in parentheses, may have any character in it.
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                # The name of the program, in parentheses, may contain any character.
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
                 children.setdefault(parent, []).append(int(entry.name))
     found, left = [], [ancestor]

@@ -1,18 +1,18 @@
-"""What a night came to: lost, stranded, paid twice, expired, and how long it would have taken at best.
+"""The verdict on a night: lost, stranded, paid twice, expired, and how long it would have taken at best.
 
-Pure: everything is read from the manifest's rows, the sandbox's ledger, and which images lie on disk.
+Pure: it judges the manifest's rows, the sandbox's ledger, and the list of images on disk.
 """
 
 import heapq
 from dataclasses import dataclass
 
-# Fates that the sandbox gives: what ended so is not charged, and bought again with good reason.
+# Fates in the sandbox's ledger: such a prediction is not charged, and is rightly bought again.
 FAILED = {"fail_transient", "nsfw", "oom", "aborted", "unreadable"}
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What the API allows: purchases a minute (0: unlimited), in flight, and the seconds that a download takes."""
+    """What the API allows: purchases a minute (0: unlimited), the cap in flight, and the seconds of a download."""
 
     per_minute: float = 0
     in_flight: int = 1000
@@ -21,7 +21,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Counts of jobs, but for ``paid_twice``, which counts predictions."""
+    """Counts of jobs, except ``paid_twice``, which counts predictions."""
 
     lost: int
     stranded: int
@@ -33,8 +33,8 @@ def judge(wanted, ledger, images, *, failed=(), cut=False, gone_before=0.0):
     """Return what became of the jobs.
 
     ``wanted`` is each job's prompt, by key; ``images`` are the keys with a whole image on disk, ``failed`` those that
-    the program itself reported. ``cut`` says that it was killed or stopped: what it never reported is stranded then,
-    else lost. An output is gone if its prediction ended before ``gone_before``, in seconds since 1970.
+    the program itself reported. ``cut`` says that it was killed or stopped: then jobs that it never reported are
+    stranded, otherwise lost. An output is gone if its prediction ended before ``gone_before``, in seconds since 1970.
     """
     sold = bought(ledger)
     missing = wanted.keys() - set(images)
@@ -62,10 +62,10 @@ def _end(line):
 
 
 def ideal(ledger, grant, away=(0.0, 0.0)):
-    """Return the seconds from the first purchase to the last file, had nothing waited without need.
+    """Return the seconds from the first purchase to the last file if nothing had waited needlessly.
 
-    Each job's first prediction that did not fail is as long as it was, and leaves when quota and cap allow it; none
-    leaves in ``away``, seconds after the first, during which the API refuses all.
+    Each job's first prediction that did not fail takes as long as it did, and leaves when quota and cap allow it; none
+    leaves during ``away``, in seconds after the first, when the API refuses all.
     """
     runs = [lines[0]["queue"] + lines[0]["run"] for lines in bought(ledger).values()]
     ends, last = [], 0.0
@@ -81,7 +81,7 @@ def ideal(ledger, grant, away=(0.0, 0.0)):
 
 
 def _allowed(number, per_minute):
-    """Return when the purchase of this number may leave: a tenth of a minute's at once, then one after the other."""
+    """Return when the purchase with this number may leave: a tenth of a minute's at once, then one by one."""
     if not per_minute:
         return 0.0
     return max(0.0, (number + 1 - max(1.0, per_minute / 10)) / (per_minute / 60))

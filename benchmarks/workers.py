@@ -2,10 +2,10 @@
 
     python -m benchmarks.workers --jobs 500 --in-flight 50
 
-PostgreSQL and Valkey are servers of their own, and a prediction takes two seconds. One scheduler hands out, and in
-the last night two of them. Each worker has one child. Jobs and what may be in flight are those of one worker and grow
-with their number, so that all of them wait for the API, and none for another. With --hosts, each worker and each
-scheduler is on a host of its own, and API, database and broker on another: see `hosts`.
+Each night has its own PostgreSQL and Valkey servers, and a prediction takes two seconds. One scheduler hands out work,
+and two in the last night. Each worker has one child. Jobs and the cap in flight are given per worker and grow with the
+number of workers, so that all of them wait for the API, and none for another. With --hosts, each worker and each
+scheduler is on a host of its own, and API, database and broker are on another: see `hosts`.
 """
 
 import argparse
@@ -30,11 +30,11 @@ OVERNIGHT = (sys.executable, "-m", "overnight")
 
 @dataclass(frozen=True)
 class Figures:
-    """What one night came to."""
+    """The results of one night."""
 
     jobs: int
     seconds: float  # from the first purchase to the last end
-    cpu: float  # seconds of the workers and the schedulers, their start aside
+    cpu: float  # seconds of the workers and the schedulers, without their start-up
     purchases: int
 
     @property
@@ -47,9 +47,9 @@ class Figures:
 
 
 def measure(folder, workers, schedulers, jobs, in_flight, address):
-    """Return the figures of one night with so many of both, on servers of its own.
+    """Return the figures of one night with so many workers and schedulers, on servers of its own.
 
-    With an address, that is where the servers are, and workers and schedulers are elsewhere.
+    With an address, the servers listen there, and workers and schedulers are on other hosts.
     """
     folder.mkdir()
     (folder / "outputs").mkdir()
@@ -95,7 +95,7 @@ def broker(address):
 
 
 def lived(folder, surroundings, commands, manifest):
-    """Let workers and schedulers live while a manifest is run; return the CPU seconds of all of them."""
+    """Run workers and schedulers while a manifest is run; return the CPU seconds of all of them."""
     with (folder / "words").open("ab") as said:
         started = [
             subprocess.Popen(command, cwd=folder, env=surroundings, stdout=said, stderr=said)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from jobs.database import Database
 from migrations import schema
 
-# How long an example takes says more of the machine than of us.
+# How long an example takes says more about the machine than about our code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -21,7 +21,7 @@ hypothesis.settings.load_profile("untimed")
 @pytest.fixture(scope="session")
 def postgres_server():
     """The URL of a server's own database, on a socket."""
-    # Run as root, the server opens its data's parent folders to other users: a folder that holds nothing else.
+    # Run as root, the server opens its data's parent folders to other users, so they must hold nothing else.
     with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", folder)  # the library's lock goes there; unset, it warns
@@ -34,7 +34,7 @@ def postgres_server():
 
 @pytest.fixture(scope="session")
 def postgres_admin(postgres_server):
-    """A connection that creates and drops databases."""
+    """A connection with which to create and drop databases."""
     engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql("ALTER SYSTEM SET fsync = off")  # no test here cuts the power
@@ -44,7 +44,7 @@ def postgres_admin(postgres_server):
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server, postgres_admin):
-    """The name of a database that has the tables and no connection, so that it can be cloned."""
+    """The name of a database that has the tables and no open connection, so that it can be cloned."""
     postgres_admin.exec_driver_sql("CREATE DATABASE template")
     database = Database(_url_of(postgres_server, "template"))
     schema.upgrade(database)
@@ -74,7 +74,7 @@ def postgres_url(postgres_server, postgres_admin, postgres_template):
     name = f"test_{uuid4().hex}"
     postgres_admin.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {postgres_template} STRATEGY file_copy")
     yield _url_of(postgres_server, name)
-    postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")  # whoever is still connected
+    postgres_admin.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")  # somebody may still be connected
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def redis_server():
 
 @pytest.fixture
 def redis_url(redis_server):
-    """The URL of a broker in which nothing is left from before."""
+    """The URL of an empty broker."""
     import redis
 
     with redis.Redis.from_url(redis_server) as client:
@@ -147,7 +147,7 @@ def _url_of(server, name):
 
 
 def free_port():
-    """A port that the system chose: the library looks for one from a fixed number on, as does every other worker."""
+    """Return a free port of the system's choice: the library in every worker tries from the same number on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

@@ -1,6 +1,6 @@
-"""arq as its documentation has it: unique job ids, `max_jobs`, `Retry` that waits longer each time, an httpx session.
+"""arq as in its documentation: unique job ids, `max_jobs`, a `Retry` that waits longer each time, an httpx session.
 
-A second start finds the queue in the broker. A job that its worker left is taken up again after `job_timeout`.
+A second start finds the queue in the broker. A job whose worker died is taken up again after `job_timeout`.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """The floor: aiohttp, a semaphore, a wait after 429, and nothing that outlives the process.
 
-What is there already is not bought again; all else that a night needs is missing, and that is what it is here for.
+It does not buy what is on disk already. Everything else that a night needs is missing on purpose.
 """
 
 import argparse

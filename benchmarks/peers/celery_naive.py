@@ -1,6 +1,6 @@
-"""Celery as its tutorial has it: one task a job that runs the prediction, `autoretry_for`, results in the same broker.
+"""Celery as in its tutorial: one task per job that runs the prediction, `autoretry_for`, results in the same broker.
 
-As many threads as may be in flight. The first start fills the queue; a second one starts the worker again.
+It has as many threads as may be in flight. The first start fills the queue; a second one starts the worker again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ client = replicate.Client(base_url=os.environ["PEER_API"].removesuffix("/v1"))
 @app.task(autoretry_for=(Exception,), retry_backoff=True, max_retries=5, rate_limit=os.environ["PEER_RATE"])
 def predict(row, path):
     [url] = client.run(MODEL, input={"image": row["image"], "prompt": row["prompt"]})
-    # The library makes this itself of a URL that begins with https.
+    # For a URL that begins with https, the library makes the FileOutput itself.
     Path(path).write_bytes(FileOutput(url, client).read())
 
 

@@ -1,6 +1,6 @@
-"""DBOS as its documentation has it: a durable queue of workflows, each step of which is retried and kept in SQLite.
+"""DBOS as in its documentation: a durable queue of workflows, each step of which is retried and kept in SQLite.
 
-The purchase is a step of its own, so that an id that was kept is not bought again. A second start recovers by itself.
+The purchase is a step of its own: once its id is kept, it is not made again. A second start recovers by itself.
 """
 
 import argparse

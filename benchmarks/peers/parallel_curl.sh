@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GNU parallel and curl as their manuals have it: a job log to resume from, --retry for what may pass, --delay for a quota.
+# GNU parallel and curl as in their manuals: a job log to resume from, --retry for what may pass, --delay for a quota.
 set -uo pipefail
 export manifest=$1 api=$2 output=$3
 cap=${4#--cap=} per_minute=${5#--per-minute=}

@@ -1,4 +1,4 @@
-"""`replicate` 1.0.7 as its README has it: `async_run`, gathered, behind a semaphore; files that are there are kept."""
+"""`replicate` 1.0.7 as in its README: `async_run`, gathered, behind a semaphore; existing files are kept."""
 
 import argparse
 import asyncio
@@ -31,7 +31,7 @@ async def main():
             if not path.exists():
                 wanted = {"image": row["image"], "prompt": row["prompt"]}
                 [url] = await client.async_run(MODEL, input=wanted)
-                # The library makes this itself of a URL that begins with https.
+                # For a URL that begins with https, the library makes the FileOutput itself.
                 path.write_bytes(await FileOutput(url, client).aread())
 
     ends = await asyncio.gather(*map(turn, rows), return_exceptions=True)

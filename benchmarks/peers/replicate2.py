@@ -1,6 +1,6 @@
-"""`replicate` 2.0.0b4 as its README has it: `AsyncReplicate.run`, gathered, behind a semaphore; two retries by default.
+"""`replicate` 2.0.0b4 as in its README: `AsyncReplicate.run`, gathered, behind a semaphore; two retries by default.
 
-Files that are there are kept.
+Existing files are kept.
 """
 
 import argparse
@@ -33,7 +33,7 @@ async def main():
             if not path.exists():
                 wanted = {"image": row["image"], "prompt": row["prompt"]}
                 [url] = await client.run(MODEL, input=wanted)
-                # The library makes this itself of a URL that begins with https.
+                # For a URL that begins with https, the library makes the AsyncFileOutput itself.
                 path.write_bytes(await AsyncFileOutput(url, client).read())
 
     async with AsyncReplicate(base_url=asked.api) as client:
