@@ -1,10 +1,10 @@
-"""A whole night under a plan of blows, in two phases: everything may break; all is healed, and it must converge.
+"""A whole night under a plan of blows, in two phases: first everything may break; then all is healed and must converge.
 
     python -m tests.faults.chaos --seed 7
     python -m tests.faults.chaos --profile servers --seeds 20 --beside 4
     python -m tests.faults.chaos --replay run.json
 
-The plan is written down before the night begins, so that whatever happens in it can be made to happen again.
+The plan is written down before the night begins, so that a failed night can be replayed.
 """
 
 import argparse
@@ -26,22 +26,22 @@ from tests.faults.plans import Plan
 from tests.faults.report import Finding, Report
 
 _STAGES = {"sqlite": stages.Stage, "servers": distributed.Distributed}
-_NOTHING_MOVES = 15.0  # seconds after which the next blow comes all the same
-CONVERGES_WITHIN = 400.0  # seconds from the moment when nothing is broken any more; a hang lasts longer
-_FINE = {0, 1}  # exit codes of a run that came to its end; some jobs may have failed of their own
+_NOTHING_MOVES = 15.0  # seconds without progress after which the next blow comes anyway
+CONVERGES_WITHIN = 400.0  # seconds after everything was healed; a hang lasts longer
+_FINE = {0, 1}  # exit codes of a finished run; some jobs may have failed by their own fault
 
 
 @dataclass(frozen=True)
 class Lived:
-    """What came of a night."""
+    """The result of a night."""
 
     report: Report
-    blows: int  # that the night was still long enough for
+    blows: int  # that were struck before the night was over
     kills: int
 
 
 def live(plan: Plan, folder: Path) -> Lived:
-    """Live a night through both phases and once more; whatever may be found out about it is in the report."""
+    """Run a night through both phases, then everything once more; the report has all findings."""
     plan.write(folder / "run.json")
     stage = _STAGES[plan.profile](plan, folder)
     try:
@@ -60,7 +60,7 @@ def live(plan: Plan, folder: Path) -> Lived:
 
 
 def _break(stage, plan):
-    """Strike blow after blow for as long as there is something to do; return how many."""
+    """Strike blow after blow while there is work left; return how many."""
     for number, action in enumerate(plan.actions):
         before = stage.progress()
         _while_patient(lambda before=before: _moves(stage, before))
@@ -82,7 +82,7 @@ def _while_patient(look):
         try:
             if look():
                 return
-        except errors.Unavailable:  # a server that has just been struck
+        except errors.Unavailable:  # a server was just struck
             pass
         time.sleep(0.02)
 
@@ -93,13 +93,13 @@ def _converged(stage):
 
 
 def _swept(stage):
-    """What downloads that were cut off left behind goes when a worker, or a run, is started."""
+    """Wait for the run to end. What interrupted downloads left behind is swept when a worker, or a run, starts."""
     if stage.run.wait(timeout=60) not in _FINE:
         raise AssertionError(f"run ended with {stage.run.returncode}:\n{stage.night.words()}")
 
 
 def _changes_nothing(stage):
-    """Start everything once more: nothing is bought, and no row changes."""
+    """Start everything once more: nothing must be bought, and no row may change."""
     before, bought = stage.rows(), stage.night.bought()
     code = stage.once_more()
     against = [] if code in _FINE else [f"it ended with {code}: {stage.night.words()[-300:]}"]
@@ -114,13 +114,13 @@ def _changes_nothing(stage):
 
 
 def _tell(plan: Plan) -> Report | None:
-    """Live one night aloud; return None if it did not come to its end. The folder of a clean one goes."""
+    """Run one night and print its result; return None if it broke off. A clean night's folder is removed."""
     folder = Path(tempfile.mkdtemp(prefix=f"overnight-chaos-{plan.profile}-{plan.seed}-"))
     head = f"{plan.profile} seed {plan.seed}: {plan.jobs} jobs, {plan.faulty_sends:.0%} faulty sends"
     began = time.monotonic()
     try:
         lived = live(plan, folder)
-    except Exception:  # noqa: BLE001  the next seed may tell more
+    except Exception:  # noqa: BLE001  go on with the next seed
         _say(f"{head}: broke; plan {folder / 'run.json'}\n{traceback.format_exc()}")
         return None
     took = time.monotonic() - began
@@ -160,8 +160,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Live the nights that are asked for, and add them up; return 1 if any of them was not clean."""
-    # The database's library keeps a lock there, and warns where it is not set.
+    """Run the nights that are asked for, and add them up; return 1 if any of them was not clean."""
+    # The database's library keeps a lock there, and warns if it is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="overnight-"))
     given = _parser().parse_args()
     asked = _plans(given)

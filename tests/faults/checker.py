@@ -1,7 +1,7 @@
 """One checker over database, ledger and files: what must hold after any night, whatever happened in it.
 
-Twelve of the fourteen invariants can be read from what a night leaves behind. The other two are asked of the
-processes, where they are: I13, nothing of them is left, and I14, the same commands once more change nothing.
+Twelve of the fourteen invariants can be read from what a night leaves behind. The other two are checked where the
+processes are: I13, nothing of them is left, and I14, the same commands once more change nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def check(
 
 
 def judge(seen: Evidence) -> Report:
-    """Ask every invariant of what a night left behind."""
+    """Check every invariant on what a night left behind."""
     return Report(
         jobs=len(seen.jobs),
         attempts=len(seen.attempts),
@@ -47,7 +47,7 @@ def judge(seen: Evidence) -> Report:
 
 
 def _recovered(seen: Evidence) -> int:
-    """Count the purchases whose answer did not come through, and that are known all the same."""
+    """Count the jobs with a purchase whose answer was lost or spoilt, but that is known all the same."""
     moves = {move.job for move in seen.moves if (move.source, move.target) == _ADOPTED}
     spoilt = {row.job_id for id_, row in seen.known.items() if seen.lines.get(id_, {}).get("fault")}
     return len(moves | spoilt)

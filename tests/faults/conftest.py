@@ -8,7 +8,7 @@ import pytest
 from tests.faults import installation, nights, servers
 from tests.integration import rehearsal
 
-# A disk of a test's own can be mounted by root alone.
+# Only root can mount a disk for a test.
 collect_ignore = [] if os.geteuid() == 0 else ["test_full_disk.py"]
 
 
@@ -19,7 +19,7 @@ def start_sandbox(tmp_path):
 
     def start(**options):
         started.append(rehearsal.Sandbox(tmp_path / f"sandbox-{len(started)}", **options))
-        started[-1].token = f"canary-{secrets.token_hex(12)}"  # a word that nothing else says
+        started[-1].token = f"canary-{secrets.token_hex(12)}"  # a word that occurs nowhere else
         return started[-1]
 
     yield start
@@ -29,7 +29,7 @@ def start_sandbox(tmp_path):
 
 @pytest.fixture
 def begin(tmp_path):
-    """Return a function that makes a night of one process; whatever still runs is ended with the test."""
+    """Return a function that makes a night of one process; whatever still runs is killed after the test."""
     made = []
 
     def make(sandbox, jobs, **settings):
@@ -43,7 +43,7 @@ def begin(tmp_path):
 
 @pytest.fixture
 def install(tmp_path):
-    """Return a function that makes an installation; all its processes are ended with the test."""
+    """Return a function that makes an installation; all its processes are killed after the test."""
     made = []
 
     def make(sandbox, jobs, **settings):
@@ -64,7 +64,7 @@ def broker():
 
 
 @pytest.fixture
-def postgres(postgres_server):  # noqa: ARG001  the library must have been imported in its way
+def postgres(postgres_server):  # noqa: ARG001  that fixture imports the library as it must be
     """A database server of the test's own."""
     with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
         started = servers.Postgres(Path(folder))

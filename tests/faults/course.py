@@ -1,4 +1,4 @@
-"""Did every job go its legal way, and fail only of what is its own? I9 and I10, from rows and moves."""
+"""Check that jobs move legally, and fail only by their own fault: I9 and I10, from rows and moves."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.faults.evidence import Evidence
 from tests.faults.history import Move
 from tests.faults.report import Finding
 
-# The failure class that each fate of the sandbox's own model explains.
+# The failure class that each fate of a prediction explains.
 _EXPLAINS = {
     "nsfw": FailureClass.NSFW,
     "oom": FailureClass.OUT_OF_MEMORY,
@@ -19,7 +19,7 @@ _EXPLAINS = {
 
 
 def fails_of_its_own(seen: Evidence) -> Finding:
-    """No job fails by a refusal of the account, a throttle, a gateway or an outage; none is tried too often."""
+    """No job fails because of a refused account, a throttle, a gateway or an outage; none is tried too often."""
     against = []
     for row in seen.jobs:
         if row.state == State.FAILED and not _explained(seen, row):
@@ -38,7 +38,7 @@ def _explained(seen: Evidence, row: Any) -> bool:
 
 
 def moves_are_legal(seen: Evidence) -> Finding:
-    """Every move is an arrow of the life cycle, and a newer attempt never gives way to an older one's writes."""
+    """Every move is an arrow of the life cycle, and an older attempt's write never wins over a newer attempt."""
     stale = [f"{seen.name[move.job]}: {move}" for move in seen.moves if not _is_legal(move)]
     return Finding("I10", "every move is legal, and no stale writer won", len(seen.moves), tuple(stale))
 

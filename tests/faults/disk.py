@@ -1,4 +1,4 @@
-"""Is each paid image on the disk, as the API delivered it, and nothing else? I5, I6 and I12, from files."""
+"""Check that each paid image is on disk as the API delivered it, and nothing else: I5, I6 and I12, from files."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from tests.faults.report import Finding
 
 
 def files_are_the_apis(seen: Evidence) -> Finding:
-    """Every output of every job that succeeded is there, whole, and what the API has made."""
+    """Every output of every job that succeeded is there, whole, and as the API made it."""
     rows = defaultdict(list)
     for row in seen.outputs:
         rows[row.attempt_id].append(row)
@@ -54,14 +54,14 @@ def _wrong_file(seen: Evidence, row: Any, line: Line) -> Iterator[str]:
 
 
 def no_other_files(seen: Evidence) -> Finding:
-    """Whoever finds a file finds its row; what a cut-off download left behind is swept."""
+    """Every file has its row; what an interrupted download left behind has been swept."""
     listed = {row.path for row in seen.outputs if row.path}
     here = {path.relative_to(seen.output).as_posix() for path in seen.output.rglob("*") if path.is_file()}
     return Finding("I6", "no file is without its row", len(here), tuple(sorted(here - listed)))
 
 
 def no_secret_anywhere(seen: Evidence) -> Finding:
-    """The token is in no file that the night wrote: database, log, outputs, words."""
+    """The token is in no file that the night wrote: database, log, outputs, terminal output."""
     if not (seen.terms.secret and seen.terms.folder):
         return Finding("I12", "the token is in no file", 0)
     secret = seen.terms.secret.encode()
@@ -74,5 +74,5 @@ def no_secret_anywhere(seen: Evidence) -> Finding:
 def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except FileNotFoundError:  # a server's own, which comes and goes
+    except FileNotFoundError:  # one of a server's, which come and go
         return b""

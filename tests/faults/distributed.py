@@ -1,4 +1,4 @@
-"""Where a chaotic night is played on servers: workers, a scheduler, a broker, a database, and wires between them."""
+"""The stage of a chaotic night on servers: workers, a scheduler, a broker, a database, and wires between them."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ from tests.faults import installation, processes, servers, stages, wires
 from tests.faults.report import Finding
 
 _SOCKET = ".s.PGSQL.5432"
-_OPEN_FILES = 8  # that a process may have more of than before
+_OPEN_FILES = 8  # how many more than before a process may have
 
 
 class Distributed(stages.Stage):
@@ -118,6 +118,6 @@ class Distributed(stages.Stage):
 
 
 def _is_ignorable(key):
-    """Whether a key is a lane with hints that nobody needs, or the library's own note of who listens where."""
+    """Whether a key is a lane with messages that nobody needs, or the library's own record of who listens where."""
     name = key.removeprefix("overnight:")
     return name != key and (name in set(Lane) or name.startswith("_kombu."))

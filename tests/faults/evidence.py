@@ -1,4 +1,4 @@
-"""What a night has left behind, read once: rows, ledger, files, moves. What it proves is asked of `checker`."""
+"""What a night has left behind, read once: rows, ledger, files, moves. `checker` judges it."""
 
 import math
 from collections import defaultdict
@@ -17,33 +17,33 @@ from tests.faults.history import Move
 
 Line = Mapping[str, Any]  # of the sandbox's ledger
 
-_LONGEST = 3600.0  # seconds that a night of a test may last
-# What the API's model itself made of a prediction; such a one may rightly be bought again.
+_LONGEST = 3600.0  # seconds that a test's night may last
+# Fates by which a prediction failed at the API; such a one may rightly be bought again.
 FAILED_THERE = frozenset({"fail_transient", "nsfw", "oom", "aborted", "unreadable"})
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What else is known of the night; an invariant that lacks its part of this is looked at zero times."""
+    """What else is known about the night; an invariant that lacks its part of it is reported as looked at 0 times."""
 
     keys: Sequence[str] = ()  # of the manifest
     served: Callable[[Line, int], bytes | None] | None = None  # what the API delivers for the n-th output
     price: float | None = None
     most_attempts: int | None = None
-    excused: frozenset[str] = frozenset()  # failure classes that a fault of the night explains by itself
+    excused: frozenset[str] = frozenset()  # failure classes that the night's faults explain
     slots: int | None = None  # sends that may be under way when the buying stops
     probe_every: float = math.inf  # seconds
-    folder: Path | None = None  # in which no file may hold the secret
+    folder: Path | None = None  # no file in it may hold the secret
     secret: str = ""
 
     def probes_in(self, seconds: float) -> int:
-        """Return how many probes an account that is stopped may send in this time."""
+        """Return how many probes a stopped account may send in this time."""
         return 1 + int(min(seconds, _LONGEST) / self.probe_every)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows, ledger and files, with what connects them."""
+    """Rows, ledger and files, and what connects them."""
 
     jobs: Sequence[Any]
     attempts: Sequence[Any]
@@ -66,7 +66,7 @@ class Evidence:
 
     @cached_property
     def purchases(self) -> Mapping[int, Sequence[Line]]:
-        """What was bought for each job, the oldest first; found by its input where no row knows the id."""
+        """What was bought for each job, the oldest first; matched by its input if no row knows the id."""
         by_digest = {marker.digest(row.input): row.id for row in self.jobs}
         found: dict[int, list[Line]] = defaultdict(list)
         for line in sorted(self.ledger, key=lambda line: line["t"]):

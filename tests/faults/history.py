@@ -1,4 +1,4 @@
-"""Every move of every job, written down by the database itself: what the rows show in the end is only the last one."""
+"""Every move of every job, recorded by a trigger in the database: in the end, the rows only show the last one."""
 
 from dataclasses import dataclass
 
@@ -37,14 +37,14 @@ class Move:
 
 
 def keep(db: Database) -> None:
-    """Have the database write down every move from now on."""
+    """Have the database record every move from now on."""
     with db.write() as tx:
         for statement in _SQLITE if db.is_sqlite else _POSTGRES:
             tx.exec_driver_sql(statement)
 
 
 def moves(db: Database) -> list[Move]:
-    """Return the moves in their order, which is that of the jobs' locks; none where nobody kept them."""
+    """Return the moves in their order, which is that of the jobs' locks; none if they were not recorded."""
     with db.read() as tx:
         if not sa.inspect(tx).has_table("seen_moves"):
             return []

@@ -1,4 +1,4 @@
-"""A distributed installation as tests live it: PostgreSQL, Redis, and the real processes, each one mortal."""
+"""A distributed installation for tests: PostgreSQL, Redis, and the real processes, each of which may be killed."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ from tests.faults import nights
 
 
 class Installation(nights.Night):
-    """A night whose work is done by workers and a scheduler, started and killed at will."""
+    """A night whose work is done by workers and a scheduler, which tests start and kill at will."""
 
     def __init__(self, folder, sandbox, jobs, *, database_url, broker_url, **settings):
         super().__init__(folder, sandbox, jobs, database_url=database_url, broker_url=broker_url, **settings)

@@ -1,4 +1,4 @@
-"""Is every job bought once, and is every purchase known? I1 to I4, I7, I8 and I11, from rows and ledger."""
+"""Check that every job is bought once and every purchase is known: I1 to I4, I7, I8 and I11, from rows and ledger."""
 
 import itertools
 import math
@@ -37,7 +37,7 @@ def nothing_hangs(seen: Evidence) -> Finding:
 
 
 def bought_once(seen: Evidence) -> Sequence[Finding]:
-    """Of what the API did not fail itself, one for each job; a surplus is at least known as an orphan."""
+    """Each job has one prediction that did not fail at the API; a surplus is at least known as an orphan."""
     orphans = [row.job_id for row in seen.attempts if row.phase == Phase.ORPHAN]
     noticed, silent = [], []
     for job, lines in seen.purchases.items():
@@ -57,7 +57,7 @@ def every_purchase_known(seen: Evidence) -> Finding:
 
 
 def one_at_a_time(seen: Evidence) -> Finding:
-    """Between two purchases of one job the first must have ended in its row."""
+    """Before a job is bought again, its row must say that the first attempt has ended."""
     against = []
     for job, lines in seen.purchases.items():
         regular = [line for line in lines if _phase(seen, line) != Phase.ORPHAN]
@@ -74,7 +74,7 @@ def _phase(seen: Evidence, line: Line) -> str | None:
 
 
 def stops_hold(seen: Evidence) -> Finding:
-    """While a batch or the account is stopped, no more leaves than was under way, and probes."""
+    """While a batch or the account is stopped, only sends that were under way leave, and probes."""
     claim = "nothing is bought while that is stopped, beyond what left"
     if seen.terms.slots is None:
         return Finding("I8", claim, 0)
@@ -107,7 +107,7 @@ def _seconds(event: Any) -> float:
 
 
 def cost_is_the_ledgers(seen: Evidence) -> Finding:
-    """What ended as the API's own object says was charged, for as long as it ran."""
+    """Each attempt that succeeded or failed is charged, for as long as the ledger says that it ran."""
     against, looked_at = [], 0
     for line in seen.ledger:
         row = seen.known.get(line["id"])
@@ -122,6 +122,6 @@ def cost_is_the_ledgers(seen: Evidence) -> Finding:
 
 
 def _ran(line: Line) -> float:
-    """Return for how many seconds a prediction that nobody cancelled has run, once all is over."""
+    """Return how many seconds a prediction that nobody cancelled ran in all."""
     end = predictions.stage(predictions.Prediction(**line), math.inf)
     return (end.completed_at or math.nan) - (end.started_at or math.nan)

@@ -1,4 +1,4 @@
-"""A night as the fault tests live it: a manifest, the real command in a process of its own, and a sandbox."""
+"""A night for the fault tests: a manifest, the real command in a process of its own, and a sandbox."""
 
 import functools
 import os
@@ -46,7 +46,7 @@ class Night:
         self.started = []
 
     def start(self, *command, **more):
-        """Start one overnight command in a process group of its own; its words go to a file."""
+        """Start one overnight command in a process group of its own; its output goes to a file."""
         environment = self.environment | {"OVERNIGHT_API_URL": self.sandbox.url} | more
         with self.log.open("ab") as words:
             child = subprocess.Popen(
@@ -62,7 +62,7 @@ class Night:
         return child
 
     def run(self, *command, seconds=240, **more):
-        """Run one command to its end and return its exit code; minus a number is the signal that ended it."""
+        """Run one command to its end and return its exit code; a negative one is the signal that killed it."""
         child = self.start(*(command or ("run", str(self.manifest))), **more)
         try:
             return child.wait(timeout=seconds)
@@ -70,7 +70,7 @@ class Night:
             raise AssertionError(f"still not done after {seconds} s:\n{self.words()}") from None
 
     def close(self):
-        """End what still runs, children and all, and wait for it."""
+        """Kill what still runs, with its children, and wait for it."""
         for process in self.started:
             kill_group(process)
 
@@ -78,12 +78,12 @@ class Night:
         return self.log.read_text()[-4000:] if self.log.exists() else ""
 
     def diary(self):
-        """What the processes have logged, be it to a file or to stderr."""
+        """What the processes have logged, to a file or to stderr."""
         return "".join(path.read_text() for path in (self.folder / "night.log", self.log) if path.exists())
 
     @contextmanager
     def database(self):
-        """Look into the database, with no connection left behind: what recovers it is to be the next process."""
+        """Look into the database, and leave no connection open: the next process must be the one to recover it."""
         try:
             yield self._engine
         finally:
@@ -91,11 +91,11 @@ class Night:
 
     @functools.cached_property
     def _engine(self):
-        """One for all looks, which are many a second: what it has compiled and learned of the server lasts."""
+        """One for all looks, of which there are many a second: it keeps its compiled queries."""
         return database.Database(self.environment["OVERNIGHT_DATABASE_URL"])
 
     def remember(self):
-        """Have the database, made if need be, write down every move of every job."""
+        """Create the database if need be, and have it record every move of every job."""
         with self.database() as db:
             schema.upgrade(db)
             history.keep(db)
@@ -114,18 +114,18 @@ class Night:
         return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def served(self, line, index):
-        """Return what the API delivers for an output, None for one that it has deleted."""
+        """Return what the API delivers for an output; None for one that it has deleted."""
         host = self.sandbox.url.removesuffix("/v1")
         reply = httpx.get(f"{host}/output/{line['key']}/out-{index}.png", trust_env=False)
         return reply.content if reply.status_code == 200 else None
 
     @property
     def _secret(self):
-        """The token, if it is a word that nothing else would say."""
+        """The token, if it is a word that occurs nowhere else."""
         return "" if self.sandbox.token == rehearsal.Sandbox.token else self.sandbox.token
 
     def check(self, **terms):
-        """Return the checker's report of what the night has come to."""
+        """Return the checker's report on the night."""
         price = self.environment.get("OVERNIGHT_PRICE")
         known = evidence.Terms(
             keys=self.keys,
@@ -141,7 +141,7 @@ class Night:
 
 
 def kill_group(process):
-    """End a process and its children as a power cut would."""
+    """Kill a process and its children, as a power cut would."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

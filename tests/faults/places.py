@@ -1,4 +1,4 @@
-"""What a night needs for each of the named places to be reached in it, and how it is struck there."""
+"""What a night needs so that it reaches each of the named places, and how it is struck there."""
 
 import random
 import signal
@@ -10,8 +10,8 @@ from PIL import Image
 from jobs.crashpoints import VARIABLE, Place
 from tests.faults import nights
 
-_SIDE = 320  # pixels; of noise, too large for a data URI
-# 1.2, 3.2 and 4 seconds, since waiting is most of what these nights cost; in the proportions of the defaults.
+_SIDE = 320  # pixels; as noise, too large for a data URI
+# Scaled, these are 1.2, 3.2 and 4 seconds: waiting is most of what these nights cost.
 _SETTINGS = {
     "time_scale": 0.02, "post_deadline": "60s", "lease": "160s", "settle": "200s",
     "creates_per_minute": 2400, "price": 0.25,
@@ -28,7 +28,7 @@ class Scene:
     faults: Mapping[str, float] = field(default_factory=dict)
     latency: float = 0
     uploads: bool = False
-    cancels: bool = False  # a job that is under way
+    cancels: bool = False  # whether a job under way is cancelled
     before: Place | None = None  # where an earlier run was killed
 
     def typed(self, night):
@@ -75,7 +75,7 @@ def noise(folder):
 
 
 def strike(night, scene, place, mode, nth=1):
-    """Live the night until it is struck there, or to its end; return the exit code."""
+    """Run the night until it is struck there, or to its end; return the exit code."""
     if scene.before:
         died = night.run(**{VARIABLE: f"{scene.before}:1:kill"})
         assert died == -signal.SIGKILL, night.words()

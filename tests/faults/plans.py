@@ -1,4 +1,4 @@
-"""What a chaotic night will be: its faults and its actions, drawn from a seed, written down, and read again."""
+"""The plan of a chaotic night: its faults and its actions, drawn from a seed, written to a file, and read back."""
 
 import json
 import platform
@@ -12,14 +12,14 @@ from pathlib import Path
 PROFILES = ("sqlite", "servers")
 _KILLS = (15, 18)
 
-# Of the sends: nothing is accepted, or it is, and the answer does not come through. Shares are drawn.
+# Faults of sends: nothing is accepted, or it is and the answer is lost. Their shares are drawn.
 _SENDS = (
     "exec_and_timeout", "exec_and_drop", "exec_and_reset", "502_after", "bad_json", "no_id",
     "refuse", "502_before", "429", "429_odd:date", "429_odd:field", "429_odd:text", "429_odd:negative", "html200",
     "late_exec",
 )  # fmt: skip
 _FAULTY = (0.15, 0.30)  # of all sends
-# Of everything else, with the share that each has at the most.
+# Faults of everything else, with the largest share of each.
 _OTHERS = {
     "fail_transient": 0.04, "aborted": 0.02, "nsfw": 0.01, "oom": 0.01, "stuck": 0.005, "unknown_status": 0.03,
     "get_5xx": 0.05, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1,
@@ -30,7 +30,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Action:
-    """One blow: ``after`` seconds once the night moves again after the one before, for ``seconds`` if it lasts."""
+    """One blow: ``after`` seconds from when the night moves again after the last one; it lasts for ``seconds``."""
 
     after: float
     target: str
@@ -51,7 +51,7 @@ class Plan:
 
     @property
     def faulty_sends(self) -> float:
-        """The share of sends that do not end as they should."""
+        """The share of sends that go wrong."""
         return sum(self.faults.get(name, 0.0) for name in _SENDS)
 
     def count(self, what: str) -> int:
@@ -83,7 +83,7 @@ def _faults(chance: random.Random) -> dict[str, float]:
 
 
 def _single(chance: random.Random) -> list[Action]:
-    """One process that does everything: it is killed over and over."""
+    """Draw the blows against one process that does everything: it is killed over and over."""
     gap = _Gaps(chance, most=1.2)
     kills = [gap.action("run", "kill") for _ in range(chance.randint(*_KILLS))]
     others = [gap.action("run", "stop", lasts=(1, 5)), gap.action("run", "end")]
@@ -108,13 +108,13 @@ def _distributed(chance: random.Random) -> list[Action]:
 
 
 def _api(gap: "_Gaps") -> list[Action]:
-    """The API's own hardships: the wire to it, its process, a refusal of the account."""
+    """Draw the blows on the API's side: the wire to it, its process, a refusal of the account."""
     wires = [gap.action("api-wire", what, lasts=(0.5, 3)) for what in ("reset", "stall", "hole", "half")]
     return [*wires, gap.action("api", "restart"), gap.action("api", "402", lasts=(1, 3))]
 
 
 class _Gaps:
-    """Draws when, and for how long."""
+    """Draws when a blow comes, and how long it lasts."""
 
     def __init__(self, chance: random.Random, most: float) -> None:
         self._chance = chance

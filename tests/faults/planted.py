@@ -1,4 +1,4 @@
-"""Twelve mistakes that such a program is known for, each planted in the real code: a harness must see them all.
+"""Twelve mistakes that are typical of such a program, each planted in the real code: the harness must see them all.
 
     python -m tests.faults.planted      the table: which bug, after how many nights, by which invariants
 
@@ -30,12 +30,12 @@ Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]
 
 _MISFITS = ("TypeError", "AttributeError", "NameError")
-MOST = 60  # nights in which a bug must have been seen
+MOST = 60  # nights within which a bug must be seen
 _FOR_EVER = timedelta(days=36_500)
 
 
 def naive_retry(patch: Patch) -> None:
-    """What came to no answer is simply sent again."""
+    """A send without an answer is simply repeated."""
     judged = submit._Slice._came_to
 
     def came_to(self: Any, submission: Any, error: Any, sent_at: Any) -> Any:
@@ -54,7 +54,7 @@ def settle_nothing(patch: Patch) -> None:
 
 
 def settle_by_another_clock(patch: Patch) -> None:
-    """The time to settle is counted from our clock to the API's, which may be an hour ahead."""
+    """The settle time is measured between our clock and the API's, which may be an hour ahead."""
     concluded = reconcile._settle
 
     def settle(here: Any, cases: Any, taken: Any, started: Any, *more: Any) -> Any:
@@ -64,7 +64,7 @@ def settle_by_another_clock(patch: Patch) -> None:
 
 
 def no_fence(patch: Patch) -> None:
-    """Whoever writes last wins: the job's current attempt is not asked for."""
+    """The last writer wins: the job's current attempt is not checked."""
 
     def move(tx: Any, fences: Any, source: Any, target: Any, more: Any = None, **values: Any) -> Any:
         values |= {name: tables.jobs.c[name] + by for name, by in (more or {}).items()}
@@ -88,7 +88,7 @@ def _modules_that_move() -> list[Any]:
 
 
 def claim_without_condition(patch: Patch) -> None:
-    """A message is believed: whatever it names is begun, in whichever state it is."""
+    """A message is believed: every job that it names is begun, whatever its state."""
     admitted = beginning._admitted
 
     def begin_all(tx: Any, now: Any, account_id: int, ids: Any) -> Any:
@@ -103,7 +103,7 @@ def claim_without_condition(patch: Patch) -> None:
 
 
 def ack_as_truth(patch: Patch) -> None:
-    """What was handed out is taken for done: nobody looks whether the message came to anything."""
+    """What was handed out counts as done: nobody checks whether the message had any effect."""
 
     for name in ("release", "hand_out"):
         patch.setattr(lifecycle, name, _with_lease(getattr(lifecycle, name)))
@@ -117,12 +117,12 @@ def _with_lease(arrow: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def names_not_synced(patch: Patch) -> None:
-    """A row tells of a file whose name a power cut may take back."""
+    """A row names a file before its name is synced, so that a power cut may lose it."""
     patch.setattr(collect, "_lasting", lambda _here, group: group)
 
 
 def post_again_on_502(patch: Patch) -> None:
-    """The HTTP layer is helpful."""
+    """The HTTP layer helpfully sends a POST again."""
     posted = client.PredictionClient._post
 
     async def post(self: Any, request: Any, before_send: Any) -> Any:
@@ -133,12 +133,12 @@ def post_again_on_502(patch: Patch) -> None:
 
 
 def no_breaker(patch: Patch) -> None:
-    """An API that is away is asked for all the night."""
+    """An API that is away is called all night long."""
     patch.setattr(quota, "judge", lambda *_: quota.Breaker())
 
 
 def no_credit_is_the_jobs_fault(patch: Patch) -> None:
-    """402 says 4xx, and 4xx says failed."""
+    """402 is a 4xx, and a 4xx fails the job."""
     judged = submit._Slice._came_to
 
     def came_to(self: Any, submission: Any, error: Any, sent_at: Any) -> Any:
@@ -150,21 +150,21 @@ def no_credit_is_the_jobs_fault(patch: Patch) -> None:
 
 
 def first_page_only(patch: Patch) -> None:
-    """What the first page does not show is not there."""
+    """What the first page does not show counts as absent."""
 
     add = walk.Walk.add
     patch.setattr(walk.Walk, "add", lambda taken, page: add(taken, dataclasses.replace(page, cursor=None)))
 
 
 def recovery_comes_last(patch: Patch) -> None:
-    """Looking up what is in doubt waits until there is nothing else to do."""
+    """What is in doubt is only looked up when there is nothing else to do."""
     last = [*(lane for lane in Lane if lane is not Lane.RECONCILE), Lane.RECONCILE]
     patch.setitem(app._SETTINGS, "task_queues", [Queue(lane, routing_key=lane) for lane in last])
 
 
 @dataclasses.dataclass(frozen=True)
 class Bug:
-    """A planted mistake, and the kind of night in which it comes to light soon."""
+    """A planted mistake, and the kind of night that soon reveals it."""
 
     name: str
     plant: Plant
@@ -172,7 +172,7 @@ class Bug:
 
 
 def _one_by_one(seed: int) -> Plan:
-    """Sends are lost one after the other, so that a walk for one of them also meets younger ones."""
+    """Sends are lost one by one, so that a walk for one of them also meets younger ones."""
     sends = {"late": 0.5, "dropped": 0.3}
     return dataclasses.replace(
         draw(seed),
@@ -187,7 +187,7 @@ def _one_by_one(seed: int) -> Plan:
 
 
 def _stale_polls(seed: int) -> Plan:
-    """Workers stand still with the end of a prediction in hand, and many predictions end badly."""
+    """Workers freeze after they have read a prediction's end, and many predictions fail."""
     return dataclasses.replace(
         draw(seed), embedded=False, workers=2, strikes=12, favourite=Place.AFTER_POLL_RESPONSE, sends={}, weather=(),
         runs={"fail_transient": 0.5}, messages={"doubled": 0.5}, steps=(),
@@ -219,7 +219,7 @@ BUGS = (
 
 
 def seen(night: simulation.Night) -> list[str]:
-    """Live through a night; return the names of the invariants that do not hold, none if all is well."""
+    """Run a night; return the names of the invariants that do not hold, none if all is well."""
     report = night.live()
     misfits = [words for words in report.against("S1") if any(name in words for name in _MISFITS)]
     assert not misfits, f"the code is not what the bug was planted in: {misfits[0]}"

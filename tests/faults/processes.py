@@ -1,4 +1,4 @@
-"""What the system says of processes: which of a group are there, which stand still, and what they hold open."""
+"""What the system knows about processes: which of a group live, which are stopped, and what they hold open."""
 
 import os
 import signal
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def members(group):
-    """Return {process id: state letter} of a process group; a dead one that nobody has waited for is none."""
+    """Return {process id: state letter} of a process group; a zombie does not count."""
     found = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            # The name, in parentheses, may hold anything.
+            # The name, in parentheses, may contain anything.
             state, _, pgrp = path.read_text().rpartition(")")[2].split()[:3]
         except (FileNotFoundError, ProcessLookupError):
             continue
@@ -20,7 +20,7 @@ def members(group):
 
 
 def stopped(group):
-    """Return the members of a group that stand still."""
+    """Return the members of a group that are stopped."""
     return [pid for pid, state in members(group).items() if state == "T"]
 
 

@@ -1,15 +1,15 @@
-"""What a check found: each invariant with how often it was looked at, and the sums as Jepsen tells them."""
+"""What a check found: each invariant with how often it was looked at, and the totals in Jepsen's terms."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-_SHOWN = 5  # of what speaks against one invariant
+_SHOWN = 5  # violations of one invariant
 _WIDTH = 64
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One invariant: how many things it was asked of, and which of them speak against it."""
+    """One invariant: how many things were checked, and which of them violate it."""
 
     name: str
     claim: str
@@ -42,7 +42,7 @@ class Report:
 
     @property
     def duplicated(self) -> tuple[str, ...]:
-        """Surplus purchases, whether anybody noticed them (D) or not (I3)."""
+        """Surplus purchases, whether they were noticed (D) or not (I3)."""
         return self.against("I3", "D")
 
     @property
@@ -54,7 +54,7 @@ class Report:
         return self.against("I5", "I6")
 
     def against(self, *names: str) -> tuple[str, ...]:
-        """Return what speaks against some invariants."""
+        """Return the violations of some invariants."""
         return tuple(one for finding in self.findings if finding.name in names for one in finding.against)
 
     def __str__(self) -> str:

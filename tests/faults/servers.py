@@ -1,4 +1,4 @@
-"""A broker and a database server of a test's own, which may go away and come back at the same place."""
+"""A broker and a database server for one test, which may go away and come back at the same place."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ class Broker:
         self._server.start()
 
     def freeze(self):
-        """Go on taking connections and answer none."""
+        """Accept connections as before, but answer nothing."""
         os.kill(self._server._process.pid, signal.SIGSTOP)
 
     def close(self):

@@ -1,7 +1,7 @@
 """The prediction API of the simulator: it answers, sells, lies and keeps a ledger, all in virtual time.
 
-It speaks in status codes and JSON to the real client, over the wire of `simulated_wire`. What it does wrong is
-drawn per (seed, job, number of the send); imports nothing of ours but the marker that tells jobs apart.
+It speaks status codes and JSON to the real client, over the wire of `simulated_wire`. What goes wrong with a send is
+drawn per (seed, job, number of the send). Of the product it only imports the marker that tells jobs apart.
 """
 
 import json
@@ -22,7 +22,7 @@ _WIPED_AFTER = 3600.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back, after how many seconds; without a status the wire is cut."""
+    """What comes back, after ``after`` seconds; without a status the wire is cut."""
 
     after: float
     status: int | None = None
@@ -32,7 +32,7 @@ class Answer:
 
 
 class Api:
-    """Takes requests; all that is random about it is drawn from the plan."""
+    """Takes requests; everything random is drawn from the plan."""
 
     def __init__(self, plan: Plan, time: Callable[[], float], epoch: datetime) -> None:
         self._plan = plan
@@ -41,7 +41,7 @@ class Api:
         self._sends: Counter[str] = Counter()
         self._reads = plan.rng("reads")
         self.lines: dict[str, Line] = {}
-        # (when, what it came to), of every create that left or tried to.
+        # (when, with which fault), of every create that left or tried to.
         self.posts: list[tuple[float, str]] = []
         self.reads: list[float] = []  # when
 
@@ -67,21 +67,21 @@ class Api:
         return self._shown(name, cancelled=verb == "cancel")
 
     def note_gap(self, body: bytes, seconds: float) -> None:
-        """Write down that the process which sent this create had stood still after its last check."""
+        """Note how long the process that sent this create had stood still after its last check."""
         if seconds and body:
             job = marker.digest(json.loads(body)["input"])
             if line := self.lines.get(f"{job[:12]}-{self._sends[job]}"):
                 line.gap = seconds
 
     def has_file(self, url: str) -> bool:
-        """Whether an output has come to its URL: some take a while after their prediction has ended."""
+        """Whether an output is at its URL yet: some take a while after their prediction's end."""
         name = url.split("/")[3]
         rng = self._plan.rng("file", name)
         late = rng.uniform(0, 40) if rng.random() < self._plan.downloads_fail else 0.0
         return self._time() >= self.lines[name].ends_at + late
 
     def _spoilt(self) -> Answer | None:
-        """What the weather makes of any call, and bad luck of a read."""
+        """Return the answer that bad weather gives to any call, or bad luck to a read; None if there is neither."""
         found = self.weather()
         if "away" in found:
             return Answer(0.1, sent=False)
@@ -107,7 +107,7 @@ class Api:
         return answer
 
     def _sold(self, sent: Any, name: str, rng: Any, headers: Mapping[str, str]) -> tuple[Answer, str]:
-        """Draw what becomes of a create, and write down what was bought by it."""
+        """Draw what becomes of a create, and record what it bought."""
         fault = self._weathered() or ("" if self.healed else _drawn(self._plan.sends, rng))
         if refusal := self._refusal(fault):
             return refusal, fault
@@ -127,7 +127,7 @@ class Api:
         return next((kind for kind in ("401", "402", "429") if kind in found), "")
 
     def _refusal(self, fault: str) -> Answer | None:
-        """Return the answer to a create by which nothing is bought; None if it is."""
+        """Return the answer to a create that buys nothing; None if it buys."""
         if fault in _REFUSALS:
             return self._answer(*_REFUSALS[fault])
         return {
@@ -244,7 +244,7 @@ _ERRORS = {
 
 
 def _drawn(shares: Mapping[str, float], rng: Any) -> str:
-    """Draw one of some things, or none of them."""
+    """Draw one of these names by its share, or none."""
     draw = rng.random()
     for name, share in shares.items():
         draw -= share

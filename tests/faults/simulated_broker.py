@@ -12,7 +12,7 @@ from worker import app
 
 
 class Broker:
-    """Taken from in the order that the workers are configured with."""
+    """Its lanes are served in the order with which the workers are configured."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, plan: Plan, api: Api) -> None:
         self._loop = loop
@@ -61,6 +61,6 @@ class Broker:
             await waiting
 
     def forget(self) -> None:
-        """FLUSHALL; and what a process that held its messages in memory leaves behind."""
+        """Drop every message: FLUSHALL, or the end of a process that kept them in memory."""
         for queue in self._queues.values():
             queue.clear()

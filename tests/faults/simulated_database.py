@@ -1,7 +1,7 @@
-"""The simulator's database: in memory, one for all nights of a process, and now and then not to be had.
+"""The simulator's database: in memory, one for all nights of a process, and unavailable now and then.
 
-One for all, because what SQLAlchemy has compiled once then serves them all. It is looked into between two
-transactions, past SQLAlchemy, by questions of one line: they cost nothing.
+All nights share it, so that SQLAlchemy compiles its queries only once. Between two transactions the simulator looks
+into it with one-line queries that bypass SQLAlchemy: they cost nothing.
 """
 
 import functools
@@ -24,7 +24,7 @@ def _listed(words: Any) -> str:
 
 
 def due(*states: State) -> str:
-    """Return the question whether a job in one of these states is due."""
+    """Return the query that tells whether a job in one of these states is due."""
     return f"SELECT EXISTS (SELECT 1 FROM jobs WHERE state IN ({_listed(states)}) AND due_at <= :now)"  # noqa: S608  our own words
 
 
@@ -34,10 +34,10 @@ NEXT_DUE = "SELECT min(due_at) FROM jobs"
 FIRST_EVENT = "SELECT min(at) FROM events WHERE kind = :kind"
 PAUSED = "SELECT EXISTS (SELECT 1 FROM batches WHERE state = 'paused')"
 STATES = "SELECT state, count(*) FROM jobs GROUP BY state"
-# Jobs that are open and whose attempt is elsewhere, or the other way round: no transaction may leave any.
+# Open jobs whose attempt is in another phase, or the other way round: no transaction may leave any.
 TORN = f"""SELECT j.key, j.state, a.phase FROM jobs j JOIN attempts a ON a.id = j.attempt_id
     WHERE (j.state IN ({_listed(OPEN_PHASES)}) OR a.phase IN ({_listed(OPEN_PHASES)})) AND j.state <> a.phase"""  # noqa: S608  our own words
-# Whether anybody may have to be cancelled: asked for, past its deadline, or bought once too often.
+# Whether anything may have to be cancelled: on request, past its deadline, or bought once too often.
 TO_CANCEL = """SELECT EXISTS (SELECT 1 FROM jobs WHERE cancel_requested_at IS NOT NULL)
     OR EXISTS (SELECT 1 FROM attempts WHERE cancel_sent_at IS NULL AND (phase = 'orphan'
         OR (phase = 'running' AND accepted_at < datetime(:now, '-5 minutes'))))"""
@@ -45,7 +45,7 @@ TO_SWEEP = "SELECT EXISTS (SELECT 1 FROM accounts WHERE sweep_at IS NULL OR swee
 
 
 class Database(databases.Database):
-    """The product's own, but for its place and its bad moments."""
+    """The product's own, except for where it is and that it fails now and then."""
 
     _share = 0.0
     _luck: Any = None
@@ -73,7 +73,7 @@ class Database(databases.Database):
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Fail as a server that is restarted: before anything was done, or with everything done and nobody told."""
+        """Fail as a restarted server does: before anything was done, or after the commit but before its answer."""
         fails = (
             self._share > 0
             and simulated_processes.ACTOR.get() is not None

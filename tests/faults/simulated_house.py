@@ -1,7 +1,7 @@
 """The house of the simulator: schedulers, workers, and the person who looks after them now and then.
 
-The scheduler's ticks and the workers' tasks are the real ones. What is asked of them is in the plan; what they have
-done is asked of `simulated_verdict`.
+The scheduler's ticks and the workers' tasks are the real ones. The plan says what they must endure;
+`simulated_verdict` judges what they have done.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ _PERSON_LOOKS = 20.0
 
 @functools.cache
 def _celery_settings() -> Any:
-    """What beat's own scheduler wants to know of an app."""
+    """The app settings that beat's own scheduler needs."""
     return Celery(set_as_current=False).conf
 
 
 class House:
-    """Everything that works on one database, started, struck and started again."""
+    """Everything that works on one database: it is started, struck and started again."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class House:
             await asyncio.sleep(min(_IDLE, max(pause, self.next_due())))
 
     async def _patiently(self, actor: Mortal, call: Callable[[], Any]) -> None:
-        """A process that cannot start is started again."""
+        """Call until the database is available, as a process that cannot start is started again."""
         while True:
             try:
                 return await simulated_time.run(call)
@@ -225,7 +225,7 @@ class House:
                 await actor.awake()
 
     async def person(self) -> None:
-        """Look now and then, and resume what stands still though nothing is wrong with the account any more."""
+        """Look now and then, and resume what is paused once nothing is wrong with the account any more."""
         while True:
             await asyncio.sleep(_PERSON_LOOKS)
             if self.api.weather() & {"401", "402"} or not self.is_paused():

@@ -1,4 +1,4 @@
-"""The ledger of the simulator's API: what was sold, and how each prediction fares as time goes by."""
+"""The ledger of the simulator's API: what was sold, and how each prediction fares over time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Line:
     starts_at: float
     ends_at: float
     fate: str
-    fault: str  # what its create's answer came to
+    fault: str  # what went wrong with its create
     gap: float = 0.0  # seconds its process stood still between the last check and the send
     cancelled_at: float | None = None
 
@@ -33,7 +33,7 @@ class Line:
 
     @property
     def unprovable(self) -> bool:
-        """Whether it came into the list later than anybody may be expected to look for it."""
+        """Whether it appeared in the list later than anybody can be expected to look for it."""
         return self.shown_at - self.sent_at > SETTLE or self.gap > _POST_DEADLINE
 
     def status(self, now: float) -> str:

@@ -1,4 +1,4 @@
-"""What happens in a night, drawn from its seed: the API's faults, its weather, and who dies or stands still where."""
+"""The plan of a night, drawn from its seed: the API's faults and weather, and which processes die or freeze where."""
 
 import random
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _HEALED_AT = 300.0  # seconds; by then every fault has had its chance
 SENDS = ("refused", "dropped", "502_before", "502_after", "answer_lost", "no_id", "429", "late", "too_late")
 RUNS = ("fail_transient", "nsfw", "stuck", "aborted", "expired")
 
-# Between these two lies a transaction: who stops there would stop everybody, so one only dies there.
+# These lie inside a transaction: a process that froze there would block all others, so it can only die there.
 _INSIDE = frozenset(
     {
         Place.BEFORE_INTENT_COMMIT,
@@ -23,7 +23,7 @@ _INSIDE = frozenset(
         Place.BEFORE_STORED_COMMIT,
     }
 )
-# Of a night's run; the others belong to loading and to migrations, and to uploads of local files.
+# The places that a night reaches; the others belong to loading, to migrations, and to uploads of local files.
 PLACES = tuple(
     place
     for place in Place
@@ -38,7 +38,7 @@ _STEPS = (-90.0, 90.0)
 
 @dataclass(frozen=True)
 class Weather:
-    """A time in which all calls of a kind come to the same."""
+    """A spell in which all calls of a kind fail in the same way."""
 
     kind: str  # away, 502, silent, 401, 402, 429, no_list, no_files
     begin: float
@@ -47,7 +47,7 @@ class Weather:
 
 @dataclass(frozen=True)
 class Strike:
-    """What happens to a process at a place: it dies, or stands still for so many seconds."""
+    """What happens to a process at a place: it dies, or freezes for so many seconds."""
 
     freeze: float | None = None
     power_cut: bool = False  # everything dies, and file names that were not synced are gone
@@ -63,7 +63,7 @@ class Plan:
     workers: int = 1
     slots: int = 4
     schedulers: int = 1
-    tick: float = 1.0  # seconds between two ticks at the least: a tick costs as much here as anywhere
+    tick: float = 1.0  # least seconds between two ticks: a tick costs as much time here as in reality
     creates_per_minute: str = "600"
     max_in_flight: int = 200
     latency: float = 0.3
@@ -90,7 +90,7 @@ class Plan:
     healed_at: float = _HEALED_AT
 
     def rng(self, *names: object) -> random.Random:
-        """Return a generator for one question, the same whenever it is asked."""
+        """Return a generator for one question; it is the same each time."""
         return random.Random(":".join(map(str, (self.seed, *names))))
 
     @property
@@ -160,7 +160,7 @@ def _house(rng: random.Random, embedded: bool) -> dict[str, object]:
 
 
 class Fortune:
-    """Says at each place who is struck; it counts, so it belongs to one night."""
+    """Decides at each place whether a process is struck; it counts, so it belongs to one night."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan

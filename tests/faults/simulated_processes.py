@@ -1,6 +1,6 @@
-"""Processes in virtual time: they die as by kill -9, stand still as by SIGSTOP, and do many things at once.
+"""Processes in virtual time: they die as by kill -9, freeze as by SIGSTOP, and do many things at once.
 
-What they do is asked of `simulated_house`.
+What they do is in `simulated_house`.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from tests.faults import simulated_time
 
 
 class Died(BaseException):
-    """The process in which this is raised is gone: what it held in memory is lost, nothing of it runs on."""
+    """The process in which this is raised is dead: what it held in memory is lost, and none of it goes on."""
 
 
 class Mortal:
-    """A process; what it had not written when it dies is lost."""
+    """A process that may die; what it has not written by then is lost."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self.loop = loop
@@ -30,7 +30,7 @@ class Mortal:
         return self.alive and self.thaws_at > self.loop.time()
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Do something as this process; it ends with it."""
+        """Run something as a part of this process; it ends with the process."""
         context = contextvars.copy_context()
         context.run(ACTOR.set, self)
         task = self.loop.create_task(coroutine, context=context)
@@ -44,7 +44,7 @@ class Mortal:
             self.loop.call_exception_handler({"message": f"{self.name} broke", "exception": error})
 
     def die(self) -> None:
-        """End here; whatever of it stands somewhere in the middle is dropped at the loop's next turn."""
+        """Die now; whatever is still unfinished is dropped at the loop's next turn."""
         self.alive = False
         self.loop.call_soon(self._bury)
 
@@ -67,7 +67,7 @@ ACTOR: contextvars.ContextVar[Mortal | None] = contextvars.ContextVar("actor", d
 
 
 class Tasks:
-    """Stands in for `worker.loop.Loop`: the same promises, kept in virtual time and by a process that may die."""
+    """Stands in for `worker.loop.Loop`: the same contract, in virtual time and for a process that may die."""
 
     def __init__(self, actor: Mortal) -> None:
         self._actor = actor
@@ -83,7 +83,7 @@ class Tasks:
             wait_awake(self._actor)
 
     def outcomes(self, step: Any, items: Any, within: float, group: float = 0.025) -> Any:
-        """Run ``step`` for all items at once; yield what came of them, those of ``group`` seconds together."""
+        """Run ``step`` for all items at once; yield the outcomes in groups, each of ``group`` seconds."""
         left = len(items)
         ended: asyncio.Queue[Any] = asyncio.Queue()
         if left:
@@ -113,7 +113,7 @@ def _outcome(value: Any) -> Any:
 
 
 def wait_awake(actor: Mortal) -> None:
-    """Stand still inside a blocking function as long as its process does."""
+    """Wait inside a blocking function while its process is frozen."""
     if not actor.alive:
         raise Died
     if actor.frozen:

@@ -1,4 +1,4 @@
-"""Nights in which one thing goes wrong, for long: the API goes away, refuses the account, or is slow for hours."""
+"""Nights in which one thing goes wrong for long: the API goes away, refuses the account, or is slow for hours."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +8,7 @@ from tests.faults.simulation import Night
 
 POST_DEADLINE = 20.0
 PROBE_EVERY = 30.0
-_UNDER_WAY = 60.0  # seconds after which nothing is on its way any more that left before a stop
+_UNDER_WAY = 60.0  # seconds after a stop by which everything sent before it has come back
 
 
 def spell(kind: str, begin: float, end: float, jobs: int, **more: Any) -> Plan:
@@ -18,7 +18,7 @@ def spell(kind: str, begin: float, end: float, jobs: int, **more: Any) -> Plan:
 
 
 def saturated(jobs: int) -> Plan:
-    """Return a night in which one thread, at a slow API, always has more to do than it can."""
+    """Return a night in which one thread, with a slow API, always has more to do than it can manage."""
     return Plan(
         seed="saturated", jobs=jobs, embedded=False, workers=1, slots=1, tick=2.0, creates_per_minute="6",
         latency=15.0, page=100, sends={"answer_lost": 0.2}, healed_at=600.0,
@@ -27,17 +27,17 @@ def saturated(jobs: int) -> Plan:
 
 @dataclass(frozen=True)
 class Toll:
-    """What a spell has cost in calls, and how soon all was as before."""
+    """How many calls a spell has cost, and how soon all was as before."""
 
     until_noticed: int
-    probes: int  # after that, and after what was under way
+    probes: int  # after that, without the calls that were under way
     bought_in_second_minute: int  # after its end
 
 
 def toll(night: Night) -> Toll:
     """Count the calls of a night with one outage.
 
-    A call that hangs tells nothing before its deadline, so the counting begins when the first can have failed.
+    A call that hangs shows nothing before its deadline, so counting begins when the first can have failed.
     """
     (weather,) = night.plan.weather
     told_at = weather.begin + (POST_DEADLINE if weather.kind == "silent" else 0.0)
@@ -52,7 +52,7 @@ def toll(night: Night) -> Toll:
 
 
 def most_probes(night: Night) -> int:
-    """Return how many probes a spell may see."""
+    """Return how many probes may be sent during a spell."""
     (weather,) = night.plan.weather
     return int((weather.end - weather.begin) / PROBE_EVERY) + 1
 

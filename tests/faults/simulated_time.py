@@ -1,7 +1,7 @@
 """Virtual time: a loop that jumps to its next timer, and blocking code that waits in it.
 
-One thing runs at a time: a blocking function has a thread of its own only so that it can stand still in the middle.
-That, and the seed, is why the same seed is the same night.
+Only one thing runs at a time: a blocking function has a thread of its own only so that it can pause in the middle.
+Therefore the same seed is the same night.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ class NobodyWakes(Exception):
 
 
 class _Jumping(selectors.SelectSelector):
-    """No socket is ever looked at; waiting is a step of the clock."""
+    """Looks at no socket; waiting moves the clock on."""
 
     now = 0.0
 
@@ -30,7 +30,7 @@ class _Jumping(selectors.SelectSelector):
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop by whose clock an hour takes no time."""
+    """An event loop on whose clock an hour passes in no time."""
 
     def __init__(self) -> None:
         self._jumping = _Jumping()
@@ -45,7 +45,7 @@ _idle: list["_Carrier"] = []
 
 
 class _Carrier:
-    """A thread in which a blocking function runs while the loop stands still, and the other way round."""
+    """A thread that runs a blocking function while the loop stands still, and stands still while the loop runs."""
 
     def __init__(self) -> None:
         self._turn: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -63,7 +63,7 @@ class _Carrier:
             self._told.put(told)
 
     def wait(self, wish: Awaitable[Any]) -> Any:
-        """Have the loop wait for something, and stand still until it has come."""
+        """Have the loop await something, and stand still until it is there."""
         self._told.put((False, wish, None))
         value, error = self._turn.get()
         if error is not None:
@@ -71,7 +71,7 @@ class _Carrier:
         return value
 
     async def drive(self, call: Callable[[], Any]) -> Any:
-        """Run a function to its end, waiting in the loop for whatever it asks for."""
+        """Run a function to its end, and await in the loop whatever it waits for."""
         self._turn.put((contextvars.copy_context(), call))
         while True:
             ended, value, error = self._told.get()
@@ -99,5 +99,5 @@ def wait(wish: Awaitable[Any]) -> Any:
 
 
 def in_carrier() -> bool:
-    """Whether this code is a blocking function's; else it is the loop's own and may not stand still."""
+    """Whether this code runs in a blocking function; otherwise it is the loop's own and may not stand still."""
     return getattr(_here, "carrier", None) is not None

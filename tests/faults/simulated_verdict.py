@@ -21,7 +21,7 @@ _SAME = 1e-3  # seconds
 
 
 def judge(night: Any, seen_on_the_way: Sequence[str], changed: Sequence[str]) -> Report:
-    """Ask every invariant of a night that has come to its end."""
+    """Check every invariant on a night that has ended."""
     plan: Plan = night.plan
     lines = {line.id: line for line in night.api.lines.values()}
     ledger = [asdict(line) | {"run": line.run, "t": night.host_time(line.sent_at)} for line in lines.values()]
@@ -43,7 +43,7 @@ def judge(night: Any, seen_on_the_way: Sequence[str], changed: Sequence[str]) ->
         Finding("S1", "nothing breaks, and phase and state agree at every moment", 1, tuple(seen_on_the_way)),
         Finding("I14", "starting everything once more changes nothing", 1, tuple(changed)),
     ]
-    # With a clock that was set nobody can say from rows what came first; without a list, what an unknown id came to.
+    # If the clock was set, rows do not show what came first; without a list, not what became of an unknown id.
     if plan.can_list and not plan.steps:
         findings.append(money.one_at_a_time(seen))
     return Report(
@@ -56,7 +56,7 @@ def judge(night: Any, seen_on_the_way: Sequence[str], changed: Sequence[str]) ->
 
 
 def _excused(plan: Plan) -> Iterator[str]:
-    """Failure classes that the plan explains; `_expired_are_expired` looks more closely at the first."""
+    """Yield the failure classes that the plan explains; `_expired_are_expired` checks the first more closely."""
     yield FailureClass.EXPIRED
     if not plan.can_list or plan.steps:
         yield FailureClass.UNCONFIRMED
@@ -68,7 +68,7 @@ def _all_final(seen: Evidence) -> Finding:
 
 
 def _bought_once(seen: Evidence, lines: Mapping[str, Line], plan: Plan) -> Finding:
-    """A second purchase needs an excuse that no protocol could take away, and a row that says so."""
+    """A second purchase must be one that no protocol could have avoided, and a row must record it."""
     against = []
     for job, bought in seen.purchases.items():
         mine = sorted((lines[str(one["id"])] for one in bought), key=lambda line: line.sent_at)
@@ -84,7 +84,7 @@ def _bought_once(seen: Evidence, lines: Mapping[str, Line], plan: Plan) -> Findi
 
 
 def _every_purchase_known(seen: Evidence, plan: Plan) -> Finding:
-    """Without a list nobody can learn an id whose answer was lost; then the job's rows say that it may be paid."""
+    """Without a list nobody can learn the id in a lost answer; then the job's rows must say that it may be paid."""
     found = money.every_purchase_known(seen)
     if plan.can_list:
         return found
@@ -111,7 +111,7 @@ def _recorded(seen: Evidence, job: int, lines: Sequence[Line]) -> bool:
 
 
 def _cost_is_the_ledgers(seen: Evidence, lines: Mapping[str, Line]) -> Finding:
-    """What ended by itself is charged, for as long as it ran."""
+    """Each attempt with a run time is charged, for as long as the ledger says that it ran."""
     ended = [row for row in seen.attempts if row.predict_time is not None]
     against = [
         f"{row.prediction_id}: {row.predict_time} s for {row.cost}"
@@ -122,7 +122,7 @@ def _cost_is_the_ledgers(seen: Evidence, lines: Mapping[str, Line]) -> Finding:
 
 
 def _files(seen: Evidence, disk: simulated_wire.Disk) -> Finding:
-    """Each success has its picture on the disk, the one that the API made for it, and there is no other file."""
+    """Each success has on disk the picture that the API made for it, and there is no other file."""
     rows = defaultdict(list)
     for row in seen.outputs:
         rows[row.attempt_id].append(row)

@@ -1,7 +1,7 @@
-"""What a simulated process sees of the world outside: lines to the API, outputs to fetch, and a disk that may forget.
+"""What a simulated process sees of the outside world: lines to the API, outputs to fetch, and a disk that may forget.
 
-The real `PredictionClient` speaks over these lines: its headers, its reading of replies and its rule that a create
-is sent once are part of what is tested.
+The real `PredictionClient` uses these lines: its headers, its reading of replies, and its rule that a create is sent
+once are part of what is tested.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Lines:
             yield self
 
     async def exchange(self, request: wire.Request, deadline: float) -> wire.Reply:
-        """Send a request; what stops between the last check and the send stops here."""
+        """Send a request; a process that freezes between the last check and the send freezes here."""
         began = self._actor.loop.time()
         cut_short = await self._thawed()
         url = request.url.target.decode()
@@ -55,7 +55,7 @@ class Lines:
         return wire.Reply(answer.status, answer.headers, answer.body)
 
     async def _thawed(self) -> bool:
-        """Wait until the process runs. What would have cut it short meanwhile does so after its next step only."""
+        """Wait until the process runs. Return whether it was cut short meanwhile, which must wait for its next step."""
         cut_short = False
         while self._actor.frozen:
             try:
@@ -84,14 +84,14 @@ async def _trace(request: wire.Request) -> None:
 
 
 class Disk:
-    """The output folder: a name is there at once, and lasts through a power cut only when it was synced."""
+    """The output folder: a name is there at once, but only survives a power cut if it was synced."""
 
     def __init__(self) -> None:
         self.files: dict[str, str] = {}  # path: SHA-256 of the content
         self._lasting: set[str] = set()
 
     def place(self, stem: PurePosixPath, index: int, digest: str, taken: Collection[str]) -> str:
-        """Give a file its name, never one that other content or an earlier attempt has."""
+        """Return a name for a file, never one that other content or an earlier attempt has."""
         names = (f"{stem}{'' if n == 1 else f'.{n}'}-{index}.png" for n in range(1, 1000))
         free = (name for name in names if name not in taken)
         path = next(name for name in free if self.files.get(name, digest) == digest)
@@ -107,7 +107,7 @@ class Disk:
 
 
 def content(url: str) -> bytes:
-    """What the API delivers at a URL."""
+    """Return what the API delivers at a URL."""
     return b"image at " + url.encode()
 
 
@@ -151,5 +151,5 @@ class Downloads:
 
 
 def served(outputs: Any) -> bytes:
-    """What the API delivered for an output's row."""
+    """Return what the API delivered for an output's row."""
     return content(outputs.url)

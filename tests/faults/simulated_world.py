@@ -1,4 +1,4 @@
-"""What stands in for this machine while a simulated night lasts: clock, wire, disk, luck, and who hears the log."""
+"""What stands in for this machine during a simulated night: clock, wire, disk, randomness, and a log listener."""
 
 import asyncio
 import functools
@@ -37,7 +37,7 @@ _DUE_FOR = {
 
 @contextmanager
 def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
-    """Put the night's things in the place of this machine's."""
+    """Replace this machine's clock, wire, disk and randomness by the night's."""
     luck = house.plan.rng("product")
     patience = SimpleNamespace(sleep=lambda seconds: simulated_time.wait(asyncio.sleep(seconds)))
     gated = functools.partial(_when_due, house, now)
@@ -64,7 +64,7 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
 
 
 def _when_due(house: House, now: Callable[[Any], datetime], duty: Any) -> Any:
-    """Leave a duty out where no row is due for it: to find that out it reads a dozen, at every tick of a night."""
+    """Skip a duty if no row is due for it: finding that out itself would cost it a dozen reads at every tick."""
     question = _DUE_FOR.get(duty)
 
     @functools.wraps(duty)
@@ -76,7 +76,7 @@ def _when_due(house: House, now: Callable[[Any], datetime], duty: Any) -> Any:
 
 
 def _heard(house: House, _logger: Any, method: str, event: Any) -> Any:
-    """Take exceptions that our code caught and logged for what they are; a death is none of its making."""
+    """Count exceptions that our code caught and logged as breaks; a simulated death is not one."""
     error = sys.exc_info()[1]
     if method == "exception" and isinstance(error, Exception):
         house.broke.append(f"{event.get('event')}: {error!r}")

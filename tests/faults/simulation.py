@@ -3,8 +3,8 @@
     python -m tests.faults.simulation --seed 17        one night, told event by event
     python -m tests.faults.simulation --seeds 0:2000   many, summed up
 
-For five minutes everything goes wrong that the plan has drawn. Then the world is healed, and what is left must come
-to its end within a bound. Then all is started once more and must change nothing.
+For five minutes everything goes wrong that the plan has drawn. Then the world is healed, and what is left must end
+within a bound. Then everything is started once more and must change nothing.
 """
 
 import argparse
@@ -38,8 +38,8 @@ from tests.faults.simulated_plan import Plan
 
 EPOCH = datetime(2026, 11, 23, 22, tzinfo=UTC)
 DRAINED_WITHIN = 4 * 3600.0  # seconds after the healing
-_LOOKS = 5.0  # seconds between two looks whether it is
-_SWEPT_AFTER = 700.0  # what nobody waits for is found by the sweep, every five minutes
+_LOOKS = 5.0  # seconds between two checks for that
+_SWEPT_AFTER = 700.0  # seconds: what nobody waits for is found by the sweep, every five minutes
 _ONCE_MORE = 200.0
 _UUID = "5a17ed00-0000-4000-8000-000000000000"
 _BATCH = 1
@@ -48,7 +48,7 @@ _API = "https://api.example/v1"
 
 @dataclass
 class Night:
-    """One night and all that was seen of it."""
+    """One night and everything that was seen of it."""
 
     plan: Plan
     told: bool = False  # print each event as it happens
@@ -91,7 +91,7 @@ class Night:
         return None if at is None else _stored(at).timestamp() - EPOCH.timestamp()
 
     def live(self) -> Report:
-        """Live through the night and judge it."""
+        """Run the night and judge it."""
         self.database.begin_night(self.plan)
         self.loop.set_exception_handler(lambda _, what: self._seen.append(f"{what.get('exception')!r}"))
         with simulated_world.around(self.house, self._now):
@@ -124,7 +124,7 @@ class Night:
         return changed
 
     async def _drain(self) -> None:
-        """Wait until every job has ended, and for the sweep after that."""
+        """Wait until every job has ended, and then for the sweep."""
         bound = self.loop.time() + DRAINED_WITHIN
         while self.database.one(simulated_database.LEFT) and self.loop.time() < bound:  # noqa: ASYNC110  costs nothing
             await asyncio.sleep(_LOOKS)
@@ -132,7 +132,7 @@ class Night:
         await asyncio.sleep(_SWEPT_AFTER)
 
     async def _next_evening(self) -> None:
-        """What the API accepted when nobody looked any more is found as soon as anything is bought again."""
+        """Buy once more: that finds what the API accepted after everybody had stopped looking."""
         self.note("next evening")
         self.keys.append("next-evening")
         self._load(self.keys[-1:])
@@ -147,7 +147,7 @@ class Night:
         return math.inf if at is None else (_stored(at) - self._now()).total_seconds()
 
     def _look(self) -> None:
-        """See that no transaction has torn a job and its attempt apart."""
+        """Check that the states of no job and its attempt disagree."""
         for key, state, phase in self.database.rows(simulated_database.TORN):
             self._seen.append(f"{self.loop.time():.1f}: {key} is {state}, its attempt {phase}")
 
@@ -182,7 +182,7 @@ def _settings(plan: Plan) -> settings.Settings:
         "OVERNIGHT_API_URL": _API,
         "api_token": "a-token-that-is-made-up",
         "database_url": "sqlite:///unused.db",
-        "output": str(Path(__file__).parent),  # it must be there; nothing is written to it
+        "output": str(Path(__file__).parent),  # must exist; nothing is written to it
         "creates_per_minute": plan.creates_per_minute,
         "max_in_flight": str(plan.max_in_flight),
         "max_attempts": str(simulated_verdict.MOST_ATTEMPTS),
@@ -199,13 +199,13 @@ def _stored(text: str) -> datetime:
 
 
 def live(seed: int, *, told: bool = False) -> tuple[Night, Report]:
-    """Live through the night of a seed."""
+    """Run the night of a seed."""
     night = Night(simulated_plan.draw(seed), told)
     return night, night.live()
 
 
 def main() -> int:
-    """Live through one night or many; return 1 if any was red."""
+    """Run one night or many; return 1 if any was red."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

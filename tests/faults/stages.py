@@ -1,4 +1,4 @@
-"""Where a chaotic night is played on one machine: the process, the API, the wire, and the blows that each can take."""
+"""The stage of a chaotic night on one machine: the process, the API, the wire, and the blows that each can take."""
 
 import fcntl
 import os
@@ -20,16 +20,16 @@ QUIET = "no process, lock, open file or message is left"
 SETTINGS = {
     "max_attempts": 6, "reads_per_minute": "unlimited", "prediction_deadline": "2m", "price": 0.25,
 }  # fmt: skip
-# Late, and yet settled: what comes later than that may be paid twice, and is told.
+# Late, but within the settle time: what comes later than that may be paid twice, and is reported.
 _API = {
     "creates_per_minute": 0, "reads_per_minute": 0, "output_size": 64, "latency": 0.3, "late": 2, "lag": 1.5,
 }  # fmt: skip
 _CANARY = 1.5  # seconds, as TIME_SCALE makes them
-_SLOTS = 4 * SLICE[Lane.SUBMIT]  # that as many processes may have begun when they are stopped
+_SLOTS = 4 * SLICE[Lane.SUBMIT]  # sends that this many processes may have begun when they are stopped
 
 
 class Stage:
-    """What both profiles have: an API behind a wire, one night, and a person who starts `run` again when it ends."""
+    """What both profiles share: an API behind a wire, one night, and a person who starts `run` again when it ends."""
 
     def __init__(self, plan, folder):
         self.plan = plan
@@ -48,27 +48,27 @@ class Stage:
         return nights.Night(folder, self.sandbox, self.plan.jobs, creates_per_minute=900, **SETTINGS)
 
     def start(self):
-        """Start whatever does not run."""
+        """Start everything."""
         self.run = self.night.start("run", str(self.night.manifest), "--yes")
 
     def replace(self):
-        """Start again what has ended: as a supervisor does, and as a person does with `run`."""
+        """Restart what has ended, as a supervisor does, and as a person does with `run`."""
         if self._must_go_on():
             self.run = self.night.start("run", str(self.night.manifest), "--yes")
 
     def _must_go_on(self):
-        """Whether `run` has ended before its time; that it ends of a bug of ours is no part of any plan."""
+        """Whether `run` has ended too early; raises if it ended with a mistake or a bug, which no plan contains."""
         if (code := self.run.poll()) in {Exit.MISTAKE, Exit.BUG}:
             raise AssertionError(f"run ended with {code}:\n{self.night.words()}")
         return code is not None and not self.finished
 
     @property
     def groups(self):
-        """The process groups that are ours."""
+        """The process groups that the night has started."""
         return [self.run]
 
     def strike(self, action):
-        """Do one blow."""
+        """Carry out one blow."""
         if action.target in self.wires:
             self._on_wire(self.wires[action.target], action)
         else:
@@ -110,7 +110,7 @@ class Stage:
                 self._freeze(list(processes.members(process.pid).keys() - {process.pid})[:1], action.seconds)
 
     def _freeze(self, pids, seconds):
-        """Let processes stand still while the others go on."""
+        """Freeze processes while the others go on."""
         signalled(pids, signal.SIGSTOP)
         time.sleep(seconds)
         signalled(pids, signal.SIGCONT)
@@ -127,7 +127,7 @@ class Stage:
                 wire.end()
 
     def heal(self):
-        """End every fault; from now on nothing but what has happened stands in the way."""
+        """End every fault; from now on, only what has already happened stands in the way."""
         self._control("heal")
         for wire in self.wires.values():
             wire.heal()
@@ -135,7 +135,7 @@ class Stage:
             processes.go_on(group.pid)
 
     def progress(self):
-        """Something that changes whenever the night has moved on."""
+        """Return something that changes whenever the night makes progress."""
         return self.night.bought(), self.night.count(*FINAL)
 
     @property
@@ -143,7 +143,7 @@ class Stage:
         return self.night.count(*FINAL) == self.plan.jobs
 
     def rows(self):
-        """Every row that the life cycle writes, to see that nothing was written."""
+        """Return every row that the life cycle writes, to check later that nothing was written."""
         with self.night.database() as db, db.read() as tx:
             return [
                 tx.execute(sa.select(table).order_by(table.c.id)).all()
@@ -155,11 +155,11 @@ class Stage:
         return {"excused": frozenset(expired), "slots": _SLOTS, "probe_every": _CANARY}
 
     def once_more(self):
-        """Start everything once more, when all is done; return what `run` exits with."""
+        """Start everything once more, when all is done; return the exit code of `run`."""
         return self.night.run("run", str(self.night.manifest), "--yes")
 
     def alive(self):
-        """The processes of ours that are there, by the command that they belong to."""
+        """Return the night's processes that are still alive, with the command of each."""
         return [
             f"process {pid} of {group.args[3]}"
             for group in self.groups
@@ -167,7 +167,7 @@ class Stage:
         ]
 
     def nothing_is_left(self):
-        """Say what is still there after the night: processes, and the lock that goes with them."""
+        """Report what is still there after the night: processes, or the lock that must end with them."""
         left = self.alive()
         with (self.night.folder / "night.db.lock").open("rb") as lock:
             try:

@@ -1,4 +1,4 @@
-"""The API token is in the header that carries it and nowhere else, whatever went wrong, however loud the logs."""
+"""The API token is in the header that carries it and nowhere else, whatever goes wrong and however verbose the logs."""
 
 import base64
 import itertools
@@ -19,11 +19,11 @@ import sqlalchemy as sa
 from tests.faults import nights
 from tests.integration import evening, rehearsal
 
-# With signs that JSON, URLs, HTML and shells each write in a way of their own.
+# It has characters that JSON, URLs, HTML and shells each escape in their own way.
 TOKEN = "canary/8d4f+1c5e=b0e7&<fox>%41-zz"
 JOBS = 20
 
-# Every log line of every library, and of ours.
+# Logs every line of every library, and of ours.
 LOUD = """
 from jobs import logs
 route = logs._route
@@ -33,7 +33,7 @@ logs._route = lambda handler, level, secrets: route(handler, "debug", secrets)
 
 
 def spellings(token):
-    """Return what the token may be disguised as; in Base64 it looks three ways, by what stands before it."""
+    """Return the token's disguises; in Base64 there are three, depending on what precedes it."""
     raw = token.encode()
     shifted = [base64.b64encode(b"x" * n + raw)[4 * bool(n) : -4] for n in range(3)]
     escaped = json.dumps(token)[1:-1]
@@ -42,7 +42,7 @@ def spellings(token):
 
 
 def leaks(evidence):
-    """Return what holds the token, and as what."""
+    """Return where the token was found, and in which spelling."""
     return [
         (name, spelling)
         for name, content in evidence.items()
@@ -52,7 +52,7 @@ def leaks(evidence):
 
 
 class Server(ThreadingHTTPServer):
-    """Ends with every connection closed and every thread joined, whatever its clients keep open."""
+    """Closes every connection and joins every thread at its end, whatever its clients keep open."""
 
     daemon_threads = False
 
@@ -76,7 +76,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Gateway:
-    """Stands before a sandbox, and repeats what it was told: in refusals, in failures of reads, in a failed prediction.
+    """Stands before a sandbox and repeats the token: in refusals, in failed reads, in a failed prediction.
 
     ``told`` counts how often it did.
     """
@@ -122,7 +122,7 @@ class Gateway:
         return Answering
 
     def reply(self, method, path, headers, body):
-        """Pass a request on; of some, tell the authorization instead of the answer."""
+        """Pass a request on; to some, answer with their authorization instead."""
         number = next(self._numbers)
         if method == "POST" and path.endswith("/predictions") and number % 3 == 0:
             return self._refusal(422 if number % 2 else 502, headers)
@@ -151,7 +151,7 @@ class Gateway:
 
 
 def _said(headers):
-    """Return the authorization as careless servers put it into words."""
+    """Return the authorization as careless servers word it."""
     told = next(text for name, text in headers.items() if name.lower() == "authorization")
     token = told.removeprefix("Bearer ")
     return (
@@ -173,7 +173,7 @@ def make_loud(night):
 
 
 def files(night):
-    """Return every file that the night has left, database and logs included; the sandbox's own are its ledger."""
+    """Return every file that the night has left, with database and logs, but without those of the sandbox."""
     return {
         str(path): path.read_bytes()
         for path in night.folder.rglob("*")
@@ -188,7 +188,7 @@ export | export --format jsonl | doctor --json | show night/none
 
 
 def ask_everything(night):
-    """Type each command that tells something; what it says goes to the night's words."""
+    """Run each command that prints something; its output goes to the night's log."""
     for line in ASKED.strip().replace(" | ", "\n").splitlines():
         child = night.start(*line.split())
         assert child.wait(timeout=60) in {0, 1, 2, 69}, night.words()
@@ -196,7 +196,7 @@ def ask_everything(night):
 
 @contextmanager
 def watched(commands):
-    """Gather the command lines of all processes, as any user of the machine can, while something goes on."""
+    """Meanwhile collect the command lines of all processes, as any user of the machine can."""
     done = threading.Event()
 
     def gather():
@@ -249,7 +249,7 @@ def test_an_embedded_night_of_faults_tells_the_token_to_nobody(tmp_path, gateway
 
 
 class Tap:
-    """Hears every command that a broker is given."""
+    """Records every command that a broker receives."""
 
     def __init__(self, url):
         parts = urlsplit(url)

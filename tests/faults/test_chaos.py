@@ -10,7 +10,7 @@ _NIGHTS = [*_EVERY_TIME, *(pytest.param(*night, marks=pytest.mark.long) for nigh
 _KILLS = {"sqlite": 15, "servers": 4}
 
 
-@pytest.mark.usefixtures("postgres_server")  # its library must have been imported in its way
+@pytest.mark.usefixtures("postgres_server")  # that fixture imports the library as it must be
 @pytest.mark.parametrize(("profile", "seed"), _NIGHTS)
 def test_a_night_of_blows_loses_nothing_and_pays_nothing_twice(profile, seed, tmp_path):
     plan = plans.draw(seed, profile)
@@ -21,7 +21,7 @@ def test_a_night_of_blows_loses_nothing_and_pays_nothing_twice(profile, seed, tm
     again = f"python -m tests.faults.chaos --replay {tmp_path / 'run.json'}"
     assert lived.report.clean, f"{again}\n{lived.report}"
     assert lived.report.jobs == plan.jobs
-    # How many of the faults a night meets is a matter of timing; that it met some is not.
+    # How many faults a night meets depends on timing; that it meets some does not.
     assert lived.report.attempts > plan.jobs * 1.05, "the faults were on"
     assert lived.report.recovered >= 3, "some sends were in doubt"
     assert lived.kills >= _KILLS[profile], f"only {lived.blows} of {len(plan.actions)} blows"

@@ -1,4 +1,4 @@
-"""The checker is told of one wrong thing at a time, and must find exactly that: what never fails proves nothing."""
+"""The checker is shown one wrong thing at a time and must find exactly that: what never fails proves nothing."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ def at(seconds):
 
 
 def line(number=1, **more):
-    """One line of the ledger: bought ten seconds into the night."""
+    """Return a line of the ledger; the first was bought ten seconds into the night."""
     return {
         "id": f"p{number}", "t": BEGAN + 10 * number, "account": "a", "identity": "i", "attempt": 0, "fault": None,
         "fate": None, "error": None, "seed": 7, "version": "v", "input": INPUT, "image": "url:x", "key": "k",
@@ -75,7 +75,7 @@ def night(tmp_path):
 
 
 def broken(found):
-    """The names of the invariants that something speaks against."""
+    """Return the names of the invariants that are violated."""
     return [finding.name for finding in found.findings if finding.against]
 
 

@@ -1,4 +1,4 @@
-"""Every named place is reached, and whoever dies or breaks there is missed by nobody."""
+"""Every named place is reached, and nothing is lost by a process that dies or breaks there."""
 
 import signal
 
@@ -49,7 +49,7 @@ def test_a_fault_of_our_own_there_loses_nothing(place, scene, night):
 
 
 def was_struck(night):
-    """Whether the fault was noticed: in a log, or, on the wire, as what became of a send."""
+    """Whether the fault left a trace: in a log, or, if on the wire, as the error of an attempt."""
     struck = tables.attempts.c.error_message.contains("Struck")
     return "Struck" in night.diary() or night.counted(tables.attempts, struck)
 

@@ -1,4 +1,4 @@
-"""Two workers, a scheduler, a broker and a server, each of them struck in the middle of the night."""
+"""Two workers and a scheduler on servers: a worker, the broker and the scheduler are struck during the night."""
 
 from jobs.states import State
 from tests.faults import nights

@@ -1,4 +1,4 @@
-"""The embedded run against a hostile API: nothing lost, nothing paid twice. Killed it is in `test_chaos`."""
+"""The embedded run against a hostile API: nothing lost, nothing paid twice. `test_chaos` kills it as well."""
 
 import subprocess
 
@@ -33,7 +33,7 @@ def test_an_api_that_lists_but_takes_no_creates_fails_no_job(begin, start_sandbo
 
     child = night.start("run", str(night.manifest))
     nights.eventually(lambda: "API away" in night.words() or child.poll() is not None)
-    # Longer than five sends of one job take to be lost and found absent, were each of them counted.
+    # Long enough for five sends of one job to be lost and found absent, which would fail it if each were counted.
     with pytest.raises(subprocess.TimeoutExpired):
         child.wait(timeout=25)
     sandbox.heal()

@@ -16,7 +16,7 @@ AT_ONCE = 8
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of its own; not collected where none can be mounted, see conftest."""
+    """A small disk of its own; conftest does not collect this file where none can be mounted."""
     folder = tmp_path / "outputs"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE}", "overnight", folder], check=True)
@@ -25,7 +25,7 @@ def small_disk(tmp_path):
 
 
 def fill(folder):
-    """Write until not a single byte more has room."""
+    """Write until there is no room for another byte."""
     ballast = folder / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:

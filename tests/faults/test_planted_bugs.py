@@ -1,10 +1,10 @@
-"""A harness that has not seen a bug fail proves nothing: each planted one must turn it red, and nothing else may."""
+"""A harness that has never caught a bug proves nothing: each planted bug must turn it red, and nothing else may."""
 
 import pytest
 
 from tests.faults import planted, simulation
 
-pytestmark = pytest.mark.no_cover  # as the simulator's own tests
+pytestmark = pytest.mark.no_cover  # as for the simulator's own tests
 
 
 @pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)

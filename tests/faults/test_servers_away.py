@@ -1,4 +1,4 @@
-"""The broker, or the database, goes away in the middle of a night and comes back: everybody goes on by himself."""
+"""The broker, or the database, goes away in the middle of a night and comes back: every process goes on by itself."""
 
 import pytest
 

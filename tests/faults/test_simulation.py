@@ -1,4 +1,4 @@
-"""Nights in virtual time: thousands of seeds in which everything goes wrong that can be named.
+"""Nights in virtual time: thousands of seeds in which everything that we can name goes wrong.
 
 `SEEDS` in the environment says how many; `make faults` asks for two thousand.
 """
@@ -11,17 +11,17 @@ import pytest
 from jobs.crashpoints import Place
 from tests.faults import simulated_plan, simulated_spells, simulation
 
-pytestmark = pytest.mark.no_cover  # a trace of every line would make a night of it three nights long
+pytestmark = pytest.mark.no_cover  # tracing every line would make it three times as long
 
 SEEDS = int(os.environ.get("SEEDS", "200"))
 CHUNKS = 20
-TOLD = 80  # events of a night that is red
+TOLD = 80  # events to print of a red night
 HALF_AN_HOUR = 1800.0
-NIGHTS_FOR_A_PLACE = 12  # in which somebody must have been struck there
+NIGHTS_FOR_A_PLACE = 12  # within which a process must be struck there
 
 
 def live(plan):
-    """Live through a night that must be clean, and return it."""
+    """Run a night that must be clean, and return it."""
     night = simulation.Night(plan)
     found = night.live()
     if not found.clean:
@@ -48,7 +48,7 @@ def test_the_same_seed_is_the_same_night():
 
 @pytest.mark.parametrize("place", simulated_plan.PLACES)
 def test_every_crash_point_of_a_night_is_struck_and_survived(place):
-    # Only what is long overdue is cancelled, and that needs a long night.
+    # Only predictions that are long overdue are cancelled, which needs a long night.
     more = {Place.AFTER_CANCEL_ANSWER: {"runs": {"stuck": 0.2}, "healed_at": 900.0}}
     for seed in range(NIGHTS_FOR_A_PLACE):
         plan = dataclasses.replace(

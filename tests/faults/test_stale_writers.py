@@ -1,4 +1,4 @@
-"""A worker that stands still for longer than its lease, and then goes on: what it writes late changes nothing."""
+"""A worker freezes for longer than its lease and then goes on: what it writes late changes nothing."""
 
 import pytest
 
@@ -15,7 +15,7 @@ HARMLESS = [*EVERY_TIME, *(pytest.param(place, marks=pytest.mark.long) for place
 
 @pytest.fixture
 def stand_still(install, start_sandbox, postgres_url, redis_url):
-    """Return a function that lives a night in which one worker stands still at a place, and then goes on."""
+    """Return a function that runs a night in which one worker freezes at a place, and then goes on."""
 
     def live(place):
         sandbox = start_sandbox(creates_per_minute=0, reads_per_minute=0, output_size=64)

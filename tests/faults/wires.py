@@ -10,12 +10,12 @@ _CHUNK = 65536
 
 
 class Wire:
-    """Passes bytes on, until it is told otherwise.
+    """Passes bytes on, until a fault is begun.
 
     ``reset`` breaks every connection at once. For a while, ``stall`` holds bytes back in both directions,
     ``hole`` swallows them, and ``half`` swallows only the answers; after ``hole`` and ``half`` the connections
-    are broken, since what they lost cannot come any more. ``cut_after`` breaks the next connection that says
-    some word, once the server has heard it and before its answer is passed on.
+    are broken, since the lost bytes never arrive. ``cut_after`` breaks the next connection that sends
+    some word, once the server has received it and before its answer is passed on.
     """
 
     def __init__(self, upstream, own=None):
@@ -35,7 +35,7 @@ class Wire:
         self._call(self._break())
 
     def begin(self, mode):
-        """From now on `stall`, `hole` or `half`."""
+        """Begin a fault: `stall`, `hole` or `half`."""
         self._mode = mode
 
     def end(self):
@@ -112,7 +112,7 @@ class Wire:
             writer.close()
 
     async def _while_stalled(self):
-        while self._mode == "stall":  # noqa: ASYNC110  set from another thread, where an event could not be
+        while self._mode == "stall":  # noqa: ASYNC110  set by another thread, which cannot set an asyncio event
             await asyncio.sleep(0.02)
 
     async def _break(self):
