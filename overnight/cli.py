@@ -22,12 +22,12 @@ SECTIONS = {
         "example": "print a manifest to start from",
     },
     "Run": {
-        "run": "load a manifest, buy its jobs, fetch the images; again: go on",
+        "run": "load a manifest, buy its jobs, fetch the images; run it again to go on",
     },
     "Look": {
-        "status": "how far each batch is, and what it waits for",
+        "status": "how far each batch is, and what it is waiting for",
         "jobs": "list jobs, filtered",
-        "show": "all about one job, prediction or picture",
+        "show": "everything about one job, prediction or picture",
         "export": "write results, or a new manifest, as CSV or JSON lines",
     },
     "Mend": {
@@ -40,10 +40,10 @@ SECTIONS = {
     "Serve": {
         "worker": "do the work; any number, on any number of hosts",
         "scheduler": "decide what is due and hand it to the workers",
-        "webhook": "be told by the API when a prediction ends, and look at it soon",
+        "webhook": "have the API call when a prediction ends, so that it is looked at soon",
         "sandbox": "serve a made-up API to rehearse against",
         "db": "upgrade or check the database",
-        "doctor": "look at the installation: what is wrong, and what to do about it",
+        "doctor": "check the installation: what is wrong, and what to do about it",
     },
 }
 

@@ -41,7 +41,7 @@ class LazyGroup(click.Group):
             sys.stdout.flush()
         except BrokenPipeError as error:
             if not _reader_left():
-                raise errors.Unavailable("a connection broke off; run the same again") from error
+                raise errors.Unavailable("a connection broke off; run the same command again") from error
             return 0
         return result
 

@@ -40,7 +40,7 @@ _OPTIONS = (
     click.option(
         "--batch",
         metavar="NAME",
-        help="Name of the batch; {date} is today, or the day of this file's batch that is not finished yet.  "
+        help="Name of the batch; {date} is today, or the day of this file's unfinished batch.  "
         "[default: the file's]",
     ),
     click.option(
@@ -58,7 +58,7 @@ _OPTIONS = (
         multiple=True,
         metavar="A,B|*",
         callback=_listed,
-        help="Carry these columns through to the results; * for all that are nothing else.",
+        help="Carry these columns through to the results; * for all that have no other use.",
     ),
     click.option(
         "--default",
@@ -79,12 +79,12 @@ _OPTIONS = (
         "--limit",
         metavar="N",
         type=click.IntRange(min=1),
-        help="Only the first N rows; without it, the next time adds the rest.",
+        help="Only the first N rows; without it, the next run adds the rest.",
     ),
     click.option(
         "--keep-going", is_flag=True, help="A bad row becomes a failed job instead of stopping everything."
     ),
-    click.option("--update", is_flag=True, help="Change jobs whose rows were edited, unless bought already."),
+    click.option("--update", is_flag=True, help="Change jobs whose rows were edited, unless already bought."),
 )
 
 

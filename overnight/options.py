@@ -26,7 +26,7 @@ class Pair(click.ParamType[tuple[str, str]]):
     ) -> tuple[str, str]:
         name, sign, text = str(value).partition("=")
         if not sign or not name.strip():
-            self.fail(f'"{value}" is no NAME=VALUE', param, ctx)
+            self.fail(f'"{value}" is not of the form NAME=VALUE', param, ctx)
         return name.strip(), text
 
 
@@ -65,19 +65,23 @@ error_class = click.option(
     help="Only failures of this class; may be repeated.",
 )
 label = click.option(
-    "--label", "labels", multiple=True, type=Pair(), help="Only jobs with this label; all must hold."
+    "--label",
+    "labels",
+    multiple=True,
+    type=Pair(),
+    help="Only jobs with this label; if repeated, with all of them.",
 )
 key = click.option(
-    "--key", "keys", multiple=True, metavar="GLOB", help="Only jobs whose key fits, as cats/*."
+    "--key", "keys", multiple=True, metavar="GLOB", help="Only jobs whose key matches, such as cats/*."
 )
 match = click.option("--match", metavar="TEXT", help="Only jobs with this text in their error.")
-limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many.")
+limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="No words, only mistakes and what --json prints.")
-yes = click.option("--yes", is_flag=True, help="Do not ask.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors, and what --json prints.")
+yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
-probe = click.option("--probe", is_flag=True, help="Only say whether the work goes on, for a health check.")
+probe = click.option("--probe", is_flag=True, help="Only say whether work goes on, as a health check.")
 
 
 def filters(command: Decorated) -> Decorated:

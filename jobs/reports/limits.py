@@ -213,7 +213,7 @@ def _buying(progress: Progress, settings: Settings) -> Limit | None:
 
 def not_fetched(behind: int) -> str:
     """Return what to add to a number in flight where fetching images holds up purchases."""
-    return f", {behind} of them paid jobs whose images have not come yet" if behind else ""
+    return f", {behind} of them paid jobs whose images have not arrived yet" if behind else ""
 
 
 def _pace(account: Standing, configured: int | None, queued: int, accounts: int) -> Limit:
@@ -223,7 +223,7 @@ def _pace(account: Standing, configured: int | None, queued: int, accounts: int)
             Kind.WORKERS, f"waiting for workers: {counted(queued, 'job')} handed out and not yet sent"
         )
     if rate is None:
-        return Limit(Kind.WORKERS, "nothing but our own pace: the quota is unlimited")
+        return Limit(Kind.WORKERS, "only our own pace: the quota is unlimited")
     lowered = "" if account.rate is None else f", lowered from {configured}/min after a 429"
     each = f" at each of {accounts} accounts" if accounts > 1 else ""
     return Limit(Kind.QUOTA, f"quota {rate:.0f}/min{lowered}{each}")

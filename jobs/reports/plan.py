@@ -18,7 +18,7 @@ TYPICAL_SECONDS = 7
 TYPICAL_BYTES = 1_500_000
 
 _UNCONFIRMED = {
-    "resubmit": "an answer lost at an API without a list: bought once more, told as possibly paid twice",
+    "resubmit": "an answer lost at an API without a list: bought once more, reported as possibly paid twice",
     "hold": "an answer lost at an API without a list: failed, class unconfirmed, for a person to decide",
 }
 
@@ -146,18 +146,18 @@ class Plan:
         )
         purpose = "to give them up" if found.unlisted_keys else "they are among"
         command = f"{shlex.join(['overnight', *typed])} {self.flags}".rstrip()
-        return [f"{which} are no longer listed, and are bought all the same; {purpose}: {command}"]
+        return [f"{which} are no longer listed, but are bought all the same; {purpose}: {command}"]
 
     def _sent(self) -> str:
         counts = self.pictures
         parts = [f"{counts.urls:,} by URL"] if counts.urls else []
         parts += [f"{counts.inline:,} sent inline"] if counts.inline else []
-        parts += [f"{counts.upload:,} uploaded, being over 256 kB"] if counts.upload else []
+        parts += [f"{counts.upload:,} uploaded, as they are over 256 kB"] if counts.upload else []
         return ", ".join(parts) or "none"
 
     def _time(self) -> str:
         rate = self.creates_per_minute
-        quota = f"{rate:,} purchases a minute" if rate else "no limit of purchases"
+        quota = f"{rate:,} purchases a minute" if rate else "no limit on purchases"
         time = f"about {written.rounded(self.seconds)} at {quota}"
         return f"{time}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
 
@@ -167,7 +167,7 @@ class Plan:
 
     def _cost(self) -> str:
         if self.cost is None:
-            return "unknown; OVERNIGHT_PRICE tells what a job costs"
+            return "unknown; set OVERNIGHT_PRICE to what a job costs"
         return f"about {self.cost:,} at {self.price} a job"
 
 

@@ -19,7 +19,7 @@ def of(dossier: Dossier, limit: Limit) -> str | None:
     if job.state in FINAL:
         return None
     asked = job.cancel_requested_at
-    cancelling = f"; asked to be cancelled at {moment(asked)}" if asked else ""
+    cancelling = f"; cancellation requested at {moment(asked)}" if asked else ""
     deserted = f"; {limit}" if limit.deserted else ""
     return f"{_phrase(dossier, limit)}{cancelling}{deserted}"
 
@@ -44,7 +44,7 @@ def since(dossier: Dossier) -> datetime | None:
 
 def moment(when: datetime | None) -> str:
     """Return a time as it is shown: UTC, to the second."""
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else "a time not known"
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else "an unknown time"
 
 
 def _phrase(dossier: Dossier, limit: Limit) -> str:

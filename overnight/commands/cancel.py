@@ -21,10 +21,10 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 @options.yes
 @options.with_settings
 def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
-    """Cancel BATCH: what is not bought never is, what is in flight is cancelled at the API.
+    """Cancel BATCH: buy nothing more of it, and cancel at the API what is in flight.
 
-    What is paid already is still fetched, and failed jobs stay failed. With filters only the chosen jobs are
-    cancelled, failed ones among them included, and the batch goes on.
+    What is already paid for is still fetched, and failed jobs stay failed. With filters only the chosen jobs are
+    cancelled, including failed ones, and the batch goes on.
 
     \b
     overnight cancel cats
@@ -71,7 +71,7 @@ def _told(
     if in_flight:
         lines.append(f"{in_flight:,} in flight: {doers.of_cancelling(settings)}")
     if whole and (paid := counts.of(State.COLLECTING)):
-        lines.append(f"{paid:,} paid already: still fetched")
+        lines.append(f"{paid:,} already paid for: still fetched")
     if whole and (failed := counts.of(State.FAILED)):
         command_line = f"overnight cancel {shlex.quote(batch.name)} --state failed {flags.typed(settings)}"
         lines.append(f"{failed:,} failed stay failed; to give them up: {command_line.rstrip()}")

@@ -25,7 +25,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
 
     \b
     overnight check tonight.csv                       every mistake at once, or the plan
-    overnight check photos.csv --column prompt=text   a file with names of its own
+    overnight check photos.csv --column prompt=text   a file with headers of its own
     some-program | overnight check - --batch tonight  from standard input
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from jobs.loading import difference

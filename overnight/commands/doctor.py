@@ -20,10 +20,10 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 @options.output
 @options.api
 def command(database: str | None, output: str | None, api: str | None, *, as_json: bool) -> Exit:
-    """Look at settings, token, API, clock, database, broker, disks and rights; a line for each.
+    """Check settings, token, API, clock, database, broker, disks and rights; a line for each.
 
-    Asks the API one question and buys nothing; makes no database and no folder. Ends with 2 if a person must
-    change something, with 69 if something is away, with 0 if nothing is wrong.
+    Asks the API one question and buys nothing; makes no database and no folder. Exits with 2 if you must change
+    something, with 69 if something cannot be reached, with 0 if nothing is wrong.
     """
     from overnight.doctor import findings
 

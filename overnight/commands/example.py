@@ -43,6 +43,6 @@ def _copy(source: Traversable, target: Path) -> None:
         with source.open("rb") as given, target.open("xb") as taken:
             shutil.copyfileobj(given, taken)
     except FileExistsError:
-        raise errors.Mistake(f"{target} is there already; name another folder") from None
+        raise errors.Mistake(f"{target} already exists; name another folder") from None
     except OSError as error:
         raise errors.Unavailable(f"{target}: {error.strerror}") from None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     type=click.Path(path_type=Path),
     help="Write to FILE, whole or not at all.",
 )
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @click.option("--raw", is_flag=True, help="Leave cells as they are, even those that a spreadsheet would run.")
 @options.with_settings
 def command(
@@ -84,7 +84,7 @@ def command(
         noun = "job" if manifest or per != "image" else "image"
         words.say(f"{target}: {limits.counted(count, noun)}")
     if target and found and manifest:
-        words.say(f"Type next, when you have edited it: {_reload(settings, target, found)}")
+        words.say(f"Type next, once you have edited it: {_reload(settings, target, found)}")
 
 
 def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str | None) -> None:
@@ -92,9 +92,9 @@ def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None
         from overnight import flags
 
         one = flags.command(settings, "export BATCH --manifest")
-        raise errors.Mistake(f"a manifest is of one batch; write {one}")
+        raise errors.Mistake(f"a manifest is for one batch; type {one}")
     if per == "image" or form == "jsonl":
-        raise errors.Mistake("a manifest is CSV with a row per job; leave --per and --format away")
+        raise errors.Mistake("a manifest is CSV with a row per job; leave out --per and --format")
 
 
 def _refuse_the_original(target: Path, batch: "Batch") -> None:

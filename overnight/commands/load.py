@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
 def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -> None:
     """Put the rows of MANIFEST into the database as jobs of a batch; buy nothing.
 
-    Again, it adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows that
-    are no longer listed keep theirs.
+    Loading again adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows
+    that are no longer listed keep theirs.
     """
     from overnight.display import doers, planning
 

@@ -9,7 +9,7 @@ from overnight.display import words
 
 @click.command()
 @click.argument("batch", required=False)
-@click.option("--all", "every", is_flag=True, help="Every batch that was begun and is not finished.")
+@click.option("--all", "every", is_flag=True, help="Every batch that has begun and is not finished.")
 @options.with_settings
 def command(settings: Settings, batch: str | None, every: bool) -> None:
     """Pause BATCH until `overnight resume`: nothing more of it is bought."""
@@ -19,12 +19,12 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
     from overnight import flags, opened
 
     if bool(batch) == every:
-        raise click.UsageError("Name a BATCH, or say --all.")
+        raise click.UsageError("Name a BATCH, or use --all.")
     with opened.database(settings) as db, db.write() as tx:
         chosen = buying.working(tx) if every else [lookup.batch(tx, batch or "")]
         paused = [(one, buying.pause(tx, one)) for one in chosen]
     if not paused:
         words.say("no batch is being worked on")
     for one, changed in paused:
-        how = "paused; what is in flight is still fetched" if changed else "paused already"
+        how = "paused; what is in flight is still fetched" if changed else "already paused"
         words.say(f"{one.name}: {how}. To go on: {limits.command('resume', one.name, flags.typed(settings))}")

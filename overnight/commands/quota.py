@@ -17,24 +17,26 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 
 
 @click.command()
-@click.option("--creates-per-minute", metavar="N|unlimited", help="From now on, so many purchases a minute.")
 @click.option(
-    "--reads-per-minute", metavar="N|unlimited", help="From now on, so many other requests a minute."
+    "--creates-per-minute", metavar="N|unlimited", help="From now on, this many purchases a minute."
 )
-@click.option("--in-flight", metavar="N", help="From now on, so many predictions under way at once.")
 @click.option(
-    "--account", metavar="NAME", help="Of which of OVERNIGHT_ACCOUNTS; without it, of all at the API."
+    "--reads-per-minute", metavar="N|unlimited", help="From now on, this many other requests a minute."
 )
-@click.option("--reset", is_flag=True, help="Go by the settings again.")
+@click.option("--in-flight", metavar="N", help="From now on, this many predictions under way at once.")
+@click.option(
+    "--account", metavar="NAME", help="Only this one of OVERNIGHT_ACCOUNTS; without it, all at the API."
+)
+@click.option("--reset", is_flag=True, help="Return to the limits in the settings.")
 @options.as_json
 @options.with_settings
 def command(
     settings: Settings, *, account: str | None, reset: bool, as_json: bool, **given: str | None
 ) -> None:
-    """Show what each account may use, and how much it uses; or change that.
+    """Show what each account may use and how much it uses, or change its limits.
 
-    A change is that of the account that buys at the API of the settings, or of --api; where there are several, of each
-    or of --account. It holds at once, for all schedulers and workers that share the database, and goes before their
+    A change applies to the account that buys at the API of the settings, or of --api; where there are several, to all
+    or to --account. It holds at once, for all schedulers and workers that share the database, and overrides their
     settings until --reset.
 
     \b
@@ -48,7 +50,7 @@ def command(
 
     own = _read(given)
     if own and reset:
-        raise click.UsageError("--reset forgets all limits; set new ones with a command of their own.")
+        raise click.UsageError("--reset forgets all limits; set new ones with a separate command.")
     with opened.database(settings) as db:
         if own or reset:
             with db.write() as tx:
@@ -117,7 +119,7 @@ def _nobody(settings: Settings, known: list[str]) -> Exception:
             "name one of these with --api"
         )
     return errors.Mistake(
-        f"{database} has no account yet, for no worker was ever there: "
+        f"{database} has no account yet, because no worker has ever run: "
         f"type `{flags.command(settings, 'run MANIFEST')}` first, "
-        "or set OVERNIGHT_CREATES_PER_MINUTE and its like"
+        "or set OVERNIGHT_CREATES_PER_MINUTE and the like"
     )

@@ -32,13 +32,13 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
     type=click.Choice(list(profiles.PROFILES)),
     default="hostile",
     show_default=True,
-    help="What kind of API to meet; `overnight sandbox --help` tells them apart.",
+    help="What kind of API to rehearse against; `overnight sandbox --help` describes them.",
 )
 @click.option(
     "--seed",
     default=0,
     show_default=True,
-    help="Of the faults: the same ones again for rows that have seeds of their own.",
+    help="Seed of the faults: the same ones again, for rows that have seeds of their own.",
 )
 @click.option(
     "--within",
@@ -46,7 +46,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
     default="10m",
     show_default=True,
     callback=_seconds,
-    help="When to end at the latest, and to tell what is known by then; so does Ctrl-C.",
+    help="When to stop at the latest and say what is known by then, as Ctrl-C does.",
 )
 @options.as_json
 @options.quiet
@@ -65,9 +65,9 @@ def command(
     """Run MANIFEST in compressed time against a made-up API, and say what would happen. Buys and keeps nothing.
 
     \b
-    overnight rehearse tonight.csv                     how long, how much, what fails, when much goes wrong
+    overnight rehearse tonight.csv                     how long, how much, what fails, if much goes wrong
     overnight rehearse tonight.csv --limit 500         the same for the first 500 rows
-    overnight rehearse tonight.csv --profile replicate when all goes well
+    overnight rehearse tonight.csv --profile replicate if all goes well
     overnight rehearse tonight.csv --within 1h         a large one to its end: about 3,000 jobs a minute
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from overnight.display import words

@@ -21,7 +21,7 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
     from overnight.display import doers
 
     if bool(batch) == every:
-        raise click.UsageError("Name a BATCH, or say --all.")
+        raise click.UsageError("Name a BATCH, or use --all.")
     with opened.database(settings) as db, db.write() as tx:
         paused = [one for one in batches.every(tx) if one.state is BatchState.PAUSED]
         chosen = paused if every else [lookup.batch(tx, batch or "")]

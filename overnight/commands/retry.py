@@ -18,9 +18,9 @@ _MANY = 1000
 @click.argument("batch")
 @options.filters
 @click.option(
-    "--set", "given", multiple=True, type=options.Pair(), help="Another value for an input of the model."
+    "--set", "given", multiple=True, type=options.Pair(), help="A new value for an input of the model."
 )
-@click.option("--new-seed", is_flag=True, help="Another seed for each job.")
+@click.option("--new-seed", is_flag=True, help="A new seed for each job.")
 @click.option("--dry-run", is_flag=True, help="Say how many jobs that is and what they cost; change nothing.")
 @options.yes
 @options.with_settings

@@ -18,7 +18,7 @@ from overnight.exits import Exit
 @options.when_unconfirmed
 @options.with_settings
 def command(settings: Settings, what: str, *, yes: bool, quiet: bool, as_json: bool, **given: Any) -> Exit:
-    """Load a manifest, buy its jobs, fetch the images. The same again goes on where it was.
+    """Load a manifest, buy its jobs, fetch the images. The same command again goes on where it stopped.
 
     \b
     overnight run tonight.csv                  load, buy, fetch, until all is done

@@ -23,13 +23,13 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
 
 @click.command(epilog=_EPILOG)
 @click.option("--host", default=Options.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=Options.port, show_default=True, help="0: any free one.")
+@click.option("--port", default=Options.port, show_default=True, help="0: any free port.")
 @click.option(
     "--state",
     type=click.Path(file_okay=False, path_type=Path),
     default="sandbox-state",
     show_default=True,
-    help="Folder of the ledger and the pictures; a restart goes on with it.",
+    help="Folder of the ledger and the pictures; a restart goes on from it.",
 )
 @click.option("--latency", default=Options.latency, show_default=True, help="Median run time in seconds.")
 @click.option(
@@ -49,9 +49,11 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
     multiple=True,
     metavar="NAME=SHARE",
     callback=_faults,
-    help="As exec_and_drop=0.05, or redirect:loop=0.05; may be repeated, and goes before the profile's.",
+    help="Such as exec_and_drop=0.05 or redirect:loop=0.05; may be repeated, and overrides the profile's.",
 )
-@click.option("--seed", default=Options.seed, show_default=True, help="Of the faults: one seed, one plan.")
+@click.option(
+    "--seed", default=Options.seed, show_default=True, help="Seed of the faults: one seed, one plan."
+)
 @click.option(
     "--heal-after",
     default=Options.heal_after,
@@ -74,7 +76,7 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
     "--outage", default=Options.outage, show_default=True, help="Seconds of an outage; 0: until healed."
 )
 @click.option(
-    "--wait", default=Options.wait, show_default=True, help="Seconds that a 429 asks for at the least."
+    "--wait", default=Options.wait, show_default=True, help="Least seconds that a 429 asks to wait."
 )
 @click.option(
     "--webhook-secret",
@@ -87,7 +89,7 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
     "--output-seconds",
     default=Options.output_seconds,
     show_default=True,
-    help="Seconds that an output takes to be sent.",
+    help="Seconds that it takes to send an output.",
 )
 def command(**given: Any) -> None:
     """Serve a made-up API to rehearse against; nothing is bought, any token will do."""

@@ -13,7 +13,7 @@ _PATIENCE = 1.5  # seconds that a tick may take to finish after SIGTERM
 @options.probe
 @options.with_settings
 def command(settings: Settings, *, probe: bool) -> Exit:
-    """Pass over the job table, tick by tick, until SIGTERM."""
+    """Go over the job table, tick by tick, until SIGTERM."""
     from jobs import logs
     from overnight import services
 

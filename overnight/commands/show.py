@@ -1,4 +1,4 @@
-"""`overnight show`: all about one job."""
+"""`overnight show`: everything about one job."""
 
 import json
 from dataclasses import asdict

@@ -15,16 +15,16 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 
 @click.command()
 @click.argument("name", metavar="[BATCH]", required=False)
-@click.option("-w", "--watch", is_flag=True, help="Show it until the batch is finished.")
+@click.option("-w", "--watch", is_flag=True, help="Keep showing it until the batch is finished.")
 @options.as_json
 @options.with_settings
 def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool) -> int | None:
-    """Say how far every batch is, or all about one.
+    """Say how far every batch is, or everything about one.
 
     \b
     overnight status            every batch, a line each
     overnight status cats       one batch: failures, what it waits for, where its images are
-    overnight status cats -w    the same, as it goes on; Ctrl-C ends the look and nothing else
+    overnight status cats -w    the same, kept up to date; Ctrl-C ends the display and nothing else
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from overnight import opened
 

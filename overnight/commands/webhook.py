@@ -10,14 +10,14 @@ from overnight.exits import Exit
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0: any free one."
+    "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0: any free port."
 )
 @options.with_settings
 def command(settings: Settings, host: str, port: int) -> Exit:
     """Take the calls that OVERNIGHT_WEBHOOK_URL asks the API for, until SIGTERM.
 
-    Speaks http: what stands before it, and has the certificate, passes https calls on as they are. A call must be
-    signed with OVERNIGHT_WEBHOOK_SECRET, and has the one job looked at that waits for its prediction.
+    Speaks http: a proxy in front of it has the certificate and passes https calls on as they are. A call must be
+    signed with OVERNIGHT_WEBHOOK_SECRET; then the one job that waits for its prediction is looked at.
     """
     from jobs import errors, logs
     from overnight import opened

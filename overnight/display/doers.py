@@ -18,8 +18,8 @@ def of_purchases(settings: Settings, batch: Batch) -> str:
     if batch.state is not BatchState.OPEN:
         return f"Type next: {run}"
     if settings.broker_url:
-        return f"The scheduler and the workers take them up; to watch: {run}"
-    return f"A run of it that is under way takes them up by itself; otherwise type next: {run}"
+        return f"The scheduler and the workers pick them up; to watch: {run}"
+    return f"A run of it that is under way picks them up by itself; otherwise type next: {run}"
 
 
 def of_cancelling(settings: Settings) -> str:

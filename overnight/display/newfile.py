@@ -36,9 +36,9 @@ def _refuse(path: Path, target: Path, *, replace: bool) -> None:
     if not presence.is_folder(target.parent):
         raise errors.Mistake(f"{path}: there is no folder {target.parent}")
     if presence.found(target) and not target.is_file():
-        raise errors.Mistake(f"{path} is no regular file; leave -o away and redirect the output")
+        raise errors.Mistake(f"{path} is not a regular file; leave out -o and redirect the output")
     if presence.found(target) and not replace:
-        raise errors.Mistake(f"{path} is there already; add --force to replace it, or name another file")
+        raise errors.Mistake(f"{path} already exists; add --force to replace it, or name another file")
 
 
 def _sync(folder: Path) -> None:

@@ -99,7 +99,7 @@ def dated(target: Target) -> list[str]:
     """Return the line that says that a batch of an earlier day goes on, if it does."""
     if target.instead_of is None:
         return []
-    earlier = f"{target.name}, which this very manifest began and which is not finished"
+    earlier = f"{target.name}, which this same manifest began and which is not finished"
     return [f"going on with {earlier}; {target.instead_of} is not begun"]
 
 
@@ -116,7 +116,7 @@ def after(settings: Settings, loaded: Loaded) -> list[str]:
         again = ["overnight", "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key)]
         told.append(
             f"{limits.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
-            "to buy such a one anew, load the manifest with --update once more after: "
+            "to buy such a job again, load the manifest with --update once more after: "
             f"{shlex.join(again)} {flags.typed(settings)}".rstrip()
         )
     return told

@@ -125,7 +125,7 @@ def _differing(sent: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def _file(file: File, output: Path) -> str:
     if file.path is None:
-        return f"image {file.index} is not fetched yet"
+        return f"image {file.index} has not been fetched yet"
     path = output / file.path
     missing = "" if path.exists() else ", no longer there"
     return (

@@ -123,7 +123,7 @@ def _surplus(harvest: Harvest) -> list[str]:
 
 def _orphans(count: int, left: int, refused: int) -> str:
     """Say what was done about surplus predictions; how far they had run is not known."""
-    found = f"orphans: {limits.counted(count, 'prediction')} beside those of the jobs"
+    found = f"orphans: {limits.counted(count, 'prediction')} besides those of the jobs"
     done = {
         "the API was asked to cancel {}": count - left - refused,
         "{} cannot be canceled there": refused,
@@ -143,7 +143,7 @@ def _took(harvest: Harvest) -> list[str]:
 
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
     if harvest.cost is not None:
-        return [f"cost     {harvest.cost:.4f}, by OVERNIGHT_PRICE for each prediction that ran"]
+        return [f"cost     {harvest.cost:.4f}, at OVERNIGHT_PRICE for each prediction that ran"]
     if price is not None:
         bought = limits.counted(harvest.predictions, "prediction")
         return [f"cost     about {harvest.predictions * price} ({bought} at {price})"]

@@ -57,5 +57,5 @@ def clock(ours: datetime, theirs: datetime, whose: str) -> Finding:
         return findings.ok("clock", f"agrees with {whose}")
     how = "ahead of" if ahead > 0 else "behind"
     return findings.warning(
-        "clock", f"{abs(ahead):.0f} s {how} {whose}; have this machine set its clock by the network (NTP)"
+        "clock", f"{abs(ahead):.0f} s {how} {whose}; let this machine set its clock from the network (NTP)"
     )

@@ -29,7 +29,7 @@ def exposure(url: str) -> Iterator[Finding]:
     if not parts.password:
         yield findings.warning(
             "broker",
-            f"{parts.hostname} is asked without a password: whoever reaches it can stop the work; "
+            f"{parts.hostname} is used without a password: whoever reaches it can stop the work; "
             "give it one, and write rediss://:PASSWORD@HOST:6379/0",
         )
     elif parts.scheme == "redis":
@@ -49,7 +49,7 @@ def _told(url: str) -> Iterator[Finding]:
             version = client.info("server").get("redis_version", "of an unknown version")
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
         except connection.connection_errors + connection.channel_errors:
-            yield findings.ok("broker", f"{places.shown(url)} answers, and tells nothing of itself")
+            yield findings.ok("broker", f"{places.shown(url)} answers, but says nothing about itself")
             return
     yield findings.ok("broker", f"{places.shown(url)} answers: Redis {version}")
     if policy != "noeviction":

@@ -23,14 +23,14 @@ def _output(settings: Settings) -> Iterator[Finding]:
     try:
         if settings.output.exists() or settings.broker_url:
             services.require_folder(settings.output)
-            yield findings.ok("output", f"{settings.output} takes files")
+            yield findings.ok("output", f"{settings.output} can be written to")
             return
         with opened.found(settings) as db:
             surroundings.require_mounted(settings.output, db)
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
         return
-    yield findings.ok("output", f"{settings.output} is made by the first run")
+    yield findings.ok("output", f"{settings.output} will be made by the first run")
 
 
 def _room(settings: Settings) -> Iterator[Finding]:

@@ -43,7 +43,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         except errors.OvernightError as error:
             yield from findings.wrong(subject, error)
         except OSError as error:  # for example a folder that we may not read
-            yield from findings.wrong(subject, errors.Unavailable(f"cannot be looked at: {error}"))
+            yield from findings.wrong(subject, errors.Unavailable(f"cannot be checked: {error}"))
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

@@ -57,7 +57,7 @@ class Foretold:
             *self._unfinished(),
             f"time       {self._life()}; rehearsed in {written.as_duration(round(self.seconds))}",
             f"bought     {self._bought()}",
-            f"in flight  {self.peak} at the most",
+            f"in flight  {self.peak} at most",
             f"throttled  {limits.counted(self.throttled, 'time')}",
             f"cost       {self._cost()}",
         ]
@@ -110,6 +110,6 @@ class Foretold:
 
     def _cost(self) -> str:
         if self.cost is None:
-            return "unknown; OVERNIGHT_PRICE tells what a job costs"
-        known = "at the most" if self.progress.finished else "so far"
+            return "unknown; set OVERNIGHT_PRICE to what a job costs"
+        known = "at most" if self.progress.finished else "so far"
         return f"{known} {self.cost:,} ({limits.counted(self.accepted, 'prediction')} at {self.price})"

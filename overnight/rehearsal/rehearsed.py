@@ -41,9 +41,9 @@ class _Rehearsal(nights.Night):
     ) -> None:
         self._say(*(f"warning: {line}" for line in read.warnings.lines()))
         faster = 1 / self.settings.time_scale
-        most = f"for {written.as_duration(self.within)} at the most"
+        most = f"for {written.as_duration(self.within)} at most"
         self._say(
-            f"rehearsing {limits.counted(found.jobs, 'job')}, {faster:.3g} times as fast as life, {most}"
+            f"rehearsing {limits.counted(found.jobs, 'job')}, {faster:.3g} times as fast as real time, {most}"
         )
         self._planned = True
 

@@ -94,19 +94,21 @@ class Night:
     def _ask(self, jobs: int, unagreed: int) -> None:
         """Ask before a large purchase; the jobs that were there when the batch was begun are agreed to already."""
         if unagreed > _ASK_ABOVE:
-            more = f"Buy {unagreed:,} more predictions, {jobs:,} with those agreed to?"
+            more = f"Buy {unagreed:,} more predictions, {jobs:,} with those already agreed to?"
             consent.ask(f"Buy {jobs:,} predictions?" if jobs == unagreed else more, yes=self.yes)
 
     def _found(self, name: str, given: Mapping[str, Any]) -> str:
         """Refuse a name that is neither a file nor a batch, and options that only apply to a manifest."""
         if typed := [option for option, value in given.items() if value]:
-            raise click.UsageError(f"{_option(typed[0])} goes with a manifest; {name} is no file here.")
+            raise click.UsageError(
+                f"{_option(typed[0])} only goes with a manifest; {name} is not a file here."
+            )
         try:
             with opened.database(self.settings) as db, db.read() as tx:
                 self.settings = buyers.for_api(self.settings, lookup.batch(tx, name).api)
                 self._surroundings = Surroundings(self.settings)
         except errors.Mistake as error:
-            raise errors.Mistake(f'"{name}" is no file here, and {error}') from error
+            raise errors.Mistake(f'"{name}" is not a file here, and {error}') from error
         self._say(*cautions.of(self.settings))
         return name
 
@@ -165,7 +167,7 @@ class Night:
         """Take the lock; watch as long as another process has it."""
         if lock.take(watch.batch.name):
             return End.FREE
-        self._say(f"another overnight, process {lock.holder()[0]}, works on {watch.db.path}: watching")
+        self._say(f"another overnight, process {lock.holder()[0]}, is working on {watch.db.path}: watching")
         watch.lock = lock
         end = watch.until_the_end()
         watch.lock = None

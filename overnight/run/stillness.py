@@ -50,7 +50,7 @@ class Stillness:
 
 def _missing(progress: Progress) -> str:
     if progress.account is None:
-        return "no worker was ever there; start `overnight worker` and `overnight scheduler`"
+        return "no worker has ever run; start `overnight worker` and `overnight scheduler`"
     if progress.counts.of(State.QUEUED):
         return "no worker takes up what is handed out; start `overnight worker`"
-    return "is a scheduler there, and a worker? Start `overnight scheduler` and `overnight worker`"
+    return "is a scheduler running, and a worker? Start `overnight scheduler` and `overnight worker`"

@@ -107,7 +107,7 @@ class Watch:
             return Limit(Kind.OUTAGE, f"{self.engine.waits_for}; trying again")
         if self.lock is not None and (held := self.lock.holder())[1] != self.batch.name:
             return Limit(
-                Kind.WORKERS, f"its turn comes after batch {held[1]}, on which process {held[0]} works"
+                Kind.WORKERS, f"its turn comes after batch {held[1]}, on which process {held[0]} is working"
             )
         limit = limits.current(progress, self.settings, self.flags)
         return self._judged(progress, limit, moment) if self.db.path is None else limit

@@ -116,7 +116,7 @@ def test_the_command_says_what_became_of_each_kind_and_who_does_the_rest(desk):
         "batch cats is cancelled",
         "cats: 2 jobs cancelled",
         "3 in flight: the `overnight run` that is under way cancels them at the API, or else the next one of any batch",
-        "1 paid already: still fetched",
+        "1 already paid for: still fetched",
         "1 failed stay failed; to give them up: overnight cancel cats --state failed",
     ]
     printed = ended.stderr.splitlines()[-1].rpartition(": ")[2]

@@ -106,7 +106,7 @@ def test_rows_that_are_no_longer_listed_are_bought_too_and_a_command_gives_them_
     plan = plan_of(overnight(tmp_path, "check", "cats.csv", OVERNIGHT_PRICE="0.5"))
     assert (plan["jobs"], plan["cost"]) == ("3 to buy, 3 images", "about 1.5 at 0.5 a job")
     told, _, printed = plan["besides"].partition("; to give them up: ")
-    assert told == "2 of these jobs are no longer listed, and are bought all the same"
+    assert told == "2 of these jobs are no longer listed, but are bought all the same"
     done = overnight(tmp_path, *shlex.split(printed)[1:])
     assert done.stderr == "cats: 2 jobs cancelled\n"
     plan = plan_of(overnight(tmp_path, "check", "cats.csv"))

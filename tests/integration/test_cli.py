@@ -250,7 +250,7 @@ def command():
 """
     ended = run_made_up(body, tmp_path)
     assert ended.returncode == 69
-    assert ended.stderr == "overnight: a connection broke off; run the same again\n"
+    assert ended.stderr == "overnight: a connection broke off; run the same command again\n"
 
 
 @pytest.mark.parametrize(("typed", "suffix"), [((), ".csv"), (("--yaml",), ".yaml")])

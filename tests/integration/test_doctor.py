@@ -283,8 +283,8 @@ def test_a_server_without_a_broker_is_2(ward, postgres_url):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("redis://queue.example:6379/0", "queue.example is asked without a password"),
-        ("rediss://queue.example:6379/0", "queue.example is asked without a password"),
+        ("redis://queue.example:6379/0", "queue.example is used without a password"),
+        ("rediss://queue.example:6379/0", "queue.example is used without a password"),
         ("redis://:hush@10.0.0.7:6379/0", "its password travels to 10.0.0.7 unencrypted"),
     ],
 )

@@ -168,7 +168,7 @@ def test_a_file_is_written_whole_and_not_replaced_unless_asked(desk):
     target.write_text("an afternoon's work")
     refused = desk.type("export", "cats", "-o", "results.csv")
     assert refused.returncode == 2
-    assert "results.csv is there already; add --force" in refused.stderr
+    assert "results.csv already exists; add --force" in refused.stderr
     assert target.read_text() == "an afternoon's work"
     assert desk.type("export", "cats", "-o", "results.csv", "--force").returncode == 0
     assert [line["key"] for line in table_of(target.read_bytes().decode())] == ["a"]
@@ -188,10 +188,10 @@ def test_a_symbolic_link_is_followed_and_stays(desk):
     ("words", "sentence"),
     [
         (["-o", "away/results.csv"], "there is no folder"),
-        (["-o", os.devnull], "is no regular file"),
-        (["--manifest"], "a manifest is of one batch"),
-        (["cats", "--manifest", "--per", "image"], "leave --per and --format away"),
-        (["cats", "--manifest", "--format", "jsonl"], "leave --per and --format away"),
+        (["-o", os.devnull], "is not a regular file"),
+        (["--manifest"], "a manifest is for one batch"),
+        (["cats", "--manifest", "--per", "image"], "leave out --per and --format"),
+        (["cats", "--manifest", "--format", "jsonl"], "leave out --per and --format"),
         (["dogs"], 'there is no batch "dogs"; there is cats'),
     ],
 )

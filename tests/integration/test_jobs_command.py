@@ -52,7 +52,7 @@ def test_an_error_cannot_forge_a_line_or_a_column(desk):
 
 def test_no_job_is_no_data_and_one_sentence(desk):
     ended = desk.type("jobs", "--state", "running")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "no job fits\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "no job matches\n")
 
 
 def test_a_reader_that_leaves_early_is_no_failure(desk):

@@ -174,7 +174,7 @@ def test_a_dated_batch_that_is_not_finished_is_gone_on_with_after_midnight(tmp_p
         done = overnight(tmp_path, *words)
         assert done.returncode == 0
         assert "cats-2026-01-31: 0 new, 2 there" in done.stdout
-        assert done.stderr.startswith("going on with cats-2026-01-31, which this very manifest began")
+        assert done.stderr.startswith("going on with cats-2026-01-31, which this same manifest began")
     assert {row.name for row in rows_of(in_folder(tmp_path))} == {"cats-2026-01-31"}
 
 
@@ -245,7 +245,7 @@ def test_standard_input_needs_a_name_and_is_loaded_under_it(tmp_path):
     ("words", "sentence"),
     [
         (["--batch", "a b"], '--batch: "a b" is no name for a batch'),
-        (["--column", "prompt"], '"prompt" is no NAME=VALUE'),
+        (["--column", "prompt"], '"prompt" is not of the form NAME=VALUE'),
         (["--default", "seed=1", "--default", "seed=2"], "seed is given twice"),
         (["--limit", "0"], "--limit"),
         (["--images", "nowhere"], "nowhere: is no folder: name the one where the pictures are\n"),

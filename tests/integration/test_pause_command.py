@@ -80,10 +80,10 @@ def test_pause_and_resume_say_what_to_type_next(desk):
     assert (
         ended.stderr == "cats: paused; what is in flight is still fetched. To go on: overnight resume cats\n"
     )
-    assert desk.type("pause", "cats").stderr.startswith("cats: paused already.")
+    assert desk.type("pause", "cats").stderr.startswith("cats: already paused.")
     ended = desk.type("resume", "cats")
     assert ended.stderr == (
-        "cats: open again. A run of it that is under way takes them up by itself; otherwise type next: "
+        "cats: open again. A run of it that is under way picks them up by itself; otherwise type next: "
         "overnight run cats\n"
     )
     assert desk.type("resume", "cats").stderr.startswith("cats: not paused.")
@@ -110,8 +110,8 @@ def test_nothing_to_pause_is_said(desk):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "Name a BATCH, or say --all."),
-        (["cats", "--all"], "Name a BATCH, or say --all."),
+        ([], "Name a BATCH, or use --all."),
+        (["cats", "--all"], "Name a BATCH, or use --all."),
         (["cat"], 'no batch "cat"; did you mean cats?'),
     ],
 )

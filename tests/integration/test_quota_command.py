@@ -302,8 +302,8 @@ def test_where_no_worker_ever_was_one_sentence_says_what_to_do(desk, words):
     ended = typed(desk, *words)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
-        f"overnight: {desk.database.path} has no account yet, for no worker was ever there: "
-        "type `overnight run MANIFEST` first, or set OVERNIGHT_CREATES_PER_MINUTE and its like\n"
+        f"overnight: {desk.database.path} has no account yet, because no worker has ever run: "
+        "type `overnight run MANIFEST` first, or set OVERNIGHT_CREATES_PER_MINUTE and the like\n"
     )
 
 

@@ -60,8 +60,8 @@ def test_a_night_without_faults_is_told_with_its_cost_and_needs_no_token(rehears
     code, out, said = rehearsal.type("tonight.csv", "--profile", "replicate", OVERNIGHT_PRICE="0.01")
     assert (code, out.splitlines()[0]) == (0, "tonight: 5 jobs: 5 succeeded"), said
     assert "bought     5 predictions, 0 of them surplus; 0 jobs possibly paid twice" in out
-    assert "cost       at the most 0.05 (5 predictions at 0.01)" in out
-    assert "rehearsing 5 jobs, 20 times as fast as life" in said
+    assert "cost       at most 0.05 (5 predictions at 0.01)" in out
+    assert "rehearsing 5 jobs, 20 times as fast as real time" in said
 
 
 def test_a_script_reads_the_figures_as_json_and_the_limit_holds(rehearsal):
@@ -125,7 +125,7 @@ def test_a_rehearsal_ends_in_time_and_tells_how_long_all_would_take(tmp_path):
     rehearsal = Rehearsal(tmp_path, jobs=3000)
     code, out, said = rehearsal.type("tonight.csv", "--profile=replicate", "--within=10s")
     assert code == 0, said
-    assert "for 10s at the most" in said
+    assert "for 10s at most" in said
     assert "not finished in 10s; for more time: --within" in out
     assert "for all; rehearsed in" in out
 

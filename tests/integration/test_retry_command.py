@@ -164,7 +164,7 @@ def test_a_plain_retry_says_who_buys_and_which_commands_the_rest_needs(desk):
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr.splitlines() == [
         "cats: 1 job (about 0.5 at 0.5 each) to run again",
-        "A run of it that is under way takes them up by itself; otherwise type next: overnight run cats",
+        "A run of it that is under way picks them up by itself; otherwise type next: overnight run cats",
         "left out: 2 nsfw (the safety check dropped every image): overnight retry cats --class nsfw --new-seed",
     ]
     printed = ended.stderr.splitlines()[-1].rpartition(": ")[2]
@@ -194,7 +194,7 @@ def test_what_it_prints_carries_the_options_that_were_typed(desk):
     [
         (["cat"], 'there is no batch "cat"; did you mean cats?'),
         (["cats", "--set", "promt=x"], "did you mean prompt?"),
-        (["cats", "--set", "prompt"], "is no NAME=VALUE"),
+        (["cats", "--set", "prompt"], "is not of the form NAME=VALUE"),
         (["cats", "--class", "nfsw"], "'nfsw' is not one of"),
         (["cats", "--state", "pending"], "under way already"),
         (["cats", "--key", "[z-a]"], 'write "a-z"'),

@@ -63,7 +63,7 @@ def test_a_manifest_with_a_mistake_leaves_nothing_behind(night):
 def test_a_name_that_is_neither_file_nor_batch_makes_no_database(night, name):
     process = night.type("run", name)
     assert process.returncode == 2
-    assert one_line(process.stderr, f'"{name}" is no file here', "there is no database at")
+    assert one_line(process.stderr, f'"{name}" is not a file here', "there is no database at")
     assert not night.has_database
 
 
@@ -104,14 +104,14 @@ def test_a_mistyped_batch_names_the_one_that_is_near(night):
     night.type("load", "night.csv")
     process = night.type("run", "nigth")
     assert process.returncode == 2
-    assert one_line(process.stderr, '"nigth" is no file here', "did you mean night?")
+    assert one_line(process.stderr, '"nigth" is not a file here', "did you mean night?")
 
 
 def test_what_only_a_manifest_can_take_is_refused_for_a_batch(night):
     night.type("load", "night.csv")
     process = night.type("run", "night", "--limit", "1")
     assert process.returncode == 2
-    assert "--limit goes with a manifest" in process.stderr
+    assert "--limit only goes with a manifest" in process.stderr
     assert night.bought() == 0
 
 
@@ -154,7 +154,7 @@ def test_rows_that_were_edited_into_new_ones_are_bought_beside_the_old_and_the_p
     assert process.returncode == 0
     assert "batch     night: 2 new, 2 no longer listed" in process.stderr
     assert "jobs      4 to buy, 4 images" in process.stderr
-    assert "besides   2 of these jobs are no longer listed, and are bought all the same" in process.stderr
+    assert "besides   2 of these jobs are no longer listed, but are bought all the same" in process.stderr
     assert "cost      about 2.0 at 0.5 a job" in process.stderr
     assert night.bought() == 4
 
@@ -446,7 +446,7 @@ def test_a_second_run_of_the_batch_watches_and_ends_with_it(tmp_path, start_sand
         second = night.type("run", "night")
         assert ended(first)[0] == 0
     assert second.returncode == 0
-    assert f"another overnight, process {first.pid}, works on" in second.stderr
+    assert f"another overnight, process {first.pid}, is working on" in second.stderr
     assert second.stdout.startswith("night: 30 jobs: 30 succeeded")
     assert night.check().clean
 
@@ -487,7 +487,7 @@ def test_a_run_of_another_batch_waits_for_its_turn(tmp_path, start_sandbox):
             code, _, words = ended(second)
         assert first.wait(timeout=60) == 0
     assert code == 0, words
-    assert f"its turn comes after batch night, on which process {first.pid} works" in words
+    assert f"its turn comes after batch night, on which process {first.pid} is working" in words
     assert night.states() == {"succeeded": 41}
 
 

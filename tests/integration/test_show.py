@@ -173,7 +173,7 @@ def test_a_job_of_a_paused_batch_says_so_and_how_to_go_on(desk):
 def test_a_job_that_is_to_be_cancelled_says_since_when(desk):
     desk.job(State.RUNNING, key="tom")
     desk.type("cancel", "cats", "--key", "tom")
-    assert "asked to be cancelled at 20" in desk.type("show", "cats/tom").stdout
+    assert "cancellation requested at 20" in desk.type("show", "cats/tom").stdout
 
 
 def test_nothing_from_a_manifest_or_the_api_moves_the_cursor(desk):

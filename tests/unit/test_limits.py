@@ -111,7 +111,7 @@ TABLE = [
     (Kind.IN_FLIGHT, "in flight 190 of 200", progress(pending=1, account=standing(in_flight=190))),
     (
         Kind.IN_FLIGHT,
-        "in flight 200 of 200, 150 of them paid jobs whose images have not come yet",
+        "in flight 200 of 200, 150 of them paid jobs whose images have not arrived yet",
         progress(pending=1, account=standing(in_flight=50, collecting=350)),
     ),
     (Kind.QUOTA, "quota 600/min", progress(pending=1, account=standing(in_flight=189))),

@@ -93,7 +93,7 @@ def test_every_line_has_a_name_of_its_own():
     [
         (ImageCounts(), "none"),
         (ImageCounts(urls=1), "1 by URL"),
-        (ImageCounts(2, 3000, 4), "2 by URL, 3,000 sent inline, 4 uploaded, being over 256 kB"),
+        (ImageCounts(2, 3000, 4), "2 by URL, 3,000 sent inline, 4 uploaded, as they are over 256 kB"),
     ],
 )
 def test_pictures_are_counted_by_how_they_travel(counts, told):
@@ -127,7 +127,7 @@ def test_going_on_takes_one_line_and_what_to_think_of():
     assert planned(difference=left, free_bytes=1).brief()[1].startswith("warning: the disk of ")
 
 
-GONE = "of these jobs are no longer listed, and are bought all the same"
+GONE = "of these jobs are no longer listed, but are bought all the same"
 
 
 @pytest.mark.parametrize(

@@ -64,9 +64,9 @@ def test_the_figures_are_told_to_a_person():
         "",
         "time       about 5m; rehearsed in 30s",
         "bought     10 predictions, 2 of them surplus; 2 jobs possibly paid twice",
-        "in flight  4 at the most",
+        "in flight  4 at most",
         "throttled  3 times",
-        "cost       at the most 5.0 (10 predictions at 0.5)",
+        "cost       at most 5.0 (10 predictions at 0.5)",
     ]
 
 
@@ -78,7 +78,7 @@ def test_a_prediction_that_nobody_knows_of_is_surplus_too():
 def test_without_a_price_the_cost_is_unknown_and_without_a_purchase_there_is_no_time():
     nothing = SimpleNamespace(predictions=0, orphans=0, possibly_paid=0, began_at=None, ended_at=None)
     told = figures(price=None, harvest=nothing)
-    assert told.lines()[-1] == "cost       unknown; OVERNIGHT_PRICE tells what a job costs"
+    assert told.lines()[-1] == "cost       unknown; set OVERNIGHT_PRICE to what a job costs"
     assert (told.as_json()["seconds"], told.as_json()["cost"]) == (0, None)
 
 

@@ -36,7 +36,7 @@ def judged(configured, *looks):
 @pytest.mark.parametrize(
     ("moment", "missing"),
     [
-        (progress(pending=3, account=None), "no worker was ever there"),
+        (progress(pending=3, account=None), "no worker has ever run"),
         (progress(pending=3, queued=2), "start `overnight worker`"),
         (DUE, "`overnight scheduler` and `overnight worker`"),
         (progress(running=3, untouched_since=after(-6)), "`overnight scheduler` and `overnight worker`"),

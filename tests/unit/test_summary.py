@@ -27,7 +27,7 @@ def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
         "cats: 3 jobs: 3 succeeded",
         f"images   {tmp_path / 'outputs' / 'cats'} (4 files, 1.2 MB)",
         f"took     1h2m5s, from {began} to {ended}",
-        "cost     0.0279, by OVERNIGHT_PRICE for each prediction that ran",
+        "cost     0.0279, at OVERNIGHT_PRICE for each prediction that ran",
     ]
 
 
@@ -92,7 +92,7 @@ def test_what_may_have_been_paid_twice_is_said(configured):
 def test_of_orphans_only_what_was_done_is_said(orphans, left, refused, done, configured):
     reaped = harvest(orphans=orphans, orphans_left=left, orphans_refused=refused)
     told = summary.lines(progress(succeeded=3), reaped, configured)
-    assert told[1].endswith(f" beside those of the jobs; {done}; what had run is charged")
+    assert told[1].endswith(f" besides those of the jobs; {done}; what had run is charged")
 
 
 def test_a_batch_that_never_bought_says_no_time(configured):
