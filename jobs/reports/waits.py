@@ -43,8 +43,8 @@ def since(dossier: Dossier) -> datetime | None:
 
 
 def moment(when: datetime | None) -> str:
-    """Return a time as it is shown: UTC, to the second."""
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else "an unknown time"
+    """Return a time as the wall clock shows it, to the second, with its zone."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M:%S %Z}" if when else "an unknown time"
 
 
 def _phrase(dossier: Dossier, limit: Limit) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 def command(settings: Settings, what: str, as_json: bool) -> None:
     """Show what a job waits for, its input, its attempts, its files, and what to type next.
 
-    WHAT is BATCH/KEY, a prediction's id, or the path of a picture. Times are UTC.
+    WHAT is BATCH/KEY, a prediction's id, or the path of a picture. Times are local.
 
     \b
     overnight show cats/tom-0123456789
