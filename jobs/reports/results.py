@@ -174,6 +174,14 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
     return Harvest(files[0], int(files[1]), *bought)
 
 
+def image_of(tx: sa.Connection, batch_id: int) -> str | None:
+    """Return the path below OUTPUT of one image of a batch, None if it has none yet."""
+    of_batch = jobs.c.batch_id == batch_id
+    query = sa.select(outputs.c.path).join(jobs, jobs.c.id == outputs.c.job_id)
+    path: str | None = tx.execute(query.where(of_batch, outputs.c.path.is_not(None)).limit(1)).scalar()
+    return path
+
+
 def any_image(tx: sa.Connection) -> bool:
     """Whether any image of any batch is, or was, on disk."""
     return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, errors, presence
+from jobs import accounts, batches, errors, presence
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
@@ -14,7 +14,7 @@ from jobs.loading.difference import Difference, Target
 from jobs.loading.loader import Loaded
 from jobs.manifest.pictures import ImageCounts
 from jobs.manifest.validated import Validated
-from jobs.reports import limits
+from jobs.reports import limits, results
 from jobs.reports.plan import Plan
 from jobs.reports.purchases import Purchases
 from jobs.selecting import globs
@@ -33,7 +33,12 @@ def before(
         difference=found,
         pictures=read.images,
         when_unconfirmed=_when_unconfirmed(settings, target),
-        warnings=(*cautions.of(settings), *read.warnings.lines(), *_token(settings, target.account)),
+        warnings=(
+            *cautions.of(settings),
+            *read.warnings.lines(),
+            *_token(settings, target.account),
+            *_elsewhere(settings, db, target.name),
+        ),
     )
 
 
@@ -50,7 +55,20 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
         pictures=ImageCounts(),
         when_unconfirmed=settings.when_unconfirmed,
+        warnings=tuple(_elsewhere(settings, db, batch.name)),
     )
+
+
+def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
+    """Warn if a batch's next images would go into another folder than those that it has."""
+    if db is None:
+        return []
+    with db.read() as tx:
+        batch = batches.find(tx, name)
+        path = results.image_of(tx, batch.id) if batch else None
+    if path is None or (settings.output / path).exists():
+        return []
+    return [f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"]
 
 
 def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:

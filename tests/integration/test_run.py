@@ -132,6 +132,17 @@ def test_rows_that_were_added_are_bought_and_no_other(night):
     assert night.check().clean
 
 
+def test_another_output_than_before_is_told_of_before_anything_is_bought(night):
+    night.run_again()
+    add_row(night)
+    there = night.type("check", str(night.manifest))
+    elsewhere = night.type("check", str(night.manifest), "--output", str(night.folder / "elsewhere"))
+    assert "was --output another folder?" not in there.stdout
+    [warning] = [line for line in elsewhere.stdout.splitlines() if line.startswith("warning")]
+    assert "image night/" in warning
+    assert f"is not in {night.folder}/elsewhere, where the next ones go" in warning
+
+
 def test_a_row_that_was_edited_stops_the_run(night):
     night.run_again()
     night.manifest.write_text(night.manifest.read_text().replace("winter k00001", "autumn"))
