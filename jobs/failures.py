@@ -59,7 +59,9 @@ _ADVICE: dict[FailureClass, Advice] = {
     FailureClass.OUT_OF_MEMORY: Advice(
         "the image or num_outputs is too large for the model", Remedy.NEW_INPUT
     ),
-    FailureClass.INVALID_INPUT: Advice("the API or the model refuses the input", Remedy.NEW_INPUT),
+    FailureClass.INVALID_INPUT: Advice(
+        "the API, the model or the check of its row refuses the input", Remedy.NEW_INPUT
+    ),
     FailureClass.INPUT_UNREACHABLE: Advice("the provider could not fetch the image", Remedy.NEW_INPUT),
     FailureClass.INPUT_UNREADABLE: Advice("the image file is missing or broken", Remedy.NEW_INPUT),
     FailureClass.UPLOAD_FAILED: Advice("five uploads of the image came to nothing", Remedy.NEW_INPUT),

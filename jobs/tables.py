@@ -74,7 +74,9 @@ batches = sa.Table(
     sa.Column("manifest_sha256", sa.String(64)),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("opened_at", Utc),
-    sa.Column("finished_at", Utc),
+    sa.Column(
+        "finished_at", Utc
+    ),  # when a person cancelled it; that its jobs have all ended is derived from them
     _one_of("state", states.BatchState),
     sa.CheckConstraint("(state = 'paused') = (pause_reason IS NOT NULL)", name="pause_has_a_reason"),
 )
