@@ -13,7 +13,7 @@ from kombu import Queue
 
 from jobs import database, errors, logs, settings
 from jobs.lanes import Lane
-from worker import leaving, process, vigil
+from worker import context, leaving, vigil
 from worker.transfers import storing
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ def create(configured: settings.Settings) -> Celery:
     return made
 
 
-_held: dict[int, process.Process] = {}
+_held: dict[int, context.Context] = {}
 _strange: set[int | None] = set()
 _configured: list[settings.Settings] = []
 
@@ -88,13 +88,13 @@ def configure(given: settings.Settings) -> Celery:
     return made
 
 
-def hold(*started: process.Process) -> None:
+def hold(*started: context.Context) -> None:
     """Make the tasks of this process work for these accounts."""
     _held.clear()
     _held.update((one.account.id, one) for one in started)
 
 
-def held(account_id: int | None) -> process.Process | None:
+def held(account_id: int | None) -> context.Context | None:
     """Return what tasks for an account use; a prefork child creates it at its first task, after the fork.
 
     None if this process does not serve the account, or if an older program's message names none and there are
@@ -102,7 +102,7 @@ def held(account_id: int | None) -> process.Process | None:
     """
     if not _held:
         here = _configured[0] if _configured else settings.load()
-        hold(*process.start(here, database.Database(here.database_url)))
+        hold(*context.start(here, database.Database(here.database_url)))
     if account_id is None and len(_held) == 1:
         return next(iter(_held.values()))
     found = _held.get(account_id) if account_id is not None else None
@@ -123,7 +123,7 @@ def __getattr__(name: str) -> Celery:
 
 def prepare(configured: settings.Settings) -> None:
     """Do once what all children of a worker need: register the accounts."""
-    process.enrol(configured)
+    context.enrol(configured)
 
 
 def _prepare(**_said: Any) -> None:
@@ -150,6 +150,6 @@ def _sweep(**_said: Any) -> None:
 def _close(**_said: Any) -> None:
     """Close the connections to database and API when a child has done its share of tasks, or its worker ends."""
     if _held:
-        process.close(_held.values())
+        context.close(_held.values())
         for one in _held.values():
             one.database.close()

@@ -8,7 +8,7 @@ from jobs import retry
 from jobs.failures import FailureClass
 from jobs.lifecycle import Failure, Interrupted, Produced
 from jobs.worklists import Running
-from worker import process
+from worker import context
 from worker.api import diagnosis, replies
 from worker.api.replies import Prediction
 
@@ -33,12 +33,12 @@ class Canceled:
 Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 
-def is_given_up(here: process.Process, accepted_at: datetime, now: datetime) -> bool:
+def is_given_up(here: context.Context, accepted_at: datetime, now: datetime) -> bool:
     """Whether a prediction was sold so long ago that it is no longer waited for."""
     return now > accepted_at + timedelta(seconds=_GIVEN_UP * here.times.prediction_deadline)
 
 
-def ended(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+def ended(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     """Return what a prediction's status means for its job; an unknown status is not final."""
     match prediction.status:
         case "succeeded":
@@ -73,7 +73,7 @@ def is_explained(prediction: Prediction) -> bool:
             return True
 
 
-def _succeeded(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+def _succeeded(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     if not prediction.output:
         gone = prediction.data_removed
         error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
@@ -85,7 +85,7 @@ def _succeeded(here: process.Process, row: Running, prediction: Prediction, now:
     return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)
 
 
-def _failed(here: process.Process, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+def _failed(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     error_class = diagnosis.failure_class(prediction.error)
     message = prediction.error or "no reason given"
     again = retry.when(
@@ -104,6 +104,6 @@ def _failed(here: process.Process, row: Running, prediction: Prediction, now: da
 
 
 def _failure(
-    here: process.Process, row: Running, prediction: Prediction, error_class: FailureClass, message: str
+    here: context.Context, row: Running, prediction: Prediction, error_class: FailureClass, message: str
 ) -> Failure:
     return Failure(row.fence, error_class, message, prediction.predict_time, here.cost)

@@ -12,7 +12,7 @@ from jobs.accounts import attendance
 from jobs.settings import Settings
 from scheduler import duties
 from scheduler.timetable import Timetable
-from worker import app, lanes, process
+from worker import app, context, lanes
 from worker.tasks import cancel, reconcile
 from worker.transfers import storing
 
@@ -31,7 +31,7 @@ class Embedded:
         self._database = db
         self._batch_id = batch_id
         self._freed = threading.Event()
-        self._processes = process.start(settings, db, self._freed.set)
+        self._processes = context.start(settings, db, self._freed.set)
         celery = app.configure(settings)
         app.hold(*self._processes)
         self._lanes = lanes.Lanes(settings)
@@ -96,7 +96,7 @@ class Embedded:
         self._stopping.set()
         self._freed.set()
         if not self._started:
-            process.close(self._processes)
+            context.close(self._processes)
             return
         self._look_over()
         self._clock.join(5)

@@ -27,7 +27,7 @@ from tests.faults.simulated_api import Api
 from tests.faults.simulated_broker import Broker
 from tests.faults.simulated_plan import Fortune, Plan
 from tests.faults.simulated_processes import ACTOR, Mortal
-from worker import app, process
+from worker import app, context
 from worker.api import client, wire
 from worker.transfers import inputs
 
@@ -158,7 +158,7 @@ class House:
         crashpoints.reach(Place.AFTER_TAKEOVER)
 
     async def _worker(self, actor: Mortal) -> None:
-        [account] = await self._patiently(actor, lambda: process.enrol(self.settings, self.database))
+        [account] = await self._patiently(actor, lambda: context.enrol(self.settings, self.database))
         lines = functools.partial(simulated_wire.Lines, actor=actor, api=self.api)
         times = self.settings.times
         with mock.patch.object(wire, "Lines", lines):
@@ -168,7 +168,7 @@ class House:
             )  # fmt: skip
         downloads = simulated_wire.Downloads(actor, self.api, self.disk, self.plan)
         loop = simulated_processes.Tasks(actor)
-        here = process.Process(
+        here = context.Context(
             self.settings, self.database, account, loop, api, inputs.Inputs(api), downloads
         )
         for lanes in self._slots():
@@ -180,7 +180,7 @@ class House:
             return [(lane,) for lane in Lane for _ in range(4 if lane is Lane.SUBMIT else 1)]
         return [self.broker.order] * self.plan.slots
 
-    async def _slot(self, actor: Mortal, here: process.Process, lanes: Sequence[Lane]) -> None:
+    async def _slot(self, actor: Mortal, here: context.Context, lanes: Sequence[Lane]) -> None:
         while True:
             lane, args = await self.broker.take(lanes)
             await actor.awake()
@@ -193,7 +193,7 @@ class House:
                 self.broke.append(f"{lane}: {error!r}")
             self.look()
 
-    def _do(self, here: process.Process, lane: Lane, args: Sequence[Any]) -> None:
+    def _do(self, here: context.Context, lane: Lane, args: Sequence[Any]) -> None:
         app.hold(here)
         TASKS[lane](*args)
 

@@ -17,7 +17,7 @@ from jobs.states import FINAL
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal
-from worker import app, process
+from worker import app, context
 from worker.tasks.cancel import cancel
 from worker.tasks.collect import collect
 from worker.tasks.poll import poll
@@ -62,7 +62,7 @@ class Night:
 
     def start(self):
         """Start a worker's process; the tasks run in it from now on."""
-        [here] = process.start(self.settings, self.database)
+        [here] = context.start(self.settings, self.database)
         self.work_as(here)
         return here
 
@@ -71,7 +71,7 @@ class Night:
         self.here = here
 
     def close(self):
-        process.close([self.here])
+        context.close([self.here])
 
     def make(self, count=1, **columns):
         """Add jobs; return their ids."""

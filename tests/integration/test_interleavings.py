@@ -634,11 +634,11 @@ def test_twins_in_doubt_at_a_list_that_ceased_to_show_images_get_no_other_ones_p
 CHILD = """
 import sys
 from jobs import database, settings
-from worker import app, process
+from worker import app, context
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(*process.start(given, database.Database(given.database_url)))
+app.hold(*context.start(given, database.Database(given.database_url)))
 submit([int(sys.argv[1])])
 """
 

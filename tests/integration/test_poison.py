@@ -32,11 +32,11 @@ images.inspect = inspect
 WORKER = """
 import sys
 from jobs import database, settings
-from worker import app, process
+from worker import app, context
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(*process.start(given, database.Database(given.database_url)))
+app.hold(*context.start(given, database.Database(given.database_url)))
 submit([int(job) for job in sys.argv[1:]])
 """
 

@@ -21,7 +21,7 @@ from tests import factory, rows
 from tests.integration import stepped
 from tests.integration.evening import Evening
 from tests.integration.test_services import place, states  # noqa: F401  a fixture
-from worker import app, process
+from worker import app, context
 from worker.tasks.submit import submit
 
 MANY = timedelta(hours=1)
@@ -37,12 +37,12 @@ class Night(stepped.Night):
         super().__init__(database, url, folder, accounts=named, **given)
 
     def start(self):
-        self.all = process.start(self.settings, self.database)
+        self.all = context.start(self.settings, self.database)
         app.hold(*self.all)
         return self.all[0]
 
     def close(self):
-        process.close(self.all)
+        context.close(self.all)
 
     def told(self, duty):
         duties.rescue(self.database, self.settings)
@@ -161,7 +161,7 @@ def test_a_lost_answer_is_looked_up_by_the_account_that_sent_it(night, sandbox):
     assert {one for job_id in ids for one in night.buyers(job_id)} == set(NAMES)
     before = {job_id: night.buyers(job_id) for job_id in ids}
     sandbox.heal()
-    process.close(night.all)
+    context.close(night.all)
     night.start()  # as after a kill
     night.settles()
     assert night.finish() == {"succeeded": 14}

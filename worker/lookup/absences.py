@@ -14,7 +14,7 @@ from jobs import accounts, database, lifecycle
 from jobs.lifecycle import Fence
 from jobs.states import State
 from jobs.worklists import Case
-from worker import process
+from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import evidence, matching, walk
 from worker.lookup.matching import Matched
@@ -23,17 +23,17 @@ _OUT_OF_REACH = "the API's list does not go back to it, so nobody can tell wheth
 _DELETED = "its input has been deleted at the API, so nobody can tell any more whether it was bought"
 
 
-def is_fresh(here: process.Process, case: Case, started: datetime, windows: float = 1) -> bool:
+def is_fresh(here: context.Context, case: Case, started: datetime, windows: float = 1) -> bool:
     """Whether a send is younger than so many proof windows; the API keeps inputs for about one."""
     return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
 
 
-def settling(here: process.Process, account: accounts.Account) -> timedelta:
+def settling(here: context.Context, account: accounts.Account) -> timedelta:
     """Return how long after a send its prediction may still be missing from the list."""
     return timedelta(seconds=here.times.settle + (account.list_lag or 0.0))
 
 
-def decide_blindly(here: process.Process, cases: Sequence[Case], started: datetime, why: str) -> None:
+def decide_blindly(here: context.Context, cases: Sequence[Case], started: datetime, why: str) -> None:
     """Without any proof, buy once more and report it, or hold. One `hold` is enough, the batch's or the worker's."""
     settled = timedelta(seconds=here.times.settle)
     ripe = [case for case in cases if case.sent_at + settled <= started]
@@ -41,7 +41,7 @@ def decide_blindly(here: process.Process, cases: Sequence[Case], started: dateti
         here.database.unit(lambda tx: _presume(here, tx, database.now(tx), ripe, why))
 
 
-def _presume(here: process.Process, tx: sa.Connection, now: datetime, ripe: Sequence[Case], why: str) -> None:
+def _presume(here: context.Context, tx: sa.Connection, now: datetime, ripe: Sequence[Case], why: str) -> None:
     resubmit = here.settings.when_unconfirmed == "resubmit"
     again = [case.fence for case in ripe if resubmit and case.may_resubmit]
     held = [case.fence for case in ripe if case.fence not in again]
@@ -53,7 +53,7 @@ def _presume(here: process.Process, tx: sa.Connection, now: datetime, ripe: Sequ
 class Look:
     """One walk, and the transaction in which its conclusions are written."""
 
-    here: process.Process
+    here: context.Context
     tx: sa.Connection
     now: datetime
     taken: walk.Walk

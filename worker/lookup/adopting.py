@@ -8,7 +8,7 @@ import structlog
 
 from jobs import accounts, database, lifecycle, worklists
 from jobs.lifecycle import Accepted
-from worker import process
+from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import matching
 from worker.lookup.matching import Matched
@@ -16,7 +16,7 @@ from worker.lookup.matching import Matched
 log = structlog.get_logger(__name__)
 
 
-def adopt(here: process.Process, tx: sa.Connection, matched: Matched) -> None:
+def adopt(here: context.Context, tx: sa.Connection, matched: Matched) -> None:
     """Record the predictions that were found."""
     first_look = timedelta(seconds=here.times.poll_first)
     adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
@@ -25,7 +25,7 @@ def adopt(here: process.Process, tx: sa.Connection, matched: Matched) -> None:
         log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
 
 
-def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None:
+def adopt_in_passing(here: context.Context, shown: Iterable[Prediction]) -> None:
     """Adopt what was shown although it was not looked for, which repairs a lost answer in seconds, not minutes.
 
     Nothing else is concluded before the sends have settled: a dead prediction may have a twin that is yet to
@@ -47,5 +47,5 @@ def adopt_in_passing(here: process.Process, shown: Iterable[Prediction]) -> None
     here.database.unit(write)
 
 
-def _in_doubt(here: process.Process, tx: sa.Connection) -> list[worklists.Case]:
+def _in_doubt(here: context.Context, tx: sa.Connection) -> list[worklists.Case]:
     return [case for case in worklists.cases(tx, here.answers_for(tx)) if not case.sent_before]

@@ -12,7 +12,7 @@ import structlog
 from jobs import events, lifecycle, marker, worklists
 from jobs.lifecycle import Accepted, Stray
 from jobs.worklists import recalling
-from worker import process
+from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import matching
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def claim(
-    here: process.Process,
+    here: context.Context,
     tx: sa.Connection,
     now: datetime,
     strange: Sequence[Prediction],
@@ -48,7 +48,7 @@ def claim(
 
 
 def _forgotten(
-    here: process.Process, tx: sa.Connection, strange: Sequence[Prediction]
+    here: context.Context, tx: sa.Connection, strange: Sequence[Prediction]
 ) -> list[tuple[int, Prediction]]:
     """Return (job, prediction) of sends whose intent was lost in a power cut or by restoring a backup."""
     seeds = {seed for p in strange if (seed := _seed(p)) is not None}

@@ -12,7 +12,7 @@ import structlog
 
 from jobs import accounts, marker, worklists
 from jobs.worklists import recalling
-from worker import process
+from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import walk
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 
 def learn(
-    here: process.Process, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
+    here: context.Context, tx: sa.Connection, taken: walk.Walk, known: set[str], started: datetime
 ) -> accounts.Account:
     """Record what a walk shows about the list, and return the account with it."""
     account = accounts.get(tx, here.account.id)
@@ -43,7 +43,7 @@ _Witness = tuple[Mapping[str, Any], Prediction]
 
 
 def _witnesses(
-    here: process.Process, tx: sa.Connection, shown: Iterable[Prediction], fresh: datetime
+    here: context.Context, tx: sa.Connection, shown: Iterable[Prediction], fresh: datetime
 ) -> list[_Witness]:
     """Return the predictions that show what the list reveals; deleted ones do not."""
     some = [p for p in shown if not p.data_removed][: walk.WITNESSES]
@@ -61,7 +61,7 @@ def _shows_images(witnesses: Iterable[_Witness]) -> bool | None:
     return all(found) if found else None
 
 
-def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: datetime) -> float:
+def _lag(here: context.Context, tx: sa.Connection, taken: walk.Walk, started: datetime) -> float:
     """Return for how many seconds purchases have been missing from the list.
 
     One that has been missing for longer than the settle time was deleted, unless everything bought after it
@@ -83,7 +83,7 @@ def _lag(here: process.Process, tx: sa.Connection, taken: walk.Walk, started: da
     return max(((started - at).total_seconds() for at in missing if at > deleted_before), default=0.0)
 
 
-def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
+def shows_ours(here: context.Context, tx: sa.Connection, taken: walk.Walk, since: datetime) -> bool:
     """Whether absence from this walk proves anything: what must be in the list is there."""
     tolerated = timedelta(seconds=here.times.list_margin / 2)
     expected = worklists.first_known(tx, here.account.id, since - tolerated)
@@ -94,7 +94,7 @@ def shows_ours(here: process.Process, tx: sa.Connection, taken: walk.Walk, since
 
 
 def shown_until(
-    here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
+    here: context.Context, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
 ) -> datetime:
     """Return up to when the list is current; it may yet show what was sent later.
 

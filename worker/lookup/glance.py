@@ -12,7 +12,7 @@ from typing import TypeGuard
 from jobs import errors, worklists
 from jobs.lifecycle import Fence, Produced
 from jobs.worklists import Running
-from worker import endings, process
+from worker import context, endings
 from worker.api.replies import Prediction
 from worker.endings import Outcome, Waiting
 from worker.lookup import walk
@@ -37,7 +37,7 @@ class Glance:
     error: errors.ApiError | None
 
 
-def look(here: process.Process, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
+def look(here: context.Context, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
     """Read about so many pages, back to the oldest of the rows, and return what they show.
 
     Everything else of ours that has ended is reported too, due or not, since its page is read anyway. If all that
@@ -81,7 +81,7 @@ def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
 
 
 def _besides(
-    here: process.Process, taken: walk.Walk, rows: Sequence[Running], oldest: str | None
+    here: context.Context, taken: walk.Walk, rows: Sequence[Running], oldest: str | None
 ) -> Sequence[Running]:
     """Return what was not asked for: all that have ended, and the oldest that runs."""
     asked = {row.prediction_id for row in rows}
@@ -96,7 +96,7 @@ def _is_of(outcome: Outcome, prediction_id: str | None) -> TypeGuard[Waiting]:
     return isinstance(outcome, Waiting) and outcome.running.prediction_id == prediction_id
 
 
-def _to_prove(here: process.Process, outcomes: Sequence[Outcome], now: datetime) -> Running | None:
+def _to_prove(here: context.Context, outcomes: Sequence[Outcome], now: datetime) -> Running | None:
     """Now and then choose the one running longest: a list from a stale cache would show it running for ever."""
     if int(now.timestamp()) % _PROVEN_EVERY:
         return None

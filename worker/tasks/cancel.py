@@ -11,7 +11,7 @@ from celery import shared_task
 
 from jobs import crashpoints, database, errors, lifecycle, worklists
 from jobs.lanes import Lane
-from worker import app, endings, process, tally
+from worker import app, context, endings, tally
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> Non
         here.observe(slice_.counter.take())
 
 
-def _remember(tx: sa.Connection, here: process.Process, group: Sequence[Asked]) -> None:
+def _remember(tx: sa.Connection, here: context.Context, group: Sequence[Asked]) -> None:
     now = database.now(tx)
     again_at = now + timedelta(seconds=here.times.prediction_deadline)
     lifecycle.cancel_sent(tx, now, [asked.attempt for asked in group if asked.refusal is None])
@@ -57,7 +57,7 @@ def _remember(tx: sa.Connection, here: process.Process, group: Sequence[Asked]) 
 
 @dataclass
 class _Slice:
-    here: process.Process
+    here: context.Context
     now: datetime
     counter: tally.Counter
 

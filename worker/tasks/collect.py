@@ -19,7 +19,7 @@ from jobs.lanes import Lane
 from jobs.lifecycle import Failure, Fence, Image
 from jobs.states import State
 from jobs.worklists import Collecting, Output
-from worker import app, loop, process, tally
+from worker import app, context, loop, tally
 from worker.api.replies import Prediction
 from worker.transfers import quarantine, storing
 
@@ -67,7 +67,7 @@ def collect(ids: list[int], account_id: int | None = None) -> None:
         here.observe(slice_.counter.take())
 
 
-def _lasting(here: process.Process, group: Sequence[Fetched]) -> Sequence[Fetched]:
+def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetched]:
     """Sync the names of new files to disk before a row mentions them."""
     try:
         storing.sync_names(
@@ -80,7 +80,7 @@ def _lasting(here: process.Process, group: Sequence[Fetched]) -> Sequence[Fetche
 
 @dataclass
 class _Slice:
-    here: process.Process
+    here: context.Context
     now: datetime
     counter: tally.Counter
 
@@ -185,7 +185,7 @@ def _listed(error: errors.Gone | errors.Undelivered) -> errors.DownloadError:
     return _NotThere(str(error)) if isinstance(error, errors.Gone) else error
 
 
-def settle(here: process.Process, group: Sequence[Fetched]) -> None:
+def settle(here: context.Context, group: Sequence[Fetched]) -> None:
     """Record the results of some visits, in one transaction."""
 
     def write(tx: sa.Connection) -> None:
@@ -209,7 +209,7 @@ def settle(here: process.Process, group: Sequence[Fetched]) -> None:
     crashpoints.reach(Place.AFTER_STORED_COMMIT)
 
 
-def _next(here: process.Process, fetched: Fetched, now: datetime) -> datetime:
+def _next(here: context.Context, fetched: Fetched, now: datetime) -> datetime:
     """Return when to try again; however rare the tries are, one comes at the end of the image's life."""
     times = here.times
     age = now - fetched.job.produced_at

@@ -15,7 +15,7 @@ from jobs.lanes import SLICE, Lane
 from jobs.lifecycle import Failure, Fence, Interrupted, Produced
 from jobs.states import State
 from jobs.worklists import Running
-from worker import app, endings, loop, process, tally
+from worker import app, context, endings, loop, tally
 from worker.endings import Canceled, Outcome, Waiting
 from worker.lookup import adopting, glance
 
@@ -49,7 +49,7 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
         _ask(here, slice_, rows)
 
 
-def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pages: int) -> list[Running]:
+def _glance(here: context.Context, slice_: "_Slice", rows: Sequence[Running], pages: int) -> list[Running]:
     """Look at the list, record what it shows, and return what must be asked for one by one."""
     seen = glance.look(here, rows, slice_.now, pages)
     crashpoints.reach(Place.AFTER_POLL_RESPONSE)
@@ -72,19 +72,19 @@ def _glance(here: process.Process, slice_: "_Slice", rows: Sequence[Running], pa
     return left
 
 
-def _find_fault(here: process.Process, slice_: "_Slice", unseen: Sequence[Running]) -> None:
+def _find_fault(here: context.Context, slice_: "_Slice", unseen: Sequence[Running]) -> None:
     """Ask for one prediction to find out whether only the list fails; the others wait either way."""
     _ask(here, slice_, unseen[:1])
     _settle_all(here, [Waiting(row) for row in unseen[1:]])
     _account_for(here, 1, fails=slice_.answered)
 
 
-def _settle_all(here: process.Process, outcomes: Sequence[Outcome]) -> None:
+def _settle_all(here: context.Context, outcomes: Sequence[Outcome]) -> None:
     for start in range(0, len(outcomes), _AT_ONCE):
         settle(here, outcomes[start : start + _AT_ONCE])
 
 
-def _account_for(here: process.Process, reads: int, *, fails: bool) -> None:
+def _account_for(here: context.Context, reads: int, *, fails: bool) -> None:
     """Record the reads that a look cost beyond those the tick has spent; if the list ``fails``, leave it aside."""
     pause = timedelta(seconds=here.times.sweep)
 
@@ -99,7 +99,7 @@ def _account_for(here: process.Process, reads: int, *, fails: bool) -> None:
         here.database.unit(write)
 
 
-def _ask(here: process.Process, slice_: "_Slice", rows: Sequence[Running]) -> None:
+def _ask(here: context.Context, slice_: "_Slice", rows: Sequence[Running]) -> None:
     for group in here.loop.outcomes(slice_.ask, rows, within=here.times.lease / 2, group=loop.WIDE):
         settle(here, group)
         here.observe(slice_.counter.take())
@@ -109,7 +109,7 @@ def _ask(here: process.Process, slice_: "_Slice", rows: Sequence[Running]) -> No
 
 @dataclass
 class _Slice:
-    here: process.Process
+    here: context.Context
     now: datetime
     counter: tally.Counter
     answered: bool = False
@@ -178,7 +178,7 @@ class _Slice:
         return (self.now - row.accepted_at).total_seconds()
 
 
-def settle(here: process.Process, group: Sequence[Outcome]) -> None:
+def settle(here: context.Context, group: Sequence[Outcome]) -> None:
     """Record the outcomes of some looks, in one transaction."""
 
     def write(tx: sa.Connection) -> None:
@@ -204,6 +204,6 @@ def settle(here: process.Process, group: Sequence[Outcome]) -> None:
         here.freed()
 
 
-def _next(here: process.Process, tx: sa.Connection, waiting: Waiting, now: datetime) -> datetime:
+def _next(here: context.Context, tx: sa.Connection, waiting: Waiting, now: datetime) -> datetime:
     row = waiting.running
     return now + here.foresight.next_look(tx, now, row.version, now - row.accepted_at, waiting.among)

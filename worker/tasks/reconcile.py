@@ -16,7 +16,7 @@ from jobs.accounts import quota
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.worklists import Case, recalling
-from worker import app, process, tally
+from worker import app, context, tally
 from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ def reconcile(ids: list[int], account_id: int | None = None) -> None:
         look(here, sweeping=not ids)
 
 
-def look(here: process.Process, *, sweeping: bool) -> None:
+def look(here: context.Context, *, sweeping: bool) -> None:
     """Walk the list, as far as it can help, and record the results."""
     with here.database.read() as tx:
         started = database.now(tx)
@@ -58,14 +58,14 @@ def look(here: process.Process, *, sweeping: bool) -> None:
         here.database.unit(lambda tx: _swept(here, tx, taken, swept_from, started))
 
 
-def _pause(here: process.Process, account: accounts.Account) -> float:
+def _pause(here: context.Context, account: accounts.Account) -> float:
     """Return the seconds between two pages that keep within the quota of reads."""
     reads = quota.in_force(here.settings, account.own_limits).reads_per_minute
     return 60 / reads if reads else 0
 
 
 def _walked(
-    here: process.Process, since: datetime, started: datetime, account: accounts.Account
+    here: context.Context, since: datetime, started: datetime, account: accounts.Account
 ) -> walk.Walk:
     """Walk the list, and record in the account what that cost and showed."""
     lease, pause = here.times.lease, _pause(here, account)
@@ -93,14 +93,14 @@ def _walked(
 
 
 def _swept(
-    here: process.Process, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
+    here: context.Context, tx: sa.Connection, taken: walk.Walk, since: datetime, started: datetime
 ) -> None:
     accounts.sweep_again(tx, here.account.id, started + timedelta(seconds=here.times.sweep))
     if taken.covers(since):
         accounts.swept(tx, here.account.id, started)
 
 
-def _windows(here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> float:
+def _windows(here: context.Context, cases: Sequence[Case], taken: walk.Walk, started: datetime) -> float:
     """Return for how many proof windows a case out of the walk's reach stays open.
 
     The wait ends if the list keeps failing while the API answers otherwise; an API that is away is waited for.
@@ -111,7 +111,7 @@ def _windows(here: process.Process, cases: Sequence[Case], taken: walk.Walk, sta
     return _MOST_WINDOWS if old and _answers_otherwise(here) else math.inf
 
 
-def _answers_otherwise(here: process.Process) -> bool:
+def _answers_otherwise(here: context.Context) -> bool:
     with here.database.read() as tx:
         witness = worklists.witness(tx, here.account.id)
     try:
@@ -123,7 +123,7 @@ def _answers_otherwise(here: process.Process) -> bool:
     return True
 
 
-def _doubt_list(here: process.Process) -> None:
+def _doubt_list(here: context.Context) -> None:
     """Note a missing list; a 404 on it counts only if the API knows one of our predictions by its id."""
     with here.database.read() as tx:
         witness = worklists.witness(tx, here.account.id)
@@ -143,7 +143,7 @@ def _doubt_list(here: process.Process) -> None:
 
 
 def _settle(
-    here: process.Process, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
+    here: context.Context, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
 ) -> None:
     """Record the results of a walk. What it shows always counts; an absence only if it went far enough."""
     digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}

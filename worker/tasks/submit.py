@@ -18,7 +18,7 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, process, tally
+from worker import app, context, tally
 from worker.transfers import parking, room, uploads
 
 log = structlog.get_logger(__name__)
@@ -66,7 +66,7 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
         parking.call(here, _parked(group))
 
 
-def _has_room(here: process.Process, more: int) -> bool:
+def _has_room(here: context.Context, more: int) -> bool:
     """Whether what is bought now can be stored; if not, every open batch at the API is paused for a person."""
     why = room.lacking(here.database, here.settings.output, here.account.api, more)
     if why:
@@ -74,7 +74,7 @@ def _has_room(here: process.Process, more: int) -> bool:
     return not why
 
 
-def _images(here: process.Process, ids: list[int]) -> dict[int, str]:
+def _images(here: context.Context, ids: list[int]) -> dict[int, str]:
     """Return the digests of the images to be sent, for jobs that may differ in nothing else."""
     with here.database.read() as tx:
         seeded = worklists.seeded(tx, ids)
@@ -92,7 +92,7 @@ def _images(here: process.Process, ids: list[int]) -> dict[int, str]:
 
 
 def _begin(
-    here: process.Process, tx: sa.Connection, ids: list[int], images: dict[int, str]
+    here: context.Context, tx: sa.Connection, ids: list[int], images: dict[int, str]
 ) -> tuple[datetime, list[Submission]]:
     now = database.now(tx)
     lease = timedelta(seconds=here.times.lease)
@@ -107,7 +107,7 @@ def _begin(
 class _Slice:
     """The jobs begun for one message, and what stops them all."""
 
-    here: process.Process
+    here: context.Context
     begun: float  # by _ticks, just before the intent was written: the lease started no earlier
     now: datetime  # the database's time at the intent
     counter: tally.Counter
@@ -202,7 +202,7 @@ class _Slice:
 
 
 def _settle_until_written(
-    here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]
+    here: context.Context, group: Sequence[Outcome], counted: Sequence[quota.Tally]
 ) -> None:
     """Commit a group, however long the database is away: its ids are paid for, and recorded nowhere else."""
     waits = False
@@ -220,7 +220,7 @@ def _settle_until_written(
             return
 
 
-def settle(here: process.Process, group: Sequence[Outcome], counted: Sequence[quota.Tally]) -> None:
+def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[quota.Tally]) -> None:
     """Record the outcomes of some sends, and what they show about the account, in one transaction."""
     settle_after = timedelta(seconds=here.times.settle)
 
@@ -246,12 +246,12 @@ def _parked(group: Sequence[Outcome]) -> list[parking.Parked]:
     return [one for one in group if isinstance(one, parking.Parked)]
 
 
-def _park(here: process.Process, tx: sa.Connection, now: datetime, some: Sequence[parking.Parked]) -> None:
+def _park(here: context.Context, tx: sa.Connection, now: datetime, some: Sequence[parking.Parked]) -> None:
     later = parking.as_counted(here, tx, some)
     lifecycle.settle(tx, lambda few: lifecycle.not_uploaded(tx, now, few), later)
 
 
-def _accept(here: process.Process, tx: sa.Connection, now: datetime, bought: Sequence[Bought]) -> None:
+def _accept(here: context.Context, tx: sa.Connection, now: datetime, bought: Sequence[Bought]) -> None:
     for version in {item.version for item in bought}:
         wait = here.foresight.next_look(tx, now, version, timedelta())
         arrow = functools.partial(lifecycle.accepted, tx, now, first_look=wait)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, database, errors, lifecycle
 from jobs.lifecycle import NotUploaded, Submission
-from worker import process
+from worker import context
 from worker.transfers import uploads
 
 
@@ -23,7 +23,7 @@ class Parked:
 
 
 def parked(
-    here: process.Process, submission: Submission, error: uploads.NotYet | errors.NotUploaded
+    here: context.Context, submission: Submission, error: uploads.NotYet | errors.NotUploaded
 ) -> Parked:
     """Return what to record for a job whose upload is under way or has failed."""
     fence, words = submission.fence, str(error)
@@ -33,7 +33,7 @@ def parked(
     return Parked(NotUploaded(fence, words, pause, counted=error.api_answers))
 
 
-def as_counted(here: process.Process, tx: sa.Connection, some: Sequence[Parked]) -> list[NotUploaded]:
+def as_counted(here: context.Context, tx: sa.Connection, some: Sequence[Parked]) -> list[NotUploaded]:
     """Return what to record; failed uploads do not count while creates or reads fail too."""
     later = [item.later for item in some]
     if any(item.counted for item in later):
@@ -43,14 +43,14 @@ def as_counted(here: process.Process, tx: sa.Connection, some: Sequence[Parked])
     return later
 
 
-def call(here: process.Process, some: Sequence[Parked]) -> None:
+def call(here: context.Context, some: Sequence[Parked]) -> None:
     """Make these jobs due when their uploads end. Call it after they are recorded, or that would miss them."""
     for item in some:
         if item.sending is not None:
             here.loop.start(_called(here, item.later.fence, item.sending))
 
 
-async def _called(here: process.Process, fence: lifecycle.Fence, sending: uploads.Sending) -> None:
+async def _called(here: context.Context, fence: lifecycle.Fence, sending: uploads.Sending) -> None:
     await asyncio.wait({sending})
     with suppress(errors.Unavailable):  # the job becomes due by itself when an upload must have ended
         await asyncio.to_thread(here.database.unit, lambda tx: lifecycle.call(tx, database.now(tx), fence))

@@ -1,4 +1,4 @@
-"""What a worker process holds to work for an account: its own HTTP clients, and what the accounts share.
+"""What a worker process holds for each account that it works for: its HTTP clients, beside what the accounts share.
 
 Created once, after a fork, for all accounts of the settings.
 """
@@ -24,7 +24,7 @@ _CONNECTIONS = 20
 
 
 @dataclass(frozen=True)
-class Process:
+class Context:
     """What tasks for one account use; all of it may be lost with the process."""
 
     settings: settings.Settings
@@ -104,13 +104,13 @@ def _name(one: Credential) -> str:
 
 def start(
     configured: settings.Settings, db: database.Database, freed: Callable[[], None] = lambda: None
-) -> list[Process]:
+) -> list[Context]:
     """Register the accounts and open their clients, inside an event loop that they share."""
     heaps.share()
     enrolled = enrol(configured, db)
     thread = loop.Loop()
 
-    async def opened() -> list[Process]:
+    async def opened() -> list[Context]:
         pairs = zip(enrolled, configured.require_credentials(), strict=True)
         return [_opened(configured, db, account, thread, one, freed) for account, one in pairs]
 
@@ -124,7 +124,7 @@ def _opened(
     thread: loop.Loop,
     credential: Credential,
     freed: Callable[[], None],
-) -> Process:
+) -> Context:
     times = configured.times
     api = client.PredictionClient(
         credential.api.url,
@@ -140,10 +140,10 @@ def _opened(
     images = inputs.Inputs(
         api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
     )
-    return Process(configured, db, account, thread, api, images, fetch, freed)
+    return Context(configured, db, account, thread, api, images, fetch, freed)
 
 
-def close(started: Collection[Process]) -> None:
+def close(started: Collection[Context]) -> None:
     """Close the clients of a process, and the event loop that they share."""
     for one in started:
         one.loop.call(one.aclose(), within=5)
