@@ -15,6 +15,7 @@ from celery import Celery, signals
 from celery.worker import state
 from kombu import exceptions
 
+from jobs import errors
 from jobs.lanes import Lane
 from worker import leaving
 
@@ -22,7 +23,6 @@ log = structlog.get_logger(__name__)
 
 _LOOKS = 6  # in a row, so that a worker that was only stopped for a while receives something in between
 _LEAST = 0.5  # seconds between two looks
-_UNAVAILABLE = 69  # like every command that cannot reach what it needs
 
 _heard = 0
 
@@ -51,7 +51,7 @@ def _watch(app: Celery, seconds: float) -> None:
         before = heard
         looks = looks + 1 if idle and _waits(app) else 0
     log.critical("worker-deaf", reason="messages wait, and none comes here; ending, to be started anew")
-    os._exit(_UNAVAILABLE)
+    os._exit(errors.Unavailable.exit_code)
 
 
 def _waits(app: Celery) -> bool:

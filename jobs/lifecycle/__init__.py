@@ -45,10 +45,10 @@ from jobs.lifecycle.records import (
     Interrupted,
     Lost,
     NotBought,
-    NotUploaded,
     Produced,
     Stray,
     Submission,
+    UploadPending,
 )
 from jobs.lifecycle.uploading import call, not_uploaded
 
@@ -62,10 +62,10 @@ __all__ = [
     "Interrupted",
     "Lost",
     "NotBought",
-    "NotUploaded",
     "Produced",
     "Stray",
     "Submission",
+    "UploadPending",
     "Wanted",
     "absent",
     "accepted",

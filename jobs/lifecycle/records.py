@@ -49,7 +49,7 @@ class NotBought:
 
 
 @dataclass(frozen=True, slots=True)
-class NotUploaded:
+class UploadPending:
     """The image is not at the API: try again after ``wait``, doubled for each earlier ``counted`` failure."""
 
     fence: Fence

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 
 from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, move, note, winners
-from jobs.lifecycle.records import NotUploaded
+from jobs.lifecycle.records import UploadPending
 from jobs.states import Phase, State
 from jobs.tables import attempts, jobs
 
 MOST_UPLOADS = 5
 
 
-def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[NotUploaded]) -> set[Fence]:
+def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[UploadPending]) -> set[Fence]:
     """submitting → pending, or → failed at the last allowed upload failure.
 
     Of its attempts that sent nothing, a job keeps only the last: an outage must not grow the table.
@@ -35,20 +35,22 @@ def call(tx: sa.Connection, now: datetime, fence: Fence) -> None:
     tx.execute(sa.update(jobs).where(*waits).values(due_at=now))
 
 
-def _failures(tx: sa.Connection, items: Sequence[NotUploaded]) -> Mapping[int, int]:
+def _failures(tx: sa.Connection, items: Sequence[UploadPending]) -> Mapping[int, int]:
     ids = [item.fence.job for item in items]
     counted = tx.execute(sa.select(jobs.c.id, jobs.c.upload_failures).where(jobs.c.id.in_(ids)))
     return {row.id: row.upload_failures for row in counted}
 
 
-def _send_back(tx: sa.Connection, now: datetime, item: NotUploaded, before: Mapping[int, int]) -> set[Fence]:
+def _send_back(
+    tx: sa.Connection, now: datetime, item: UploadPending, before: Mapping[int, int]
+) -> set[Fence]:
     failures = before.get(item.fence.job, 0)
     due_at = now + item.wait * (2**failures if item.counted else 1)
     more = {"upload_failures": int(item.counted)}
     return move(tx, [item.fence], {State.SUBMITTING}, State.PENDING, more, due_at=due_at)
 
 
-def _give_up(tx: sa.Connection, now: datetime, item: NotUploaded) -> set[Fence]:
+def _give_up(tx: sa.Connection, now: datetime, item: UploadPending) -> set[Fence]:
     return move(
         tx, [item.fence], {State.SUBMITTING}, State.FAILED,
         due_at=None, finished_at=now, upload_failures=MOST_UPLOADS, error_class=FailureClass.UPLOAD_FAILED,
@@ -57,7 +59,7 @@ def _give_up(tx: sa.Connection, now: datetime, item: NotUploaded) -> set[Fence]:
 
 
 def _note(
-    tx: sa.Connection, now: datetime, items: Sequence[NotUploaded], error_class: FailureClass | None
+    tx: sa.Connection, now: datetime, items: Sequence[UploadPending], error_class: FailureClass | None
 ) -> None:
     rows = [{"attempt": item.fence.attempt, "error_message": item.message} for item in items]
     note(tx, rows, phase=Phase.REFUSED, finished_at=now, error_class=error_class)

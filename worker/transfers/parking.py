@@ -9,7 +9,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from jobs import accounts, database, errors, lifecycle
-from jobs.lifecycle import NotUploaded, Submission
+from jobs.lifecycle import Submission, UploadPending
 from worker import context
 from worker.transfers import uploads
 
@@ -18,7 +18,7 @@ from worker.transfers import uploads
 class Parked:
     """Nothing was bought; ``sending`` is the upload that the job waits for, if any."""
 
-    later: NotUploaded
+    later: UploadPending
     sending: uploads.Sending | None = None
 
 
@@ -28,12 +28,12 @@ def parked(
     """Return what to record for a job whose upload is under way or has failed."""
     fence, words = submission.fence, str(error)
     if isinstance(error, uploads.NotYet):
-        return Parked(NotUploaded(fence, words, timedelta(seconds=error.wait)), error.sending)
+        return Parked(UploadPending(fence, words, timedelta(seconds=error.wait)), error.sending)
     pause = timedelta(seconds=here.times.canary)
-    return Parked(NotUploaded(fence, words, pause, counted=error.api_answers))
+    return Parked(UploadPending(fence, words, pause, counted=error.api_answers))
 
 
-def as_counted(here: context.Context, tx: sa.Connection, some: Sequence[Parked]) -> list[NotUploaded]:
+def as_counted(here: context.Context, tx: sa.Connection, some: Sequence[Parked]) -> list[UploadPending]:
     """Return what to record; failed uploads do not count while creates or reads fail too."""
     later = [item.later for item in some]
     if any(item.counted for item in later):
