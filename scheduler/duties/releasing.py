@@ -87,12 +87,12 @@ def _room(
     limits = quota.in_force(configured, account.own_limits)
     counts = _under_way(tx, scope)
     collecting = counts.pop(State.COLLECTING, 0)
-    in_flight = sum(counts.values()) + quota.behind(collecting, limits.max_in_flight)
+    in_flight = sum(counts.values())
     room = quota.room(
         account.creates_tokens,
         limits.creates_per_minute if account.rate is None else account.rate,
         queued=counts.get(State.QUEUED, 0),
-        in_flight=in_flight,
+        in_flight=in_flight + quota.behind(collecting, limits.max_in_flight),
         most_in_flight=limits.max_in_flight,
     )
     return room, in_flight + room >= limits.max_in_flight

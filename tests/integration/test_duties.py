@@ -131,6 +131,8 @@ def test_places_in_flight_that_become_free_are_asked_for_soon_and_tokens_are_not
     assert again(**unlimited) == [0.05]  # full
     assert again(creates_per_minute="60") == []
     assert again(**unlimited | {"max_in_flight": "30"}) == []  # more places than jobs
+    make(database, batch, 40, State.COLLECTING)
+    assert again(**unlimited | {"max_in_flight": "21"}) == []  # no poll makes room while images are behind
 
 
 def test_without_a_limit_only_the_cap_limits(database, batch):
