@@ -153,48 +153,6 @@ def test_a_prediction_that_the_api_does_not_know_yet_is_cancelled_later(begin, m
     assert night.states() == {"cancelled": 1}
 
 
-@pytest.mark.parametrize(
-    "refusal", [errors.Unanswered("500"), errors.Blocked("403", errors.BlockReason.TOKEN)], ids=["500", "403"]
-)
-def test_a_prediction_that_the_api_says_nothing_of_stops_nobody_and_ends(begin, monkeypatch, refusal):
-    """It is all that runs: taken for an outage or a block, it would hold up every purchase, and end never."""
-    night = begin()
-    [job_id] = started(night)
-    silent, get = night.attempts(job_id)[0].prediction_id, night.here.api.get
-
-    async def refuse(asked):
-        if asked == silent:
-            raise refusal
-        return await get(asked)
-
-    monkeypatch.setattr(night.here.api, "get", refuse)
-    rows.change(night.database, tables.accounts, night.here.account.id, can_list=False)
-    night.passes(31 * MINUTE)
-    for _ in range(12):
-        night.passes(4 * MINUTE)
-        night.tick(duties.poll)
-        assert (night.account.breaker, night.account.failures) == ("closed", 0)
-        assert ending(night, job_id) == ("running", None)
-    night.passes(15 * MINUTE)
-    night.tick(duties.poll)
-    assert ending(night, job_id) == ("failed", "expired")
-
-
-def test_an_outage_is_not_taken_for_a_prediction_that_cannot_be_told(begin, monkeypatch):
-    night = begin()
-    [job_id] = started(night)
-
-    async def nothing(_):
-        raise errors.Unanswered("503")
-
-    monkeypatch.setattr(night.here.api, "get", nothing)
-    rows.change(night.database, tables.accounts, night.here.account.id, can_list=False)
-    night.passes(120 * MINUTE)
-    night.tick(duties.poll)
-    assert night.account.failures == 1
-    assert ending(night, job_id) == ("running", None)
-
-
 @pytest.mark.parametrize("hindrance", [errors.Missing("404"), errors.Unanswered("500")])
 def test_an_orphan_of_long_ago_is_asked_for_no_more_whatever_the_api_says(begin, monkeypatch, hindrance):
     night = begin()

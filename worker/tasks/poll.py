@@ -22,7 +22,6 @@ from worker.lookup import adopting, glance
 log = structlog.get_logger(__name__)
 
 _LIFETIME = 3600.0  # seconds for which the API keeps outputs
-_NOBODYS = "overnight"  # no id that an API gives
 _AT_ONCE = SLICE[Lane.POLL]
 
 
@@ -113,7 +112,6 @@ class _Slice:
     now: datetime
     counter: tally.Counter
     answered: bool = False
-    answers_otherwise: bool | None = None  # None: not asked
     proof: Fence | None = None  # asked for to check the list, which shows it running
 
     async def ask(self, row: Running) -> Outcome:
@@ -127,7 +125,8 @@ class _Slice:
             self.answered = True
             return self._unknown(row)
         except errors.ApiError as error:
-            return await self._untold(row, error)
+            self.counter.failed(error)
+            return Waiting(row)
         except BaseException:
             log.exception("poll-broke", prediction=row.prediction_id)
             return Waiting(row)
@@ -140,42 +139,12 @@ class _Slice:
 
         One of another account may still exist, so it waits until its outputs must have been deleted too.
         """
+        known_for = (self.now - row.accepted_at).total_seconds()
         foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
-        if self._age(row) < self.here.times.prediction_deadline + foreign:
+        if known_for < self.here.times.prediction_deadline + foreign:
             return Waiting(row)
         message = f"the API does not know prediction {row.prediction_id} any more"
         return Failure(row.fence, FailureClass.EXPIRED, message)
-
-    async def _answers_otherwise(self) -> bool:
-        """Whether the API answers other questions: it says of a prediction that nobody has that it does not know it.
-
-        Asked once a slice, when the API refuses to say anything of a prediction that must have ended: such a one is
-        no outage and no block, however often it is asked for.
-        """
-        if self.answers_otherwise is None:
-            self.answers_otherwise = False
-            try:
-                await self.here.api.get(_NOBODYS)
-            except errors.ApiError as error:
-                self.answers_otherwise = isinstance(error, errors.Missing)
-        return self.answers_otherwise
-
-    async def _untold(self, row: Running, error: errors.ApiError) -> Outcome:
-        """Judge a prediction that the API says nothing of: it is asked for until its outputs must have been deleted."""
-        overdue = self._age(row) >= self.here.times.prediction_deadline
-        if not overdue or isinstance(error, errors.Throttled) or not await self._answers_otherwise():
-            self.counter.failed(error)
-            return Waiting(row)
-        self.counter.answered()
-        self.answered = True
-        if self._age(row) < self.here.times.prediction_deadline + _LIFETIME:
-            return Waiting(row)
-        message = f"the API does not say how prediction {row.prediction_id} ended: {error}"
-        return Failure(row.fence, FailureClass.EXPIRED, message)
-
-    def _age(self, row: Running) -> float:
-        """Return for how many seconds a prediction has been known."""
-        return (self.now - row.accepted_at).total_seconds()
 
 
 def settle(here: context.Context, group: Sequence[Outcome]) -> None:
