@@ -40,6 +40,10 @@ class Selection:
     limit: int | None = None
 
     def __post_init__(self) -> None:
+        if self.match == "":
+            raise errors.Mistake(
+                "--match is empty, and would choose every job; leave it out, or say what to look for"
+            )
         pairs = [text for pair in self.labels for text in pair]
         for text in (*self.states, *self.classes, *self.keys, *pairs, self.match or ""):
             _check(text)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from jobs import tables
+from jobs import errors, tables
 from jobs.by_hand import cancelling
 from jobs.selecting import lookup, selection
 from jobs.selecting.selection import Selection
@@ -72,6 +72,12 @@ def test_a_job_that_a_worker_moves_meanwhile_is_cancelled_all_the_same(postgres_
 def is_waited_for(database):
     with database.read() as tx:
         return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+def test_an_empty_text_to_look_for_is_no_wish_for_everything():
+    """A script's variable that was not set would cancel the whole batch."""
+    with pytest.raises(errors.Mistake, match="--match is empty"):
+        Selection(match="")
 
 
 def test_with_filters_failed_jobs_are_given_up_and_the_batch_goes_on(database, batch):
