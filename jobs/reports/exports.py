@@ -4,7 +4,7 @@
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from operator import itemgetter
@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.database import Database
-from jobs.manifest import schema
+from jobs.manifest import rows, schema
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.tables import attempts, batches, jobs, outputs
@@ -53,6 +53,7 @@ _QUERY: sa.Select[Any] = (
         jobs.c.priority, jobs.c.attempts, jobs.c.error_class, jobs.c.error_message,
         attempts.c.prediction_id, attempts.c.predict_time, attempts.c.cost, jobs.c.created_at,
         jobs.c.finished_at, jobs.c.input, jobs.c.labels, jobs.c.attempt_id, jobs.c.own_seed,
+        jobs.c.row_digest,
     )
     .join(batches, batches.c.id == jobs.c.batch_id)
     .outerjoin(attempts, attempts.c.id == jobs.c.attempt_id)
@@ -143,12 +144,18 @@ def manifest_header(of: Names) -> list[str]:
     return ["key", "image", *of.inputs, "version", "priority", *(f"label.{name}" for name in of.labels)]
 
 
+def _states_version(row: sa.Row[Any], given: Mapping[str, Any]) -> bool:
+    """Whether the row's digest is another than without a version; after a change of input nobody can tell."""
+    texts = (row.image, given, None, row.labels, row.priority)
+    return bool(rows.digest(*map(rows.written, texts)) != row.row_digest)
+
+
 def manifest_rows(db: Database, chosen: Selection, batch_id: int, of: Names) -> Iterator[list[Any]]:
     """Yield the chosen jobs as rows that load again as the same jobs.
 
-    Seeds of our own making and the default version are left out: an unedited row then keeps its digest, and a
-    reload does not count it as changed. Pictures are named as in the job, relative to the batch's folder of
-    pictures; to load the manifest from elsewhere, use ``--images``.
+    Seeds of our own making, and the default version where the row did not state it, are left out: an unedited row
+    then keeps its digest, and a reload does not count it as changed. Pictures are named as in the job, relative to
+    the batch's folder of pictures; to load the manifest from elsewhere, use ``--images``.
     """
     usual = schema.load().version
     for page in selection.pages(db, _QUERY, chosen, batch_id):
@@ -160,7 +167,7 @@ def manifest_rows(db: Database, chosen: Selection, batch_id: int, of: Names) -> 
                 row.key,
                 row.image,
                 *(given.get(name) for name in of.inputs),
-                None if row.version == usual else row.version,
+                None if row.version == usual and not _states_version(row, given) else row.version,
                 row.priority or None,
                 *(row.labels.get(name) for name in of.labels),
             ]

@@ -95,10 +95,12 @@ def test_an_exported_manifest_loads_as_the_same_rows(database, tmp_path, folder_
     ]
     written = manifests.write(
         root,
-        "image,prompt,label.who,prompt_strength,priority,seed,label.split\r\n"
-        + ",".join([*cells, "7", "train"])
+        "image,prompt,label.who,prompt_strength,priority,seed,label.split,version\r\n"
+        + ",".join([*cells, "7", "train", ""])
         + "\r\n"
-        + ",".join([*cells[:3], "1e-05", "", "", ""])
+        + ",".join([*cells[:3], "1e-05", "", "", "", ""])
+        + "\r\n"
+        + ",".join([*cells[:3], "0.25", "", "", "", schema.load().version])
         + "\r\n",
     )
     before = manifests.rows_of(written)
@@ -120,7 +122,8 @@ def test_an_exported_manifest_loads_as_the_same_rows(database, tmp_path, folder_
 def _load(database, batch, row):
     own_seed = "seed" not in row.input
     return factory.make_job(
-        database, batch, key=row.key, stem=row.stem, image=row.image, labels=row.labels, priority=row.priority,
+        database, batch, key=row.key, row_digest=row.digest, stem=row.stem, image=row.image, labels=row.labels,
+        priority=row.priority,
         input=row.input | ({"seed": 99} if own_seed else {}), own_seed=own_seed,
         version=row.version or schema.load().version,
     )  # fmt: skip
