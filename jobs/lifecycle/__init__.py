@@ -23,7 +23,17 @@ from jobs.lifecycle.confirming import (
     presumed_absent,
     unprovable,
 )
-from jobs.lifecycle.deciding import ask_to_cancel, cancel, cancel_unsent, change_input, give_up, retry, sent
+from jobs.lifecycle.deciding import (
+    ACCEPTED,
+    REFUSED,
+    ask_to_cancel,
+    cancel,
+    cancel_unsent,
+    change_input,
+    give_up,
+    retry,
+    sent,
+)
 from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
@@ -53,8 +63,10 @@ from jobs.lifecycle.records import (
 from jobs.lifecycle.uploading import call, not_uploaded
 
 __all__ = [
+    "ACCEPTED",
     "ANY_ORPHAN",
     "OF_ACCOUNTS",
+    "REFUSED",
     "Accepted",
     "Failure",
     "Fence",

@@ -9,14 +9,20 @@ import sqlalchemy as sa
 from jobs.states import FINAL, State
 from jobs.tables import attempts, jobs
 
+REFUSED = "-broken"  # how the digest of a refused row ends: its job lacks the cells that were refused
+ACCEPTED = jobs.c.row_digest.not_like(f"%{REFUSED}")
+
 
 def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
-    """failed, succeeded or cancelled → pending: wanted again. History and earlier files stay."""
+    """failed, succeeded or cancelled → pending: wanted again. History and earlier files stay.
+
+    A job whose row was refused stays failed until its row is edited: it would not be what the row says.
+    """
     if not ids:
         return 0
     return tx.execute(
         sa.update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.state.in_(FINAL))
+        .where(jobs.c.id.in_(ids), jobs.c.state.in_(FINAL), ACCEPTED)
         .values(
             state=State.PENDING,
             due_at=now,

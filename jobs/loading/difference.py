@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors
+from jobs import batches, errors, lifecycle
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.loading import counterparts
@@ -143,7 +143,7 @@ def root_of(read: validated.Validated) -> str:
 
 def digest(row: rows.Row) -> str:
     """Return a digest that changes when the row is edited; the row's own digest leaves out broken cells."""
-    return row.digest if row.problem is None else f"{row.digest}-broken"
+    return row.digest if row.problem is None else f"{row.digest}{lifecycle.REFUSED}"
 
 
 @dataclass(slots=True)

@@ -6,12 +6,12 @@ no LIKE, no path inside JSON.
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors
+from jobs import errors, lifecycle
 from jobs.database import Database
 from jobs.selecting import globs
 from jobs.tables import jobs
@@ -38,6 +38,7 @@ class Selection:
     keys: tuple[str, ...] = ()
     match: str | None = None
     limit: int | None = None
+    accepted: bool = False  # leave out jobs whose rows were refused: see `lifecycle.ACCEPTED`
 
     def __post_init__(self) -> None:
         if self.match == "":
@@ -62,6 +63,8 @@ class Selection:
             chosen.append(jobs.c.error_class.in_(self.classes))
         if self.keys:
             chosen.append(sa.or_(*(_key_fits(glob, dialect) for glob in self.keys)))
+        if self.accepted:
+            chosen.append(lifecycle.ACCEPTED)
         if self.match:
             chosen.append(_message_holds(self.match, dialect))
         return chosen + [_has_label(name, value, dialect) for name, value in self.labels]
@@ -97,6 +100,13 @@ def _has_label(name: str, value: str, dialect: str) -> Condition:
         same = sa.select(sa.literal(1)).where(each.c.key == name, each.c.value == value)
         return same.correlate(jobs).exists()
     return sa.func.jsonb_extract_path_text(jobs.c.labels, name) == value
+
+
+def refused(tx: sa.Connection, selection: Selection, batch_id: int) -> int:
+    """Count the chosen jobs of a batch whose rows were refused when they were loaded."""
+    every = replace(selection, accepted=False).conditions(tx.dialect.name)
+    chosen = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *every)
+    return tx.execute(chosen.where(~lifecycle.ACCEPTED)).scalar_one()
 
 
 def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) -> "array[int]":

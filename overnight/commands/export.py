@@ -63,15 +63,16 @@ def command(
     """
     from jobs.reports import limits
     from jobs.selecting import lookup, selection
-    from overnight import opened
-    from overnight.display import data, newfile
+    from overnight import flags, opened
+    from overnight.display import advised, data, newfile
 
     if manifest:
         _refuse_with_manifest(settings, batch, per, form)
-    chosen = selection.Selection(**filters)
+    chosen = selection.Selection(**filters, accepted=manifest)
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch) if batch else None
+            refused = selection.refused(tx, chosen, found.id) if manifest and found else 0
         if manifest and found and target:
             _refuse_the_original(target, found)
         file = newfile.written(target, replace=force) if target else nullcontext(data.stream())
@@ -83,7 +84,9 @@ def command(
     if target:
         noun = "job" if manifest or per != "image" else "image"
         words.say(f"{target}: {limits.counted(count, noun)}")
-    if target and found and manifest:
+    if refused and found:
+        words.say(advised.correction(refused, found, flags.typed(settings)))
+    if target and found and manifest and count:
         words.say(f"Type next, once you have edited it: {_reload(settings, target, found)}")
 
 

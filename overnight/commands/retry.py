@@ -44,8 +44,8 @@ def command(
     from jobs import batches
     from jobs.by_hand import changes, retrying
     from jobs.selecting import lookup, selection
-    from overnight import consent, opened
-    from overnight.display import doers
+    from overnight import consent, flags, opened
+    from overnight.display import advised, doers
 
     typed = selection.Selection(**filters)
     chosen = retrying.wanted(typed)
@@ -58,6 +58,7 @@ def command(
             batches.refuse_cancelled(found)
             ids = selection.ids(tx, chosen, found.id)
             others = retrying.left_out(tx, found) if typed.chooses_all else []
+            refused = selection.refused(tx, chosen, found.id)
         if not ids:
             words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
         elif dry_run:
@@ -68,6 +69,8 @@ def command(
             count = retrying.retry(db, found, chosen, ids, change)
             words.say(f"{found.name}: {_priced(count, settings)} to run again")
             words.say(doers.of_purchases(settings, found))
+    if refused:
+        words.say(advised.correction(refused, found, flags.typed(settings)))
     _tell_left_out(settings, found, others)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jobs import failures, presence
+from jobs.batches import Batch
+from jobs.reports import limits
 from jobs.reports.results import Progress
 from jobs.states import BatchState
 
@@ -26,6 +28,15 @@ def commands(batch: str, error_classes: Iterable[str], flags: str = "") -> list[
         command = failures.command(shlex.quote(batch), error_class, shlex.quote(target))
         typed.append(f"{command} {flags}".rstrip())
     return typed
+
+
+def correction(count: int, batch: Batch, flags: str = "") -> str:
+    """Return what to do about jobs whose rows were refused: only the manifest has all that they say."""
+    typed = shlex.join(["overnight", "run", batch.manifest_path or "-", "--batch", batch.name, "--update"])
+    return (
+        f"left out: {limits.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
+        f"{typed} {flags}"
+    ).rstrip()
 
 
 def again(batch: str) -> Iterator[str]:

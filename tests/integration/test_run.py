@@ -1,6 +1,7 @@
 """`overnight run`: new, again, added to, edited, finished, cancelled, paused; interrupted, killed, and run twice."""
 
 import os
+import shlex
 import signal
 from pathlib import Path
 
@@ -203,6 +204,25 @@ def test_an_adapted_manifest_that_was_exported_and_edited_runs_by_the_command_th
     (bought,) = night.sandbox.ledger()
     assert bought["input"]["prompt"] == "a hill"
     assert night.type("check", "night.csv", "--update").returncode == 0
+
+
+def test_a_row_that_was_refused_is_never_bought_without_its_refused_cell(night):
+    """Its job lacks the cell, so neither a retry nor an export of it may be bought; the printed command is."""
+    rows = "key,image,prompt\na,https://example.com/a.png,a lake\nb,https://example.com/b.png,{}\n"
+    night.manifest.write_text(rows.format("a fox, in the snow"))
+    assert night.type("run", "night.csv", "--keep-going").returncode == 1
+    retried = night.type("retry", "night", "--state", "failed")
+    exported = night.type("export", "night", "--class", "invalid-input", "--manifest", "-o", "again.csv")
+    for told in (retried.stderr, exported.stderr):
+        assert "left out: 1 job with a mistake in the row" in told
+    assert len((night.folder / "again.csv").read_text().splitlines()) == 1
+    assert "Type next" not in exported.stderr
+    assert night.type("run", "night").returncode == 1
+    assert night.bought() == 1
+    night.manifest.write_text(rows.format('"a fox, in the snow"'))
+    printed = retried.stderr.partition("then type: overnight ")[2].splitlines()[0]
+    assert night.type(*shlex.split(printed)).returncode == 0
+    assert [entry["input"]["prompt"] for entry in night.sandbox.ledger()][-1] == "a fox, in the snow"
 
 
 def test_an_export_never_takes_the_place_of_the_manifest(night):
