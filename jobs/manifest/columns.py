@@ -122,6 +122,10 @@ class Columns:
             return None
         return slips.misspelt(header, self._free())
 
+    def carried(self, file: str, line: int, header: str, slip: str) -> problems.Problem:
+        """Return the problem with a column that is carried as a label, and misspells an input."""
+        return problems.Problem(file, line, header, "is carried as a label", detail=f"did you mean {slip}?")
+
     def unknown(self, file: str, line: int, header: str, taken: AbstractSet[str]) -> problems.Problem:
         """Return the problem with a column that the model would silently ignore."""
         carry = f"--label {shlex.quote(header)}"

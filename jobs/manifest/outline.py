@@ -1,7 +1,7 @@
 """What a YAML manifest says: its top-level settings, and its list of jobs as records."""
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -97,10 +97,18 @@ class _Top:
 
 
 class Listed:
-    """The jobs listed in a YAML file, as records."""
+    """The jobs listed in a YAML file, as records; what looks like a slip in them goes to ``warn``."""
 
-    def __init__(self, manifest: source.Source, written: document.Document, known: columns.Columns) -> None:
+    def __init__(
+        self,
+        manifest: source.Source,
+        written: document.Document,
+        known: columns.Columns,
+        warn: Callable[[problems.Problem], None],
+    ) -> None:
         self._file = manifest.name
+        self._warn = warn
+        self._slip = lru_cache(maxsize=_REMEMBERED)(known.slip)
         self._written = written
         self._known = known
         self._columns_of = lru_cache(maxsize=_REMEMBERED)(known.of)
@@ -123,6 +131,8 @@ class Listed:
                 self._label(record, node)
                 continue
             found = self._columns_of(name)
+            if slip := self._slip(name):
+                self._warn(self._known.carried(self._file, node.line, name, slip))
             if not found:
                 record.wrong.append(self._known.unknown(self._file, node.line, name, entries.keys()))
             for column in found:

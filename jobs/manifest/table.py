@@ -80,7 +80,7 @@ class Table:
         """Yield labels that are carried only because of ``*`` and look like a misspelt input."""
         for name in dict.fromkeys(self._header):
             if slip := self._known.slip(name):
-                yield self._problem(name, "is carried as a label", f"did you mean {slip}?")
+                yield self._known.carried(self._file, self._line, name, slip)
 
     def __iter__(self) -> Iterator[Record]:
         width = len(self._header)

@@ -73,7 +73,7 @@ class _Pass:
         self._into.adaptation = self._into.adaptation.over(top.adaptation)
         if top.jobs_file is None:
             known = self._known(manifest)
-            listed = outline.Listed(manifest, written, known)
+            listed = outline.Listed(manifest, written, known, self._into.warnings.add)
             self._stage(
                 manifest,
                 listed,

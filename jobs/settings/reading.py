@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs import errors
-from jobs.settings import credentials, spelling
+from jobs.settings import apis, credentials, spelling
 from jobs.settings.fields import Settings, variable
 
 
@@ -21,7 +21,11 @@ def load(
     api: str | None = None,
     when_unconfirmed: str | None = None,
 ) -> Settings:
-    """Read all settings, or raise every mistake at once; the arguments come from the command line."""
+    """Read all settings, or raise every mistake at once; the arguments come from the command line.
+
+    The sandbox, typed, has a database and outputs of its own: those that are set are for the real API, and made-up
+    pictures would lie among the real ones.
+    """
     typed: dict[str, Any] = {
         "database_url": database,
         "output": output,
@@ -29,6 +33,8 @@ def load(
         "when_unconfirmed": when_unconfirmed,
     }
     given = {name: text for name, text in typed.items() if text is not None}
+    if api is not None and api.strip() == apis.SANDBOX:
+        given = {"database_url": "", "output": ""} | given
     try:
         mistakes = _misspelt()
         settings = Settings(**given)

@@ -87,6 +87,16 @@ def test_the_command_line_counts_more_than_the_file(tmp_path):
     assert row.input == {"prompt": "a", "seed": 5, "num_outputs": 2}
 
 
+def test_a_slip_among_carried_names_is_a_warning(tmp_path):
+    path = yaml(tmp_path, 'labels: "*"\njobs: [{image: WEB, prompt: a, prompt_strenght: 0.5, mood: x}]')
+
+    with reading(path) as read:
+        assert not read.problems
+        (line,) = read.warnings.lines()
+
+    assert line.endswith("prompt_strenght: is carried as a label: did you mean prompt_strength?")
+
+
 def test_jobs_may_be_a_table_whose_pictures_lie_beside_the_yaml_file(tmp_path):
     picture(tmp_path / "tom.png")
     (tmp_path / "lists").mkdir()

@@ -189,8 +189,8 @@ def test_a_broker_needs_a_database_that_several_hosts_can_write(monkeypatch):
 def test_a_rehearsal_has_no_broker_and_no_server(monkeypatch):
     monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://broker:6379/0")
     monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://db/a")
-    [line] = mistakes(api="sandbox")
-    assert line.startswith("OVERNIGHT_DATABASE_URL: ")
+    [line] = mistakes(api="sandbox", database="postgresql://db/a")
+    assert line.startswith("--database: ")
     assert line.endswith("add --database sqlite:///overnight-sandbox.db")
     assert settings.load(api="sandbox", database="sqlite:///overnight-sandbox.db").broker_url is None
 
@@ -251,6 +251,16 @@ def test_a_rehearsal_has_a_token_a_database_and_outputs_of_its_own(tmp_path):
     assert rehearsal.require_token() == tokens.MADE_UP
     assert rehearsal.at("http://127.0.0.1:8500/v1").api_url == "http://127.0.0.1:8500/v1"
     assert rehearsal.at("http://127.0.0.1:8500/v1").api.name == "sandbox"
+
+
+def test_a_rehearsal_that_is_typed_leaves_the_real_database_and_outputs_alone(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "sqlite:///real.db")
+    monkeypatch.setenv("OVERNIGHT_OUTPUT", "real")
+    rehearsal = settings.load(api="sandbox")
+    assert rehearsal.database_path == tmp_path / "overnight-sandbox.db"
+    assert rehearsal.output == tmp_path / "outputs-sandbox"
+    monkeypatch.setenv("OVERNIGHT_API_URL", "sandbox")
+    assert settings.load().database_path == tmp_path / "real.db"  # set together, and meant together
 
 
 def test_a_rehearsal_uses_a_database_that_was_named(tmp_path):
