@@ -33,11 +33,12 @@ def load(
         "when_unconfirmed": when_unconfirmed,
     }
     given = {name: text for name, text in typed.items() if text is not None}
-    if api is not None and api.strip() == apis.SANDBOX:
-        given = {"database_url": "", "output": ""} | given
+    rehearses = api is not None and api.strip() == apis.SANDBOX
+    own: dict[str, Any] = {name: "" for name in ("database_url", "output") if rehearses and name not in given}
     try:
         mistakes = _misspelt()
-        settings = Settings(**given)
+        settings = Settings(**given, **own)
+        settings.model_fields_set.difference_update(own)  # by nobody
     except ValidationError as error:
         # Without `from None` the traceback would show the input, which may contain a token.
         raise errors.Mistakes(
