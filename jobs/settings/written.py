@@ -7,17 +7,19 @@ import re
 from decimal import Decimal, InvalidOperation
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s?)?", re.ASCII)
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,9}(?:\.\d{1,9})?)s)?", re.ASCII)
+_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 _WHOLE = re.compile(r"0*[1-9]\d{0,8}", re.ASCII)
 
 
 def duration(text: str) -> float:
-    """Return the seconds that a text means.
+    """Return the seconds that a text means. A number without a unit is seconds, but not behind hours or minutes.
 
     >>> duration("90"), duration("5m"), duration("1h30m"), duration("0.5s")
     (90.0, 300.0, 5400.0, 0.5)
     """
-    found = _DURATION.fullmatch(text.strip().lower())
+    spelt = text.strip().lower()
+    found = _DURATION.fullmatch(f"{spelt}s" if _NUMBER.fullmatch(spelt) else spelt)
     if found is None or not any(found.groups()):
         raise ValueError(f'"{text}" is no duration; write 60s, 5m or 1h')
     seconds = sum(float(part) * unit for part, unit in zip(found.groups("0"), _UNITS.values(), strict=True))

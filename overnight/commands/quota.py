@@ -58,9 +58,12 @@ def command(
             for name in retuned:
                 words.say(f"{name}: {buying.described(own) or 'as the settings say'}, from the next tick on")
         with db.read() as tx:
-            used = [one for one in usage.every(tx, settings) if account in {None, one.account.label}]
-    if not used:
+            every = usage.every(tx, settings)
+    if not every:
         raise _nobody(settings, [])
+    used = [one for one in every if account in {None, one.account.label}]
+    if not used:
+        raise _no_such(account, "", [one.account.label for one in every])
     out = data.stream()
     if as_json:
         out.write(json.dumps([allowance.as_json(one, settings) for one in used], indent=2) + "\n")
@@ -89,7 +92,7 @@ def _read(given: dict[str, str | None]) -> "OwnLimits":
 
 def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "OwnLimits") -> list[str]:
     """Change the limits of the chosen accounts, and return their names."""
-    from jobs import accounts, errors
+    from jobs import accounts
     from jobs.accounts import attendance
     from jobs.by_hand import buying
 
@@ -99,11 +102,18 @@ def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "O
         raise _nobody(settings, sorted({seat.api for seat in seats}))
     meant = [accounts.get(tx, seat.account_id) for seat in here if label in {None, seat.label}]
     if not meant:
-        named = ", ".join(seat.label for seat in here if seat.label) or "none with a name"
-        raise errors.Mistake(f"there is no account {label} at {settings.api.identity}, only: {named}")
+        raise _no_such(label, f" at {settings.api.identity}", [seat.label for seat in here])
     for account in meant:
         buying.retune(tx, account, own)
     return [account.label or account.name for account in meant]
+
+
+def _no_such(label: str | None, where: str, labels: list[str | None]) -> Exception:
+    """Return the error that an account is not among those that there are."""
+    from jobs import errors
+
+    named = ", ".join(filter(None, labels)) or "none with a name"
+    return errors.Mistake(f"there is no account {label}{where}, only: {named}")
 
 
 def _nobody(settings: Settings, known: list[str]) -> Exception:

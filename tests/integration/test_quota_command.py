@@ -174,6 +174,12 @@ def told(ended):
     return {line[:10].strip(): line[11:] for line in ended.stdout.splitlines()}
 
 
+def test_an_account_that_is_not_there_is_named_with_those_that_are(desk, bought):  # noqa: ARG001  it is there
+    ended = typed(desk, "--account", "typo")
+    assert ended.returncode == 2
+    assert "there is no account typo, only: none with a name" in ended.stderr
+
+
 def test_an_account_is_shown_with_all_that_may_hold_it_back(desk, bought):  # noqa: ARG001  it is shown
     desk.job(State.RUNNING)
     assert told(typed(desk)) == {

@@ -70,6 +70,7 @@ def test_every_mistake_is_told_at_once_under_the_name_it_was_written_by(monkeypa
         ("OVERNIGHT_SETTLE", "0"),
         ("OVERNIGHT_SETTLE", "-5s"),
         ("OVERNIGHT_PREDICTION_DEADLINE", "1h 30m"),
+        ("OVERNIGHT_PREDICTION_DEADLINE", "1h30"),
         ("OVERNIGHT_MAX_ATTEMPTS", "three"),
         ("OVERNIGHT_CREATES_PER_MINUTE", "0"),
         ("OVERNIGHT_READS_PER_MINUTE", "1e3"),
