@@ -12,7 +12,7 @@ see ``failures``.
         ├── NotSent                   nothing left this machine: free to send again
         ├── Throttled                 429: nothing may leave for ``wait`` seconds
         ├── Blocked                   the account is refused, not the job
-        ├── Refused                   this very input is refused
+        ├── Refused                   this very input, or question, is refused
         ├── Unconfirmed               a create may have been accepted: look it up, never post again blindly
         ├── Unanswered                a read got no usable answer: look again later
         ├── NotUploaded               the image did not get to the API: try again, but not for ever
@@ -94,7 +94,7 @@ class Blocked(ApiError):
 
 
 class Refused(ApiError):
-    """This very input is refused; sending it again as it is changes nothing. ``error_class``: see ``failures``."""
+    """What was asked is refused; asking it again changes nothing. ``error_class`` of an input: see ``failures``."""
 
     def __init__(self, message: str, error_class: str = "invalid-input") -> None:
         super().__init__(message)

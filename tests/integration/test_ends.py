@@ -208,6 +208,24 @@ def test_a_prediction_that_the_api_does_not_know_is_asked_for_until_its_deadline
     assert len(night.sandbox.ledger()) == 1
 
 
+def test_a_prediction_that_the_api_has_forgotten_in_other_words_does_not_hold_the_night(begin, monkeypatch):
+    night = begin(latency=600, lag=3600)
+    [job_id] = started(night)
+
+    async def forgotten(_):
+        raise errors.Refused("The API answered 400: task_not_exist")
+
+    monkeypatch.setattr(night.here.api, "get", forgotten)
+    monkeypatch.setattr(night.here.api, "cancel", forgotten)
+    night.passes(59 * MINUTE)
+    night.tick(duties.poll, duties.cancel)
+    assert (ending(night, job_id), night.account.breaker) == (("running", None), "closed")
+    night.passes(2 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "expired")
+    assert "task_not_exist" in night.job(job_id).error_message
+
+
 # Ends that cost nothing, and ends that cost the image
 
 

@@ -264,6 +264,26 @@ def test_a_read_knows_missing_from_unanswered():
             replies.read(status, {}, content)
 
 
+@pytest.mark.parametrize(
+    ("status", "told", "error"),
+    [
+        (400, {"error": {"message": "task_not_exist"}}, errors.Refused),
+        (422, {"detail": "no such id"}, errors.Refused),
+        (403, {"detail": "the model of this prediction is no longer yours"}, errors.Refused),
+        (400, {}, errors.Unanswered),
+        (408, {"detail": "too slow"}, errors.Unanswered),
+        (425, {"detail": "too early"}, errors.Unanswered),
+        (500, {"detail": "task_not_exist"}, errors.Unanswered),
+        (401, {"detail": "no such token"}, errors.Blocked),
+        (429, {"detail": "slower"}, errors.Throttled),
+    ],
+)
+def test_a_read_that_the_api_refuses_with_words_is_an_answer(status, told, error):
+    with pytest.raises(errors.ApiError) as raised:
+        replies.read(status, {}, body(told))
+    assert type(raised.value) is error
+
+
 def page(value):
     return replies.page(200, {}, body(value))
 

@@ -22,6 +22,7 @@ _WAIT = re.compile(
     r"\b(?:resets|available|again|retry|wait)\b[^\d\n]{0,20}(\d{1,9}(?:\.\d{1,9})?)\s?(ms|milli|s|m)",
     re.IGNORECASE,
 )
+_PASSING = frozenset({408, 409, 425})  # the same call may be answered in a moment
 _UNITS = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0}
 
 
@@ -44,6 +45,20 @@ def of_create(status: int, headers: Mapping[str, str], reply: Any, now: datetime
 def of_read(status: int, headers: Mapping[str, str], reply: Any, now: datetime) -> errors.ApiError:
     """Return what an unsuccessful reply to a read means."""
     return of_account(status, headers, reply, now) or errors.Unanswered(_sentence(status, reply))
+
+
+def of_prediction(
+    status: int, headers: Mapping[str, str], reply: Any, now: datetime
+) -> errors.Throttled | errors.Blocked | errors.Refused | errors.Unanswered:
+    """Return what an unsuccessful reply about one prediction means.
+
+    A 4xx with words comes from an API that is there: gateways say so about a prediction that they have forgotten.
+    """
+    if account := of_account(status, headers, reply, now):
+        return account
+    words = _sentence(status, reply)
+    lasts = 400 <= status < 500 and status not in _PASSING and bodies.message(reply)
+    return errors.Refused(words) if lasts else errors.Unanswered(words)
 
 
 def of_account(

@@ -83,12 +83,15 @@ def left(headers: Mapping[str, str]) -> int | None:
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
-    """Read the answer about one prediction; raises Missing, Blocked, Throttled or Unanswered."""
+    """Read the answer about one prediction; raises Missing, Refused, Blocked, Throttled or Unanswered.
+
+    Refused: the API answers, but not about this prediction. Gateways do so about one that they have forgotten.
+    """
     reply = bodies.parsed(body)
     if status in {404, 410}:
         raise errors.Missing("The API does not know this prediction.")
     if status not in _CREATED:
-        raise refusals.of_read(status, headers, reply, datetime.now(UTC))
+        raise refusals.of_prediction(status, headers, reply, datetime.now(UTC))
     prediction = _prediction(reply)
     if prediction is None:
         raise errors.Unanswered("The API's answer is no prediction.")

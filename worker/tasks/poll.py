@@ -120,10 +120,10 @@ class _Slice:
         try:
             prediction = await self.here.api.get(row.prediction_id)
             crashpoints.reach(Place.AFTER_POLL_RESPONSE)
-        except errors.Missing as error:
+        except (errors.Missing, errors.Refused) as error:
             self.counter.failed(error)
             self.answered = True
-            return self._unknown(row)
+            return self._untold(row, error)
         except errors.ApiError as error:
             self.counter.failed(error)
             return Waiting(row)
@@ -134,16 +134,20 @@ class _Slice:
         self.answered = True
         return endings.ended(self.here, row, prediction, self.now)
 
-    def _unknown(self, row: Running) -> Outcome:
-        """Judge an unknown prediction: a fresh id may not be known yet; past its deadline it has been deleted.
+    def _untold(self, row: Running, error: errors.Missing | errors.Refused) -> Outcome:
+        """Judge a prediction of which the API tells nothing: a fresh id may not be known yet; an old one is gone.
 
-        One of another account may still exist, so it waits until its outputs must have been deleted too.
+        Where the API does not say that it is unknown, a cancel is tried before. One of another account may still
+        exist, so it waits until its outputs must have been deleted too.
         """
         known_for = (self.now - row.accepted_at).total_seconds()
         foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
-        if known_for < self.here.times.prediction_deadline + foreign:
+        certain = isinstance(error, errors.Missing) or endings.is_given_up(
+            self.here, row.accepted_at, self.now
+        )
+        if known_for < self.here.times.prediction_deadline + foreign or not certain:
             return Waiting(row)
-        message = f"the API does not know prediction {row.prediction_id} any more"
+        message = f"the API tells nothing of prediction {row.prediction_id} any more: {error}"
         return Failure(row.fence, FailureClass.EXPIRED, message)
 
 

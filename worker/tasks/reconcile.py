@@ -116,7 +116,7 @@ def _answers_otherwise(here: context.Context) -> bool:
         witness = worklists.witness(tx, here.account.id)
     try:
         here.loop.call(here.api.get(witness or "overnight"), within=here.times.lease / 2)
-    except errors.Missing:
+    except (errors.Missing, errors.Refused):
         return True
     except (errors.ApiError, TimeoutError):
         return False
