@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker
 from jobs.batches import Batch, PauseReason
 from jobs.reports.results import Counts, Event, Harvest, Progress, Standing
 from jobs.states import BatchState, State
@@ -37,12 +37,12 @@ def batch(**columns: Any) -> Batch:
     return Batch(**made | columns)
 
 
-def standing(*, breaker: quota.Breaker | None = None, **more: Any) -> Standing:
+def standing(*, breaker: Breaker | None = None, **more: Any) -> Standing:
     made: dict[str, Any] = {
         "name": "api.example-00000000", "label": None, "rate": None, "not_before": None, "in_flight": 0,
         "moved_at": after(-86400), "own_limits": {},
     }  # fmt: skip
-    return Standing(breaker=breaker or quota.Breaker(), **made | more)
+    return Standing(breaker=breaker or Breaker(), **made | more)
 
 
 def progress(**more: Any) -> Progress:

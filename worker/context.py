@@ -12,7 +12,8 @@ from functools import cached_property
 import sqlalchemy as sa
 
 from jobs import accounts, batches, database, settings
-from jobs.accounts import attendance, quota, stops
+from jobs.accounts import attendance, stops
+from jobs.accounts.breaker import Tally
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
 from worker import foresight, heaps, loop
@@ -51,15 +52,15 @@ class Context:
         """The charge for one prediction that ran, in the unit of OVERNIGHT_PRICE."""
         return None if self.settings.price is None else float(self.settings.price)
 
-    def observe(self, tally: quota.Tally) -> None:
+    def observe(self, tally: Tally) -> None:
         """Record the outcome of a slice of calls in the account's row."""
-        if tally == quota.Tally():
+        if tally == Tally():
             return
         self.database.unit(lambda tx: self.note(tx, database.now(tx), tally))
 
-    def note(self, tx: sa.Connection, now: datetime, tally: quota.Tally) -> None:
+    def note(self, tx: sa.Connection, now: datetime, tally: Tally) -> None:
         """Do the same in an open transaction."""
-        if tally != quota.Tally():
+        if tally != Tally():
             stops.observe(tx, now, self.account, tally, self.times, self.settings)
 
     def pause_all(self, tx: sa.Connection, now: datetime, reason: batches.PauseReason, detail: str) -> None:

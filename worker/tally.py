@@ -4,18 +4,18 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from jobs import errors
-from jobs.accounts import quota
+from jobs.accounts.breaker import Tally
 
 
 @dataclass
 class Counter:
-    """Gathers a `quota.Tally` from many calls; the event loop's thread counts, the task's thread takes.
+    """Gathers a `jobs.accounts.breaker.Tally` from many calls; the event loop's thread counts, the task's thread takes.
 
     ``stopped``: the API asked the account to wait, or refused it, so the rest of the slice is not sent. It is
     never reset: the next group of the slice must not leave either.
     """
 
-    tally: quota.Tally = field(default_factory=quota.Tally)
+    tally: Tally = field(default_factory=Tally)
     creates: bool = False  # whether the calls are creates: an answered read proves nothing about creates
     stopped: bool = False
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -35,14 +35,14 @@ class Counter:
             self.tally = _with(self.tally, error, self.creates)
         self.stopped = self.stopped or isinstance(error, errors.Throttled | errors.Blocked)
 
-    def take(self) -> quota.Tally:
+    def take(self) -> Tally:
         """Return what was counted and start afresh."""
         with self._turn:
-            taken, self.tally = self.tally, quota.Tally()
+            taken, self.tally = self.tally, Tally()
         return taken
 
 
-def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Tally:
+def _with(tally: Tally, error: errors.ApiError, creates: bool) -> Tally:
     match error:
         case errors.Throttled():
             wait = max(error.wait, tally.throttled or 0)
@@ -63,7 +63,7 @@ def _with(tally: quota.Tally, error: errors.ApiError, creates: bool) -> quota.Ta
             return replace(tally, failed=tally.failed + 1, message=str(error))
 
 
-def _answered(tally: quota.Tally, creates: bool) -> quota.Tally:
+def _answered(tally: Tally, creates: bool) -> Tally:
     if creates:
         return replace(tally, declined=tally.declined + 1)
     return replace(tally, answered=tally.answered + 1)

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState, Tally, judge
 from jobs.accounts.rows import Account, get, storable, write
 from jobs.settings import Settings
 from jobs.settings.times import Times
@@ -67,8 +68,8 @@ def give_back(tx: sa.Connection, account_id: int, creates: int) -> None:
 
 
 def observe(
-    tx: sa.Connection, now: datetime, account_id: int, tally: quota.Tally, times: Times, configured: Settings
-) -> tuple[quota.Breaker, quota.Breaker]:
+    tx: sa.Connection, now: datetime, account_id: int, tally: Tally, times: Times, configured: Settings
+) -> tuple[Breaker, Breaker]:
     """Record the outcome of a slice of calls; return the breaker before and after.
 
     A 429 holds everything back until the time it gives. All 429s of a burst are one episode: the rate drops once. So
@@ -76,7 +77,7 @@ def observe(
     buy with the same token use up our quota too: the bucket holds no more than the API says is left.
     """
     account = get(tx, account_id)
-    after = quota.judge(account.breaker, tally, now, times)
+    after = judge(account.breaker, tally, now, times)
     change: dict[str, Any] = {}
     if after != account.breaker:
         change |= {
@@ -128,9 +129,9 @@ def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float
 
 def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:
     """Let one job probe whether a block or an outage is over; the patience with a block starts again."""
-    stopped = sa.update(accounts).where(accounts.c.api == api, accounts.c.breaker != "closed")
+    stopped = sa.update(accounts).where(accounts.c.api == api, accounts.c.breaker != BreakerState.CLOSED)
     tx.execute(stopped.values(probe_at=now))
-    tx.execute(stopped.where(accounts.c.breaker == "blocked").values(breaker_at=now))
+    tx.execute(stopped.where(accounts.c.breaker == BreakerState.BLOCKED).values(breaker_at=now))
 
 
 def probed(tx: sa.Connection, account_id: int, next_at: datetime | None) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState, Failing
 from jobs.tables import accounts
 
 # Stands for "unlimited": not every client can read an infinite double, and a null limit means "not set".
@@ -36,7 +37,7 @@ class Account:
     not_before: datetime | None
     rate: float | None
     throttled_at: datetime | None
-    breaker: quota.Breaker
+    breaker: Breaker
     list_echoes: bool | None
     list_shows_images: bool | None
     list_lag: float | None  # seconds
@@ -65,7 +66,7 @@ def register(tx: sa.Connection, now: datetime, account_name: str, api: str, labe
     insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     new = insert(accounts).values(
         name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
-        breaker="closed", failures=0, seen_at=now,
+        breaker=BreakerState.CLOSED, failures=0, seen_at=now,
     )  # fmt: skip
     # One statement: of two workers that start at the same moment, neither would find a row.
     seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"label": label, "seen_at": now})
@@ -95,14 +96,14 @@ def known(tx: sa.Connection, account_id: int) -> Account:
 
 
 def _account(row: sa.Row[Any]) -> Account:
-    breaker = quota.Breaker(
-        row.breaker,
+    breaker = Breaker(
+        BreakerState(row.breaker),
         row.breaker_reason,
         row.breaker_at,
         row.probe_at,
         row.failures,
         row.failing_since,
-        row.failing,
+        Failing(row.failing) if row.failing else None,
     )
     stored = {name: getattr(row, name) for name in _AS_STORED}
     return Account(breaker=breaker, own_limits=_own_limits(row), **stored)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 import structlog
 
 from jobs import accounts, batches, events, lifecycle, losses
-from jobs.accounts import attendance, quota
+from jobs.accounts import attendance
+from jobs.accounts.breaker import Breaker, BreakerState, Tally
 from jobs.batches import PauseReason
 from jobs.events import EventKind
 from jobs.settings import Settings
@@ -22,7 +23,7 @@ def observe(
     tx: sa.Connection,
     now: datetime,
     account: accounts.Account,
-    tally: quota.Tally,
+    tally: Tally,
     times: Times,
     configured: Settings,
 ) -> None:
@@ -33,17 +34,17 @@ def observe(
     # Take back what may not leave, or it would wait for its lease to end; in doubt, jobs are handed out one by one.
     if tally.throttled_creates or (after.in_doubt and not before.in_doubt):
         lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
-    if before.state == after.state:
+    if before.state is after.state:
         return
     log.warning("breaker", account=account.name, state=after.state, reason=after.reason)
-    if after.state == "closed":
+    if after.state is BreakerState.CLOSED:
         _recover(tx, now, account, before)
-    elif after.state == "outage":
+    elif after.state is BreakerState.OUTAGE:
         _wait_out(tx, now, account, after.reason or "")
 
 
-def _recover(tx: sa.Connection, now: datetime, account: accounts.Account, before: quota.Breaker) -> None:
-    if before.state == "blocked":
+def _recover(tx: sa.Connection, now: datetime, account: accounts.Account, before: Breaker) -> None:
+    if before.state is BreakerState.BLOCKED:
         batches.unblock(tx, now, account)
     else:
         events.record(tx, now, None, EventKind.RECOVERED, f"{account.api} answers again")
@@ -58,7 +59,7 @@ def _wait_out(tx: sa.Connection, now: datetime, account: accounts.Account, reaso
 def _block(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
     """Take back what was handed out for the account; pause the batches that no other account may buy for."""
     lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
-    others = [one for one in _beside(tx, account) if one.breaker.state != "blocked"]
+    others = [one for one in _beside(tx, account) if one.breaker.state is not BreakerState.BLOCKED]
     served = {batch for one in others for batch in batches.releasable(tx, one)}
     left = [batch for batch in batches.releasable(tx, account) if batch not in served]
     whose = f"account {account.label}: " if account.label else ""

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import accounts, marker
+from jobs.batches import PauseReason
 from jobs.lifecycle.fence import Fence
 from jobs.lifecycle.records import Submission
 from jobs.states import BatchState, Phase, State
@@ -110,7 +111,7 @@ def _hold_back(tx: sa.Connection, now: datetime, twins: Mapping[int, Phase], lea
 def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:
     """Lock the jobs that may still be bought: batch open (or probed while blocked), no 429 wait in force."""
     last = sa.select(sa.func.max(attempts.c.number)).where(attempts.c.job_id == jobs.c.id).scalar_subquery()
-    open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == "blocked")
+    open_or_probed = (batches.c.state == BatchState.OPEN) | (batches.c.pause_reason == PauseReason.BLOCKED)
     return tx.execute(
         sa.select(
             jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, jobs.c.crashes, last.label("last"),

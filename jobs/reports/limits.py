@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
 from jobs.reports.results import Progress, Standing
 from jobs.settings import Settings, written
@@ -165,7 +166,7 @@ def _paused(progress: Progress, flags: str) -> Limit:
 
 
 def _blocked(progress: Progress, reason: str, flags: str) -> str:
-    breaker = progress.account.breaker if progress.account else quota.Breaker()
+    breaker = progress.account.breaker if progress.account else Breaker()
     if breaker.probe_at is None:
         return f"blocked: {_brief(reason)}: {command('run', progress.batch.name, flags)}"
     return f"blocked: {_brief(reason)}, next try in {_until(breaker.probe_at, progress)}"
@@ -182,9 +183,9 @@ def _held_back(progress: Progress, flags: str) -> Limit | None:
     if account is None:
         return None
     breaker = account.breaker
-    if breaker.state == "blocked":
+    if breaker.state is BreakerState.BLOCKED:
         return Limit(Kind.BLOCKED, _blocked(progress, breaker.reason or "", flags))
-    if breaker.state == "outage":
+    if breaker.state is BreakerState.OUTAGE:
         since = f" since {breaker.since.astimezone():%H:%M}" if breaker.since else ""
         why = f" ({_brief(breaker.reason)})" if breaker.reason else ""
         return Limit(Kind.OUTAGE, f"API away{since}{why}, next try in {_until(breaker.probe_at, progress)}")

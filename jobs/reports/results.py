@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, database
 from jobs.accounts import attendance, quota
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
 from jobs.tables import PENDING, attempts, events, jobs, outputs
 
@@ -52,7 +53,7 @@ class Standing:
     label: str | None
     rate: float | None  # creates per minute; None: as configured
     not_before: datetime | None
-    breaker: quota.Breaker
+    breaker: Breaker
     in_flight: int
     moved_at: datetime  # when a scheduler last handed out something that the quota counts
     own_limits: quota.OwnLimits
@@ -245,7 +246,7 @@ def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
 
 def _held_back(one: Standing, now: datetime) -> tuple[int, bool, int]:
     """Return a sort key, least held back first; of two that are stopped, one that will be probed comes first."""
-    stop = ("closed", "outage", "blocked").index(one.breaker.state)
+    stop = list(BreakerState).index(one.breaker.state)
     waits = one.breaker.probe_at is None if stop else one.not_before is not None and one.not_before > now
     return stop, waits, one.in_flight
 

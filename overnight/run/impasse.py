@@ -4,12 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.batches import PauseReason
-from jobs.errors import BlockReason
-from jobs.reports.results import Progress, Standing
+from jobs.reports.results import Progress
 from jobs.states import State
-
-# Blocks that refuse reads as well as purchases; without credit or quota, reads still work.
-_DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)
 
 
 @dataclass
@@ -36,19 +32,15 @@ def is_forsaken(progress: Progress) -> bool:
 
     What an account has in flight is not known per batch: while it has anything, some of it may be this batch's.
     """
-    others = [one for one in progress.accounts if not _is_deaf(one)]
+    others = [one for one in progress.accounts if not one.breaker.is_deaf]
     left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
     idle = not progress.counts.of(*left_to_others) and not any(one.under_way for one in others)
     return bool(others) and len(others) < len(progress.accounts) and idle
 
 
 def _refused(progress: Progress) -> bool:
-    everybody = bool(progress.accounts) and all(map(_is_deaf, progress.accounts))
+    everybody = bool(progress.accounts) and all(one.breaker.is_deaf for one in progress.accounts)
     return everybody or is_forsaken(progress)
-
-
-def _is_deaf(account: Standing) -> bool:
-    return account.breaker.state == "blocked" and (account.breaker.reason or "").startswith(_DEAF)
 
 
 def _nowhere_to_store(progress: Progress) -> bool:

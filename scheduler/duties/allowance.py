@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs import accounts, settings
+from jobs.accounts.breaker import Failing
 from scheduler.duties.scope import AT_ONCE, Scope
 
 PROBE = 1
@@ -53,4 +54,4 @@ def probed(
 
 def creates_in_doubt(account: accounts.Account) -> bool:
     """Whether only creates are in doubt. Polls then wait: they may fail too, and prove nothing about creates."""
-    return account.breaker.in_doubt and account.breaker.failing == "creates"
+    return account.breaker.in_doubt and account.breaker.failing is Failing.CREATES

@@ -103,6 +103,6 @@ def _is_told(account: accounts.Account, now: datetime, configured: settings.Sett
 
 def _may_glance(account: accounts.Account, now: datetime) -> bool:
     """Whether the list may be read: it exists, has not failed or lied lately, and the breaker is not in doubt."""
-    if not account.can_list or account.breaker.state != "closed" or account.breaker.in_doubt:
+    if not account.can_list or not account.breaker.is_sound:
         return False
     return account.glance_at is None or account.glance_at <= now

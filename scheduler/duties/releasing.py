@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, database, lifecycle, settings
 from jobs.accounts import quota
+from jobs.accounts.breaker import BreakerState
 from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
 from jobs.tables import jobs
@@ -33,13 +34,13 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     open_batches = batches.releasable(tx, account, scope.release_only)
-    if account.breaker.state != "closed":
+    if account.breaker.state is not BreakerState.CLOSED:
         open_batches += batches.blocked(tx, account, scope.release_only)
     room, fills = _room(tx, now, account, configured, scope)
     ids = _dealt(tx, now, open_batches, room, configured, scope)
     if ids:
         accounts.spend(tx, account, creates=len(ids), reads=0)
-        if account.breaker.state != "closed" or account.breaker.in_doubt:
+        if not account.breaker.is_sound:
             allowance.probed(tx, now, account, configured, under_way=_being_bought(tx, scope))
     return ids, fills and len(ids) == room
 
@@ -82,7 +83,7 @@ def _room(
     """Return how many jobs may be released, and whether they would reach the in-flight cap."""
     if account.not_before is not None and account.not_before > now:
         return 0, False
-    if account.breaker.state != "closed" or account.breaker.in_doubt:
+    if not account.breaker.is_sound:
         return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False
     limits = quota.in_force(configured, account.own_limits)
     counts = _under_way(tx, scope)

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from kombu import Queue
 
 from jobs import errors, lifecycle, settings, tables
-from jobs.accounts import quota
+from jobs.accounts import pacing
+from jobs.accounts.breaker import Breaker
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Failure, NotBought, beginning, buying, fence
@@ -134,7 +135,7 @@ def post_again_on_502(patch: Patch) -> None:
 
 def no_breaker(patch: Patch) -> None:
     """An API that is away is called all night long."""
-    patch.setattr(quota, "judge", lambda *_: quota.Breaker())
+    patch.setattr(pacing, "judge", lambda *_: Breaker())
 
 
 def no_credit_is_the_jobs_fault(patch: Patch) -> None:

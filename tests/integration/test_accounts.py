@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from jobs import accounts, settings
 from jobs import database as databases
 from jobs.accounts import quota
+from jobs.accounts.breaker import Tally
 from jobs.states import State
 from jobs.tables import accounts as rows
 from tests import factory
@@ -104,7 +105,7 @@ def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late
     for _ in range(20):
         factory.make_job(database, batch, state=State.RUNNING)
     configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
-    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         now = databases.now(tx)
         accounts.observe(tx, now, account.id, told, configured.times, configured)
@@ -120,7 +121,7 @@ def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_s
     for state in [State.SUBMITTING] * 19 + [State.RUNNING]:
         factory.make_job(database, batch, state=state)
     configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
-    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         accounts.observe(tx, databases.now(tx), account.id, told, configured.times, configured)
         assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 6)
@@ -130,7 +131,7 @@ def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_s
 def test_an_api_that_sells_nothing_between_two_429s_tells_nothing_of_its_rate(database, sold, rate):
     account, batch = factory.make_account(database), factory.make_batch(database)
     configured = settings.Settings(creates_per_minute="600", _env_file=None)
-    told = quota.Tally(throttled=1.0, throttled_creates=True)
+    told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         at = databases.now(tx) - timedelta(seconds=10)
         accounts.observe(tx, at, account.id, told, configured.times, configured)
@@ -150,6 +151,6 @@ def test_a_bucket_that_somebody_else_draws_from_holds_no_more_than_the_api_says(
     configured = settings.Settings(_env_file=None)
     with database.write() as tx:
         now = accounts.get(tx, account.id).refilled_at
-        accounts.observe(tx, now, account.id, quota.Tally(bought=1, left=left), configured.times, configured)
+        accounts.observe(tx, now, account.id, Tally(bought=1, left=left), configured.times, configured)
         after = accounts.get(tx, account.id)
     assert (after.creates_tokens, after.reads_tokens) == (tokens, 20.0)

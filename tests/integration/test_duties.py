@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, events, lifecycle, settings, tables
 from jobs import database as databases
-from jobs.accounts import quota, stops
+from jobs.accounts import stops
+from jobs.accounts.breaker import Tally
 from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.lanes import SLICE, Lane
@@ -67,7 +68,7 @@ def test_what_was_handed_out_when_the_api_said_wait_is_there_for_when_it_is_over
     chosen = configure()
     with database.write() as tx:
         known = accounts.get(tx, account.id)
-        tally = quota.Tally(throttled=5.0, throttled_creates=True)
+        tally = Tally(throttled=5.0, throttled_creates=True)
         stops.observe(tx, databases.now(tx), known, tally, chosen.times, chosen)
     assert {job.state for job in rows.rows(database, tables.jobs)} == {State.PENDING}
     assert handed(duties.release, database) == []

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import errors, lifecycle, tables
-from jobs.accounts import quota
+from jobs.accounts.breaker import Tally
 from jobs.lanes import Lane
 from jobs.states import BatchState, Phase, State
 from scheduler import duties
@@ -286,7 +286,7 @@ def test_what_is_handed_out_goes_back_when_an_outage_is_feared(begin, lost, stat
     night = begin()
     night.make(4)
     night.release()
-    night.here.observe(quota.Tally(lost=lost))
+    night.here.observe(Tally(lost=lost))
     assert {job.state for job in night.jobs()} == {state}
 
 

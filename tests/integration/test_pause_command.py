@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import errors, tables
+from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
 from jobs.by_hand import buying
 from jobs.selecting import lookup
@@ -64,7 +65,7 @@ def test_what_buys_nothing_cannot_be_paused_or_resumed(database, state):
 @pytest.mark.parametrize("reason", list(PauseReason))
 def test_resuming_opens_whatever_paused_it_and_a_blocked_account_is_tried_at_once(database, reason):
     batch = factory.make_batch(database, state=BatchState.PAUSED, pause_reason=reason)
-    account = factory.make_account(database, breaker="blocked")
+    account = factory.make_account(database, breaker=BreakerState.BLOCKED)
     assert resumed(database, batch)
     assert now(database, batch) == (BatchState.OPEN, None)
     with database.read() as tx:

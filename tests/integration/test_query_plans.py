@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, events, hints, lifecycle, settings, tables, worklists
 from jobs.accounts import stops
+from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
 from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Failure, Image, Interrupted, Lost, NotBought, Produced, Stray
@@ -52,7 +53,7 @@ class Scene:
         self._jobs = {
             state: [factory.make_job(made, self.batch, state=state) for _ in range(3)] for state in State
         }
-        factory.make_account(made, api=AWAY, breaker="outage", probe_at=before)
+        factory.make_account(made, api=AWAY, breaker=BreakerState.OUTAGE, probe_at=before)
         factory.make_job(made, factory.make_batch(made, api=AWAY))
         made.close()
         self.database = Undone(url)

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from jobs import accounts, lifecycle, settings, tables
 from jobs import database as databases
-from jobs.accounts import quota, stops
+from jobs.accounts import stops
+from jobs.accounts.breaker import BreakerState, Tally
 from jobs.by_hand import buying
 from jobs.reports import usage
 from jobs.settings.times import Times
@@ -86,7 +87,7 @@ def test_polls_go_by_a_rate_of_reads_of_the_accounts_own(database, account):  # 
 def test_an_episode_of_429_slows_from_the_accounts_own_rate(database, account):
     retune(database, creates_per_minute=300)
     with database.write() as tx:
-        tally = quota.Tally(throttled=1.0, throttled_creates=True)
+        tally = Tally(throttled=1.0, throttled_creates=True)
         now = databases.now(tx)
         stops.observe(tx, now, accounts.get(tx, account.id), tally, Times(), configure())
     assert rows.account(database, account.id).rate == pytest.approx(240)
@@ -215,8 +216,9 @@ def test_limits_that_were_set_are_shown_beside_the_settings_until_they_are_reset
 def test_what_the_api_said_is_shown_and_cannot_forge_a_line(desk, bought):
     now = rows.now(desk.database)
     rows.change(
-        desk.database, tables.accounts, bought.id, breaker="outage", breaker_reason="gone\nbreaker    closed",
-        probe_at=now, not_before=now + HOUR, throttled_at=now, rate=480.0, refilled_at=now,
+        desk.database, tables.accounts, bought.id,
+        breaker=BreakerState.OUTAGE, breaker_reason="gone\nbreaker    closed", probe_at=now,
+        not_before=now + HOUR, throttled_at=now, rate=480.0, refilled_at=now,
     )  # fmt: skip
     shown = told(typed(desk))
     assert shown["breaker"] == r"outage: gone\nbreaker    closed; next try in 0s"
@@ -227,7 +229,7 @@ def test_what_the_api_said_is_shown_and_cannot_forge_a_line(desk, bought):
 def test_a_block_without_an_appointment_and_a_wait_that_is_over_are_said(desk, bought):
     now = rows.now(desk.database)
     rows.change(
-        desk.database, tables.accounts, bought.id, breaker="blocked", breaker_reason="credit: top up",
+        desk.database, tables.accounts, bought.id, breaker=BreakerState.BLOCKED, breaker_reason="credit: top up",
         breaker_at=now, probe_at=None, not_before=now - HOUR, throttled_at=now - HOUR,
     )  # fmt: skip
     shown = told(typed(desk))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs import accounts, events
+from jobs.accounts.breaker import BreakerState
 from jobs.reports import results
 from jobs.states import FINAL, BatchState, Phase, State
 from tests import factory
@@ -107,7 +108,7 @@ def test_the_account_seen_last_stands_for_the_api_with_all_that_is_in_flight_the
         database,
         name="new",
         rate=480.0,
-        breaker="outage",
+        breaker=BreakerState.OUTAGE,
         breaker_reason="no answer",
         probe_at=probe_at,
         refilled_at=moved_at,

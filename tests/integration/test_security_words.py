@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import events, tables
+from jobs.accounts.breaker import BreakerState
 from jobs.reports import spreadsheet
 from jobs.states import BatchState
 
@@ -40,7 +41,7 @@ def told(desk):
                 state=BatchState.PAUSED, pause_reason="blocked", pause_detail=TEXT, manifest_path=f"/x/{TEXT}"
             )
         )
-        tx.execute(sa.update(tables.accounts).values(breaker="blocked", breaker_reason=TEXT))
+        tx.execute(sa.update(tables.accounts).values(breaker=BreakerState.BLOCKED, breaker_reason=TEXT))
         events.record(tx, job.created_at, desk.batch.id, events.EventKind.PAUSED, TEXT)
     return desk
 

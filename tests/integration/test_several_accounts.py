@@ -10,7 +10,8 @@ from pydantic import SecretStr
 
 from jobs import accounts, tables
 from jobs import database as databases
-from jobs.accounts import attendance, quota, stops
+from jobs.accounts import attendance, stops
+from jobs.accounts.breaker import Tally
 from jobs.errors import BlockReason
 from jobs.settings import apis
 from jobs.settings.credentials import Credential
@@ -90,7 +91,7 @@ def sold(sandbox):
 
 
 def block(database, account_id, reason=BlockReason.CREDIT):
-    tally = quota.Tally(blocked=(reason, "The API answered 402: no credit"))
+    tally = Tally(blocked=(reason, "The API answered 402: no credit"))
     observe(database, account_id, tally)
 
 
@@ -252,7 +253,7 @@ def test_a_blocked_account_pauses_nothing_that_the_other_may_buy(night):
     assert night.buyers(queued)[-1] == "spare"
     block(night.database, spare)
     assert night.batch_state == ("paused", "blocked")
-    observe(night.database, spare, quota.Tally(bought=1))
+    observe(night.database, spare, Tally(bought=1))
     assert night.batch_state == ("open", None)
 
 
@@ -263,9 +264,9 @@ def test_a_batch_of_a_blocked_account_waits_for_that_one(night):
     assert rows.batch(night.database, mine.id).state == "paused"
     assert rows.batch(night.database, mine.id).pause_detail.startswith("account main: ")
     assert night.batch_state == ("open", None)
-    observe(night.database, spare, quota.Tally(bought=1))
+    observe(night.database, spare, Tally(bought=1))
     assert rows.batch(night.database, mine.id).state == "paused"
-    observe(night.database, main, quota.Tally(bought=1))
+    observe(night.database, main, Tally(bought=1))
     assert rows.batch(night.database, mine.id).state == "open"
 
 
@@ -277,7 +278,7 @@ def test_an_outage_of_one_account_takes_nothing_from_the_other(night):
     rows.change(
         night.database, tables.accounts, main, failures=9, failing="creates", failing_since=soon - 2 * MANY
     )
-    observe(night.database, main, quota.Tally(lost=5, message="timed out"))
+    observe(night.database, main, Tally(lost=5, message="timed out"))
     assert rows.account(night.database, main).breaker == "outage"
     assert night.job(of_main).state == State.PENDING
     assert night.job(of_spare).state == State.QUEUED

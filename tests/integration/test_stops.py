@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, settings
 from jobs import database as databases
-from jobs.accounts import quota, stops
+from jobs.accounts import stops
+from jobs.accounts.breaker import BreakerState, Tally
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
@@ -17,7 +18,7 @@ from tests import factory
 from tests.integration import rehearsal
 
 TIMES = Times()
-NO_CREDIT = quota.Tally(blocked=(BlockReason.CREDIT, "the API answered 402"))
+NO_CREDIT = Tally(blocked=(BlockReason.CREDIT, "the API answered 402"))
 
 
 @pytest.fixture
@@ -57,7 +58,11 @@ def test_a_batch_that_was_opened_to_try_a_block_is_paused_again_when_it_holds(da
     assert look(database, account, batch)[1].state is BatchState.OPEN
     tell(database, account, NO_CREDIT, after=11)
     breaker, now = look(database, account, batch)
-    assert (breaker.state, now.state, now.pause_reason) == ("blocked", BatchState.PAUSED, PauseReason.BLOCKED)
+    assert (breaker.state, now.state, now.pause_reason) == (
+        BreakerState.BLOCKED,
+        BatchState.PAUSED,
+        PauseReason.BLOCKED,
+    )
 
 
 def test_who_tries_again_hours_later_has_the_whole_patience_again(database, account, batch):
@@ -72,9 +77,9 @@ def test_who_tries_again_hours_later_has_the_whole_patience_again(database, acco
 def test_an_answer_to_anything_but_a_purchase_leaves_a_block_as_it_is(database, account, batch):
     tell(database, account, NO_CREDIT)
     try_again(database, batch, after=10)
-    tell(database, account, quota.Tally(answered=3), after=11)
+    tell(database, account, Tally(answered=3), after=11)
     breaker, now = look(database, account, batch)
-    assert (breaker.state, now.state) == ("blocked", BatchState.OPEN)
+    assert (breaker.state, now.state) == (BreakerState.BLOCKED, BatchState.OPEN)
 
 
 @pytest.mark.parametrize("opened", ["unblock", "open_"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
 from jobs.states import BatchState
 from overnight.run.impasse import Impasse
@@ -12,7 +12,7 @@ FULL = batch(state=BatchState.PAUSED, pause_reason=PauseReason.STORAGE)
 
 
 def blocked(reason):
-    return standing(breaker=quota.Breaker("blocked", f"{reason}: The API answered so."))
+    return standing(breaker=Breaker(BreakerState.BLOCKED, f"{reason}: The API answered so."))
 
 
 def beside_a_refused(**more):

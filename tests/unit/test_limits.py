@@ -3,7 +3,7 @@
 import pytest
 
 from jobs import settings
-from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
 from jobs.reports import limits
 from jobs.reports.limits import Kind
@@ -25,9 +25,9 @@ def paused(reason, detail):
     return batch(state=BatchState.PAUSED, pause_reason=reason, pause_detail=detail)
 
 
-AWAY = quota.Breaker("outage", "connection refused.", since=NOW, probe_at=after(12))
-NO_CREDIT = quota.Breaker("blocked", "credit: top up", since=NOW, probe_at=after(30))
-NO_TOKEN = quota.Breaker("blocked", "token: 401", since=NOW)
+AWAY = Breaker(BreakerState.OUTAGE, "connection refused.", since=NOW, probe_at=after(12))
+NO_CREDIT = Breaker(BreakerState.BLOCKED, "credit: top up", since=NOW, probe_at=after(30))
+NO_TOKEN = Breaker(BreakerState.BLOCKED, "token: 401", since=NOW)
 CLOCK = f"{NOW.astimezone():%H:%M}"
 
 TABLE = [
@@ -170,7 +170,7 @@ def test_a_command_carries_the_options_that_were_typed(configured):
 
 
 def test_a_reason_as_long_as_a_page_is_cut(configured):
-    page = quota.Breaker("outage", "<html>\n" * 1000, since=NOW, probe_at=NOW)
+    page = Breaker(BreakerState.OUTAGE, "<html>\n" * 1000, since=NOW, probe_at=NOW)
     assert len(limits.current(progress(pending=1, account=standing(breaker=page)), configured).text) < 300
 
 

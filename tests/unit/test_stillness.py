@@ -3,14 +3,14 @@
 import pytest
 
 from jobs import settings
-from jobs.accounts import quota
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.reports import limits
 from jobs.states import BatchState
 from overnight.run.stillness import Stillness
 from tests import snapshots
 from tests.snapshots import NOW, after, progress, standing
 
-AWAY = quota.Breaker("outage", "connection refused", since=NOW, probe_at=after(12))
+AWAY = Breaker(BreakerState.OUTAGE, "connection refused", since=NOW, probe_at=after(12))
 DUE = progress(pending=3)
 
 

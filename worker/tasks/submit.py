@@ -13,7 +13,7 @@ import structlog
 from celery import shared_task
 
 from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
-from jobs.accounts import quota
+from jobs.accounts.breaker import Tally
 from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
@@ -201,9 +201,7 @@ class _Slice:
         return self.here.times.poll_first
 
 
-def _settle_until_written(
-    here: context.Context, group: Sequence[Outcome], counted: Sequence[quota.Tally]
-) -> None:
+def _settle_until_written(here: context.Context, group: Sequence[Outcome], counted: Sequence[Tally]) -> None:
     """Commit a group, however long the database is away: its ids are paid for, and recorded nowhere else."""
     waits = False
     while True:
@@ -220,7 +218,7 @@ def _settle_until_written(
             return
 
 
-def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[quota.Tally]) -> None:
+def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[Tally]) -> None:
     """Record the outcomes of some sends, and what they show about the account, in one transaction."""
     settle_after = timedelta(seconds=here.times.settle)
 

@@ -38,7 +38,7 @@ def as_counted(here: context.Context, tx: sa.Connection, some: Sequence[Parked])
     later = [item.later for item in some]
     if any(item.counted for item in later):
         breaker = accounts.known(tx, here.account.id).breaker
-        if breaker.state != "closed" or breaker.in_doubt:
+        if not breaker.is_sound:
             return [replace(item, counted=False) for item in later]
     return later
 
