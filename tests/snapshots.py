@@ -74,6 +74,7 @@ def harvest(**more: Any) -> Harvest:
         "bytes": 1_234_567,
         "predictions": 3,
         "cost": None,
+        "unpriced": 0 if "cost" in more else 3,
         "orphans": 0,
         "orphans_left": 0,
         "orphans_refused": 0,

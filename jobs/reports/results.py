@@ -6,6 +6,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
@@ -114,13 +115,20 @@ class Harvest:
     images: int
     bytes: int
     predictions: int
-    cost: float | None  # None: the API gave none
+    cost: float | None  # of those whose price was recorded at their end; None: there are none
+    unpriced: int  # the other predictions: none was set, or they run, or were canceled
     orphans: int
     orphans_left: int  # of them, those that the API has not been asked to cancel yet
     orphans_refused: int  # of them, those that the API refused to cancel
     possibly_paid: int  # bought again without proof that the earlier send had failed
     began_at: datetime | None
     ended_at: datetime | None
+
+    def spent(self, price: Decimal | None) -> float | None:
+        """Return what all predictions cost, those without a price at ``price``; if that is None, without them."""
+        if price is None or not self.unpriced:
+            return self.cost
+        return (self.cost or 0.0) + self.unpriced * float(price)
 
 
 def overview(tx: sa.Connection) -> list[Overview]:
@@ -164,6 +172,7 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
         sa.select(
             sa.func.count(attempts.c.prediction_id),
             sa.func.sum(attempts.c.cost),
+            sa.func.count(attempts.c.prediction_id).filter(attempts.c.cost.is_(None)),
             sa.func.count().filter(orphaned),
             sa.func.count().filter(orphaned & attempts.c.cancel_sent_at.is_(None)),
             sa.func.count().filter(orphaned & attempts.c.cancel_refused.is_not(None)),

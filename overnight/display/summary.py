@@ -142,12 +142,17 @@ def _took(harvest: Harvest) -> list[str]:
 
 
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
-    if harvest.cost is not None:
-        return [f"cost     {harvest.cost:.4f}, at OVERNIGHT_PRICE for each prediction that ran"]
-    if price is not None:
-        bought = limits.counted(harvest.predictions, "prediction")
-        return [f"cost     about {harvest.predictions * price} ({bought} at {price})"]
-    return []
+    """Say what the predictions cost, and which of them the sum guesses or leaves out."""
+    spent = harvest.spent(price)
+    if spent is None:
+        return []
+    if not harvest.unpriced:
+        return [f"cost     {spent:.4f}, at OVERNIGHT_PRICE as it was when each prediction ended"]
+    others = limits.counted(harvest.unpriced, "prediction")
+    if price is None:
+        return [f"cost     at least {spent:.4f}; set OVERNIGHT_PRICE to add {others} without a price"]
+    recorded = "" if harvest.cost is None else f"{harvest.cost:.4f}, and "
+    return [f"cost     about {spent:.4f} ({recorded}{others} without a price at {price})"]
 
 
 def moment(when: datetime) -> str:

@@ -189,6 +189,7 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
         bytes=1234,
         predictions=4,
         cost=0.75,
+        unpriced=2,
         orphans=1,
         orphans_left=1,
         orphans_refused=0,
@@ -201,4 +202,4 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
-    assert reap(database, batch) == results.Harvest(0, 0, 0, None, 0, 0, 0, 0, None, None)
+    assert reap(database, batch) == results.Harvest(0, 0, 0, None, 0, 0, 0, 0, 0, None, None)

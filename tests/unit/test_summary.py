@@ -27,7 +27,7 @@ def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
         "cats: 3 jobs: 3 succeeded",
         f"images   {tmp_path / 'outputs' / 'cats'} (4 files, 1.2 MB)",
         f"took     1h2m5s, from {began} to {ended}",
-        "cost     0.0279, at OVERNIGHT_PRICE for each prediction that ran",
+        "cost     0.0279, at OVERNIGHT_PRICE as it was when each prediction ended",
     ]
 
 
@@ -67,11 +67,31 @@ def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_ref
     ]
 
 
-def test_what_the_price_comes_to_is_said_when_the_api_tells_no_cost(configured):
+def test_predictions_without_a_price_are_told_at_the_price_of_now(configured):
     priced = configured.model_copy(update={"price": Decimal("0.0093")})
     told = summary.lines(progress(succeeded=3), harvest(), priced)
-    assert told[-1] == "cost     about 0.0279 (3 predictions at 0.0093)"
+    assert told[-1] == "cost     about 0.0279 (3 predictions without a price at 0.0093)"
+    told = summary.lines(progress(succeeded=3), harvest(cost=0.5, unpriced=1), priced)
+    assert told[-1] == "cost     about 0.5093 (0.5000, and 1 prediction without a price at 0.0093)"
     assert not any("cost" in line for line in summary.lines(progress(), harvest(), configured))
+
+
+def test_a_sum_that_leaves_predictions_out_says_so(configured):
+    told = summary.lines(progress(succeeded=3), harvest(cost=0.5, unpriced=1), configured)
+    assert told[-1] == "cost     at least 0.5000; set OVERNIGHT_PRICE to add 1 prediction without a price"
+
+
+def test_json_tells_the_same_cost_as_the_summary(configured):
+    priced, moment = configured.model_copy(update={"price": Decimal("0.25")}), progress(succeeded=3)
+    limit = limits.current(moment, configured)
+    for reaped, there, cost, without in (
+        (harvest(cost=0.5, unpriced=1), priced, 0.75, 1),
+        (harvest(cost=0.5, unpriced=1), configured, 0.5, 1),
+        (harvest(cost=0.5), priced, 0.5, 0),
+        (harvest(), configured, None, 3),
+    ):
+        told = plain.detail(moment, reaped, limit, there)
+        assert (told["cost"], told["predictions_without_price"]) == (cost, without)
 
 
 def test_what_may_have_been_paid_twice_is_said(configured):
