@@ -3,11 +3,10 @@
 import itertools
 import json
 import shlex
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +18,7 @@ from overnight.display import words
 if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     from jobs.batches import Batch
     from jobs.database import Database
+    from jobs.reports.spreadsheet import Writable
     from jobs.selecting.selection import Selection
 
 
@@ -80,7 +80,7 @@ def command(
             if manifest and found:
                 count = _write_manifest(db, chosen, found, out)
             else:
-                count = _write_results(db, chosen, found, _guarded(out), per or "job", form or "csv", raw)
+                count = _write_results(db, chosen, found, out, per or "job", form or "csv", raw)
     if target:
         noun = "job" if manifest or per != "image" else "image"
         words.say(f"{target}: {limits.counted(count, noun)}")
@@ -108,7 +108,7 @@ def _refuse_the_original(target: Path, batch: "Batch") -> None:
         raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
 
 
-def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: TextIO) -> int:
+def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: "Writable") -> int:
     from jobs.reports import exports, spreadsheet
 
     names = exports.names(db, chosen, batch.id)
@@ -120,7 +120,7 @@ def _write_results(
     db: "Database",
     chosen: "Selection",
     batch: "Batch | None",
-    out: "TextIO | _Terminal",
+    out: "Writable",
     per: str,
     form: str,
     raw: bool,
@@ -137,7 +137,7 @@ def _write_results(
     return spreadsheet.write(out, itertools.chain([exports.header(names, per=each)], rows), raw=raw) - 1
 
 
-def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -> int:
+def _write_lines(out: "Writable", records: Iterable[dict[str, Any]]) -> int:
     from overnight.display import plain
 
     encode = json.JSONEncoder(default=plain.encoded).encode
@@ -146,17 +146,6 @@ def _write_lines(out: "TextIO | _Terminal", records: Iterable[dict[str, Any]]) -
         out.write(encode(record) + "\n")
         written += 1
     return written
-
-
-class _Terminal:
-    """Standard output as a terminal: unlike in a file, whatever could move the cursor is escaped."""
-
-    def write(self, text: str) -> int:
-        return sys.stdout.write(words.printable(text.replace("\r\n", "\n")))
-
-
-def _guarded(out: TextIO) -> "TextIO | _Terminal":
-    return _Terminal() if out.isatty() else out
 
 
 def _reload(settings: Settings, target: Path, batch: "Batch") -> str:

@@ -48,8 +48,8 @@ def told(desk):
 
 COMMANDS = [
     ["status"], ["status", "cats"], ["jobs"], ["jobs", "cats", "--match", "begin"], ["show", "cats/tom"], ["export"],
-    ["export", "--per", "image"], ["retry", "cats", "--dry-run"], ["status", "cats", "--json"], ["jobs", "--json"],
-    ["show", "cats/tom", "--json"], ["export", "--format", "jsonl"],
+    ["export", "--per", "image"], ["export", "cats", "--manifest"], ["retry", "cats", "--dry-run"],
+    ["status", "cats", "--json"], ["jobs", "--json"], ["show", "cats/tom", "--json"], ["export", "--format", "jsonl"],
 ]  # fmt: skip
 
 
