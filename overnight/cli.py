@@ -3,6 +3,7 @@
 Nothing heavy is imported here, so that `overnight --help` answers at once.
 """
 
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from jobs import errors
+from jobs import errors, texts
 from overnight import exits, lazy
 from overnight.display import words
 
@@ -61,12 +62,16 @@ def group() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale cannot write is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_exit_code(args))
 
 
 def _exit_code(args: Sequence[str] | None) -> int:
     """Run one command; this is the only place where an error becomes a message and an exit code."""
     try:
+        for word in sys.argv[1:] if args is None else args:
+            texts.check(word)
         code = group.main(args, prog_name="overnight", standalone_mode=False) or exits.Exit.NONE_FAILED
     except errors.OvernightError as error:
         words.complain(str(error))

@@ -116,9 +116,9 @@ def _found(
     from jobs.loading import difference, names
     from jobs.selecting import lookup
 
+    path = difference.path_of(manifest)  # first, as it refuses a name that cannot be kept
     if db is None:
         return None
-    path = difference.path_of(manifest)
     with db.read() as tx:
         found = batches.find(tx, name)
         if found or not names.is_dated(template):

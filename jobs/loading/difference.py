@@ -8,7 +8,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors, lifecycle
+from jobs import batches, errors, lifecycle, texts
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.loading import counterparts
@@ -133,12 +133,12 @@ def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | N
 
 def path_of(manifest: Path | None) -> str | None:
     """Return a manifest's absolute path, its folder resolved, however it was typed; None for standard input."""
-    return None if manifest is None else str(manifest.parent.resolve() / manifest.name)
+    return None if manifest is None else texts.check(str(manifest.parent.resolve() / manifest.name))
 
 
 def root_of(read: validated.Validated) -> str:
     """Return the resolved folder of a manifest's pictures, however it was typed."""
-    return str(read.root.resolve())
+    return texts.check(str(read.root.resolve()))
 
 
 def digest(row: rows.Row) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors, lifecycle
+from jobs import errors, lifecycle, texts
 from jobs.database import Database
 from jobs.selecting import globs
 from jobs.tables import jobs
@@ -71,12 +71,8 @@ class Selection:
 
 
 def _check(text: str) -> None:
-    """Refuse what no database can compare: NUL, and bytes of a command line that are not UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise errors.Mistake(f"the filter {text!a} is not UTF-8") from None
-    if "\0" in text:
+    """Refuse what no database can compare: NUL, and bytes that are no text."""
+    if "\0" in texts.check(text):
         raise errors.Mistake(f"the filter {text!a} holds a NUL character")
 
 

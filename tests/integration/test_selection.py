@@ -155,7 +155,7 @@ def test_one_batch_or_all_and_the_first_so_many(database, batch):
 
 @pytest.mark.parametrize("text", ["a\0b", "\udcff"])
 def test_what_no_database_can_compare_is_a_mistake(text):
-    with pytest.raises(errors.Mistake, match="the filter '"):
+    with pytest.raises(errors.Mistake, match=r"NUL character|no text in this locale"):
         selection.Selection(match=text)
 
 
