@@ -101,7 +101,7 @@ def _one(name: str, found: Found, usual: Api) -> Credential:
     if api.is_sandbox:
         raise Wrong([f"{for_api}: the sandbox is for all accounts or for none; add --api sandbox"])
     if path:
-        kept = _told(for_file, lambda: tokens.read(places.folder(path, Path.cwd())))
+        kept = _told(for_file, lambda: tokens.read(places.file(path, Path.cwd())))
         return _fit(Credential(name, api, kept.token, kept.path), for_file, for_api)
     return _fit(Credential(name, api, _told(for_token, lambda: tokens.parse(text or ""))), for_token, for_api)
 

@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     def _read_token_file(cls, text: str | None, info: ValidationInfo) -> tokens.Kept | None:
         if text and info.data.get("api_token"):
             raise ValueError("OVERNIGHT_API_TOKEN is set as well; keep one of the two")
-        return tokens.read(places.folder(text, Path.cwd())) if text else None
+        return tokens.read(places.file(text, Path.cwd())) if text else None
 
     @field_validator("accounts", mode="before")
     @classmethod

@@ -44,8 +44,13 @@ def broker(text: str, database_url: str | None) -> str:
 
 def folder(text: str | Path, start: Path) -> Path:
     """Return an absolute folder; a relative one starts at `start`."""
+    return file(text, start).resolve()
+
+
+def file(text: str | Path, start: Path) -> Path:
+    """Return an absolute path, links and all: those of `/dev/fd`, a shell's `<(…)`, lead to no file."""
     try:
-        return (start / Path(text).expanduser()).resolve()
+        return start / Path(text).expanduser()
     except RuntimeError:  # what pathlib raises for a "~" that leads nowhere
         user = Path(text).parts[0]
         raise ValueError(f'"{user}" is no user\'s home here; write the whole path, as /home/…') from None

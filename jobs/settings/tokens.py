@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from jobs.settings import apis
 
+_LONGEST = 4096  # characters; without a limit a wrong file, as /dev/zero, would be read for ever
 MADE_UP = SecretStr("sandbox-token")
 
 
@@ -29,11 +30,14 @@ def read(path: Path) -> Kept:
     """Return the first line of a token file; it is opened once, because it may be a pipe."""
     try:
         with path.open(encoding="ascii") as file:
-            return Kept(path, parse(file.readline()))
+            line = file.readline(_LONGEST + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: a token has ASCII letters, digits and signs only") from None
+    if len(line) > _LONGEST:
+        raise ValueError(f"{path}: its first line is too long for a token")
+    return Kept(path, parse(line))
 
 
 def parse(text: str) -> SecretStr:

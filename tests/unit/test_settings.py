@@ -1,5 +1,7 @@
 """Settings as a person writes them: in the environment, in .env, on the command line."""
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -334,7 +336,19 @@ def test_a_token_file_gives_its_first_line(tmp_path, monkeypatch):
     assert cautions.of(chosen) == [f"every user of this machine can read the token; type: chmod 600 {kept}"]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe"])
+def test_a_token_may_come_out_of_a_pipe_and_is_read_once(monkeypatch):
+    """As from a shell's `<(pass show overnight)`."""
+    ours, theirs = os.pipe()
+    os.write(theirs, b"own\nsecond line\n")
+    os.close(theirs)
+    monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", f"/dev/fd/{ours}")
+    chosen = settings.load()
+    assert chosen.require_credentials()[0].token.get_secret_value() == "own"
+    assert cautions.of(chosen) == []
+    os.close(ours)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"t" * 4097])
 def test_a_token_file_that_gives_no_token_is_a_mistake(content, tmp_path, monkeypatch):
     if content is not None:
         (tmp_path / "token").write_bytes(content)
