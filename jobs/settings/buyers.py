@@ -1,7 +1,7 @@
 """Which API is meant, and which accounts may buy there, if a person has named several. Asks no database."""
 
 from jobs import errors
-from jobs.settings import Settings
+from jobs.settings import Settings, credentials
 from jobs.settings.credentials import ANY, Credential
 
 
@@ -35,12 +35,20 @@ def may_buy(settings: Settings, label: str | None) -> tuple[Credential, ...]:
     here = [one for one in held if one.api.identity == settings.api.identity]
     found = tuple(one for one in here if label in {None, one.label})
     if not found:
-        elsewhere = ", ".join(f"{one.label} at {one.api.url}" for one in held)
-        wanted = f"no account {label}" if label else "no account"
-        raise errors.Mistake(
-            f"there is {wanted} at {settings.api.url}, only {elsewhere}; name one with --account"
-        )
+        raise errors.Mistake(_lacking(settings, label))
     return found
+
+
+def _lacking(settings: Settings, label: str | None) -> str:
+    """Say which account there is none of, and what to set: a batch stays with its account and its API."""
+    url = settings.api.url
+    if label is None:
+        elsewhere = ", ".join(f"{one.label} at {one.api.url}" for one in settings.accounts)
+        return f"there is no account at {url}, only {elsewhere}; name one with --account"
+    for_token, _, for_url = credentials.variables(label)
+    if there := _of_name(settings, label):
+        return f"account {label} is at {there.api.url}, but buys the batch at {url}; set {for_url}={url}"
+    return f"no account is named {label}, which alone buys the batch; add it to OVERNIGHT_ACCOUNTS, and set {for_token}"
 
 
 def _of_name(settings: Settings, label: str | None) -> Credential | None:

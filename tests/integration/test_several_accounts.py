@@ -322,6 +322,9 @@ def test_a_batch_keeps_to_the_account_that_it_was_loaded_for(evening):
     assert other.returncode == 2
     assert "is bought by account spare, and stays with it" in other.stderr
     assert "--batch NAME" in other.stderr
+    gone = evening.type("run", "night.csv", OVERNIGHT_ACCOUNTS="main", OVERNIGHT_API_TOKEN_SPARE=None)
+    assert gone.returncode == 2
+    assert gone.stderr.endswith("add it to OVERNIGHT_ACCOUNTS, and set OVERNIGHT_API_TOKEN_SPARE\n")
     ended = evening.type("run", "night.csv")
     assert ended.returncode == 0, ended.stderr
     assert len(sold(evening.sandbox)[0]) == 1

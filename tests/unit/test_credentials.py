@@ -3,7 +3,7 @@
 import pytest
 
 from jobs import errors, settings
-from jobs.settings import buyers, cautions
+from jobs.settings import apis, buyers, cautions
 
 MAIN = "OVERNIGHT_API_TOKEN_MAIN"
 SPARE = "OVERNIGHT_API_TOKEN_SPARE"
@@ -171,5 +171,22 @@ def test_an_account_that_nobody_named_is_told_with_those_that_there_are(two):
 
 def test_an_api_at_which_no_account_is_is_told(two):
     elsewhere = buyers.for_account(two, "far")
-    with pytest.raises(errors.Mistake, match="there is no account main at https://far"):
+    told = (
+        "account main is at https://api.example/v1, but .* set OVERNIGHT_API_URL_MAIN=https://far.example/v1$"
+    )
+    with pytest.raises(errors.Mistake, match=told):
         buyers.may_buy(elsewhere, "main")
+    nowhere = two.model_copy(update={"api": apis.parse("https://nowhere.example/v1")})
+    with pytest.raises(errors.Mistake, match=r"no account at https://nowhere.* name one with --account"):
+        buyers.may_buy(nowhere, None)
+
+
+@pytest.mark.parametrize("named", ["main", ""])
+def test_a_batch_whose_account_is_named_no_longer_says_what_to_set(say, named):
+    say(OVERNIGHT_ACCOUNTS=named, OVERNIGHT_API_TOKEN_MAIN="a" if named else "")
+    say(OVERNIGHT_API_TOKEN="" if named else "a")
+    told = (
+        "no account is named spare-2, .* add it to OVERNIGHT_ACCOUNTS, and set OVERNIGHT_API_TOKEN_SPARE_2$"
+    )
+    with pytest.raises(errors.Mistake, match=told):
+        buyers.may_buy(settings.load(), "spare-2")
