@@ -1,10 +1,17 @@
 """`overnight db`: bring the database to this program's revision, or ask whether it is there."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import click
 
 from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
+
+if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
+    from jobs.database import Database
 
 
 @click.group()
@@ -15,12 +22,16 @@ def command() -> None:
 @command.command()
 @options.with_settings
 def upgrade(settings: Settings) -> None:
-    """Create the database, or bring it to this program's revision; safe to repeat."""
+    """Create the database, or bring it to this program's revision; safe to repeat.
+
+    A SQLite file on which `overnight run` is working is left alone.
+    """
     from jobs.database import Database
     from migrations import schema
 
     database = Database(settings.database_url)
-    found = schema.upgrade(database)
+    with _alone(database):
+        found = schema.upgrade(database)
     database.close()
     if found == schema.HEAD:
         words.say(f"{_shown(settings)} is at revision {schema.HEAD}: nothing to do")
@@ -37,6 +48,27 @@ def check(settings: Settings) -> None:
 
     with opened.database(settings):
         words.say(f"{_shown(settings)} is at revision {schema.HEAD}, as this program needs")
+
+
+@contextmanager
+def _alone(database: "Database") -> Iterator[None]:
+    """Keep everybody from working on a SQLite file meanwhile: a run of the older program would not notice."""
+    from jobs import errors, presence
+    from migrations import schema
+    from overnight.run.lock import Lock
+
+    path = database.path
+    if path is None or not presence.found(path) or schema.current(database) == schema.HEAD:
+        yield
+        return
+    with Lock(path) as lock:
+        if not lock.take("db upgrade"):
+            process, batch = lock.holder()
+            raise errors.Unavailable(
+                f"process {process} is working on {path}, batch {batch}: let it finish, or press Ctrl-C there; "
+                "then type the same again"
+            )
+        yield
 
 
 def _shown(settings: Settings) -> str:

@@ -22,6 +22,7 @@ from jobs.reports.results import Harvest, Progress
 from jobs.selecting import lookup
 from jobs.settings import Settings, buyers, cautions
 from jobs.states import BatchState
+from migrations import schema
 from overnight import consent, flags, manifests, opened, reading
 from overnight.display import live, plain, planning, summary, words
 from overnight.exits import Exit
@@ -161,6 +162,7 @@ class Night:
             with Lock(db.path) as lock:
                 if (end := self._await_turn(watch, lock)) is not End.FREE:
                     return end
+                schema.require(db, self._flags)  # `db upgrade` may have had the lock before
                 return self._work(db, batch, watch, db.path.parent)
 
     def _await_turn(self, watch: Watch, lock: Lock) -> End:

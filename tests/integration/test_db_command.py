@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 from migrations import schema
+from overnight.run import lock
 
 
 @pytest.fixture
@@ -32,6 +33,11 @@ def overnight(tmp_path):
     return run
 
 
+def set_revision(database, revision):
+    with database.write() as tx:
+        tx.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+
 def test_upgrade_creates_the_file_and_says_from_what_to_what(overnight, tmp_path):
     done = overnight("db", "upgrade")
     path = tmp_path / "overnight.db"
@@ -40,6 +46,24 @@ def test_upgrade_creates_the_file_and_says_from_what_to_what(overnight, tmp_path
     assert path.exists()
     again = overnight("db", "upgrade")
     assert again.stderr == f"{path} is at revision {schema.HEAD}: nothing to do\n"
+
+
+def test_upgrade_leaves_a_file_alone_on_which_somebody_works(overnight, sqlite_url):
+    database = Database(sqlite_url)
+    assert database.path
+    set_revision(database, "0009")
+    with lock.Lock(database.path) as held:
+        assert held.take("cats")
+        refused = overnight("db", "upgrade", "--database", sqlite_url)
+        assert refused.returncode == 69
+        assert (
+            f"process {os.getpid()} is working on {database.path}, batch cats: let it finish"
+            in refused.stderr
+        )
+        assert schema.current(database) == "0009"
+        set_revision(database, schema.HEAD)
+        assert overnight("db", "upgrade", "--database", sqlite_url).returncode == 0  # nothing to do
+    database.close()
 
 
 def test_upgrade_and_check_work_on_postgresql(overnight, empty_postgres_url):
@@ -57,8 +81,7 @@ def test_check_of_a_database_that_fits_ends_with_0(overnight, sqlite_url):
 )
 def test_check_of_another_revision_ends_with_69_in_one_line(overnight, sqlite_url, revision, advice):
     database = Database(sqlite_url)
-    with database.write() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+    set_revision(database, revision)
     database.close()
     done = overnight("db", "check", "--database", sqlite_url)
     assert done.returncode == 69

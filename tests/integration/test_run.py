@@ -497,6 +497,20 @@ def test_a_second_run_takes_over_when_the_first_is_killed(tmp_path, start_sandbo
     assert night.check().clean
 
 
+def test_a_second_run_does_not_take_over_what_a_newer_program_has_upgraded(long_night):
+    with long_night.running() as first:
+        long_night.until_bought(1)
+        with long_night.running() as second:
+            rehearsal.eventually(lambda: "watching" in second.stderr.readline())
+            with long_night.database() as db, db.write() as tx:
+                tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+            first.kill()
+            first.wait()
+            code, _, words = ended(second)
+    assert code == 69
+    assert "was made by a newer overnight" in words
+
+
 def test_leaving_a_watch_leaves_the_work_to_the_other(long_night):
     with long_night.running() as first:
         long_night.until_bought(1)
