@@ -75,7 +75,7 @@ key = click.option(
     "--key", "keys", multiple=True, metavar="GLOB", help="Only jobs whose key matches, such as cats/*."
 )
 match = click.option("--match", metavar="TEXT", help="Only jobs with this text in their error.")
-limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many.")
+limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many jobs.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors, and what --json prints.")

@@ -22,9 +22,10 @@ def command() -> None:
 @command.command()
 @options.with_settings
 def upgrade(settings: Settings) -> None:
-    """Create the database, or bring it to this program's revision; safe to repeat.
+    """Create the database, or upgrade it.
 
-    A SQLite file on which `overnight run` is working is left alone.
+    Brings it to this program's revision; safe to repeat. A SQLite file on which `overnight run` is working is
+    left alone.
     """
     from jobs.database import Database
     from migrations import schema
@@ -42,7 +43,10 @@ def upgrade(settings: Settings) -> None:
 @command.command()
 @options.with_settings
 def check(settings: Settings) -> None:
-    """Say whether the database fits this program: 0 yes, 2 not there, 69 older or newer."""
+    """Say whether the database fits the program.
+
+    Exits with 0 if it does, with 2 if there is none, with 69 if it is older or newer.
+    """
     from migrations import schema
     from overnight import opened
 
