@@ -375,7 +375,7 @@ def test_an_upload_is_a_form_with_one_part():
     url = "https://api.example/v1/files/f"
     answer = wires.always(wires.reply(json.dumps({"urls": {"get": url}}).encode(), "201 Created"))
     served, found = run(answer, lambda api: api.upload(b"\x89PNG\0\r\n", "fox.png", "image/png", deadline=5))
-    assert found == url
+    assert found.url == url
     (heard,) = served.heard
     assert (heard.method, heard.target) == ("POST", "/v1/files")
     assert heard.headers["content-type"].startswith("multipart/form-data; boundary=")

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -121,17 +122,31 @@ def test_the_same_large_image_is_uploaded_once_however_many_ask(tmp_path):
     asyncio.run(conversation())
 
 
-def test_an_upload_is_made_again_when_the_api_has_forgotten_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(uploads, "_LIVES", 0.0)
-    draw(tmp_path / "fox.png", (400, 400))
+@pytest.mark.parametrize(("used", "uploaded"), [(24 * 3600, 2), (19 * 3600, 1)])
+def test_an_upload_is_made_again_before_the_api_forgets_it(tmp_path, monkeypatch, used, uploaded):
+    assert uploads_within(tmp_path, monkeypatch, {}, used) == uploaded
+
+
+@pytest.mark.parametrize(("used", "uploaded"), [(55 * 60, 2), (45 * 60, 1)])
+def test_a_file_is_used_no_longer_than_the_api_says_that_it_lives(tmp_path, monkeypatch, used, uploaded):
+    told = {"created_at": "2024-02-21T12:54:18.578761Z", "expires_at": "2024-02-21T13:54:18.578761Z"}
+    assert uploads_within(tmp_path, monkeypatch, told, used) == uploaded
+
+
+def uploads_within(root, monkeypatch, told, seconds):
+    """How often one image is uploaded for two jobs that so many seconds lie between."""
+    draw(root / "fox.png", (400, 400))
+    takes = wires.always(wires.reply(json.dumps({"urls": {"get": FILE_URL}} | told).encode(), "201 Created"))
+    monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: 0.0))
 
     async def conversation():
-        async with ready(TAKES) as (served, made):
-            await made.wire_form("fox.png", tmp_path)
-            await made.wire_form("fox.png", tmp_path)
-        assert len(served.heard) == 2
+        async with ready(takes) as (served, made):
+            await made.wire_form("fox.png", root)
+            monkeypatch.setattr(uploads, "time", SimpleNamespace(monotonic=lambda: seconds))
+            await made.wire_form("fox.png", root)
+            return len(served.heard)
 
-    asyncio.run(conversation())
+    return asyncio.run(conversation())
 
 
 def test_an_upload_that_fails_is_not_remembered(tmp_path):

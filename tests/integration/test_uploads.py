@@ -16,7 +16,7 @@ from jobs.states import State
 from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped, wires
-from worker.api import client
+from worker.api import client, replies
 from worker.transfers import inputs, uploads
 
 URL = "https://api.example/v1/files/f"
@@ -118,7 +118,7 @@ class Counting:
         for _ in range(20):
             await asyncio.sleep(0)
         self.under_way -= len(content)
-        return URL
+        return replies.Uploaded(URL, None)
 
 
 def test_many_large_uploads_hold_no_more_than_their_share_of_memory(tmp_path, monkeypatch):

@@ -360,7 +360,22 @@ def test_a_cancel_that_is_not_obeyed_is_told_by_what_to_do_next(status, error):
 
 def test_an_upload_answers_with_the_url_to_use():
     reply = {"id": "f", "urls": {"get": "https://api.example/v1/files/f"}}
-    assert replies.uploaded(201, {}, body(reply)) == "https://api.example/v1/files/f"
+    assert replies.uploaded(201, {}, body(reply)).url == "https://api.example/v1/files/f"
+
+
+@pytest.mark.parametrize(
+    ("told", "date", "lives"),
+    [
+        ({"created_at": "2026-11-23T03:00:00Z", "expires_at": "2026-11-23T04:00:00Z"}, None, 3600),
+        ({"expires_at": "2026-11-23T04:00:00Z"}, "Mon, 23 Nov 2026 03:30:00 GMT", 1800),
+        ({"expires_at": "2026-11-23T04:00:00Z"}, None, None),
+        ({"created_at": "2026-11-23T03:00:00Z", "expires_at": None}, None, None),
+        ({"created_at": "2026-11-23T03:00:00Z", "expires_at": "tomorrow"}, None, None),
+    ],
+)
+def test_how_long_a_file_lives_is_told_by_the_apis_clock_alone(told, date, lives):
+    reply = {"urls": {"get": "https://api.example/v1/files/f"}} | told
+    assert replies.uploaded(201, {"date": date} if date else {}, body(reply)).lives == lives
 
 
 @pytest.mark.parametrize(

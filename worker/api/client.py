@@ -130,8 +130,10 @@ class PredictionClient:
         reply = await self._ask(self._request("GET", _path("overnight")))
         return reply.status >= 500 or bodies.parsed(reply.body) is not None
 
-    async def upload(self, content: bytes, name: str, media_type: str, *, deadline: float) -> str:
-        """Upload a file within ``deadline`` seconds; return the URL by which inputs may name it for about a day."""
+    async def upload(
+        self, content: bytes, name: str, media_type: str, *, deadline: float
+    ) -> replies.Uploaded:
+        """Upload a file within ``deadline`` seconds; return its URL, and how long inputs may name it."""
         form = httpx.Request("POST", self._base, files={"content": (name, content, media_type)})
         headers = {"Content-Type": form.headers["content-type"]}
         request = self._request("POST", "/files", headers, form.read())

@@ -61,6 +61,14 @@ class Page:
     date: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """An uploaded file: the URL by which inputs may name it, and for how many seconds; None if the API does not say."""
+
+    url: str
+    lives: float | None
+
+
 def created(status: int, headers: Mapping[str, str], body: bytes) -> Prediction:
     """Read the answer to the paid POST; raises Refused, Blocked, Throttled or Unconfirmed."""
     reply = bodies.parsed(body)
@@ -141,8 +149,8 @@ def is_inline(url: str) -> bool:
     return url[:5].lower() == "data:"
 
 
-def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
-    """Read the URL of a file just uploaded; raises Unsupported, Refused, Blocked, Throttled or Unanswered."""
+def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> Uploaded:
+    """Read the answer about a file just uploaded; raises Unsupported, Refused, Blocked, Throttled or Unanswered."""
     try:
         reply = _collection(status, headers, body)
     except errors.Unanswered as error:
@@ -152,7 +160,14 @@ def uploaded(status: int, headers: Mapping[str, str], body: bytes) -> str:
     url = bodies.fields(reply.get("urls")).get("get")
     if not isinstance(url, str) or not url.startswith(("https://", "http://")):
         raise errors.Unanswered("The API's answer has no URL for the uploaded file.")
-    return bodies.storable(url)
+    return Uploaded(bodies.storable(url), _lives(reply, headers))
+
+
+def _lives(reply: Mapping[str, Any], headers: Mapping[str, str]) -> float | None:
+    """Return how long a new file lives, by the API's clock alone: ours may be wrong."""
+    expires = dates.iso(reply.get("expires_at"))
+    made = dates.iso(reply.get("created_at")) or dates.http(headers.get("date"))
+    return (expires - made).total_seconds() if expires and made else None
 
 
 def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping[str, Any]:

@@ -21,7 +21,8 @@ SLOWEST = 250_000
 # Bytes being uploaded at once. They share the line, so each gets the time that all of them take; it also
 # bounds memory.
 AT_ONCE = 10_000_000
-_LIVES = 20 * 3600.0  # seconds; the API keeps a file for about 24 hours
+_LIVES = 24 * 3600.0  # seconds for which an API keeps a file if it does not say
+_USED = 5 / 6  # of a file's life, so that a prediction that waits for its run still finds it
 _MOST = 10_000
 
 # An upload's result: the file's URL, or why there is none.
@@ -112,18 +113,19 @@ class Uploads:
         try:
             async with self._room.taken(source.size):
                 content = await asyncio.to_thread(source.content)
-                url = await self._api.upload(content, name, source.facts.media_type, deadline=allowed)
+                file = await self._api.upload(content, name, source.facts.media_type, deadline=allowed)
         except errors.Unanswered as error:
             words = f"The image of {source.size / 1e6:.1f} MB could not be uploaded: {error}"
             return errors.NotUploaded(words, api_answers=await self._api_answers())
         except errors.ApiError as error:
             return error
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
-        self._urls[source.digest] = url, time.monotonic() + _LIVES
+        lives = _LIVES if file.lives is None else file.lives
+        self._urls[source.digest] = file.url, time.monotonic() + lives * _USED
         self._urls.move_to_end(source.digest)
         if len(self._urls) > _MOST:
             self._urls.popitem(last=False)
-        return url
+        return file.url
 
     async def _api_answers(self) -> bool:
         """Whether the API answers anything else: only then is it the upload that fails, not an outage."""
