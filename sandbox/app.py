@@ -27,7 +27,8 @@ def create_app(options: Options, records: Records) -> Router:
     census = Census()
     blobs = Blobs(options.state / "blobs")
     guard = Guard(options, drawn=drawn, records=records, census=census)
-    pictures = Pictures(blobs, records.files)
+    files = Files(options.lifetime, drawn=drawn, records=records, blobs=blobs)
+    pictures = Pictures(blobs, files.find)
     views = Views(options.lifetime, drawn=drawn, profile=options.manners)
     webhooks = Webhooks(options.webhook_secret, drawn=drawn, views=views, census=census)
     creation = Creation(
@@ -43,7 +44,6 @@ def create_app(options: Options, records: Records) -> Router:
         options.lag, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks
     )
     listing = Listing(options.lag, drawn=drawn, records=records, views=views)
-    files = Files(options.lifetime, drawn=drawn, records=records, blobs=blobs)
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
     return Router(
@@ -57,7 +57,6 @@ def create_app(options: Options, records: Records) -> Router:
             Route("/v1/files", guard.over("file", files.list)),
             Route("/v1/files/{id}", guard.over("file", files.delete), methods=["DELETE"]),
             Route("/v1/files/{id}", guard.over("file", files.get)),
-            Route("/v1/files/{id}/download", files.download),
             Route("/v1/account", guard.over("account", _account)),
             Route("/v1/models/{owner}/{name}/versions/{id}", guard.over("version", _version)),
             Route("/input/{digest}", delivery.input),

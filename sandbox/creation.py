@@ -82,7 +82,7 @@ class Creation:
         asked = validation.read_create(await wire.read_body(request, _MOST_BODY))
         allowed = validation.read_deadline(request.headers.get("cancel-after"))
         host = request.headers.get("host", "")
-        place = self._pictures.place(asked.input["image"], host)
+        place = self._pictures.place(asked.input["image"], account, host)
         identity = _identity(asked.input, place)
         return _Order(asked, account, host, allowed, place, identity, self._records.next_attempt(identity))
 

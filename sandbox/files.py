@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import hmac
 import json
 import secrets
 import time
@@ -18,13 +17,14 @@ from sandbox import answers, plan, predictions, problems
 from sandbox.blobs import Blobs
 from sandbox.records import Records
 
-_MOST_BYTES = 100 * 2**20
+_TOO_MANY_BYTES = 100_000_000
+_LONGEST_NAME = 255  # bytes
 # An uploaded file lives this many times as long as an output: a day instead of an hour.
 _LIVES = 24
 
 
 class Files:
-    """Takes files, shows, lists, deletes and serves them."""
+    """Takes files, shows, lists and deletes them. Nobody can read one back: its URL is for inputs."""
 
     def __init__(self, lifetime: float, *, drawn: plan.Plan, records: Records, blobs: Blobs) -> None:
         self._lifetime = lifetime * _LIVES
@@ -34,7 +34,7 @@ class Files:
         self._blobs = blobs
 
     async def create(self, request: Request, account: str) -> Response:
-        if int(request.headers.get("content-length") or 0) > _MOST_BYTES + 2**20:
+        if int(request.headers.get("content-length") or 0) > _TOO_MANY_BYTES + 2**20:
             raise problems.too_large("Files must be less than 100MB in size")
         try:
             async with request.form(max_files=1, max_fields=4) as form:
@@ -51,19 +51,20 @@ class Files:
     async def _keep(self, content: UploadFile | str | None, metadata: Any, account: str) -> dict[str, Any]:
         if not isinstance(content, UploadFile):
             raise problems.invalid([("required", "", "content is required")])
-        body = await content.read(_MOST_BYTES + 1)
-        if len(body) > _MOST_BYTES:
+        if not content.filename or len(content.filename.encode()) > _LONGEST_NAME:
+            raise problems.invalid([("required", "", "filename must have 1 to 255 bytes")])
+        body = await content.read(_TOO_MANY_BYTES)
+        if len(body) == _TOO_MANY_BYTES:
             raise problems.too_large("Files must be less than 100MB in size")
         return {
             "id": secrets.token_hex(13),
             "account": account,
-            "name": content.filename or "file",
+            "name": content.filename,
             "content_type": content.content_type or "application/octet-stream",
             "size": len(body),
             "etag": hashlib.md5(body, usedforsecurity=False).hexdigest(),
             "checksums": {"sha256": await asyncio.to_thread(self._blobs.put, body)},
             "metadata": _read_metadata(metadata),
-            "key": secrets.token_urlsafe(24),
             "t": time.time(),
         }
 
@@ -81,36 +82,27 @@ class Files:
         await self._records.delete_file(self._find(request, account)["id"])
         return Response(status_code=204)
 
-    async def download(self, request: Request) -> Response:
-        """Serve the bytes to whoever has the signed URL; no token is needed, as a model has none."""
-        file = self._records.files.get(request.path_params["id"])
-        signed = request.query_params.get("signature", "")
-        if (
-            not file
-            or not self._lives(file)
-            or not hmac.compare_digest(signed.encode(), file["key"].encode())
-        ):
-            return problems.not_found("File not found").response()
-        body = await asyncio.to_thread(self._blobs.get, file["checksums"]["sha256"])
-        return Response(body, media_type=file["content_type"])
+    def find(self, file_id: str, account: str) -> dict[str, Any] | None:
+        """Return a file that lives and is this account's own."""
+        file = self._records.files.get(file_id)
+        return file if file and file["account"] == account and self._lives(file) else None
 
     def _lives(self, file: dict[str, Any]) -> bool:
         return time.time() < float(file["t"]) + self._lifetime
 
     def _find(self, request: Request, account: str) -> dict[str, Any]:
-        file = self._records.files.get(request.path_params["id"])
-        if not file or file["account"] != account or not self._lives(file):
-            raise problems.not_found("File not found")
-        return file
+        if file := self.find(request.path_params["id"], account):
+            return file
+        raise problems.not_found("File not found")
 
     def _describe(self, file: dict[str, Any], request: Request) -> dict[str, Any]:
         url = f"http://{request.headers.get('host', '')}/v1/files/{file['id']}"
-        shown = {name: value for name, value in file.items() if name not in {"account", "key", "t"}}
+        shown = {name: value for name, value in file.items() if name not in {"account", "t"}}
         return {
             **shown,
             "created_at": predictions.timestamp(file["t"]),
             "expires_at": predictions.timestamp(file["t"] + self._lifetime),
-            "urls": {"get": url, "download": f"{url}/download?signature={file['key']}"},
+            "urls": {"get": url},
         }
 
 

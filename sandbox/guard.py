@@ -1,4 +1,4 @@
-"""Who may pass: every call under ``/v1``, except a file's download, is checked for its token and quota, and counted.
+"""Who may pass: every call under ``/v1`` is checked for its token and quota, and counted.
 
 Any bearer token is an account of its own; only its digest is kept, never the token.
 """

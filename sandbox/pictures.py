@@ -8,6 +8,7 @@ import asyncio
 import http.client
 import io
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -33,18 +34,22 @@ class Picture:
 
 
 class Pictures:
-    """Finds the pictures that inputs name; ``files`` are the uploaded ones, by id."""
+    """Finds the pictures that inputs name; ``find_file`` finds an account's uploaded ones by id."""
 
-    def __init__(self, blobs: Blobs, files: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, blobs: Blobs, find_file: Callable[[str, str], dict[str, Any] | None]) -> None:
         self._blobs = blobs
-        self._files = files
+        self._find_file = find_file
         self._examined: dict[str, Picture] = {}
 
-    def place(self, uri: str, host: str) -> str:
-        """Return the place of this picture, without examining it; the bytes of a data URI are kept."""
+    def place(self, uri: str, account: str, host: str) -> str:
+        """Return the place of this picture, without examining it; the bytes of a data URI are kept.
+
+        A file that has expired, or is another account's, is a URL like any other: nothing answers there without
+        the token.
+        """
         if uri.startswith("data:"):
             return f"blob:{self._blobs.put(validation.read_data_uri(uri))}"
-        digest = self._own_file(urlsplit(uri), host)
+        digest = self._own_file(urlsplit(uri), account, host)
         return f"blob:{digest}" if digest else f"url:{uri}"
 
     async def examine(self, place: str) -> Picture:
@@ -61,11 +66,11 @@ class Pictures:
             return Picture(place, "unreadable", f"Failed to download the input image: {error}")
         return await self._examine_bytes(await asyncio.to_thread(self._blobs.put, content))
 
-    def _own_file(self, url: SplitResult, host: str) -> str | None:
+    def _own_file(self, url: SplitResult, account: str, host: str) -> str | None:
         parts = url.path.split("/")
         if url.netloc != host or parts[:3] != ["", "v1", "files"] or len(parts) < 4:
             return None
-        file = self._files.get(parts[3])
+        file = self._find_file(parts[3], account)
         return file["checksums"]["sha256"] if file else None
 
     async def _examine_bytes(self, digest: str) -> Picture:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
@@ -163,8 +164,9 @@ def test_an_uploaded_file_is_an_input_and_can_be_listed_fetched_and_deleted(clie
     assert (file["name"], file["content_type"], file["size"]) == ("hill.png", "image/png", len(png()))
     assert file["checksums"]["sha256"] == hashlib.sha256(png()).hexdigest()
     assert file["metadata"] == {"a": 1}
-    assert fetch(file["urls"]["download"]).content == png()
-    assert fetch(file["urls"]["download"] + "x").status_code == 404
+    assert file["urls"].keys() == {"get"}
+    assert fetch(file["urls"]["get"]).status_code == 401
+    assert client.get(file["urls"]["get"]).json() == file
 
     created = create(client, image=file["urls"]["get"])
     assert created["input"]["image"] == file["urls"]["get"]
@@ -173,6 +175,46 @@ def test_an_uploaded_file_is_an_input_and_can_be_listed_fetched_and_deleted(clie
     assert [found["id"] for found in client.get("/files").json()["results"]] == [file["id"]]
     assert client.delete(f"/files/{file['id']}").status_code == 204
     assert client.get(f"/files/{file['id']}").status_code == 404
+
+
+moment = datetime.fromisoformat
+
+
+def upload(client):
+    return client.post("/files", files={"content": ("hill.png", png(), "image/png")}).json()
+
+
+def test_a_prediction_whose_file_is_another_accounts_fails(client):
+    stranger = {"authorization": "Bearer someone-else"}
+    created = create(client, stranger, image=upload(client)["urls"]["get"])
+    failed = client.get(f"/predictions/{created['id']}", headers=stranger).json()
+    assert (failed["status"], failed["error"]) == (
+        "failed",
+        "Failed to download the input image: the server answered 401",
+    )
+
+
+def test_a_prediction_whose_file_has_expired_fails(start_sandbox):
+    with start_sandbox(lifetime=0.02).client() as client:
+        file = upload(client)
+        assert moment(file["expires_at"]) - moment(file["created_at"]) == timedelta(seconds=0.48)
+        eventually(lambda: client.get(file["urls"]["get"]).status_code == 404)
+        created = create(client, image=file["urls"]["get"])
+        assert client.get(f"/predictions/{created['id']}").json()["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (("hill.png", bytes(99_999_999)), 201),
+        (("hill.png", bytes(100_000_000)), 413),
+        (("h" * 256, b"bytes"), 422),
+        (("", b"bytes"), 422),
+    ],
+    ids=["under 100 MB", "100 MB", "a long name", "no name"],
+)
+def test_which_files_are_taken(client, content, status):
+    assert client.post("/files", files={"content": content}).status_code == status
 
 
 def test_the_same_picture_by_file_and_by_data_uri_gives_the_same_output(client):
