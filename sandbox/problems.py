@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 # Status and code of what a gateway of the one-api family refuses by itself, without asking the model's host.
 _ONE_API = {
@@ -25,12 +25,12 @@ class Problem(Exception):
         if title is not None:
             self.body["title"] = title
 
-    def response(self) -> JSONResponse:
+    def response(self) -> Response:
         return JSONResponse(
             self.body, self.status, media_type="application/problem+json", headers=self.headers
         )
 
-    def one_api_response(self) -> JSONResponse:
+    def one_api_response(self) -> Response:
         """Word it as gateways of the one-api family do: no headers, and 403 for an account that cannot pay."""
         status, code = _ONE_API.get(self.status, (self.status, None))
         error = {
@@ -40,6 +40,15 @@ class Problem(Exception):
             "code": code,
         }
         return JSONResponse({"error": error}, status)
+
+
+class TurnedAway(Problem):
+    """A request that never reaches the API: the proxy in front of it answers, with a page."""
+
+    def response(self) -> HTMLResponse:
+        return page(self.status, str(self))
+
+    one_api_response = response
 
 
 def unauthenticated() -> Problem:
@@ -85,7 +94,7 @@ def not_offered(status: int) -> Problem:
 
 
 def too_large(what: str) -> Problem:
-    """Refuse a body for its size."""
+    """Refuse a file for its size."""
     return Problem(413, what, title="Content too large")
 
 

@@ -15,6 +15,7 @@ _VERSION = re.compile(r"(?:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+:)?([0-9a-f]{64})", re
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", re.ASCII)
 _MINIMUM_DEADLINE = 5.0
 _LONGEST_WAIT = 60.0
+_TOO_LONG_DATA_URI = 1_000_000
 
 # An image may be a megabyte of base64; the mask keeps it out of every message.
 _CREATE = jsonschema_rs.validator_for(schema.CREATE, mask="the value")
@@ -52,7 +53,9 @@ def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:
 
 
 def read_data_uri(uri: str) -> bytes:
-    """Return the bytes of a base64 data URI; 422 if it is not one."""
+    """Return the bytes of a base64 data URI; 422 if it is not one, a 413 page if it is too long."""
+    if len(uri) >= _TOO_LONG_DATA_URI:
+        raise problems.TurnedAway(413, "Request entity too large")
     head, comma, payload = uri.partition(",")
     try:
         if comma and head.endswith(";base64"):

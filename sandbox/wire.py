@@ -105,10 +105,10 @@ class Drip(Silence):
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """Return a request's body; 413 as soon as it is larger than ``most`` bytes."""
+    """Return a request's body; a 413 page as soon as it is larger than ``most`` bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise problems.too_large(f"The request body is larger than {most} bytes.")
+            raise problems.TurnedAway(413, "Request entity too large")
     return bytes(body)

@@ -23,9 +23,9 @@ from jobs import images
 from jobs.manifest import addresses, problems
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-# Lengths of a data URI as the API counts them (API: recommended up to 256 kB), and of an upload.
+# Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
 LONGEST_INLINE = 256_000
-LARGEST_UPLOAD = 100_000_000
+LARGEST_UPLOAD = 99_999_999
 
 _LONGEST_URL = 4096
 _REMEMBERED = 10_000
@@ -158,7 +158,7 @@ def _size_of_image(path: Path) -> int:
     if pixels > images.MAX_PIXELS:
         raise problems.Rejected("has more pixels than the model can hold", "make it smaller")
     if size > LARGEST_UPLOAD:
-        raise problems.Rejected("is larger than 100 MB", "make it smaller")
+        raise problems.Rejected("has 100 MB or more", "make it smaller")
     return size
 
 

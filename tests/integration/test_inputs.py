@@ -178,6 +178,15 @@ def test_without_uploads_a_larger_file_travels_inside_and_nobody_asks_twice(tmp_
     asyncio.run(conversation())
 
 
+def test_without_uploads_the_largest_file_makes_a_data_uri_of_just_under_a_megabyte(tmp_path):
+    image = draw(tmp_path / "fox.jpg", kind="JPEG")
+    (tmp_path / "fox.jpg").write_bytes(image.ljust(749_982, b"\0"))
+    assert len(run(tmp_path, "fox.jpg")[1]) == 999_999
+    (tmp_path / "fox.jpg").write_bytes(image.ljust(749_983, b"\0"))
+    with pytest.raises(errors.Refused, match="make it at most 749982 bytes"):
+        run(tmp_path, "fox.jpg")
+
+
 def test_without_uploads_a_huge_file_is_refused(tmp_path):
     draw(tmp_path / "fox.png", (700, 700))
     with pytest.raises(errors.Refused, match="takes no uploads") as caught:

@@ -57,7 +57,7 @@ REFUSED = {
     "cut off": ("cut.png", "cut.png is"),
     "gigapixel": ("giga.png", "giga.png has more pixels than the model can hold"),
     "many pixels": ("mega.png", "mega.png has more pixels than the model can hold"),
-    "over 100 MB": ("huge.png", "huge.png is larger than 100 MB"),
+    "over 100 MB": ("huge.png", "huge.png has 100 MB or more"),
     "absolute": (
         "/etc/passwd",
         "/etc/passwd is an absolute path: name the folder it may lie in with --images DIR",
@@ -95,7 +95,7 @@ def folder(tmp_path_factory):
     (inside / "giga.png").write_bytes(png_that_claims(40_000, 40_000))
     (inside / "mega.png").write_bytes(png_that_claims(10_000, 9_500))
     (inside / "huge.png").write_bytes(good)
-    os.truncate(inside / "huge.png", 100_000_001)
+    os.truncate(inside / "huge.png", 100_000_000)
     (inside / "link.png").symlink_to(top / "outside.png")
     (inside / "up").symlink_to(top)
     (inside / "loop.png").symlink_to(inside / "loop.png")

@@ -88,6 +88,14 @@ def test_a_data_uri_that_is_none_is_422(uri):
     assert refused(validation.read_data_uri, uri).status == 422
 
 
+@pytest.mark.parametrize(("length", "status"), [(999_999, 422), (1_000_000, 413)])
+def test_a_data_uri_of_a_megabyte_is_turned_away_by_the_proxy(length, status):
+    problem = refused(validation.read_data_uri, "data:image/png;base64,".ljust(length, "*"))
+    assert problem.status == status
+    assert (problem.response().media_type == "text/html") == (status == 413)
+    assert (problem.one_api_response().media_type == "text/html") == (status == 413)
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("90s", 90), ("5m", 300), ("1h30m45s", 5445), ("30", 30), ("2h30m", 9000), (" 5s ", 5)],

@@ -18,7 +18,8 @@ from jobs.manifest import pictures, problems
 from worker.api import client
 from worker.transfers import quarantine, uploads
 
-_LONGEST_DATA_URI = 1_000_000  # characters; the most that an API accepts if nothing can be uploaded
+_LONGEST_DATA_URI = 999_999  # characters; an API takes less than 1 MB if nothing can be uploaded
+_LARGEST_INLINE = (_LONGEST_DATA_URI - pictures.data_uri_length(0)) // 4 * 3  # bytes of such a file
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
 _MOST_REMEMBERED = 10_000
 
@@ -133,7 +134,7 @@ class Inputs:
         if not file.content:
             raise errors.Refused(
                 f"{image!r} has {file.source.size} bytes, and this API takes no uploads; "
-                f"make it smaller than {_LONGEST_DATA_URI * 3 // 4} bytes, or give its URL"
+                f"make it at most {_LARGEST_INLINE} bytes, or give its URL"
             )
         return file.data_uri
 
