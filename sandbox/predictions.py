@@ -6,16 +6,26 @@ is why a line of the ledger is enough to bring it back after a restart.
 
 import dataclasses
 import math
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sandbox import schema
 
+# The words of each failure: the API says the same thing in several ways, or says nothing.
 _ERRORS = {
-    "fail_transient": "Prediction interrupted; please retry (code: PA)",
-    "nsfw": "NSFW content detected (E005)",
-    "oom": "CUDA out of memory. Tried to allocate more than this device has free.",
+    "fail_transient": (
+        "Prediction interrupted; please retry (code: PA)",
+        *(f"The run was broken off. ({code})" for code in ("E1000", "E6716", "E8367", "E8765", "E9828")),
+        "",
+        None,
+    ),
+    "nsfw": ("NSFW content detected", "The output was flagged as sensitive. (E005)"),
+    "oom": (
+        "CUDA out of memory. Tried to allocate more than this device has free.",
+        "The run needed too much. (E1001)",
+    ),
 }
 _UNKNOWN_STATUS = "queued"
 
@@ -158,8 +168,14 @@ def _ending(prediction: Prediction, reached: Stage) -> dict[str, Any]:
     if reached.started_at is not None:
         ending["metrics"]["predict_time"] = completed - reached.started_at
     if reached.status == "failed":
-        ending["error"] = prediction.error or _ERRORS[prediction.fate or ""]
+        ending["error"] = prediction.error or _words(prediction)
     return ending
+
+
+def _words(prediction: Prediction) -> str | None:
+    """Return why it failed: in the same words at every look and in every run of one plan."""
+    ways = _ERRORS[prediction.fate or ""]
+    return ways[zlib.crc32(prediction.subject.encode()) % len(ways)]
 
 
 def count(prediction: Prediction) -> int:

@@ -82,20 +82,14 @@ def test_a_late_create_is_accepted_after_its_504(start_sandbox):
 
 
 @pytest.mark.parametrize(
-    ("fault", "status", "words"),
-    [
-        ("fail_transient", "failed", "(code: PA)"),
-        ("nsfw", "failed", "NSFW content detected"),
-        ("oom", "failed", "CUDA out of memory"),
-        ("aborted", "aborted", None),
-    ],
+    ("fault", "status"),
+    [("fail_transient", "failed"), ("nsfw", "failed"), ("oom", "failed"), ("aborted", "aborted")],
 )
-def test_a_prediction_ends_badly(start_sandbox, fault, status, words):
+def test_a_prediction_ends_badly(start_sandbox, fault, status):
     sandbox = start_sandbox(faults={fault: 1})
     with sandbox.client() as client:
         ended = made(client)
     assert (ended["status"], ended["output"]) == (status, None)
-    assert (words in ended["error"]) if words else ended["error"] is None
     assert sandbox.ledger()[0]["fate"] == fault
 
 

@@ -46,7 +46,7 @@ def test_run_uploads_the_picture_waits_and_returns_the_output(official):
 
 def test_run_raises_what_the_model_said(sandbox, official):
     sandbox.faults(nsfw=1)
-    with pytest.raises(replicate.exceptions.ModelError, match="NSFW content detected"):
+    with pytest.raises(replicate.exceptions.ModelError, match=r"NSFW content detected|E005"):
         official.run(f"{NAME}:{VERSION}", input={"image": picture()}, wait=False)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from sandbox import predictions
 from sandbox.predictions import Prediction
+from worker.api import diagnosis
 
 BASE = "http://127.0.0.1:1"
 
@@ -79,6 +80,18 @@ def test_what_was_aborted_never_started_and_what_was_canceled_may_have():
     assert predictions.stage(prediction(deadline=1000.5), 1020).started_at is None
     assert predictions.stage(prediction(canceled_at=1000.5), 1020).started_at is None
     assert predictions.stage(prediction(canceled_at=1005.0), 1020).started_at == 1001
+
+
+@pytest.mark.parametrize(
+    ("fate", "error_class", "ways"),
+    [("fail_transient", "interrupted", 8), ("nsfw", "nsfw", 2), ("oom", "out-of-memory", 2)],
+)
+def test_a_failure_is_told_in_all_the_ways_of_the_api_and_always_known(fate, error_class, ways):
+    made = [prediction(fate=fate, attempt=attempt) for attempt in range(100)]
+    told = {described(one, 2000)["error"] for one in made}
+    assert len(told) == ways
+    assert {str(diagnosis.failure_class(error)) for error in told} == {error_class}
+    assert described(made[0], 2000) == described(made[0], 2000)
 
 
 def test_a_new_object_has_none_of_what_is_not_known_yet():
