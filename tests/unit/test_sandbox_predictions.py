@@ -5,7 +5,7 @@ import pytest
 
 from sandbox import predictions
 from sandbox.predictions import Prediction
-from worker.api import diagnosis
+from worker.api import dates, diagnosis
 
 BASE = "http://127.0.0.1:1"
 
@@ -111,14 +111,19 @@ def test_a_new_object_has_none_of_what_is_not_known_yet():
 def test_a_finished_object_has_its_outputs_times_and_seed():
     done = described(prediction(deadline=1500.0), 1011)
     assert done["output"] == [f"{BASE}/output/k/out-0.png", f"{BASE}/output/k/out-1.png"]
-    assert (done["started_at"], done["completed_at"]) == (
-        "1970-01-01T00:16:41.000000Z",
-        "1970-01-01T00:16:51.000000Z",
-    )
+    assert done["started_at"] == "1970-01-01T00:16:41.000000Z"
+    assert done["completed_at"].startswith("1970-01-01T00:16:51.000")
     assert done["metrics"] == {"predict_time": 10.0, "total_time": 11.0}
     assert done["deadline"] == "1970-01-01T00:25:00.000000Z"
     assert done["logs"] == "Using seed: 4\n"
     assert done["input"] == {"image": f"{BASE}/input/{'e5' * 32}", "num_outputs": 2}
+
+
+def test_the_end_has_three_to_nine_fraction_digits():
+    ends = [described(prediction(run=10 + n / 1e6), 1012)["completed_at"] for n in range(7)]
+    assert sorted(len(end.partition(".")[2]) - 1 for end in ends) == [3, 4, 5, 6, 7, 8, 9]
+    for n, end in enumerate(ends):
+        assert abs((dates.iso(end) - dates.iso("1970-01-01T00:16:51Z")).total_seconds() - n / 1e6) < 1e-3
 
 
 def test_a_lifetime_after_completion_everything_is_removed():
