@@ -43,7 +43,9 @@ def create_app(options: Options, records: Records) -> Router:
     reading = Reading(
         options.lag, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks
     )
-    listing = Listing(options.lag, drawn=drawn, records=records, views=views)
+    listing = Listing(
+        options.lag, elsewhere=options.manners.elsewhere, drawn=drawn, records=records, views=views
+    )
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
     return Router(

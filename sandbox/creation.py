@@ -138,7 +138,7 @@ class Creation:
     async def _answer(self, prediction: Prediction, prefer: str, host: str) -> Response:
         wait = validation.read_wait(prefer)
         if not wait:
-            status = 202 if "respond-async" in prefer else 201
+            status = 202 if "respond-async" in prefer else self._options.manners.created
             return JSONResponse(self._views.show(prediction, _AT_CREATION, host), status)
         await asyncio.sleep(max(0.0, min(wait, predictions.ends_at(prediction) - time.time())))
         now = time.time()

@@ -37,13 +37,20 @@ RUN = {
 SHOWN = {
     "get_5xx": "503 on reading a prediction or a list",
     "expire_url": "the prediction's outputs are gone at once, and it says so or still lists them",
+    "flagged": "the safety check drops all of a succeeded prediction's outputs but the first, or every one",
+    "terse": "only id, status and output of it are shown, a single output as a string; at its creation or always",
     "vanish": "404 on reading a prediction, for some seconds (--lag) or for ever",
     "list_lag": "in the list only some seconds after its creation (--lag)",
     "list_shuffle": "in the list up to some seconds from its place (--lag), maybe on another page",
+    "list_bare": "in the list without its input, output, error, logs and metrics",
     "rewritten": "its input is echoed in single precision, with defaults and with a name that nobody sent",
 }
 # What the API offers to nobody; profiles lack more.
-LACKING = {"no_cancel": "a cancel is answered as by an API that has none, with one of the statuses"}
+LACKING = {
+    "no_cancel": "a cancel is answered as by an API that has none, with one of the statuses",
+    "no_list": "the list is answered so",
+    "no_file": "an upload is answered so",
+}
 # What becomes of an uploaded file. Drawn per (content, n-th try).
 UPLOADED = {"upload": "a file is read to its end and not kept"}
 # What becomes of the webhook at a prediction's end, if one was asked for. Drawn per (job, attempt).
@@ -74,6 +81,10 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
     "vanish": ("while", "ever"),
     "no_cancel": ("404", "405", "403", "501"),
+    "no_list": ("404", "405", "403"),
+    "no_file": ("404", "405", "403"),
+    "flagged": ("fewer", "none"),
+    "terse": ("created", "always"),
     "expire_url": ("removed", "listed"),
     "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),

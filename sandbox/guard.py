@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sandbox import answers, limits, plan, problems, profiles
+from sandbox import answers, faults, limits, plan, problems, profiles
 from sandbox.census import Census
 from sandbox.options import Options
 from sandbox.outage import Outage
@@ -44,21 +44,22 @@ class Guard:
 
     def over(self, kind: str, work: Work) -> Endpoint:
         """Return an endpoint that does the work for those who may pass; ``kind`` says as what it is counted."""
+        lacking = f"no_{kind}" if f"no_{kind}" in faults.LACKING else None
 
         async def endpoint(request: Request) -> Response:
             self._census.requests[kind] += 1
             if away := self._outage.kind():
                 response = answers.away(away)
             else:
-                response = await self._respond(kind, work, request)
+                response = await self._respond(kind, lacking, work, request)
             self._census.statuses[response.status_code] += 1
             return response
 
         return endpoint
 
-    async def _respond(self, kind: str, work: Work, request: Request) -> Response:
+    async def _respond(self, kind: str, lacking: str | None, work: Work, request: Request) -> Response:
         try:
-            if kind == "cancel" and (status := self._plan.kind("no_cancel")):
+            if lacking and (status := self._plan.kind(lacking)):
                 raise problems.not_offered(int(status))
             if kind in self._profile.lacks:
                 raise problems.not_found(f"Invalid URL ({request.method} {request.url.path})")

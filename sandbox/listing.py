@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from sandbox.records import Records
 from sandbox.views import Views
 
 _PAGE = 100
+_LEFT_OUT = frozenset({"input", "output", "error", "logs", "metrics"})
 # Where a prediction stands in the list: sorted by this moment, then by its id.
 Place = tuple[float, str]
 
@@ -25,8 +27,11 @@ Place = tuple[float, str]
 class Listing:
     """Lists an account's predictions, newest first; faults misplace or hide them by up to ``lag`` seconds."""
 
-    def __init__(self, lag: float, *, drawn: plan.Plan, records: Records, views: Views) -> None:
+    def __init__(
+        self, lag: float, *, elsewhere: str | None, drawn: plan.Plan, records: Records, views: Views
+    ) -> None:
         self._lag = lag
+        self._elsewhere = elsewhere  # the base of the URLs of other pages, if it is not our own
         self._plan = drawn
         self._records = records
         self._views = views
@@ -44,17 +49,25 @@ class Listing:
         now, host = time.time(), request.headers.get("host", "")
         return JSONResponse(
             {
-                "next": _link(request, "before", self._place(page[0])) if page and first else None,
+                "next": self._link(request, "before", self._place(page[0])) if page and first else None,
                 "previous": (
-                    _link(request, "after", self._place(shelf[last])) if page and last < len(shelf) else None
+                    self._link(request, "after", self._place(shelf[last]))
+                    if page and last < len(shelf)
+                    else None
                 ),
                 "results": [
-                    self._views.show(prediction, now, host)
+                    self._entry(prediction, now, host)
                     for prediction in reversed(page)
                     if not self._lags(prediction, now)
                 ],
             }
         )
+
+    def _entry(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
+        shown = self._views.show(prediction, now, host)
+        if not self._plan.is_quiet() and self._plan.strikes("list_bare", prediction.subject):
+            return {name: value for name, value in shown.items() if name not in _LEFT_OUT}
+        return shown
 
     def _shelf(self, account: str, start: float, end: float) -> Sequence[Prediction]:
         """Return what was created in [start, end), in the reverse order of the list."""
@@ -79,6 +92,13 @@ class Listing:
     def _lags(self, prediction: Prediction, now: float) -> bool:
         return now < prediction.t + self._lag and self._plan.strikes("list_lag", prediction.subject)
 
+    def _link(self, request: Request, direction: str, place: Place) -> str:
+        """Return the URL of a neighbouring page, with the filters of this one."""
+        cursor = base64.urlsafe_b64encode(f"{direction} {place[0]!r} {place[1]}".encode()).decode()
+        kept = {name: text for name, text in request.query_params.items() if name != "cursor"}
+        base = self._elsewhere or f"http://{request.headers.get('host', '')}"
+        return f"{base}/v1/predictions?{urlencode({**kept, 'cursor': cursor})}"
+
 
 def _moment(request: Request, name: str, default: float) -> float:
     text = request.query_params.get(name)
@@ -89,14 +109,6 @@ def _moment(request: Request, name: str, default: float) -> float:
     except ValueError:
         raise problems.invalid([("format", name, "Must be a date-time in ISO 8601 format")]) from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _link(request: Request, direction: str, place: Place) -> str:
-    """Return the URL of a neighbouring page, with the filters of this one."""
-    cursor = base64.urlsafe_b64encode(f"{direction} {place[0]!r} {place[1]}".encode()).decode()
-    kept = {name: text for name, text in request.query_params.items() if name != "cursor"}
-    host = request.headers.get("host", "")
-    return f"http://{host}/v1/predictions?{urlencode({**kept, 'cursor': cursor})}"
 
 
 def _read_cursor(cursor: str | None) -> tuple[Place | None, Place | None]:

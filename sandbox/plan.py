@@ -49,6 +49,10 @@ class Plan:
             self.heal()
         return self._shares
 
+    def is_quiet(self) -> bool:
+        """Whether there are no faults at all."""
+        return not self._current()
+
     def may_strike(self, name: str) -> bool:
         """Whether any draw of this fault can strike."""
         return any(self._current().get(form, 0.0) > 0 for form in _FORMS[name])

@@ -12,15 +12,18 @@ class Profile:
     """How an API of one kind differs from Replicate's.
 
     ``lacks`` are kinds of calls, as the guard counts them, that answer 404. ``elsewhere`` is the base of the URLs
-    that it gives for reading and cancelling a prediction; None means its own.
+    that it gives, of predictions and of the list's other pages; None means its own. ``created`` is the status of an
+    accepted create.
     """
 
     lacks: frozenset[str] = frozenset()
     one_api_errors: bool = False
     elsewhere: str | None = None
+    created: int = 201
     faults: Mapping[str, float] = field(default_factory=dict)
 
 
+_ELSEWHERE = "https://predictions.invalid"
 # First what strikes every prediction, then a little of each other kind: about one POST in seven goes wrong.
 _HOSTILE = {
     "list_lag": 1.0,
@@ -46,6 +49,7 @@ _HOSTILE = {
     "unknown_status": 0.02,
     "get_5xx": 0.05,
     "vanish:while": 0.02,
+    "flagged": 0.01,
     "redirect:once": 0.02,
     "not_image": 0.01,
     "bomb": 0.002,
@@ -60,12 +64,14 @@ PROFILES: Mapping[str, Profile] = {
     "gateway": Profile(
         lacks=frozenset({"list", "cancel", "file"}),
         one_api_errors=True,
-        elsewhere="https://predictions.invalid",
+        elsewhere=_ELSEWHERE,
+        created=200,
+        faults={"terse:created": 1.0},
     ),
-    "hostile": Profile(faults=_HOSTILE),
+    "hostile": Profile(elsewhere=_ELSEWHERE, faults=_HOSTILE),
 }
 MEANINGS: Mapping[str, str] = {
     "replicate": "the API as its makers describe it",
-    "gateway": "no list, no cancel, no files; errors as one-api words them; urls on another host",
+    "gateway": "no list, no cancel, no files; terse answers to creates; one-api's errors; urls on another host",
     "hostile": "late lists, pages out of order, rewritten inputs, late accepts, and some of every fault",
 }

@@ -1,5 +1,6 @@
 """What a client is shown of a prediction: the API's object, as the profile and the faults change it."""
 
+import math
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -22,14 +23,32 @@ class Views:
     def show(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
         """Return the object for a client that called this host."""
         shown = predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._lifetime)
-        if shown["output"] and self._plan.kind("expire_url", prediction.subject) == "removed":
-            shown |= {"input": {}, "output": None, "data_removed": True}
-        if shown["input"] and self._plan.strikes("rewritten", prediction.subject):
-            shown["input"] = rewritten(shown["input"])
         if self._elsewhere:
             url = f"{self._elsewhere}/v1/predictions/{prediction.id}"
             shown["urls"] = {"get": url, "cancel": f"{url}/cancel"}
-        return shown
+        return (
+            shown if self._plan.is_quiet() else self._struck(shown, prediction.subject, new=math.isinf(now))
+        )
+
+    def _struck(self, shown: dict[str, Any], subject: str, *, new: bool) -> dict[str, Any]:
+        if shown["output"]:
+            if self._plan.kind("expire_url", subject) == "removed":
+                shown |= {"input": {}, "output": None, "data_removed": True}
+            elif left := self._plan.kind("flagged", subject):
+                shown["output"] = shown["output"][:1] if left == "fewer" else []
+        if shown["input"] and self._plan.strikes("rewritten", subject):
+            shown["input"] = rewritten(shown["input"])
+        terse = self._plan.kind("terse", subject)
+        return _terse(shown) if terse == "always" or (terse and new) else shown
+
+
+def _terse(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return only what every API of this family shows."""
+    output = shown["output"]
+    least = {"id": shown["id"], "status": shown["status"]}
+    if output is not None:
+        least["output"] = output[0] if len(output) == 1 else output
+    return least
 
 
 def rewritten(sent: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from tests.integration.rehearsal import data_uri, eventually, fetch
 VERSION = "b2" * 32
 
 
-def create(client, seed=1, headers=None):
-    document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed}}
+def create(client, seed=1, headers=None, **inputs):
+    document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed} | inputs}
     return client.post("/predictions", json=document, headers=headers)
 
 
-def made(client, seed=1):
+def made(client, seed=1, **inputs):
     """The prediction as it stands at the first read after its creation."""
-    return client.get(f"/predictions/{create(client, seed).json()['id']}").json()
+    return client.get(f"/predictions/{create(client, seed, **inputs).json()['id']}").json()
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,23 @@ def test_a_prediction_ends_badly(start_sandbox, fault, status):
         ended = made(client)
     assert (ended["status"], ended["output"]) == (status, None)
     assert sandbox.ledger()[0]["fate"] == fault
+
+
+@pytest.mark.parametrize(("fault", "left"), [("flagged:fewer", 1), ("flagged:none", 0)])
+def test_the_safety_check_drops_outputs_of_what_has_succeeded(start_sandbox, fault, left):
+    with start_sandbox(faults={fault: 1}).client() as client:
+        ended = made(client, num_outputs=3)
+    assert (ended["status"], len(ended["output"])) == ("succeeded", left)
+
+
+def test_a_terse_api_shows_an_id_a_status_and_what_there_is_of_an_output(start_sandbox):
+    with start_sandbox(faults={"terse:always": 1}).client() as client:
+        created = create(client).json()
+        assert created.keys() == {"id", "status"}
+        single = client.get(f"/predictions/{created['id']}").json()
+        assert single.keys() == {"id", "status", "output"}
+        assert single["output"].startswith("http://")
+        assert len(made(client, num_outputs=2)["output"]) == 2
 
 
 def test_a_stuck_prediction_never_ends_until_it_is_canceled(start_sandbox):

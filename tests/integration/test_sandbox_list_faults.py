@@ -46,6 +46,36 @@ def test_only_the_share_that_was_drawn_lags(start_sandbox):
     assert early(1) == early(1) != early(2)
 
 
+@pytest.mark.parametrize("status", [404, 405, 403])
+def test_there_is_no_list_or_upload(start_sandbox, status):
+    with start_sandbox(faults={f"no_list:{status}": 1, f"no_file:{status}": 1}).client() as client:
+        made = create(client)["id"]
+        assert client.get("/predictions").status_code == status
+        assert client.post("/files", files={"content": ("a.png", b"bytes")}).status_code == status
+        assert client.get(f"/predictions/{made}").status_code == 200
+
+
+def test_a_bare_list_shows_how_it_stands_and_nothing_of_what_it_is(start_sandbox):
+    with start_sandbox(faults={"list_bare": 1}).client() as client:
+        made = create(client)["id"]
+        (entry,) = client.get("/predictions").json()["results"]
+        assert (entry["id"], entry["status"]) == (made, "succeeded")
+        assert not {"input", "output", "error", "logs", "metrics"} & entry.keys()
+        assert client.get(f"/predictions/{made}").json()["output"]
+
+
+def test_the_next_page_of_a_hostile_api_is_on_another_host(start_sandbox):
+    sandbox = start_sandbox(profile="hostile", creates_per_minute=0)
+    sandbox.heal()
+    with sandbox.client() as client:
+        for job in range(101):
+            create(client, job)
+        following = client.get("/predictions").json()["next"]
+        assert following.startswith("https://predictions.invalid/v1/predictions?cursor=")
+        query = following.partition("?")[2]
+        assert len(client.get(f"/predictions?{query}").json()["results"]) == 1
+
+
 def test_a_shuffled_list_is_out_of_order_across_pages_and_shows_each_prediction_once(start_sandbox):
     sandbox = start_sandbox(faults={"list_shuffle": 1}, lag=LONG, creates_per_minute=0)
     with sandbox.client() as client:

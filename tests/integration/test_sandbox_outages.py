@@ -94,5 +94,5 @@ def test_after_its_time_every_fault_is_off_and_the_profile_stays(start_sandbox):
     sandbox = start_sandbox(profile="gateway", faults={"502_before": 1}, heal_after=1)
     with sandbox.client() as client:
         assert create(client).status_code == 502
-        eventually(lambda: create(client).status_code == 201)
+        eventually(lambda: create(client).status_code == 200)
         assert client.get("/predictions").status_code == 404

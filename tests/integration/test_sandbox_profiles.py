@@ -71,11 +71,18 @@ def test_a_gateway_forbids_what_cannot_be_paid_for(start_sandbox):
 
 def test_a_gateway_names_another_host_for_its_predictions(start_sandbox):
     with start_sandbox(profile="gateway").client() as client:
-        made = create(client).json()
+        made = client.get(f"/predictions/{create(client).json()['id']}").json()
     assert made["urls"] == {
         "get": f"https://predictions.invalid/v1/predictions/{made['id']}",
         "cancel": f"https://predictions.invalid/v1/predictions/{made['id']}/cancel",
     }
+
+
+def test_a_gateway_answers_a_create_with_an_id_and_a_status(start_sandbox):
+    with start_sandbox(profile="gateway").client() as client:
+        answer = create(client)
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"id", "status"}
 
 
 def test_a_hostile_api_lags_shuffles_rewrites_and_accepts_late(start_sandbox):
@@ -106,6 +113,10 @@ def listed(client):
         {"list_shuffle": 1, "exec_and_drop": 0.5},
         {"rewritten": 1, "exec_and_drop": 0.5},
         {"redirect:once": 1},
+        {"terse:always": 1},
+        {"flagged:fewer": 1},
+        {"no_list:405": 1},
+        {"list_bare": 1},
         {"429_odd:text": 0.5},
         {"drip": 0.2},
     ],
