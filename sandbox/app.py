@@ -61,7 +61,7 @@ def create_app(options: Options, records: Records) -> Router:
             Route("/v1/files/{id}", guard.over("file", files.get)),
             Route("/v1/account", guard.over("account", _account)),
             Route("/v1/models/{owner}/{name}/versions/{id}", guard.over("version", _version)),
-            Route("/input/{digest}", delivery.input),
+            Route("/input/{key}", delivery.input),
             Route("/_heal", control.heal, methods=["POST"]),
             Route("/_faults", control.faults, methods=["POST"]),
             Route("/_stats", control.stats),

@@ -1,4 +1,4 @@
-"""Serve pictures to whoever has the URL, no token needed: outputs for an hour, and the inputs they were made from."""
+"""Serve pictures to whoever has the URL, no token needed: outputs and data URIs for an hour."""
 
 import asyncio
 import io
@@ -50,10 +50,12 @@ class Delivery:
         return await self._picture(request, prediction, int(name[1]))
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
+        succeeded = predictions.stage(prediction, time.time()).status == "succeeded"
+        return succeeded and not self._is_removed(prediction) and index < predictions.count(prediction)
+
+    def _is_removed(self, prediction: Prediction) -> bool:
         now = time.time()
-        reached = predictions.stage(prediction, now)
-        expired = predictions.removed(reached, now, self._options.lifetime)
-        return reached.status == "succeeded" and not expired and index < predictions.count(prediction)
+        return predictions.removed(predictions.stage(prediction, now), now, self._options.lifetime)
 
     async def _picture(self, request: Request, prediction: Prediction, index: int) -> Response:
         content = await self._content(prediction, index)
@@ -88,10 +90,12 @@ class Delivery:
             return model.paint(source, inputs, index=index, cap=cap)
 
     async def input(self, request: Request) -> Response:
-        """Serve a picture that came as a data URI."""
-        content = await asyncio.to_thread(self._blobs.get, request.path_params["digest"])
-        if content is None:
+        """Serve the picture that came as a prediction's data URI, until it is deleted with the outputs."""
+        prediction = self._records.find_by_key(request.path_params["key"])
+        kind, _, digest = prediction.image.partition(":") if prediction else ("", "", "")
+        if not prediction or kind != "blob" or self._is_removed(prediction):
             return problems.not_found("requested file not found").response()
+        content = await asyncio.to_thread(self._blobs.get, digest)
         return Response(content, media_type="application/octet-stream")
 
 

@@ -35,8 +35,8 @@ class Prediction:
     """One accepted create: exactly what its line in the ledger holds, and ``canceled_at``.
 
     Times are seconds since 1970; ``queue`` and ``run`` are seconds. ``image`` says where the picture comes from
-    (see ``pictures``). ``key`` is the unguessable part of the output URLs. ``fate`` is how it goes wrong, or null:
-    a name of ``faults.RUN``, or ``unreadable`` with its own ``error``. ``fault`` is the fault that struck its answer.
+    (see ``pictures``). ``key`` is the unguessable part of its pictures' URLs. ``fate`` is how it goes wrong, or null: a
+    name of ``faults.RUN``, or ``unreadable`` with its own ``error``. ``fault`` is the fault that struck its answer.
     """
 
     id: str
@@ -153,9 +153,8 @@ def describe(prediction: Prediction, now: float, *, base: str, lifetime: float) 
 
 def _echo(prediction: Prediction, base: str) -> dict[str, Any]:
     """Return the input as it was sent, but with the URL of its bytes in place of a data URI."""
-    kind, _, place = prediction.image.partition(":")
-    if kind == "blob" and prediction.input["image"] is None:
-        return {**prediction.input, "image": f"{base}/input/{place}"}
+    if prediction.input["image"] is None:
+        return {**prediction.input, "image": f"{base}/input/{prediction.key}"}
     return prediction.input
 
 

@@ -298,11 +298,12 @@ def test_outputs_and_inputs_are_gone_after_their_lifetime(start_sandbox):
     with start_sandbox(lifetime=0.5).client() as client:
         created = create(client)
         url = client.get(f"/predictions/{created['id']}").json()["output"][0]
+        assert fetch(created["input"]["image"]).status_code == 200
         gone = eventually(lambda: removed(client, created["id"]))
         assert (gone["status"], gone["output"], gone["input"]) == ("succeeded", None, {})
-        answer = fetch(url)
-        assert answer.status_code == 404
-        assert answer.json()["detail"] == "requested file not found"
+        for answer in fetch(url), fetch(created["input"]["image"]):
+            assert answer.status_code == 404
+            assert answer.json()["detail"] == "requested file not found"
 
 
 def removed(client, prediction_id):
