@@ -1,10 +1,10 @@
 """How a webhook is signed: the Standard Webhooks scheme. Pure."""
 
 import base64
-import hashlib
 import hmac
 
 MADE_UP = "whsec_bWFkZSB1cCBmb3IgcmVoZWFyc2Fscw=="
+_REPLACED = b"the key before this one"
 
 
 def key(secret: str) -> bytes:
@@ -20,11 +20,15 @@ def key(secret: str) -> bytes:
 
 
 def headers(webhook_id: str, moment: float, body: bytes, signed_with: bytes) -> dict[str, str]:
-    """Return the headers of a call that is made at a moment, in seconds since 1970."""
+    """Return the headers of a call that is made at a moment, in seconds since 1970.
+
+    It is signed twice, as while a secret is being replaced: a receiver knows the second key alone.
+    """
     signed = b"%s.%d.%s" % (webhook_id.encode(), moment, body)
-    signature = base64.b64encode(hmac.new(signed_with, signed, hashlib.sha256).digest()).decode()
+    keys = (_REPLACED, signed_with)
+    signatures = (base64.b64encode(hmac.digest(one, signed, "sha256")).decode() for one in keys)
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(moment)),
-        "webhook-signature": f"v1,{signature}",
+        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
     }

@@ -75,7 +75,10 @@ def is_right(call, secret=SECRET):
     """Whether a call is signed as the scheme says."""
     signed = f"{call.headers['webhook-id']}.{call.headers['webhook-timestamp']}.".encode() + call.body
     digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed, hashlib.sha256)
-    return call.headers["webhook-signature"] == "v1," + base64.b64encode(digest).decode()
+    replaced, current = call.headers["webhook-signature"].split(" ")
+    assert replaced.startswith("v1,")
+    assert replaced != current
+    return current == "v1," + base64.b64encode(digest).decode()
 
 
 def test_the_end_is_told_signed_and_with_the_whole_prediction(start_sandbox, answering):
