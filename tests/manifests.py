@@ -42,8 +42,10 @@ def rows_of(path: Path, adaptation: rows.Adaptation | None = None, **options: An
 
 
 def mistakes(path: Path, adaptation: rows.Adaptation | None = None, **options: Any) -> list[str]:
-    """Return what is wrong with a manifest, without the folder it lies in."""
+    """Return what is wrong with a manifest of which nothing is bought yet, without the folder it lies in."""
     with reading(path, adaptation, **options) as read:
+        for row in (row for chunk in read.unusable() for row in chunk):
+            read.blame(row)
         return [line.replace(f"{path.parent}/", "") for line in read.problems.lines()]
 
 

@@ -3,6 +3,7 @@
 Rows are compared by key and digest, a chunk at a time: a million rows need no more memory than a thousand.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,13 +47,15 @@ class Difference:
     """How many rows are new, already there, edited and no longer listed; and how much is still to buy.
 
     ``new + there + changed`` is the number of rows. ``broken`` of the new ones have a mistake and become
-    failed jobs. ``jobs`` and ``images`` count what a run would buy once the rows are loaded, as `purchases`
-    counts it. Of these jobs nobody has approved ``unagreed`` yet, and ``unlisted`` have no row among those
-    read; ``unlisted_keys`` names the latter if they are few enough to type.
+    failed jobs, ``unusable`` of them only because of their picture. ``jobs`` and ``images`` count what a run
+    would buy once the rows are loaded, as `purchases` counts it. Of these jobs nobody has approved ``unagreed``
+    yet, and ``unlisted`` have no row among those read; ``unlisted_keys`` names the latter if they are few
+    enough to type.
     """
 
     new: int = 0
     broken: int = 0
+    unusable: int = 0
     there: int = 0
     changed: int = 0
     gone: int = 0
@@ -86,13 +89,47 @@ def compare(database: Database | None, read: validated.Validated, target: Target
     if database is not None:
         with database.read() as tx:
             batch = find(tx, read, target)
+    unusable = _blame(database, batch, read)
+    read.problems.raise_if_any()
     if database is None or batch is None:
-        read.problems.raise_if_any()
         sound = read.count - read.failed
-        return Difference(new=read.count, broken=read.failed, jobs=sound, images=read.outputs, unagreed=sound)
+        found = Difference(
+            new=read.count, broken=read.failed, jobs=sound, images=read.outputs, unagreed=sound
+        )
+    else:
+        with database.read() as tx:
+            left = purchases.left(tx, batch)
+        found = _Comparison(database, batch, read, target, left).difference()
+    found.unusable = unusable
+    return found
+
+
+def _blame(database: Database | None, batch: Batch | None, read: validated.Validated) -> int:
+    """Tell of the pictures that cannot be used, but would have to be sent; return how many are of new rows."""
+    new = 0
+    for chunk in read.unusable(_CHUNK):
+        there = _there(database, batch, chunk)
+        for row in chunk:
+            job = there.get(row.key)
+            new += job is None
+            if job is None or _is_to_be_sent(row, job):
+                read.blame(row)
+    return new
+
+
+def _there(
+    database: Database | None, batch: Batch | None, chunk: Sequence[rows.Row]
+) -> dict[str, counterparts.Counterpart]:
+    if database is None or batch is None:
+        return {}
     with database.read() as tx:
-        left = purchases.left(tx, batch)
-    return _Comparison(database, batch, read, target, left).difference()
+        return counterparts.of(tx, batch.id, [row.key for row in chunk])
+
+
+def _is_to_be_sent(row: rows.Row, job: counterparts.Counterpart) -> bool:
+    """Whether a job's picture is needed: not once it is bought, nor when it has ended, unless an edit revives it."""
+    edited = job.row_digest != digest(row)
+    return job.state in purchases.WANTED or (edited and job.state == State.FAILED)
 
 
 def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:
@@ -142,8 +179,15 @@ def root_of(read: validated.Validated) -> str:
 
 
 def digest(row: rows.Row) -> str:
-    """Return a digest that changes when the row is edited; the row's own digest leaves out broken cells."""
-    return row.digest if row.problem is None else f"{row.digest}{lifecycle.REFUSED}"
+    """Return a digest that changes when the row is edited; the row's own digest leaves out broken cells.
+
+    A picture that cannot be used leaves out none: the job is what the row says, and may be retried.
+    """
+    return f"{row.digest}{lifecycle.REFUSED}" if _is_refused(row) else row.digest
+
+
+def _is_refused(row: rows.Row) -> bool:
+    return row.problem is not None and row.unusable is None
 
 
 @dataclass(slots=True)
@@ -161,8 +205,7 @@ class _Comparison:
 
     def difference(self) -> Difference:
         for chunk in self.read.rows(_CHUNK):
-            with self.database.read() as tx:
-                there = counterparts.of(tx, self.batch.id, [row.key for row in chunk])
+            there = _there(self.database, self.batch, chunk)
             for row in chunk:
                 self._count(row, there.get(row.key))
         if self.first_changed is not None and not self.target.update:
@@ -213,7 +256,7 @@ class _Comparison:
             return tuple(self.read.unlisted(keys))
 
     def _note_change(self, row: rows.Row) -> None:
-        if row.problem is not None and self.target.update:
+        if _is_refused(row) and self.target.update:
             # The job would be bought as it was before the edit.
             raise errors.Mistake(f"{self._where()}: {row.problem}; --update changes jobs to sound rows only")
         self.found.changed += 1

@@ -35,6 +35,12 @@ class Draft:
     travel: pictures.Travel | None = None
     wrong: list[problems.Problem] = field(default_factory=list)
     warnings: list[problems.Problem] = field(default_factory=list)
+    unusable: problems.Problem | None = None
+
+    @property
+    def problem(self) -> problems.Problem | None:
+        """Why the row cannot be bought, if so."""
+        return self.wrong[0] if self.wrong else self.unusable
 
 
 class Assembler:
@@ -86,13 +92,19 @@ class Assembler:
             if problem is not None and problem.column not in told:
                 (draft.warnings if complaint.advisory else draft.wrong).append(problem)
         if "image" in fields and self._pictures:
-            try:
-                draft.travel = self._pictures.travel(draft.image)
-            except problems.Rejected as rejected:
-                header = _header(record, "image")
-                draft.wrong.append(self._problem(record.line, header, draft.image, rejected))
+            self._look(draft, _header(record, "image"), self._pictures)
         if not draft.wrong:
             draft.outputs = self._model.outputs(values)
+
+    def _look(self, draft: Draft, header: str, seen: pictures.Pictures) -> None:
+        try:
+            draft.travel = seen.travel(draft.image)
+        except problems.Rejected as rejected:
+            problem = self._problem(draft.line, header, draft.image, rejected)
+            if isinstance(rejected, pictures.Unusable) and not draft.wrong:
+                draft.unusable = problem
+            else:
+                draft.wrong.append(problem)
 
     def _read(self, record: table.Record) -> tuple[columns.Values, list[problems.Problem]]:
         values = columns.Values({}, {}, {})

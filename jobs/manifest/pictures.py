@@ -33,6 +33,10 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):(//)?", re.IGNORECASE)
 _BARE_SCHEMES = {"data", "file", "blob", "javascript"}
 
 
+class Unusable(problems.Rejected):
+    """The path may be sent, but not what is there now. Only a job that is still to be bought minds."""
+
+
 class Travel(StrEnum):
     """How a picture reaches the API."""
 
@@ -74,10 +78,11 @@ class Pictures:
         seen = self._remembered(image)
         if isinstance(seen, Travel):
             return seen
-        raise problems.Rejected(*seen)
+        kind, message, detail = seen
+        raise kind(message, detail)
 
-    def _look(self, image: str) -> Travel | tuple[str, str]:
-        """Return how it travels, or message and detail of why not: an exception would not be cached."""
+    def _look(self, image: str) -> Travel | tuple[type[problems.Rejected], str, str]:
+        """Return how it travels, or the parts of why not: an exception would not be cached."""
         try:
             scheme = _SCHEME.match(image)
             if scheme and (scheme[2] or scheme[1].lower() in _BARE_SCHEMES):
@@ -86,7 +91,7 @@ class Pictures:
             path = locate(image, self._root, absolute_allowed=self._absolute_allowed)
             size = _size_of_image(path)
         except problems.Rejected as rejected:
-            return rejected.message, rejected.detail
+            return type(rejected), rejected.message, rejected.detail
         return Travel.INLINE if data_uri_length(size) <= LONGEST_INLINE else Travel.UPLOAD
 
 
@@ -101,16 +106,14 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
         raise problems.Rejected("is an absolute path", "name the folder it may lie in with --images DIR")
     real = Path(os.path.realpath(root / image))
     if not real.is_relative_to(os.path.realpath(root)):
-        raise problems.Rejected(
-            "lies outside the folder of pictures", f"{root}; choose another with --images DIR"
-        )
+        raise Unusable("lies outside the folder of pictures", f"{root}; choose another with --images DIR")
     try:
         mode = real.stat().st_mode
     except OSError as error:
-        raise problems.Rejected("cannot be found", _why_missing(image, root, error)) from None
+        raise Unusable("cannot be found", _why_missing(image, root, error)) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-        raise problems.Rejected(f"is {kind}", "name a picture")
+        raise Unusable(f"is {kind}", "name a picture")
     return real
 
 
@@ -149,16 +152,16 @@ def _size_of_image(path: Path) -> int:
     try:
         size, pixels = _measure(path)
     except UnidentifiedImageError:
-        raise problems.Rejected("is not an image", f"use one of {', '.join(FORMATS)}") from None
+        raise Unusable("is not an image", f"use one of {', '.join(FORMATS)}") from None
     except PermissionError:
-        raise problems.Rejected("cannot be read", "permission denied") from None
+        raise Unusable("cannot be read", "permission denied") from None
     except Exception as error:
         # Broken headers make Pillow's readers raise nearly everything, struct.error and IndexError included.
-        raise problems.Rejected("is a broken image", "open it in an editor and save it again") from error
+        raise Unusable("is a broken image", "open it in an editor and save it again") from error
     if pixels > images.MAX_PIXELS:
-        raise problems.Rejected("has more pixels than the model can hold", "make it smaller")
+        raise Unusable("has more pixels than the model can hold", "make it smaller")
     if size > LARGEST_UPLOAD:
-        raise problems.Rejected("has 100 MB or more", "make it smaller")
+        raise Unusable("has 100 MB or more", "make it smaller")
     return size
 
 

@@ -4,8 +4,10 @@ The same mistake in the same column is one line however often it occurs: a colum
 times costs one line of text and one small object.
 """
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Self
 
 from jobs import errors
 
@@ -55,6 +57,13 @@ class Problem:
         """Return the sentence stored with a job that is failed from the start."""
         column = f", column {printable(self.column)}" if self.column else ""
         return f"line {self.line}{column}: {self._what()}"
+
+    def to_json(self) -> str:
+        return json.dumps(astuple(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        return cls(*json.loads(text))
 
     def _what(self) -> str:
         value = "" if self.value is None else f"{shown(self.value)} "

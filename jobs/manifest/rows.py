@@ -16,8 +16,9 @@ class Row(NamedTuple):
     manifest's defaults, without the model's own and without the image; ``seeded`` says whether it has a seed.
     ``digest`` covers everything but line and key, so that a reload can tell an edited row from a moved one.
     ``stem`` is the path of its files below the batch's folder, without index and suffix; it is unique in the
-    manifest, ignoring case. A row with a ``problem`` is a failed job from the start. Input and labels stay
-    JSON texts, as the database takes them: a million rows pass here, and hardly one is decoded.
+    manifest, ignoring case. A row with a ``problem`` is a failed job from the start; if only its picture
+    is to blame, ``unusable`` is that `problems.Problem` as JSON. Input and labels stay JSON texts, as the
+    database takes them: a million rows pass here, and hardly one is decoded.
     """
 
     row: int
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     digest: str
     stem: str
     problem: str | None = None
+    unusable: str | None = None
 
     @property
     def input(self) -> dict[str, Any]:

@@ -21,13 +21,14 @@ PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE rows (
     seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, line INTEGER, key TEXT, image TEXT, input TEXT,
-    seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT, problem TEXT
+    seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT, problem TEXT,
+    unusable TEXT
 );
 BEGIN;
 """
 # In the order of the fields of `rows.Row`.
-_ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem"
-_INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
+_ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem, unusable"
+_INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
 
 _INDEX_KEYS = "CREATE INDEX rows_by_key ON rows (key)"
 _FIND_REPEATED = """
@@ -41,7 +42,7 @@ CREATE TABLE repeated AS SELECT * FROM (
 # A row whose key is taken counts as one with a derived key, so that it can still be listed as failed.
 _SPOIL_REPEATED = """
 UPDATE rows SET key_given = 0, key = substr(rows.key, 1, 180),
-    problem = coalesce(rows.problem, repeated_key(repeated.line, repeated.key, repeated.first_line))
+    problem = repeated_key(repeated.line, repeated.key, repeated.first_line), unusable = NULL
 FROM repeated WHERE seq = later
 """
 _NUMBER_DERIVED = """
@@ -57,6 +58,7 @@ UPDATE rows SET stem = apart(key, ?1), folded = fold(apart(key, ?1))
 WHERE folded IN (SELECT folded FROM rows GROUP BY folded HAVING count(*) > 1)
 """
 _SELECT = f"SELECT {_ROW} FROM rows ORDER BY seq"  # noqa: S608  the columns above
+_SELECT_UNUSABLE = f"SELECT {_ROW} FROM rows WHERE unusable IS NOT NULL ORDER BY seq"  # noqa: S608  the same
 
 
 class Staging:
@@ -74,12 +76,13 @@ class Staging:
         self._database.create_function("repeated_key", 3, self._repeated_key)
 
     def add(self, draft: assemble.Draft) -> None:
-        problem = draft.wrong[0].of_row() if draft.wrong else None
+        problem = draft.problem and draft.problem.of_row()
+        unusable = draft.unusable and draft.unusable.to_json()
         stem = keys.slug(draft.key)
         self._buffer.append((
             draft.key_given, stem.casefold(), draft.line, draft.key, draft.image, draft.input_json,
             draft.seeded, draft.version, draft.labels_json, draft.priority, draft.outputs, draft.digest,
-            stem, problem,
+            stem, problem, unusable,
         ))  # fmt: skip
         if len(self._buffer) >= _BUFFERED_ROWS:
             self._flush()
@@ -121,11 +124,19 @@ class Staging:
         found = self._database.execute("SELECT count(*) FROM rows WHERE problem IS NOT NULL").fetchone()
         return int(found[0])
 
-    def rows(self, chunk: int) -> Iterator[list[rows.Row]]:
-        """Yield all rows in the manifest's order, ``chunk`` at a time."""
-        cursor = self._database.execute(_SELECT)
+    def unusable(self, chunk: int) -> Iterator[list[rows.Row]]:
+        """Yield the rows with nothing wrong but their picture, ``chunk`` at a time."""
+        return self._select(_SELECT_UNUSABLE, chunk)
+
+    def _select(self, query: str, chunk: int) -> Iterator[list[rows.Row]]:
+        self._flush()  # a file that breaks off is never settled
+        cursor = self._database.execute(query)
         while found := cursor.fetchmany(chunk):
             yield [rows.Row._make(columns) for columns in found]
+
+    def rows(self, chunk: int) -> Iterator[list[rows.Row]]:
+        """Yield all rows in the manifest's order, ``chunk`` at a time."""
+        return self._select(_SELECT, chunk)
 
     def has(self, key: str) -> bool:
         """Whether a row has this key; only valid after `settle`."""

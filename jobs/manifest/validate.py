@@ -35,14 +35,17 @@ def validate(
 ) -> validated.Validated:
     """Read a whole manifest, or its first ``limit`` rows.
 
-    Every mistake comes back in ``problems``; with ``keep_going`` those of single rows become warnings. Rows
-    with mistakes come with a ``problem``. Raises `errors.Unavailable` if the temporary folder is full.
+    Every mistake comes back in ``problems``, except pictures that cannot be used: see `validated.Validated`.
+    With ``keep_going`` those of single rows become warnings. Rows with mistakes come with a ``problem``.
+    Raises `errors.Unavailable` if the temporary folder is full.
     """
     with ExitStack() as on_error:
         staged = on_error.enter_context(staging.Staging())
-        into = validated.Validated(manifest.path, manifest.sha256, adaptation, manifest.folder, staged)
+        into = validated.Validated(
+            manifest.path, manifest.sha256, adaptation, manifest.folder, staged, keep_going=keep_going
+        )
         try:
-            _Pass(into, model or schema.load(), keep_going, limit).read(manifest)
+            _Pass(into, model or schema.load(), limit).read(manifest)
         except problems.Unreadable as unreadable:
             into.problems.add(unreadable.problem)
         except sqlite3.Error as error:
@@ -54,12 +57,9 @@ def validate(
 class _Pass:
     """From a source through records and drafts into a `Validated`."""
 
-    def __init__(
-        self, into: validated.Validated, model: schema.Schema, keep_going: bool, limit: int | None
-    ) -> None:
+    def __init__(self, into: validated.Validated, model: schema.Schema, limit: int | None) -> None:
         self._into = into
         self._model = model
-        self._of_rows = into.warnings if keep_going else into.problems
         self._limit = limit
         self._typed = into.adaptation
         self._folder_is_there = True
@@ -141,7 +141,7 @@ class _Pass:
                 break
             draft = assembler.draft(record)
             into.count += 1
-            if not draft.wrong:
+            if draft.problem is None:
                 into.outputs += draft.outputs
                 travels[draft.travel] += 1
             self._tell(draft)
@@ -150,12 +150,12 @@ class _Pass:
             if not into.count:
                 raise manifest.problem("lists no jobs", detail="add a row for each image wanted")
         for problem in into.staged.settle(manifest.name):
-            self._of_rows.add(problem)
+            into.of_rows.add(problem)
         into.failed = into.staged.failed()
         into.images = pictures.count(travels)
 
     def _tell(self, draft: assemble.Draft) -> None:
         for problem in draft.wrong:
-            self._of_rows.add(problem)
+            self._into.of_rows.add(problem)
         for problem in draft.warnings:
             self._into.warnings.add(problem)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from jobs.manifest import pictures, rows, staging
-from jobs.manifest.problems import Problems
+from jobs.manifest.problems import Problem, Problems
 
 
 @dataclass(slots=True)
@@ -16,7 +16,9 @@ class Validated:
     ``path`` is None for standard input; ``root`` is the folder where relative paths of pictures start.
     ``adaptation`` is the caller's merged over the file's own. ``images`` counts rows by how their picture
     travels, ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``.
-    ``complete`` is False if a limit left rows unread.
+    ``complete`` is False if a limit left rows unread. With ``keep_going`` mistakes of single rows are warnings.
+    A picture that cannot be used is not among them until `blame` is called: whether it matters is for the
+    batch to say.
     """
 
     path: Path | None
@@ -31,6 +33,21 @@ class Validated:
     outputs: int = 0
     images: pictures.ImageCounts = field(default_factory=pictures.ImageCounts)
     complete: bool = True
+    keep_going: bool = False
+
+    @property
+    def of_rows(self) -> Problems:
+        """Where mistakes of single rows belong."""
+        return self.warnings if self.keep_going else self.problems
+
+    def unusable(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
+        """Yield the rows with nothing wrong but their picture, ``chunk`` at a time."""
+        return self.staged.unusable(chunk)
+
+    def blame(self, row: rows.Row) -> None:
+        """Count a row's unusable picture as its mistake."""
+        if row.unusable is not None:
+            self.of_rows.add(Problem.from_json(row.unusable))
 
     def rows(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
         """Yield the rows, ``chunk`` at a time; raises `errors.Mistakes` if there is anything to correct."""

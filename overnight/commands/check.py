@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import errors
 from jobs.settings import Settings
 from overnight import manifests, options, reading
 from overnight.display import words
@@ -36,9 +37,12 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
         opened.found(settings) as db,
         reading.reading(settings, db, manifest, reading.Asked(**given)) as (read, target),
     ):
-        if as_json and read.problems:
-            _print_json(read, None)
-        found = difference.compare(db, read, target)
+        try:
+            found = difference.compare(db, read, target)
+        except errors.Mistake:
+            if as_json and read.problems:
+                _print_json(read, None)
+            raise
         plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)

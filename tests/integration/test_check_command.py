@@ -160,6 +160,14 @@ def test_bad_rows_are_counted_apart_when_they_may_fail(tmp_path):
     assert plan["warning"] == "cats.csv:2: seed: no is not a whole number"
 
 
+def test_a_missing_picture_is_a_mistake_for_scripts_too(tmp_path):
+    write(tmp_path, f"image,prompt\ntom.png,a\n{WEB},b\n")
+    done = overnight(tmp_path, "check", "cats.csv", "--json")
+    assert done.returncode == 2
+    (mistake,) = json.loads(done.stdout)["mistakes"]
+    assert (mistake["line"], mistake["column"], mistake["message"]) == (2, "image", "cannot be found")
+
+
 def test_an_empty_database_on_a_server_stays_empty(tmp_path, empty_postgres_url):
     write(tmp_path, table("a"))
     done = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_DATABASE_URL=empty_postgres_url)

@@ -389,6 +389,96 @@ def test_an_edit_that_breaks_a_row_is_refused_even_with_keep_going(database, tmp
         load(database, path, target(update=True), keep_going=True)
 
 
+def with_picture(folder, prompt="a fox"):
+    """Return a manifest of a job whose picture can vanish, and of one whose picture cannot."""
+    path = write(folder, f"key,image,prompt\na,tom.png,{prompt}\nb,{WEB},a hill\n")
+    return path, folder / "tom.png"
+
+
+WANTED = (State.PENDING, State.QUEUED)
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - set(WANTED)))
+@pytest.mark.parametrize("keep_going", [False, True])
+def test_a_job_that_is_bought_or_has_ended_needs_its_picture_no_longer(database, tmp_path, state, keep_going):
+    path, tom = with_picture(tmp_path)
+    picture(tom)
+    load(database, path)
+    settle_as(database, jobs_of(database)["a"], state)
+    tom.unlink()
+    with nothing_written(database):
+        with reading(path, keep_going=keep_going) as read:
+            found = difference.compare(database, read, target())
+            assert read.warnings.lines() == []
+        assert found.line() == "0 new, 2 there"
+    with path.open("a") as manifest:
+        manifest.write(f"c,{WEB},a lake\n")
+    assert load(database, path, keep_going=keep_going).difference.line() == "1 new, 2 there"
+
+
+@pytest.mark.parametrize("state", WANTED)
+def test_a_job_that_is_still_to_be_bought_needs_its_picture(database, tmp_path, state):
+    path, tom = with_picture(tmp_path)
+    picture(tom)
+    load(database, path)
+    settle_as(database, jobs_of(database)["a"], state)
+    tom.unlink()
+    with (
+        nothing_written(database),
+        pytest.raises(errors.Mistakes, match=r":2: image: tom\.png cannot be found"),
+    ):
+        load(database, path)
+    with reading(path, keep_going=True) as read:
+        assert difference.compare(database, read, target()).line() == "0 new, 2 there"
+        (warning,) = read.warnings.lines()
+    assert "tom.png cannot be found" in warning
+
+
+@pytest.mark.parametrize(
+    ("state", "needed"), [(State.PENDING, True), (State.FAILED, True), (State.SUCCEEDED, False)]
+)
+def test_an_edited_row_needs_its_picture_if_the_edit_may_be_bought(database, tmp_path, state, needed):
+    picture(with_picture(tmp_path)[1])
+    load(database, with_picture(tmp_path)[0])
+    settle_as(database, jobs_of(database)["a"], state)
+    path, tom = with_picture(tmp_path, "a wolf")
+    tom.unlink()
+    if needed:
+        with nothing_written(database), pytest.raises(errors.Mistakes, match="cannot be found"):
+            load(database, path, target(update=True))
+    else:
+        assert load(database, path, target(update=True)).kept_key == "a"
+    with pytest.raises(errors.Mistake, match="edited since"):
+        load(database, path, keep_going=True)
+    assert load(database, path, target(update=True), keep_going=True).updated == needed
+
+
+def test_another_picture_is_an_edit_whether_or_not_it_is_there(database, tmp_path):
+    path, tom = with_picture(tmp_path)
+    picture(tom)
+    load(database, path)
+    settle_as(database, jobs_of(database)["a"], State.SUCCEEDED)
+    path.write_text(path.read_text().replace("tom.png", "tim.png"))
+    with nothing_written(database), pytest.raises(errors.Mistake, match="edited since"):
+        load(database, path)
+
+
+def test_a_new_row_without_its_picture_fails_and_a_retry_takes_it_when_it_is_back(database, tmp_path):
+    path, tom = with_picture(tmp_path)
+    with nothing_written(database), pytest.raises(errors.Mistakes, match="cannot be found"):
+        load(database, path)
+    found = load(database, path, keep_going=True).difference
+    job = jobs_of(database)["a"]
+    assert (found.new, found.broken, found.unusable, found.jobs, found.images) == (2, 1, 1, 1, 1)
+    assert (job.state, job.attempts) == (State.FAILED, 0)
+    assert job.error_message.startswith("line 2, column image: tom.png cannot be found")
+    assert load(database, path).difference.line() == "0 new, 2 there"
+    picture(tom)
+    assert load(database, path).difference.line() == "0 new, 2 there"
+    with database.write() as tx:
+        assert retry(tx, now(tx), [job.id]) == 1
+
+
 def test_keys_that_differ_only_in_case_get_files_of_their_own(database, tmp_path):
     load(database, write(tmp_path, table("Tom", "jerry")))
     load(database, write(tmp_path, table("Tom", "jerry", "tom", "spike")))

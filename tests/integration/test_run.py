@@ -13,6 +13,7 @@ from jobs.tables import events
 from overnight import cli
 from tests.integration import evening, rehearsal
 from tests.integration.evening import Evening, ended, interrupt, one_line
+from tests.manifests import picture
 
 SLOW = {"creates_per_minute": 120}  # two purchases a second: nothing is over before a test has looked
 
@@ -223,6 +224,30 @@ def test_a_row_that_was_refused_is_never_bought_without_its_refused_cell(night):
     printed = retried.stderr.partition("then type: overnight ")[2].splitlines()[0]
     assert night.type(*shlex.split(printed)).returncode == 0
     assert [entry["input"]["prompt"] for entry in night.sandbox.ledger()][-1] == "a fox, in the snow"
+
+
+def test_pictures_that_vanished_hinder_only_what_is_still_to_be_bought(night):
+    for name in ("done.png", "gone.png", "here.png"):
+        picture(night.folder / name)
+    night.manifest.write_text("key,image,prompt\ndone,done.png,a\ngone,gone.png,b\nhere,here.png,c\n")
+    assert night.type("run", "night.csv", "--limit", "1").returncode == 0
+    assert night.type("load", "night.csv").returncode == 0
+    for name in ("done.png", "gone.png"):
+        (night.folder / name).unlink()
+    stopped = night.run_again()
+    assert stopped.returncode == 2
+    assert one_line(stopped.stderr, "night.csv:3: image: gone.png cannot be found")
+    assert night.bought() == 1
+    went_on = night.type("run", "night.csv", "--keep-going")
+    assert went_on.returncode == 1
+    assert "night.csv:3: image: gone.png cannot be found" in went_on.stderr
+    assert "overnight export night --class input-unreadable" in went_on.stdout
+    assert (night.bought(), night.states()) == (2, {"succeeded": 2, "failed": 1})
+    assert night.run_again().returncode == 1
+    picture(night.folder / "gone.png")
+    assert night.type("retry", "night", "--class", "input-unreadable").returncode == 0
+    assert night.run_again().returncode == 0
+    assert (night.bought(), night.states()) == (3, {"succeeded": 3})
 
 
 def test_an_export_never_takes_the_place_of_the_manifest(night):
