@@ -63,7 +63,7 @@ _ADVICE: dict[FailureClass, Advice] = {
         "the API, the model or the check of its row refuses the input", Remedy.NEW_INPUT
     ),
     FailureClass.INPUT_UNREACHABLE: Advice("the provider could not fetch the image", Remedy.NEW_INPUT),
-    FailureClass.INPUT_UNREADABLE: Advice("the image file is missing or broken", Remedy.NEW_INPUT),
+    FailureClass.INPUT_UNREADABLE: Advice("the image file is missing, broken or too large", Remedy.NEW_INPUT),
     FailureClass.UPLOAD_FAILED: Advice("five uploads of the image came to nothing", Remedy.NEW_INPUT),
     FailureClass.MODEL_ERROR: Advice("the model failed in a way we do not know", Remedy.LOOK_FIRST),
     FailureClass.POISON: Advice("the job ended its worker three times", Remedy.LOOK_FIRST),

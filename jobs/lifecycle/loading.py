@@ -20,8 +20,8 @@ _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 class Wanted(NamedTuple):
     """One row as a job. The input lacks the image; if ``own_seed``, it has the job's own seed.
 
-    A row with a ``problem`` cannot be bought: its job is failed from the start. Input and labels are JSON
-    texts, which both databases take as they are.
+    A row with a ``problem`` cannot be bought: its job is failed from the start, with the ``error_class``. Input
+    and labels are JSON texts, which both databases take as they are.
     """
 
     key: str
@@ -35,16 +35,17 @@ class Wanted(NamedTuple):
     labels_json: str
     priority: int
     problem: str | None = None
+    error_class: FailureClass = FailureClass.INVALID_INPUT
 
 
-# The columns of a `Wanted`, in its order, except its problem.
-_OF_ROW = [name.removesuffix("_json") for name in Wanted._fields if name != "problem"]
+# The columns of a `Wanted`, in its order, except how it failed.
+_OF_ROW = [name.removesuffix("_json") for name in Wanted._fields[:-2]]
 _COLUMNS = (
     *("batch_id", *_OF_ROW, "state", "due_at", "attempts", "absences"),
     *("error_class", "error_message", "created_at", "finished_at"),
 )
 # As the driver takes them.
-_PENDING, _FAILED, _INVALID = State.PENDING.value, State.FAILED.value, FailureClass.INVALID_INPUT.value
+_PENDING, _FAILED = State.PENDING.value, State.FAILED.value
 
 
 def add(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
@@ -138,4 +139,4 @@ def _values(moment: Any, batch_id: int, wanted: Wanted) -> tuple[Any, ...]:
     row = wanted[: len(_OF_ROW)]
     if wanted.problem is None:
         return (batch_id, *row, _PENDING, moment, 0, 0, None, None, moment, None)
-    return (batch_id, *row, _FAILED, None, 0, 0, _INVALID, wanted.problem, moment, moment)
+    return (batch_id, *row, _FAILED, None, 0, 0, wanted.error_class.value, wanted.problem, moment, moment)

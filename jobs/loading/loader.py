@@ -17,6 +17,7 @@ from jobs.batches import Batch
 from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.events import EventKind
+from jobs.failures import FailureClass
 from jobs.loading import counterparts, difference, names
 from jobs.loading.difference import Difference, Target
 from jobs.manifest import rows, schema, validated
@@ -129,6 +130,7 @@ class _Writing:
             labels_json=row.labels_json,
             priority=row.priority,
             problem=row.problem,
+            error_class=FailureClass.INPUT_UNREADABLE if row.unusable else FailureClass.INVALID_INPUT,
         )
 
     def _write_some(self, tx: sa.Connection, wanted: Sequence[lifecycle.Wanted]) -> int:

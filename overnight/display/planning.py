@@ -124,9 +124,12 @@ def dated(target: Target) -> list[str]:
 def after(settings: Settings, loaded: Loaded) -> list[str]:
     """Return the result of loading, and what to do about rows that it could not change."""
     told = [f"{loaded.batch.name}: {loaded.difference.line()}"]
-    if loaded.difference.broken:
+    unusable = loaded.difference.unusable
+    if mistaken := loaded.difference.broken - unusable:
+        told.append(f"{limits.counted(mistaken, 'row')} with a mistake: failed, class invalid-input")
+    if unusable:
         told.append(
-            f"{limits.counted(loaded.difference.broken, 'row')} with a mistake: failed, class invalid-input"
+            f"{limits.counted(unusable, 'row')} without a usable picture: failed, class input-unreadable"
         )
     if loaded.updated:
         told.append(f"{limits.counted(loaded.updated, 'row')} changed as edited")

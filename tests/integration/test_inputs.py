@@ -248,6 +248,8 @@ def unusable(root):
     (images / "text.png").write_text("no image")
     (images / "empty.png").touch()
     os.mkfifo(images / "pipe.png")
+    (images / "huge.png").touch()
+    os.truncate(images / "huge.png", 100_000_001)
     return images
 
 
@@ -255,7 +257,7 @@ def unusable(root):
     "image",
     [
         "missing.png", "folder", "../outside.png", "link.png", "loop.png", "cut.png", "text.png", "empty.png",
-        "pipe.png",
+        "pipe.png", "huge.png",
         "/etc/passwd", "/dev/zero", "file:///etc/passwd", "x" * 5000, "a\0b", "\ud800", "",
     ],
 )  # fmt: skip

@@ -281,6 +281,15 @@ def test_a_bad_row_is_loaded_as_failed_when_asked(tmp_path):
     assert "1 row with a mistake: failed, class invalid-input" in done.stderr
 
 
+def test_a_row_without_its_picture_is_loaded_as_failed_with_its_own_class(tmp_path):
+    write(tmp_path, f"key,image,prompt\na,tom.png,x\nb,{WEB},x\n")
+    done = overnight(tmp_path, "load", "cats.csv", "--keep-going")
+    assert (done.returncode, done.stdout) == (0, "cats: 2 new\n")
+    assert "warning: cats.csv:2: image: tom.png cannot be found" in done.stderr
+    assert "1 row without a usable picture: failed, class input-unreadable" in done.stderr
+    assert "with a mistake" not in done.stderr
+
+
 def test_a_database_of_another_revision_ends_with_69(tmp_path):
     write(tmp_path, table("a"))
     overnight(tmp_path, "load", "cats.csv")

@@ -463,20 +463,32 @@ def test_another_picture_is_an_edit_whether_or_not_it_is_there(database, tmp_pat
         load(database, path)
 
 
-def test_a_new_row_without_its_picture_fails_and_a_retry_takes_it_when_it_is_back(database, tmp_path):
+def test_a_new_row_without_its_picture_fails_as_unreadable_and_a_retry_takes_it_when_it_is_back(
+    database, tmp_path
+):
     path, tom = with_picture(tmp_path)
     with nothing_written(database), pytest.raises(errors.Mistakes, match="cannot be found"):
         load(database, path)
     found = load(database, path, keep_going=True).difference
     job = jobs_of(database)["a"]
     assert (found.new, found.broken, found.unusable, found.jobs, found.images) == (2, 1, 1, 1, 1)
-    assert (job.state, job.attempts) == (State.FAILED, 0)
+    assert (job.state, job.error_class, job.attempts) == (State.FAILED, "input-unreadable", 0)
     assert job.error_message.startswith("line 2, column image: tom.png cannot be found")
     assert load(database, path).difference.line() == "0 new, 2 there"
     picture(tom)
     assert load(database, path).difference.line() == "0 new, 2 there"
     with database.write() as tx:
         assert retry(tx, now(tx), [job.id]) == 1
+
+
+@pytest.mark.parametrize("image", ["/etc/passwd", "ftp://a.example/x.png", "data:image/png;base64,AAAA"])
+def test_a_path_that_must_not_be_sent_is_a_mistake_of_the_row(database, tmp_path, image):
+    path = write(tmp_path, f'key,image,prompt\na,"{image}",a fox\n')
+    load(database, path, keep_going=True)
+    job = jobs_of(database)["a"]
+    assert (job.state, job.error_class) == (State.FAILED, "invalid-input")
+    with database.write() as tx:
+        assert retry(tx, now(tx), [job.id]) == 0
 
 
 def test_keys_that_differ_only_in_case_get_files_of_their_own(database, tmp_path):

@@ -188,7 +188,7 @@ def _located(image: str, root: Path) -> _Version:
     except (OSError, ValueError) as error:
         raise _unreadable(image, error) from error
     if facts.st_size > pictures.LARGEST_UPLOAD:
-        raise errors.Refused(f"{image!r} has {facts.st_size} bytes; the most is {pictures.LARGEST_UPLOAD}")
+        raise _refused(f"{image!r} has {facts.st_size} bytes; the most is {pictures.LARGEST_UPLOAD}")
     return str(path), facts.st_mtime_ns, facts.st_size
 
 
