@@ -2,15 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from jobs.manifest import cells, source
 
 # Characters of one line; a row may have several lines, within the csv module's limit for a cell.
 _LONGEST_LINE = 4_000_000
 
-Record = tuple[int, list[str]]
+
+class Record(NamedTuple):
+    """The line on which a row starts, its cells, and which of them has a blank before its opening quote."""
+
+    line: int
+    cells: list[str]
+    misquoted: int | None = None
 
 
 def records(manifest: source.Source) -> Iterator[Record]:
@@ -20,15 +27,35 @@ def records(manifest: source.Source) -> Iterator[Record]:
     if not first:
         raise manifest.problem("is empty")
     delimiter = _delimiter(manifest, before + 1, first)
-    reader = csv.reader(chain([first], lines), delimiter=delimiter, strict=True)
+    kept: list[str] = []
+    reader = csv.reader(_keeping(chain([first], lines), kept), delimiter=delimiter, strict=True)
     line = before + 1
     try:
         for row in reader:
             if any(row) and not (len(row) == 1 and row[0].isspace()):
-                yield line, row
+                yield Record(line, row, _misquoted(row, kept, delimiter))
+            kept.clear()
             line = before + reader.line_num + 1
     except csv.Error as error:
         raise manifest.problem(*_broken(error, before + reader.line_num, line)) from None
+
+
+def _keeping(lines: Iterator[str], kept: list[str]) -> Iterator[str]:
+    for line in lines:
+        kept.append(line)
+        yield line
+
+
+def _misquoted(row: Sequence[str], lines: Sequence[str], delimiter: str) -> int | None:
+    """Return which cell has a blank before its opening quote: to a reader of CSV both are text, to a person neither.
+
+    A cell that is quoted as it should be may begin with a blank and a quote, so its text alone does not tell.
+    """
+    if not any(' "' in line for line in lines):
+        return None
+    meant = next(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    both = enumerate(zip(row, meant, strict=False))
+    return next((i for i, (cell, other) in both if cell != other and cell.lstrip(" ")[:1] == '"'), None)
 
 
 def _delimiter(manifest: source.Source, line: int, header: str) -> str:
@@ -46,7 +73,10 @@ def _broken(error: csv.Error, line: int, started: int) -> tuple[str, int]:
     if "unexpected end of data" in words:
         return "opens a quote that is never closed", started
     if "expected after" in words:
-        return 'has text after a closing quote: inside a quoted cell, write a quote twice ("")', line
+        return (
+            'has text after a closing quote (a blank counts): inside a quoted cell, write a quote twice ("")',
+            line,
+        )
     if "field larger" in words:
         return f"has a cell of more than {cells.LONGEST} characters: is a closing quote missing?", started
     return f"is no valid CSV: {words}", line

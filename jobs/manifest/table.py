@@ -8,6 +8,10 @@ from typing import NamedTuple
 from jobs.manifest import columns, delimited, problems, source
 
 _MOST_COLUMNS = 1000
+_MISQUOTED = (
+    "has a blank before its opening quote",
+    'delete the blank; quotes that belong to the text are written """like this"""',
+)
 
 
 class Record(NamedTuple):
@@ -24,9 +28,11 @@ class Table:
     def __init__(self, manifest: source.Source, known: columns.Columns) -> None:
         self._file = manifest.name
         self._rows = delimited.records(manifest)
-        self._line, header = next(self._rows, (1, []))
+        self._line, header, misquoted = next(self._rows, delimited.Record(1, []))
         if not header:
             raise manifest.problem("is empty")
+        if misquoted is not None:
+            raise manifest.problem(_MISQUOTED[0], self._line, _MISQUOTED[1])
         if len(header) > _MOST_COLUMNS:
             raise manifest.problem(f"has more than {_MOST_COLUMNS} columns: is this a table?", self._line)
         self._header = [name.strip() for name in header]
@@ -85,16 +91,22 @@ class Table:
     def __iter__(self) -> Iterator[Record]:
         width = len(self._header)
         plan, unnamed = self._plan, self._unnamed
-        for line, row in self._rows:
+        for line, row, misquoted in self._rows:
             found = []
-            if len(row) != width and (len(row) < width or any(row[width:])):
+            if misquoted is not None:
+                found.append(self._misquoted(line, misquoted))
+            elif len(row) != width and (len(row) < width or any(row[width:])):
                 found.append(self._misfit(line, len(row), width))
-                row.extend([""] * (width - len(row)))
             elif any(row[i] for i in unnamed):
                 found.append(
                     problems.Problem(self._file, line, None, "has a cell in a column without a name")
                 )
+            row.extend([""] * (width - len(row)))
             yield Record(line, [(column, row[i]) for i, column in plan], found)
+
+    def _misquoted(self, line: int, cell: int) -> problems.Problem:
+        header = self._header[cell] if cell < len(self._header) else None
+        return problems.Problem(self._file, line, header, _MISQUOTED[0], detail=_MISQUOTED[1])
 
     def _misfit(self, line: int, cells: int, width: int) -> problems.Problem:
         if cells < width:

@@ -53,6 +53,33 @@ def test_newlines_commas_and_quotes_inside_quotes_load_unchanged(tmp_path):
     assert (cat.row, dog.row) == (2, 5)
 
 
+MISQUOTED = "has a blank before its opening quote: delete the blank"
+
+
+@pytest.mark.parametrize("cell", [' "b, c"', '  "b"', ' "Hello" says a sign', ' "b\nc"', ' "b'])
+def test_a_blank_before_an_opening_quote_is_told_with_its_place_and_never_bought_as_text(tmp_path, cell):
+    path = write(tmp_path, f"image, prompt\n{WEB}, a fox\n{WEB},{cell}\n")
+
+    assert mistakes(path)[0].startswith(f"cats.csv:3: prompt: {MISQUOTED}")
+    with reading(path, keep_going=True) as read:
+        assert [bool(row.problem) for chunk in read.rows() for row in chunk][:2] == [False, True]
+
+
+def test_a_blank_before_a_quoted_header_is_told(tmp_path):
+    (line,) = mistakes(write(tmp_path, f'image, "prompt"\n{WEB},a\n'))
+
+    assert line.startswith(f"cats.csv:1: {MISQUOTED}")
+
+
+@pytest.mark.parametrize("prompt", [' "Hello" says a sign', 'says "Hello", "you" or\n "they"', " a, b", ' "'])
+def test_a_prompt_may_have_blanks_before_its_own_quotes(tmp_path, prompt):
+    quoted = prompt.replace('"', '""')
+
+    (row,) = rows_of(write(tmp_path, f'image,prompt\n{WEB},"{quoted}"\n'))
+
+    assert row.input["prompt"] == prompt
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("start", ["", "\ufeff", "\ufeff\n\n"])
 def test_any_line_end_byte_order_mark_and_empty_lines_are_read(tmp_path, start, end):
@@ -78,6 +105,10 @@ def test_a_trailing_comma_in_every_line_is_no_column(tmp_path):
 BROKEN = {
     "semicolons": ("image;prompt\na;b\n", "cats.csv:1: has columns divided by ';': save it with commas"),
     "open quote": (f'image,prompt\n{WEB},"a\n', "cats.csv:2: opens a quote that is never closed"),
+    "blank after a quote": (
+        f'image,prompt\n{WEB},"a" ,\n',
+        "cats.csv:2: has text after a closing quote (a blank",
+    ),
     "text after a quote": (f'image,prompt\n{WEB},"a"b\n', "cats.csv:2: has text after a closing quote"),
     "swallowed rows": (
         f'image,prompt\n{WEB},"' + "a\n" * 70_000,
