@@ -152,6 +152,8 @@ def _size_of_image(path: Path) -> int:
     try:
         size, pixels = _measure(path)
     except UnidentifiedImageError:
+        if not path.stat().st_size:
+            raise Unusable("is an empty file", "was it copied whole?") from None
         raise Unusable("is not an image", f"use one of {', '.join(FORMATS)}") from None
     except PermissionError:
         raise Unusable("cannot be read", "permission denied") from None

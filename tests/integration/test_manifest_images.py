@@ -52,7 +52,7 @@ REFUSED = {
     "too long a name": ("x" * 5000, "cannot be found"),
     "folder": ("cats", "cats is a folder: name a picture"),
     "text": ("notes.txt", "notes.txt is not an image: use one of PNG, JPEG, WEBP, GIF"),
-    "empty": ("empty.png", "empty.png is not an image"),
+    "empty": ("empty.png", "empty.png is an empty file: was it copied whole?"),
     "vector": ("x.svg", "x.svg is not an image"),
     "cut off": ("cut.png", "cut.png is"),
     "gigapixel": ("giga.png", "giga.png has more pixels than the model can hold"),
