@@ -15,6 +15,8 @@ from jobs.manifest import source
 LARGEST = 64_000_000
 _DEEPEST = 20
 _MERGE = "<<"
+_QUOTED = "put text with any of : # [ { @ * or a quote in quotes, and indent with blanks, not tabs"
+_ESCAPED = "in double quotes write a backslash twice, or use single quotes"
 # A plain scalar that YAML reads as nothing; the same word in quotes is text.
 _NOTHING = frozenset({"", "~", "null", "Null", "NULL"})
 # JSON's escape for a character beyond 16 bits, such as an emoji: two surrogates. YAML accepts neither.
@@ -175,7 +177,9 @@ def _line(event: yaml.Event) -> int:
 
 
 def _broken(error: yaml.YAMLError) -> tuple[str, int | None, str]:
-    """Return what is wrong with the syntax, the line to look at, and the parser's own words."""
+    """Return what is wrong with the syntax, the line to look at, the parser's own words, and what mostly helps."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return "is not valid YAML", error.problem_mark.line + 1, error.problem or ""
+        words = error.problem or ""
+        helps = _ESCAPED if "escape" in words or "hex" in words else _QUOTED
+        return "is not valid YAML", error.problem_mark.line + 1, f"{words}; {helps}"
     return "is not valid YAML", None, str(getattr(error, "reason", "it cannot be read"))

@@ -140,7 +140,14 @@ BROKEN = {
     "a text on top": ("hello", "cats.yaml:1: does not begin with a setting"),
     "only a comment": ("# nothing\n", "cats.yaml: is empty"),
     "bad syntax": ("jobs: [\n- :\n]}", "cats.yaml:2: is not valid YAML"),
-    "a tab": ("jobs:\n\t- image: a\n", "cats.yaml:2: is not valid YAML"),
+    "a tab": (
+        "jobs:\n\t- image: a\n",
+        "cats.yaml:2: is not valid YAML: found character that cannot start any token; put text with any of : #",
+    ),
+    "a path of Windows": (
+        'jobs:\n- image: "C:\\Users\\a.png"\n',
+        "cats.yaml:2: is not valid YAML: did not find expected hexdecimal number; in double quotes write a backslash",
+    ),
     "control character": ("jobs: \x07\n", "cats.yaml: is not valid YAML"),
     "bad UTF-8": (b"jobs:\n- image: caf\xe9\n", "cats.yaml:2: is not UTF-8: save the file as UTF-8: byte 13"),
     "NUL": ("jobs:\n- image: a\0\n", "cats.yaml:2: holds a NUL character"),
