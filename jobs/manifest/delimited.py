@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
 
 def records(manifest: source.Source) -> Iterator[Record]:
-    """Yield the header and every non-empty row; raise `problems.Unreadable` if it is no table."""
+    """Yield the header and every row that is not blank; raise `problems.Unreadable` if it is no table."""
     lines = _lines(manifest)
     before, first = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, ""))
     if not first:
@@ -32,7 +32,7 @@ def records(manifest: source.Source) -> Iterator[Record]:
     line = before + 1
     try:
         for row in reader:
-            if any(row) and not (len(row) == 1 and row[0].isspace()):
+            if any(map(str.strip, row)):
                 yield Record(line, row, _misquoted(row, kept, delimiter))
             kept.clear()
             line = before + reader.line_num + 1
@@ -60,7 +60,11 @@ def _misquoted(row: Sequence[str], lines: Sequence[str], delimiter: str) -> int 
 
 def _delimiter(manifest: source.Source, line: int, header: str) -> str:
     """Return the delimiter, judged by the header alone: prompts are full of commas."""
-    if manifest.format is source.Format.TSV or ("\t" in header and "," not in header):
+    if "\t" in header and (manifest.format is source.Format.TSV or "," not in header):
+        return "\t"
+    if manifest.format is source.Format.TSV:
+        if "," in header:
+            raise manifest.problem("has columns divided by ',': save it with tabs, or as .csv", line)
         return "\t"
     if ";" in header and "," not in header:
         raise manifest.problem("has columns divided by ';': save it with commas, or with tabs as .tsv", line)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jobs.manifest import columns, delimited, problems, source
 
 _MOST_COLUMNS = 1000
+_NO_HEADER = "names no column that is known: begin the file with a header, such as image,prompt"
 _MISQUOTED = (
     "has a blank before its opening quote",
     'delete the blank; quotes that belong to the text are written """like this"""',
@@ -48,13 +49,16 @@ class Table:
     def wrong(self, required: AbstractSet[str]) -> Iterator[problems.Problem]:
         """Yield what is wrong with the header; each ``required`` name needs a column."""
         unknown = [name for name in dict.fromkeys(self._header) if name and not self._known.of(name)]
+        meant = {self._known.nearest(name, self.fields) for name in unknown}
+        if unknown and not self._plan and meant == {None}:
+            yield problems.Problem(self._file, self._line, None, _NO_HEADER)
+            return
         for name in unknown:
             yield self._known.unknown(self._file, self._line, name, self.fields)
         yield from self._repeated()
         yield from self._unusable_labels()
         yield from self._absent_headers()
         # If an unknown column looks like the missing one, one line is enough.
-        meant = {self._known.nearest(name, self.fields) for name in unknown}
         for name in sorted(required - self.fields - meant - self._known.moved.keys()):
             yield self._problem(name, "is required, and there is no such column")
 

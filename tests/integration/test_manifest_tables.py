@@ -83,12 +83,12 @@ def test_a_prompt_may_have_blanks_before_its_own_quotes(tmp_path, prompt):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("start", ["", "\ufeff", "\ufeff\n\n"])
 def test_any_line_end_byte_order_mark_and_empty_lines_are_read(tmp_path, start, end):
-    text = f"{start}image,prompt\n{WEB},a\n\n,\n{WEB},b\n".replace("\n", end)
+    text = f"{start}image,prompt\n{WEB},a\n\n,\n \t , \n{WEB},b\n".replace("\n", end)
 
     found = rows_of(write(tmp_path, text))
 
     assert [row.input["prompt"] for row in found] == ["a", "b"]
-    assert found[1].row - found[0].row == 3
+    assert found[1].row - found[0].row == 4
 
 
 @pytest.mark.parametrize("name", ["cats.tsv", "cats.tab", "cats.csv", "cats"])
@@ -98,12 +98,22 @@ def test_tabs_are_known_by_the_name_or_the_header(tmp_path, name):
     assert row.input["prompt"] == "a, b; c"
 
 
+def test_commas_under_the_name_of_a_table_with_tabs_are_told(tmp_path):
+    (line,) = mistakes(write(tmp_path, f"image,prompt\n{WEB},a\n", "cats.tsv"))
+
+    assert line == "cats.tsv:1: has columns divided by ',': save it with tabs, or as .csv"
+
+
 def test_a_trailing_comma_in_every_line_is_no_column(tmp_path):
     assert len(rows_of(write(tmp_path, f"image,prompt,\n{WEB},a,\n{WEB},b,,,\n"))) == 2
 
 
 BROKEN = {
     "semicolons": ("image;prompt\na;b\n", "cats.csv:1: has columns divided by ';': save it with commas"),
+    "no header": (
+        f"{WEB},a fox\n{WEB},a hen\n",
+        "cats.csv:1: names no column that is known: begin the file with a header",
+    ),
     "open quote": (f'image,prompt\n{WEB},"a\n', "cats.csv:2: opens a quote that is never closed"),
     "blank after a quote": (
         f'image,prompt\n{WEB},"a" ,\n',
