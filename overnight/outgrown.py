@@ -22,12 +22,15 @@ def refusal(settings: Settings) -> str | None:
 
 
 class Watch:
-    """Checks every minute in a thread of its own, and calls ``end`` when this program must end."""
+    """Checks every minute in a thread of its own, and calls ``end`` when this program must end, or else ``go_on``."""
 
-    def __init__(self, settings: Settings, end: Callable[[], None]) -> None:
+    def __init__(
+        self, settings: Settings, end: Callable[[], None], go_on: Callable[[], None] = lambda: None
+    ) -> None:
         self.refusal: str | None = None
         self._settings = settings
         self._end = end
+        self._go_on = go_on
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="schema", daemon=True)
 
@@ -43,3 +46,4 @@ class Watch:
             if self.refusal:
                 self._end()
                 return
+            self._go_on()

@@ -102,7 +102,8 @@ def held(account_id: int | None) -> context.Context | None:
     """
     if not _held:
         here = _configured[0] if _configured else settings.load()
-        hold(*context.start(here, database.Database(here.database_url)))
+        # The worker has registered them: a child that replaces another must not oust one that started since.
+        hold(*context.start(here, database.Database(here.database_url), anew=False))
     if account_id is None and len(_held) == 1:
         return next(iter(_held.values()))
     found = _held.get(account_id) if account_id is not None else None

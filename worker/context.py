@@ -6,12 +6,13 @@ Created once, after a fork, for all accounts of the settings.
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import sqlalchemy as sa
+import structlog
 
-from jobs import accounts, batches, database, settings
+from jobs import accounts, batches, database, errors, settings
 from jobs.accounts import attendance, stops
 from jobs.accounts.breaker import Tally
 from jobs.settings.credentials import Credential
@@ -19,6 +20,8 @@ from jobs.settings.times import Times
 from worker import foresight, heaps, loop
 from worker.api import client
 from worker.transfers import downloads, inputs
+
+log = structlog.get_logger(__name__)
 
 # At the default of 600 creates a minute and 1 s for each, ten are under way; twice that leaves room.
 _CONNECTIONS = 20
@@ -76,7 +79,9 @@ class Context:
         await asyncio.gather(self.api.aclose(), self.downloads.aclose())
 
 
-def enrol(configured: settings.Settings, db: database.Database | None = None) -> list[accounts.Account]:
+def enrol(
+    configured: settings.Settings, db: database.Database | None = None, *, anew: bool = True
+) -> list[accounts.Account]:
     """Register the accounts of the tokens: the scheduler hands out nothing for an account without a worker.
 
     All get the same moment, because the accounts seen last are those that buy.
@@ -89,7 +94,7 @@ def enrol(configured: settings.Settings, db: database.Database | None = None) ->
             accounts.forget_the_future(tx, now, configured.times)
             # In one order everywhere, so that two workers that start at once cannot deadlock.
             ids = {
-                name: accounts.register(tx, now, name, one.api.identity, one.label)
+                name: accounts.register(tx, now, name, one.api.identity, one.label, anew=anew)
                 for name, one in sorted(named, key=lambda pair: pair[0])
             }
             return [accounts.get(tx, ids[name]) for name, _ in named]
@@ -98,17 +103,43 @@ def enrol(configured: settings.Settings, db: database.Database | None = None) ->
             opened.close()
 
 
+def attend(configured: settings.Settings) -> None:
+    """Record that the accounts still have a worker; register them anew if those that buy have none any more.
+
+    Else the night would stand still when the worker that started last, with another token, has ended.
+    """
+    names = [_name(one) for one in configured.require_credentials()]
+    opened = database.Database(configured.database_url)
+
+    def write(tx: sa.Connection) -> bool:
+        now = database.now(tx)
+        return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.unattended))
+
+    try:
+        if opened.unit(write):
+            log.warning("accounts-taken-up", reason="those that started last have no worker any more")
+            enrol(configured, opened)
+    except errors.Unavailable as error:
+        log.debug("not-attended", reason=str(error))  # the scheduler reports that the database is away
+    finally:
+        opened.close()  # nothing may stay open before a fork
+
+
 def _name(one: Credential) -> str:
     host = one.api.name if one.api.is_sandbox else one.api.host
     return accounts.name(host, one.api.identity, one.token.get_secret_value())
 
 
 def start(
-    configured: settings.Settings, db: database.Database, freed: Callable[[], None] = lambda: None
+    configured: settings.Settings,
+    db: database.Database,
+    freed: Callable[[], None] = lambda: None,
+    *,
+    anew: bool = True,
 ) -> list[Context]:
     """Register the accounts and open their clients, inside an event loop that they share."""
     heaps.share()
-    enrolled = enrol(configured, db)
+    enrolled = enrol(configured, db, anew=anew)
     thread = loop.Loop()
 
     async def opened() -> list[Context]:

@@ -1,7 +1,17 @@
 """The account's row: quota, throttle, breaker, and what is known about its API. The only writer of `accounts`."""
 
 from jobs.accounts.pacing import forget_the_future, give_back, observe, probe_now, probed, refill, spend
-from jobs.accounts.rows import Account, every, follow_settings, get, known, name, register, retune
+from jobs.accounts.rows import (
+    Account,
+    attended,
+    every,
+    follow_settings,
+    get,
+    known,
+    name,
+    register,
+    retune,
+)
 from jobs.accounts.sight import (
     blind_spot,
     glanced,
@@ -17,6 +27,7 @@ from jobs.accounts.sight import (
 
 __all__ = [
     "Account",
+    "attended",
     "blind_spot",
     "every",
     "follow_settings",

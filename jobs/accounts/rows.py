@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cache
@@ -61,16 +61,46 @@ def name(host: str, api: str, token: str) -> str:
     return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
 
 
-def register(tx: sa.Connection, now: datetime, account_name: str, api: str, label: str | None = None) -> int:
-    """Return the account's id, creating its row if needed. Those seen last, at one moment, are those that buy."""
+def register(
+    tx: sa.Connection,
+    now: datetime,
+    account_name: str,
+    api: str,
+    label: str | None = None,
+    *,
+    anew: bool = True,
+) -> int:
+    """Return the account's id, creating its row if needed. Those seen last, at one moment, are those that buy.
+
+    Unless ``anew``, an account that has a row keeps its place.
+    """
     insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
     new = insert(accounts).values(
         name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
         breaker=BreakerState.CLOSED, failures=0, seen_at=now,
     )  # fmt: skip
     # One statement: of two workers that start at the same moment, neither would find a row.
-    seen = new.on_conflict_do_update(index_elements=[accounts.c.name], set_={"label": label, "seen_at": now})
-    return int(tx.execute(seen.returning(accounts.c.id)).scalar_one())
+    change = {"label": label} | ({"seen_at": now} if anew else {})
+    one = new.on_conflict_do_update(index_elements=[accounts.c.name], set_=change)
+    return int(tx.execute(one.returning(accounts.c.id)).scalar_one())
+
+
+def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: datetime) -> bool:
+    """Record that these accounts have a worker now, if they buy.
+
+    Those that buy keep their place, all together, while one of them has a worker. Return whether these are not among
+    them, and nothing was heard of those that are ``since`` then.
+    """
+    own = tx.execute(sa.select(accounts.c.api, accounts.c.seen_at).where(accounts.c.name.in_(names))).all()
+    deserted = False
+    for api in sorted({row.api for row in own}):
+        there = accounts.c.api == api
+        latest = tx.execute(sa.select(sa.func.max(accounts.c.seen_at)).where(there)).scalar_one()
+        if any(row.api == api and row.seen_at == latest for row in own):
+            tx.execute(sa.update(accounts).where(there, accounts.c.seen_at == latest).values(seen_at=now))
+        else:
+            deserted = deserted or latest < since
+    return deserted
 
 
 def every(tx: sa.Connection) -> list[Account]:

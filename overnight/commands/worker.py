@@ -36,11 +36,15 @@ def _work(settings: Settings, concurrency: int) -> Exit:
 
     from jobs import errors
     from overnight import outgrown, services
-    from worker import app, leaving
+    from worker import app, context, leaving
 
     app.prepare(settings)
     services.pass_on(settings)
-    watch = outgrown.Watch(settings, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
+    watch = outgrown.Watch(
+        settings,
+        end=lambda: os.kill(os.getpid(), signal.SIGTERM),
+        go_on=lambda: context.attend(settings),
+    )
     worker = app.configure(settings).Worker(
         hostname=f"{os.getpid()}@{socket.gethostname()}",  # two on one host must differ
         concurrency=concurrency,

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
-from jobs import accounts, settings
+import sqlalchemy as sa
+
+from jobs import accounts, settings, tables
 from jobs.accounts import attendance
 from scheduler import duties
 from tests import factory, rows
@@ -10,6 +12,7 @@ from worker import app
 
 API = "https://api.example/v1"
 OTHER = "https://other.example/v1"
+HOUR = timedelta(hours=1)
 
 
 def start(database, *named, api=API):
@@ -76,3 +79,55 @@ def test_each_message_says_whose_calls_it_asks_for(sqlite_database):
     [poll] = duties.poll(sqlite_database, configured, scope)
     assert submit.args == [[job.id], account.id]
     assert poll.args == [[running.id], 0, account.id]
+
+
+# Whose place it is
+
+
+def attended(database, *names):
+    """A worker of these accounts lives; whether it is to register them, since nobody was heard of for an hour."""
+    moment = rows.now(database)
+    with database.write() as tx:
+        return accounts.attended(tx, moment, names, moment - HOUR)
+
+
+def hours_pass(database):
+    with database.write() as tx:
+        for account in tx.execute(sa.select(tables.accounts)).all():
+            this = tables.accounts.c.id == account.id
+            earlier = account.seen_at - 2 * HOUR
+            tx.execute(sa.update(tables.accounts).where(this).values(seen_at=earlier))
+
+
+def test_who_started_last_keeps_the_place_while_it_has_a_worker(database):
+    [old] = start(database, ("one", None))
+    [new] = start(database, ("two", None))
+    hours_pass(database)
+    assert not attended(database, "two")
+    assert not attended(database, "one")
+    assert seated(database) == {new: {new, old}}
+
+
+def test_a_place_without_a_worker_is_free(database):
+    start(database, ("one", None))
+    start(database, ("two", None))
+    elsewhere = start(database, ("three", None), api=OTHER)[0]
+    hours_pass(database)
+    assert not attended(database, "three")
+    assert attended(database, "one", "three"), "the other API's worker does not speak for this one"
+    assert elsewhere in seated(database)
+
+
+def test_accounts_that_buy_together_keep_their_place_together(database):
+    main, spare = start(database, ("one", "main"), ("two", "spare"))
+    assert not attended(database, "one")
+    assert seated(database) == {main: {main}, spare: {spare}}
+
+
+def test_a_child_that_replaces_another_ousts_nobody(database):
+    [old] = start(database, ("one", None))
+    [new] = start(database, ("two", None))
+    moment = rows.now(database)
+    with database.write() as tx:
+        assert accounts.register(tx, moment, "one", API, anew=False) == old
+    assert seated(database) == {new: {new, old}}

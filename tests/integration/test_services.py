@@ -14,7 +14,8 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from jobs import tables
+from jobs import accounts, tables
+from jobs.accounts import attendance
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import State
@@ -119,6 +120,12 @@ def enrolled(place):
         return tx.execute(sa.select(tables.accounts.c.name)).scalars().all()
 
 
+def present(place):
+    """The names of the accounts that buy."""
+    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
+        return [accounts.known(tx, seat.account_id).name for seat in attendance.seats(tx)]
+
+
 def refused(ended, code, *said):
     """Check that a command ended with one line and a code."""
     assert (ended.returncode, ended.stdout) == (code, ""), ended.stderr
@@ -183,6 +190,16 @@ def test_a_worker_makes_its_account_known_before_there_is_any_work(command, plac
     worker = place.start(*command)
     rehearsal.eventually(lambda: enrolled(place))
     assert worker.poll() is None
+
+
+def test_a_worker_takes_over_from_one_of_another_account_that_is_gone(place):
+    place.start("overnight", "worker", "--concurrency=1")
+    [first] = rehearsal.eventually(lambda: enrolled(place))
+    other = place.start("overnight", "worker", "--concurrency=1", api_token="another")
+    rehearsal.eventually(lambda: present(place) not in ([], [first]))
+    os.killpg(other.pid, signal.SIGKILL)
+    rehearsal.eventually(lambda: present(place) == [first])
+    place.says("accounts-taken-up")
 
 
 def test_a_celery_worker_without_a_token_ends_with_that_sentence(place):
