@@ -13,7 +13,7 @@ from kombu import Queue
 
 from jobs import database, errors, logs, settings
 from jobs.lanes import Lane
-from worker import context, leaving, vigil
+from worker import by_celery, context, leaving, vigil
 from worker.transfers import storing
 
 log = structlog.get_logger(__name__)
@@ -117,21 +117,10 @@ def __getattr__(name: str) -> Celery:
     """Create `app` when the celery command asks for it: settings are read then, not at every import."""
     if name != "app":
         raise AttributeError(name)
-    globals()["app"] = configure(settings.load())
-    signals.celeryd_init.connect(_prepare)
+    configured = by_celery.load()
+    globals()["app"] = configure(configured)
+    by_celery.listen(configured)
     return globals()["app"]  # type: ignore[no-any-return]  # set in the line above
-
-
-def prepare(configured: settings.Settings) -> None:
-    """Do once what all children of a worker need: register the accounts."""
-    context.enrol(configured)
-
-
-def _prepare(**_said: Any) -> None:
-    try:
-        prepare(_configured[0])
-    except errors.OvernightError as error:  # Celery would only log any other exception
-        raise SystemExit(str(error)) from error
 
 
 @signals.setup_logging.connect

@@ -15,9 +15,10 @@ _PATIENCE = 1.5  # seconds that a tick may take to finish after SIGTERM
 def command(settings: Settings, *, probe: bool) -> Exit:
     """Go over the job table, tick by tick, until SIGTERM."""
     from jobs import logs
-    from overnight import services
+    from overnight import flags, services
+    from worker import readiness
 
-    services.require(settings, "scheduler")
+    readiness.require(settings, "scheduler", flags.typed(settings))
     if probe:
         return services.probe(settings)
     logs.to_stderr(secrets=settings.secrets)
@@ -30,9 +31,8 @@ def _schedule(settings: Settings) -> None:
     import time
 
     from jobs import errors
-    from overnight import outgrown
     from scheduler.timetable import Timetable
-    from worker import app
+    from worker import app, outgrown
 
     timetable = Timetable(app.configure(settings), configured=settings, lazy=True)
     asked: list[int] = []

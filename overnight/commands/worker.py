@@ -19,9 +19,10 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
     A second SIGTERM, or SIGQUIT, ends it at once; nothing is lost by it.
     """
     from jobs import logs
-    from overnight import services
+    from overnight import flags, services
+    from worker import readiness
 
-    services.require(settings, "worker")
+    readiness.require(settings, "worker", flags.typed(settings))
     if probe:
         return services.probe(settings)
     settings.require_credentials()
@@ -35,10 +36,10 @@ def _work(settings: Settings, concurrency: int) -> Exit:
     import socket
 
     from jobs import errors
-    from overnight import outgrown, services
-    from worker import app, context, leaving
+    from overnight import services
+    from worker import app, context, leaving, outgrown
 
-    app.prepare(settings)
+    context.enrol(settings)
     services.pass_on(settings)
     watch = outgrown.Watch(
         settings,

@@ -5,10 +5,10 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from jobs.settings import Settings, apis, places
-from overnight import services
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from overnight.run import surroundings
+from worker import readiness
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -16,7 +16,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     surroundings.require_workers(settings)
     if settings.broker_url is None:
         return
-    services.reach_broker(settings)
+    readiness.reach_broker(settings)
     yield from _told(settings.broker_url)
     yield from exposure(settings.broker_url)
 
@@ -43,7 +43,7 @@ def _told(url: str) -> Iterator[Finding]:
     """Report what the server says about itself; a hosted one may refuse to."""
     import kombu
 
-    with kombu.Connection(url, transport_options=services.PATIENT) as connection:
+    with kombu.Connection(url, transport_options=readiness.PATIENT) as connection:
         client = cast("Any", connection.default_channel).client
         try:
             version = client.info("server").get("redis_version", "of an unknown version")

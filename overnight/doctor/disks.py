@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from jobs import errors
 from jobs.reports import plan
 from jobs.settings import Settings
-from overnight import opened, services
+from overnight import opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from overnight.run import surroundings
+from worker import readiness
 
 _LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel
 
@@ -22,7 +23,7 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _output(settings: Settings) -> Iterator[Finding]:
     try:
         if settings.output.exists() or settings.broker_url:
-            services.require_folder(settings.output)
+            readiness.require_folder(settings.output)
             yield findings.ok("output", f"{settings.output} can be written to")
             return
         with opened.found(settings) as db:

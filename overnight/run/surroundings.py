@@ -1,6 +1,6 @@
 """What a run needs before it buys: a place for the images, and an API or a broker that answers.
 
-Each missing thing is reported in one line. What a worker or a scheduler needs is in `services`.
+Each missing thing is reported in one line. What a worker or a scheduler needs is in `worker.readiness`.
 """
 
 import shutil
@@ -12,8 +12,8 @@ from jobs.database import Database
 from jobs.reports import results
 from jobs.settings import Settings, buyers
 from jobs.settings.credentials import Credential
-from overnight import services
 from overnight.display import words
+from worker import readiness
 
 
 class Surroundings:
@@ -33,7 +33,7 @@ class Surroundings:
         if self._found:
             return
         if self._settings.broker_url:
-            services.reach_broker(self._settings)
+            readiness.reach_broker(self._settings)
         else:
             self._require_all_of_it(db, account)
         self._found = True
@@ -66,7 +66,7 @@ class Surroundings:
         if not presence.found(output):
             require_mounted(output, db)
             _make(output)
-        services.require_folder(output)
+        readiness.require_folder(output)
         if not shutil.disk_usage(output).free:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 

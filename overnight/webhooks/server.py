@@ -12,9 +12,9 @@ from jobs import database, hints
 from jobs.database import Database
 from jobs.hints import Hint
 from jobs.settings import Settings
-from overnight import outgrown
 from overnight.webhooks.gathering import Gathering
 from overnight.webhooks.receiver import Receiver
+from worker import outgrown
 
 _BACKLOG = 2048
 _AT_ONCE = 500  # calls under way, each of a megabyte at most; further ones are answered with 503

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from jobs import errors
 from jobs.database import Database
 from jobs.settings import places
-from overnight import services
 from tests.integration import certificates, evening, wires
+from worker import readiness
 from worker.api import client, wire
 from worker.transfers import downloads
 
@@ -167,7 +167,7 @@ def test_no_password_reaches_a_broker_with_a_bad_certificate(authority, flaw):
         async with showing(getattr(authority, flaw)(), b"+OK\r\n") as server:
             url = f"rediss://:hush@127.0.0.1:{server.port}/0?ssl_ca_certs={authority.path}"
             with pytest.raises(errors.Unavailable, match="certificate verify failed") as caught:
-                await asyncio.to_thread(services.reach_broker, broker_settings(url))
+                await asyncio.to_thread(readiness.reach_broker, broker_settings(url))
         assert server.heard == b""
         assert "hush" not in str(caught.value)
 
@@ -179,7 +179,7 @@ def test_a_broker_without_a_word_about_certificates_is_still_checked(authority):
         async with showing(authority.good(), b"+OK\r\n") as server:
             with pytest.raises(errors.Unavailable, match="certificate verify failed"):
                 await asyncio.to_thread(
-                    services.reach_broker, broker_settings(f"rediss://:hush@127.0.0.1:{server.port}/0")
+                    readiness.reach_broker, broker_settings(f"rediss://:hush@127.0.0.1:{server.port}/0")
                 )
         assert server.heard == b""
 
@@ -190,7 +190,7 @@ def test_a_broker_of_an_authority_of_ones_own_is_talked_to(authority):
     async def conversation():
         async with showing(authority.good(), b"+OK\r\n") as server:
             url = f"rediss://:hush@127.0.0.1:{server.port}/0?ssl_ca_certs={authority.path}"
-            await asyncio.to_thread(services.reach_broker, broker_settings(url))
+            await asyncio.to_thread(readiness.reach_broker, broker_settings(url))
         assert b"hush" in server.heard
 
     asyncio.run(conversation())

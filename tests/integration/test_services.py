@@ -28,6 +28,10 @@ BARE = {name: text for name, text in os.environ.items() if not name.startswith((
 PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}
 NOBODY = "redis://127.0.0.1:1/0"  # nothing listens at port 1
 IMAGE = "https://example.com/sketch.png"
+CELERYS = {
+    "worker": ("celery", "-A", "worker.app", "worker", "--concurrency=1"),
+    "beat": ("celery", "-A", "worker.app", "beat", "-S", "scheduler.timetable:Timetable", "--pidfile="),
+}
 
 
 class Place:
@@ -184,7 +188,7 @@ def test_a_run_says_that_the_broker_is_away_before_it_loads_anything(place):
 
 @pytest.mark.parametrize(
     "command",
-    [("overnight", "worker", "--concurrency=1"), ("celery", "-A", "worker.app", "worker", "--concurrency=1")],
+    [("overnight", "worker", "--concurrency=1"), CELERYS["worker"]],
 )
 def test_a_worker_makes_its_account_known_before_there_is_any_work(command, place):
     worker = place.start(*command)
@@ -202,18 +206,9 @@ def test_a_worker_takes_over_from_one_of_another_account_that_is_gone(place):
     place.says("accounts-taken-up")
 
 
-def test_a_celery_worker_without_a_token_ends_with_that_sentence(place):
-    worker = place.start("celery", "-A", "worker.app", "worker", api_token=None)
-    assert worker.wait(timeout=30) != 0
-    place.says("no token for 127.0.0.1")
-
-
 @pytest.mark.parametrize(
     "scheduler",
-    [
-        ("overnight", "scheduler"),
-        ("celery", "-A", "worker.app", "beat", "-S", "scheduler.timetable:Timetable", "--pidfile="),
-    ],
+    [("overnight", "scheduler"), CELERYS["beat"]],
 )
 @pytest.mark.parametrize(
     "worker",

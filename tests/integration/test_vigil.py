@@ -10,10 +10,9 @@ from celery import signals
 from jobs import settings
 from jobs.lanes import Lane
 from migrations import schema
-from overnight import outgrown
 from tests.faults import wires
 from tests.integration import rehearsal
-from worker import app, leaving, vigil
+from worker import app, leaving, outgrown, vigil
 
 
 class Ended(BaseException):

@@ -1,6 +1,6 @@
 """Notice that a newer program has upgraded the database: a program that still runs must stop writing.
 
-At the start `services` checks it; this is for a worker that has been up for a month.
+At the start `readiness` checks it; this is for a worker that has been up for a month.
 """
 
 import threading
