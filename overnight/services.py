@@ -13,10 +13,10 @@ def probe(settings: Settings) -> Exit:
     from overnight import opened
 
     with opened.database(settings) as db, db.read() as tx:
-        unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
-        for batch_id in unfinished:
-            if still := limits.deserted(results.progress(tx, batch_id), settings):
-                raise errors.Unavailable(str(still))
+        unfinished = [row.batch for row in results.overview(tx) if not row.finished]
+        for batch in unfinished:
+            if still := limits.deserted(results.progress(tx, batch.id), settings):
+                raise errors.Unavailable(f"{batch.name}: {still}")
     return Exit.NONE_FAILED
 
 

@@ -383,7 +383,12 @@ def test_a_probe_says_whether_the_work_goes_on(place):
     os.killpg(worker.pid, signal.SIGKILL)
 
     ended = rehearsal.eventually(lambda: still(place.overnight("worker", "--probe")))
-    refused(ended, 69, "nobody has worked on it since", "start `overnight scheduler` and `overnight worker`")
+    refused(
+        ended,
+        69,
+        "night: nobody has worked on it since",
+        "start `overnight scheduler` and `overnight worker`",
+    )
 
 
 def still(ended):
