@@ -197,6 +197,12 @@ def any_image(tx: sa.Connection) -> bool:
     return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())
 
 
+def latest_images(tx: sa.Connection, most: int) -> list[str]:
+    """Return where the images are that were recorded last, from the output folder."""
+    recorded = sa.select(outputs.c.path).where(outputs.c.path.is_not(None))
+    return list(tx.scalars(recorded.order_by(outputs.c.id.desc()).limit(most)))
+
+
 def _counted(tx: sa.Connection, batch_id: int) -> tuple[Counts, dict[str, int]]:
     rows = tx.execute(
         sa.select(jobs.c.state, jobs.c.error_class, sa.func.count())

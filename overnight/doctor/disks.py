@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from jobs import errors
-from jobs.reports import plan
+from jobs import errors, presence
+from jobs.reports import plan, results
 from jobs.settings import Settings
 from overnight import opened
 from overnight.doctor import findings
@@ -11,6 +11,7 @@ from overnight.doctor.findings import Finding
 from overnight.run import surroundings
 from worker import readiness
 
+_SAMPLE = 200  # images; with several workers, each has stored some of them
 _LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel
 
 
@@ -25,6 +26,7 @@ def _output(settings: Settings) -> Iterator[Finding]:
         if settings.output.exists() or settings.broker_url:
             readiness.require_folder(settings.output)
             yield findings.ok("output", f"{settings.output} can be written to")
+            yield from _shared(settings)
             return
         with opened.found(settings) as db:
             surroundings.require_mounted(settings.output, db)
@@ -32,6 +34,23 @@ def _output(settings: Settings) -> Iterator[Finding]:
         yield from findings.wrong("output", error)
         return
     yield findings.ok("output", f"{settings.output} will be made by the first run")
+
+
+def _shared(settings: Settings) -> Iterator[Finding]:
+    """Warn if images that workers have stored are not in the folder that is theirs by the settings here."""
+    if not settings.broker_url:  # nobody else stores images
+        return
+    try:
+        with opened.database(settings) as db, db.read() as tx:
+            paths = results.latest_images(tx, _SAMPLE)
+    except errors.OvernightError:  # reported by the database's part
+        return
+    if missing := sum(not presence.found(settings.output / path) for path in paths):
+        yield findings.warning(
+            "output",
+            f"{missing} of the {len(paths)} images stored last are not in {settings.output}: unless you moved them "
+            "away, a worker stores elsewhere; mount one folder for all hosts, and look for these images on theirs",
+        )
 
 
 def _room(settings: Settings) -> Iterator[Finding]:

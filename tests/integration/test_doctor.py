@@ -245,7 +245,24 @@ def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
         "--api", NOWHERE, database_url=postgres_url, broker_url=redis_url, api_token=None
     )
     assert code == 69
+    assert found["work"][0][1].startswith("cats: nobody has worked on it since ")
     assert "start `overnight scheduler` and `overnight worker`" in found["work"][0][1]
+
+
+def test_images_that_a_worker_has_stored_elsewhere_are_a_warning(ward, postgres_url, redis_url):
+    (ward.folder / "outputs" / "made").mkdir(parents=True)
+    with closing(Database(postgres_url)) as db:
+        job = factory.make_job(db, factory.make_batch(db), state=State.RUNNING)
+        attempt = factory.make_attempt(db, job, phase="succeeded")
+        here, _ = (factory.make_output(db, attempt, index=index) for index in range(2))
+        factory.make_output(db, attempt, index=2, collected=False)
+    (ward.folder / "outputs" / here.path).touch()
+    settings = {"database_url": postgres_url, "broker_url": redis_url}
+    code, found = ward.finds("--api", NOWHERE, **settings, output=str(ward.folder / "outputs"))
+    assert code == 69, "nobody answers at this API"
+    (_, (verdict, sentence)) = found["output"]
+    assert verdict == "warning"
+    assert sentence.startswith("1 of the 2 images stored last are not in ")
 
 
 def test_a_broker_that_throws_messages_away_is_a_warning(ward, postgres_url, redis_url):
