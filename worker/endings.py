@@ -12,7 +12,7 @@ from worker import context
 from worker.api import diagnosis, replies
 from worker.api.replies import Prediction
 
-_GIVEN_UP = 2  # deadlines after which we stop waiting for a prediction that does not end
+GIVEN_UP = 2  # deadlines after which we stop waiting for a prediction that does not end
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ Outcome = Waiting | Produced | Failure | Interrupted | Canceled
 
 def is_given_up(here: context.Context, accepted_at: datetime, now: datetime) -> bool:
     """Whether a prediction was sold so long ago that it is no longer waited for."""
-    return now > accepted_at + timedelta(seconds=_GIVEN_UP * here.times.prediction_deadline)
+    return now > accepted_at + timedelta(seconds=GIVEN_UP * here.times.prediction_deadline)
 
 
 def ended(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
@@ -51,7 +51,8 @@ def ended(here: context.Context, row: Running, prediction: Prediction, now: date
         case "aborted":
             again = now + timedelta(seconds=here.times.poll_first)
             message = "its deadline passed before it started"
-            return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, counted=False)
+            free = None if here.cost is None else 0.0
+            return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, cost=free, counted=False)
         case _ if row.cancel_sent and is_given_up(here, row.accepted_at, now):
             message = f"it was {prediction.status} long after its deadline, and could not be canceled"
             return _failure(here, row, prediction, FailureClass.DEADLINE, message)

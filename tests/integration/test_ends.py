@@ -28,7 +28,7 @@ def begin(database, tmp_path, start_sandbox):
         sandbox = start_sandbox(
             **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
         )
-        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs"))
+        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs", price="0.25"))
         nights[-1].sandbox = sandbox
         return nights[-1]
 
@@ -217,12 +217,15 @@ def test_a_prediction_that_the_api_has_forgotten_in_other_words_does_not_hold_th
 
     monkeypatch.setattr(night.here.api, "get", forgotten)
     monkeypatch.setattr(night.here.api, "cancel", forgotten)
-    night.passes(59 * MINUTE)
-    night.tick(duties.poll, duties.cancel)
-    assert (ending(night, job_id), night.account.breaker) == (("running", None), "closed")
-    night.passes(2 * MINUTE)
+    night.passes(61 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("running", None), "one answer proves little"
+    night.tick(duties.cancel)
+    assert night.attempts(job_id)[0].cancel_sent_at is not None
+    night.passes(MINUTE)
     night.tick(duties.poll)
     assert ending(night, job_id) == ("failed", "expired")
+    assert night.account.breaker == "closed"
     assert "task_not_exist" in night.job(job_id).error_message
 
 
@@ -236,6 +239,7 @@ def test_predictions_that_the_api_always_aborts_are_not_bought_for_ever(begin):
     job = night.job(job_id)
     assert (job.error_class, job.attempts, job.absences) == ("unsubmittable", 0, 5)
     assert len(night.sandbox.ledger()) == 5
+    assert {attempt.cost for attempt in night.attempts(job_id)} == {0.0}, "nobody ran them"
 
 
 def test_what_the_api_deleted_while_it_was_away_is_expired_and_not_bought_again(begin):

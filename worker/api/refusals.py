@@ -52,7 +52,7 @@ def of_prediction(
 ) -> errors.Throttled | errors.Blocked | errors.Refused | errors.Unanswered:
     """Return what an unsuccessful reply about one prediction means.
 
-    A 4xx with words comes from an API that is there: gateways say so about a prediction that they have forgotten.
+    A 4xx with words may last: gateways answer so about a prediction that they have forgotten.
     """
     if account := of_account(status, headers, reply, now):
         return account

@@ -120,10 +120,12 @@ class _Slice:
         try:
             prediction = await self.here.api.get(row.prediction_id)
             crashpoints.reach(Place.AFTER_POLL_RESPONSE)
-        except (errors.Missing, errors.Refused) as error:
+        except errors.Missing as error:
             self.counter.failed(error)
             self.answered = True
-            return self._untold(row, error)
+            return self._unknown(row)
+        except errors.Refused as error:  # not counted: it tells nothing of how the API is
+            return self._withheld(row, error)
         except errors.ApiError as error:
             self.counter.failed(error)
             return Waiting(row)
@@ -134,21 +136,30 @@ class _Slice:
         self.answered = True
         return endings.ended(self.here, row, prediction, self.now)
 
-    def _untold(self, row: Running, error: errors.Missing | errors.Refused) -> Outcome:
-        """Judge a prediction of which the API tells nothing: a fresh id may not be known yet; an old one is gone.
+    def _unknown(self, row: Running) -> Outcome:
+        """Judge an unknown prediction: a fresh id may not be known yet; past its deadline it has been deleted."""
+        if self._age(row) < self.here.times.prediction_deadline:
+            return Waiting(row)
+        message = f"the API does not know prediction {row.prediction_id} any more"
+        return Failure(row.fence, FailureClass.EXPIRED, message)
 
-        Where the API does not say that it is unknown, a cancel is tried before. One of another account may still
-        exist, so it waits until its outputs must have been deleted too.
+    def _withheld(self, row: Running, error: errors.Refused) -> Outcome:
+        """Give up a prediction that the API tells nothing of, long after its deadline, and of no cancel either.
+
+        One such answer may pass; a cancel, which asks for the prediction too, has had another by then.
         """
-        known_for = (self.now - row.accepted_at).total_seconds()
-        foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
-        certain = isinstance(error, errors.Missing) or endings.is_given_up(
-            self.here, row.accepted_at, self.now
-        )
-        if known_for < self.here.times.prediction_deadline + foreign or not certain:
+        if not row.cancel_sent or self._age(row) < endings.GIVEN_UP * self.here.times.prediction_deadline:
             return Waiting(row)
         message = f"the API tells nothing of prediction {row.prediction_id} any more: {error}"
         return Failure(row.fence, FailureClass.EXPIRED, message)
+
+    def _age(self, row: Running) -> float:
+        """Return for how many seconds it has been sold; less if it is another account's, where it may still exist.
+
+        That waits until its outputs must have been deleted too.
+        """
+        foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
+        return (self.now - row.accepted_at).total_seconds() - foreign
 
 
 def settle(here: context.Context, group: Sequence[Outcome]) -> None:
