@@ -170,7 +170,11 @@ def _opened(
         configured.output, allow_private=credential.api.is_local, deadline=times.lease / 2
     )
     images = inputs.Inputs(
-        api, deadline=times.post_deadline, doubt=times.list_doubt, patience=2 * times.poll_first
+        api,
+        deadline=times.post_deadline,
+        doubt=times.list_doubt,
+        patience=2 * times.poll_first,
+        needed=times.prediction_deadline,
     )
     return Context(configured, db, account, thread, api, images, fetch, freed)
 

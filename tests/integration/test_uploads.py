@@ -93,7 +93,7 @@ def test_a_stalled_upload_ends_at_its_deadline_and_the_api_is_asked_whether_it_a
 
 
 def test_an_upload_has_the_time_that_a_slow_line_takes_for_it_and_for_what_shares_the_line():
-    made = uploads.Uploads(None, ordinary=20, patience=2)
+    made = uploads.Uploads(None, ordinary=20, patience=2, needed=1800)
     assert made._allowed(30_000_000) == 140
     assert made._allowed(200_000) == 60, "ten megabytes are under way beside it"
 
@@ -126,7 +126,7 @@ def test_many_large_uploads_hold_no_more_than_their_share_of_memory(tmp_path, mo
 
     async def conversation():
         api = Counting()
-        made = uploads.Uploads(api, ordinary=20, patience=20)
+        made = uploads.Uploads(api, ordinary=20, patience=20, needed=1800)
         sizes = [400] * 20 + [5000] + [400] * 5
         sources = [source(tmp_path, f"file-{number:03}", size) for number, size in enumerate(sizes)]
         assert set(await asyncio.gather(*(made.url(one) for one in sources))) == {URL}
@@ -141,7 +141,7 @@ def test_a_file_that_changed_before_its_turn_is_not_uploaded(tmp_path):
 
     async def conversation():
         with pytest.raises(errors.NotSent, match="changed"):
-            await uploads.Uploads(Counting(), ordinary=20, patience=20).url(changed)
+            await uploads.Uploads(Counting(), ordinary=20, patience=20, needed=1800).url(changed)
 
     asyncio.run(conversation())
 

@@ -18,13 +18,10 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, context, tally
+from worker import app, clock, context, tally
 from worker.transfers import parking, room, uploads
 
 log = structlog.get_logger(__name__)
-
-# A clock that counts while the machine sleeps, as the lease does; macOS has it under the other name.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _A_DAY = 86_400  # seconds
 
@@ -40,10 +37,6 @@ class Bought:
 Outcome = Bought | NotBought | parking.Parked | Lost | Failure
 
 
-def _ticks() -> float:
-    return time.clock_gettime(_CLOCK)
-
-
 # Celery's usual limit would kill a child that holds ids, which are paid for, while the database is away.
 @shared_task(name=Lane.SUBMIT, time_limit=_A_DAY)
 def submit(ids: list[int], account_id: int | None = None) -> None:
@@ -52,7 +45,7 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
     if here is None or not _has_room(here, len(ids)):
         return
     images = _images(here, ids)
-    begun = _ticks()
+    begun = clock.ticks()
     now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids, images))
     crashpoints.reach(Place.AFTER_INTENT_COMMIT)
     if not submissions:
@@ -108,7 +101,7 @@ class _Slice:
     """The jobs begun for one message, and what stops them all."""
 
     here: context.Context
-    begun: float  # by _ticks, just before the intent was written: the lease started no earlier
+    begun: float  # by clock.ticks, just before the intent was written: the lease started no earlier
     now: datetime  # the database's time at the intent
     counter: tally.Counter
     uploads: tally.Counter  # counted apart: an API that accepts no files may still sell
@@ -147,7 +140,7 @@ class _Slice:
 
     def _time(self) -> datetime:
         """Return the database's time, continued by a monotonic clock: a step of the wall clock has no effect."""
-        return self.now + timedelta(seconds=_ticks() - self.begun)
+        return self.now + timedelta(seconds=clock.ticks() - self.begun)
 
     async def _image(self, submission: Submission) -> str | Outcome:
         """Return the image as it is sent, or the job's outcome without one."""
@@ -178,7 +171,7 @@ class _Slice:
         """Check a last time, right before the bytes leave, that the lease lasts and the API has not said stop."""
         if self.counter.stopped:
             raise errors.NotSent("The API said stop before it was sent.")
-        if _ticks() - self.begun > self.here.times.lease / 2:
+        if clock.ticks() - self.begun > self.here.times.lease / 2:
             raise errors.NotSent("Its turn came too late.")
 
     def _came_to(self, submission: Submission, error: errors.ApiError, sent_at: datetime) -> Outcome:

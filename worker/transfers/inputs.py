@@ -48,7 +48,8 @@ class Inputs:
     """Turns image references into their wire form; belongs to one event loop.
 
     ``deadline`` is how long a request may take, ``doubt`` the time between two refusals that prove an API to
-    be without uploads, and ``patience`` how long a job waits for its upload; all in seconds.
+    be without uploads, ``patience`` how long a job waits for its upload, and ``needed`` how long a prediction may
+    wait for its run; all in seconds.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Inputs:
         deadline: float = 20.0,
         doubt: float = 60.0,
         patience: float = 2.0,
+        needed: float = 1800.0,
         max_pixels: int = images.MAX_PIXELS,
     ) -> None:
         self._max_pixels = max_pixels
@@ -67,7 +69,7 @@ class Inputs:
         self._encoded = _Encoded()
         self._decoded: OrderedDict[_Version, _File] = OrderedDict()
         self._digests: OrderedDict[_Version, str] = OrderedDict()  # of large files' contents
-        self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience)
+        self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience, needed=needed)
 
     async def aclose(self) -> None:
         await self._uploads.aclose()
@@ -132,7 +134,7 @@ class Inputs:
                 self._refused_at = None
                 return url
         if not file.content:
-            raise errors.Refused(
+            raise _refused(
                 f"{image!r} has {file.source.size} bytes, and this API takes no uploads; "
                 f"make it at most {_LARGEST_INLINE} bytes, or give its URL"
             )

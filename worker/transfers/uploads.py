@@ -6,7 +6,6 @@ a job waits for a moment, goes back if the upload still runs, and is made due wh
 
 import asyncio
 import hashlib
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import crashpoints, errors, images
+from worker import clock
 from worker.api import client
 
 # Bytes a second, 2 Mbit/s: on a slower line, large images are for URLs.
@@ -22,7 +22,6 @@ SLOWEST = 250_000
 # bounds memory.
 AT_ONCE = 10_000_000
 _LIVES = 24 * 3600.0  # seconds for which an API keeps a file if it does not say
-_USED = 5 / 6  # of a file's life, so that a prediction that waits for its run still finds it
 _MOST = 10_000
 
 # An upload's result: the file's URL, or why there is none.
@@ -61,13 +60,17 @@ class Source:
 class Uploads:
     """Every upload of a process. Belongs to one event loop.
 
-    ``ordinary`` is how long any other request may take and ``patience`` how long a job waits here; both in seconds.
+    ``ordinary`` is how long any other request may take, ``patience`` how long a job waits here, and ``needed`` how
+    long before its run a prediction may need its file; all in seconds.
     """
 
-    def __init__(self, api: client.PredictionClient, *, ordinary: float, patience: float) -> None:
+    def __init__(
+        self, api: client.PredictionClient, *, ordinary: float, patience: float, needed: float
+    ) -> None:
         self._api = api
         self._ordinary = ordinary
         self._patience = patience
+        self._needed = needed
         self._urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._sending: dict[str, Sending] = {}
         self._room = _Room(AT_ONCE)
@@ -103,7 +106,7 @@ class Uploads:
     def known(self, digest: str) -> str | None:
         """Return the URL of an uploaded file by the SHA-256 of its content; None if it was not, or has expired."""
         url, until = self._urls.get(digest, ("", 0.0))
-        return url if time.monotonic() < until else None
+        return url if clock.ticks() < until else None
 
     def _allowed(self, size: int) -> float:
         return self._ordinary + max(size, AT_ONCE) / SLOWEST
@@ -121,7 +124,7 @@ class Uploads:
             return error
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
         lives = _LIVES if file.lives is None else file.lives
-        self._urls[source.digest] = file.url, time.monotonic() + lives * _USED
+        self._urls[source.digest] = file.url, clock.ticks() + lives - self._needed
         self._urls.move_to_end(source.digest)
         if len(self._urls) > _MOST:
             self._urls.popitem(last=False)
