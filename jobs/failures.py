@@ -34,6 +34,7 @@ class Remedy(StrEnum):
     WHEN_ASKED = "only when asked: it costs again"
     NEW_SEED = "same seed, same result"
     NEW_INPUT = "needs another input"
+    MENDED_FILE = "needs the file put back or mended"
     LOOK_FIRST = "look first"
 
 
@@ -63,7 +64,9 @@ _ADVICE: dict[FailureClass, Advice] = {
         "the API, the model or the check of its row refuses the input", Remedy.NEW_INPUT
     ),
     FailureClass.INPUT_UNREACHABLE: Advice("the provider could not fetch the image", Remedy.NEW_INPUT),
-    FailureClass.INPUT_UNREADABLE: Advice("the image file is missing, broken or too large", Remedy.NEW_INPUT),
+    FailureClass.INPUT_UNREADABLE: Advice(
+        "the image file is missing, broken or too large", Remedy.MENDED_FILE
+    ),
     FailureClass.UPLOAD_FAILED: Advice("five uploads of the image came to nothing", Remedy.NEW_INPUT),
     FailureClass.MODEL_ERROR: Advice("the model failed in a way we do not know", Remedy.LOOK_FIRST),
     FailureClass.POISON: Advice("the job ended its worker three times", Remedy.LOOK_FIRST),
@@ -109,6 +112,8 @@ def command(batch: str, error_class: str, target: str) -> str:
             return f"overnight retry {batch}"
         case Remedy.NEW_SEED:
             return f"overnight retry {batch} --class {error_class} --new-seed"
+        case Remedy.MENDED_FILE:
+            return f"overnight retry {batch} --class {error_class}"
         case Remedy.NEW_INPUT:
             return f"overnight export {batch} --class {error_class} --manifest -o {target}"
         case Remedy.LOOK_FIRST:

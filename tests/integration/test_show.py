@@ -155,7 +155,7 @@ def test_a_failure_says_why_and_prints_a_command_that_works(desk):
 
 
 def test_a_failure_that_needs_another_input_prints_a_command_that_writes_its_manifest(desk):
-    desk.job(key="tom", error_class="input-unreadable")
+    desk.job(key="tom", error_class="input-unreachable")
     typed = desk.type("show", "cats/tom").stdout.splitlines()[-1].split(maxsplit=1)[1]
     assert desk.type_line(typed).returncode == 0
     assert "tom," in (desk.folder / "cats-again.csv").read_text()

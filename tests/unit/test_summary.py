@@ -43,7 +43,7 @@ def test_each_failure_class_has_its_command_with_the_options_that_were_typed(con
 
 
 def test_each_class_is_exported_to_a_file_that_is_not_there_yet(configured, tmp_path):
-    moment = progress(failed=3, failures={"invalid-input": 2, "nsfw": 1, "input-unreadable": 1})
+    moment = progress(failed=3, failures={"invalid-input": 2, "nsfw": 1, "input-unreachable": 1})
     (tmp_path / "cats-again.csv").touch()
     (tmp_path / "cats-again-3.csv").touch()
     table = summary.lines(moment, harvest(), configured)
