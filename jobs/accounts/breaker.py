@@ -1,4 +1,4 @@
-"""Whether an account's calls may leave at all, by what the last ones showed. Pure; `accounts` owns the row."""
+"""What the last calls of an account have shown, and whether any may leave. Pure; `accounts` owns the row."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -14,19 +14,19 @@ _WORTH = 17  # creates risked before an outage is certain; with polls, twenty ca
 
 
 class BreakerState(StrEnum):
-    """Whether calls may leave: yes; no, for the API is away; no, for it refuses the account."""
+    """Whether calls may leave, in the order of how much is held back."""
 
     CLOSED = "closed"
-    OUTAGE = "outage"
-    BLOCKED = "blocked"
+    OUTAGE = "outage"  # the API is away
+    BLOCKED = "blocked"  # the API refuses the account
 
 
 class Failing(StrEnum):
-    """Which calls have failed since the last answer, as far as we know."""
+    """Which calls have failed since the last answer."""
 
-    CREATES = "creates"
+    CREATES = "creates"  # and perhaps reads; in an outage, reads are answered
     READS = "reads"
-    BOTH = "both"
+    BOTH = "both"  # only in an outage: creates, and reads have not been answered since
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Breaker:
     failing: Failing | None = None
 
     @property
+    def is_closed(self) -> bool:
+        return self.state is BreakerState.CLOSED
+
+    @property
     def is_away(self) -> bool:
         """Whether reads fail too; in an outage of creates alone, polls and look-ups go on."""
         return self.state is BreakerState.OUTAGE and self.failing is not Failing.CREATES
@@ -49,12 +53,12 @@ class Breaker:
     @property
     def in_doubt(self) -> bool:
         """Whether enough calls have failed in a row that it may be an outage: time to slow down."""
-        return self.state is BreakerState.CLOSED and self.failures >= _DOUBTFUL
+        return self.is_closed and self.failures >= _DOUBTFUL
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing speaks against it that every call is answered."""
-        return self.state is BreakerState.CLOSED and not self.in_doubt
+        return self.is_closed and not self.in_doubt
 
     @property
     def is_deaf(self) -> bool:

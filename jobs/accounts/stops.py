@@ -37,7 +37,7 @@ def observe(
     if before.state is after.state:
         return
     log.warning("breaker", account=account.name, state=after.state, reason=after.reason)
-    if after.state is BreakerState.CLOSED:
+    if after.is_closed:
         _recover(tx, now, account, before)
     elif after.state is BreakerState.OUTAGE:
         _wait_out(tx, now, account, after.reason or "")

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.accounts.breaker import BreakerState
 from jobs.settings import Settings
 from overnight import options
 
@@ -121,7 +120,7 @@ def _accounts(progress: "Progress") -> list[str]:
     """Return a line for each account that may buy the batch, where they have names."""
     return [
         f"account  {one.label}: {one.in_flight} in flight"
-        + ("" if one.breaker.state is BreakerState.CLOSED else f"; {one.breaker.state}: {one.breaker.reason}")
+        + ("" if one.breaker.is_closed else f"; {one.breaker.state}: {one.breaker.reason}")
         for one in sorted(progress.accounts, key=lambda one: one.label or "")
         if one.label
     ]

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from jobs.accounts import Account, quota
-from jobs.accounts.breaker import BreakerState
 from jobs.manifest import problems
 from jobs.reports import limits
 from jobs.reports.usage import Usage
@@ -86,7 +85,7 @@ def _bucket(tokens: float, per_minute: float | None) -> str:
 
 def _breaker(used: Usage) -> str:
     breaker = used.account.breaker
-    if breaker.state is BreakerState.CLOSED:
+    if breaker.is_closed:
         return "closed"
     since = f" since {summary.moment(breaker.since)}" if breaker.since else ""
     again = (

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, database, lifecycle, settings
 from jobs.accounts import quota
-from jobs.accounts.breaker import BreakerState
 from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
 from jobs.tables import jobs
@@ -34,7 +33,7 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     open_batches = batches.releasable(tx, account, scope.release_only)
-    if account.breaker.state is not BreakerState.CLOSED:
+    if not account.breaker.is_closed:
         open_batches += batches.blocked(tx, account, scope.release_only)
     room, fills = _room(tx, now, account, configured, scope)
     ids = _dealt(tx, now, open_batches, room, configured, scope)
