@@ -8,10 +8,12 @@ from jobs.settings.credentials import ANY, Credential
 def named(settings: Settings, label: str | None) -> str | None:
     """Return the account that is to buy a batch, None for any; raises Mistake if there is none of that name.
 
-    With a broker the name is not checked: the workers buy, and only they know their accounts.
+    With a broker only its form is checked: the workers buy, and only they know their accounts.
     """
     if label is None or label == ANY:
         return None
+    if not credentials.is_name(label):
+        raise errors.Mistake(f"--account: {label!a} is no name of one account, nor {ANY}")
     if not (settings.broker_url or _of_name(settings, label)):
         there = ", ".join(str(one.label) for one in settings.accounts) or "none"
         raise errors.Mistake(f"no account is named {label}; OVERNIGHT_ACCOUNTS names {there}")
@@ -45,9 +47,9 @@ def _lacking(settings: Settings, label: str | None) -> str:
     if label is None:
         elsewhere = ", ".join(f"{one.label} at {one.api.url}" for one in settings.accounts)
         return f"there is no account at {url}, only {elsewhere}; name one with --account"
-    for_token, _, for_url = credentials.variables(label)
+    for_token, _, for_url = credentials.variables_of(label)
     if there := _of_name(settings, label):
-        return f"account {label} is at {there.api.url}, but buys the batch at {url}; set {for_url}={url}"
+        return f"account {label} is at {there.api.url}, but buys the batch at {url}; set {for_url}={url} and its token"
     return f"no account is named {label}, which alone buys the batch; add it to OVERNIGHT_ACCOUNTS, and set {for_token}"
 
 

@@ -53,7 +53,13 @@ def variables(listed: str) -> list[str]:
     >>> variables("main")
     ['OVERNIGHT_API_TOKEN_MAIN', 'OVERNIGHT_API_TOKEN_FILE_MAIN', 'OVERNIGHT_API_URL_MAIN']
     """
-    return [_variable(stem, name) for name in _split(listed) for stem in _STEMS]
+    return [variable for name in _split(listed) for variable in variables_of(name)]
+
+
+def variables_of(name: str) -> tuple[str, str, str]:
+    """Return the variables of one account: its token, its token's file, its API's URL."""
+    token, file, url = (_variable(stem, name) for stem in _STEMS)
+    return token, file, url
 
 
 def read(listed: str, found: Found, usual: Api) -> tuple[Credential, ...]:
@@ -72,6 +78,11 @@ def read(listed: str, found: Found, usual: Api) -> tuple[Credential, ...]:
     return tuple(read)
 
 
+def is_name(text: str) -> bool:
+    """Whether an account may have this name; it becomes a part of variables' names."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _split(listed: str) -> list[str]:
     return [name for part in listed.split(",") if (name := part.strip())]
 
@@ -79,7 +90,7 @@ def _split(listed: str) -> list[str]:
 def _names(listed: str) -> list[str]:
     names = _split(listed)
     for name in names:
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ValueError(f'"{name}" is no name of an account; write a to z, 0 to 9 and single hyphens')
         if _TAKEN.fullmatch(name):
             raise ValueError(f'"{name}" cannot be the name of an account; choose another')

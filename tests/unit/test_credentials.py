@@ -172,7 +172,8 @@ def test_an_account_that_nobody_named_is_told_with_those_that_there_are(two):
 def test_an_api_at_which_no_account_is_is_told(two):
     elsewhere = buyers.for_account(two, "far")
     told = (
-        "account main is at https://api.example/v1, but .* set OVERNIGHT_API_URL_MAIN=https://far.example/v1$"
+        "account main is at https://api.example/v1, but .* "
+        "set OVERNIGHT_API_URL_MAIN=https://far.example/v1 and its token$"
     )
     with pytest.raises(errors.Mistake, match=told):
         buyers.may_buy(elsewhere, "main")
@@ -190,3 +191,10 @@ def test_a_batch_whose_account_is_named_no_longer_says_what_to_set(say, named):
     )
     with pytest.raises(errors.Mistake, match=told):
         buyers.may_buy(settings.load(), "spare-2")
+
+
+@pytest.mark.parametrize("label", ["main,spare", "", "Main", "../main"])
+def test_what_cannot_be_one_accounts_name_is_refused_even_where_only_the_workers_know_the_names(say, label):
+    say(OVERNIGHT_DATABASE_URL="postgresql://db/night", OVERNIGHT_BROKER_URL="redis://broker/0")
+    with pytest.raises(errors.Mistake, match=r"is no name of one account, nor any$"):
+        buyers.named(settings.load(), label)
