@@ -44,7 +44,11 @@ def broker(text: str, database_url: str | None) -> str:
 
 def folder(text: str | Path, start: Path) -> Path:
     """Return an absolute folder; a relative one starts at `start`."""
-    return file(text, start).resolve()
+    path = file(text, start)
+    try:
+        return path.resolve()
+    except RuntimeError:  # what pathlib raises until Python 3.13
+        raise ValueError(f"{path} is a link that leads back to itself") from None
 
 
 def file(text: str | Path, start: Path) -> Path:

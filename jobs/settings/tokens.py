@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from jobs.settings import apis
 
-_LONGEST = 4096  # characters; without a limit a wrong file, as /dev/zero, would be read for ever
+_LONGEST = 4096  # bytes; without a limit a wrong file, as /dev/zero, would be read for ever
 MADE_UP = SecretStr("sandbox-token")
 
 
@@ -29,8 +29,8 @@ class Kept:
 def read(path: Path) -> Kept:
     """Return the first line of a token file; it is opened once, because it may be a pipe."""
     try:
-        with path.open(encoding="ascii") as file:
-            line = file.readline(_LONGEST + 1)
+        with path.open("rb") as file:
+            line = file.readline(_LONGEST + 1).decode("ascii")
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

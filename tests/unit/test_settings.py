@@ -1,6 +1,7 @@
 """Settings as a person writes them: in the environment, in .env, on the command line."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -323,9 +324,18 @@ def test_a_home_that_is_nobodys_is_one_line_with_the_settings_name(monkeypatch):
     ]
 
 
+def test_a_folder_that_is_a_link_to_itself_is_a_mistake_or_left_to_who_opens_it(tmp_path, monkeypatch):
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.setenv("OVERNIGHT_OUTPUT", "loop")
+    if sys.version_info < (3, 13):
+        assert mistakes() == [f"OVERNIGHT_OUTPUT: {tmp_path / 'loop'} is a link that leads back to itself"]
+    else:
+        assert settings.load().output == tmp_path / "loop"
+
+
 def test_a_token_file_gives_its_first_line(tmp_path, monkeypatch):
     kept = tmp_path / "token"
-    kept.write_text("own\nsecond line\n")
+    kept.write_text("own\nzweite Zeile für später\n")
     kept.chmod(0o600)
     monkeypatch.setenv("OVERNIGHT_API_TOKEN_FILE", "token")
     chosen = settings.load()
