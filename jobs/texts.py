@@ -9,6 +9,6 @@ def check(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise errors.Mistake(
-            f"{name!a} is no text in this locale; rename it to plain letters, or set LC_ALL=C.UTF-8 if it is UTF-8"
+            f"{name!a} is no text in this locale; write it in plain letters, or set LC_ALL=C.UTF-8 if it is UTF-8"
         ) from None
     return name

@@ -49,7 +49,7 @@ SHOWN = {
 LACKING = {
     "no_cancel": "a cancel is answered as by an API that has none, with one of the statuses",
     "no_list": "the list is answered so",
-    "no_file": "an upload is answered so",
+    "no_file": "uploads, and what is asked of uploaded files, are answered so",
 }
 # What becomes of an uploaded file. Drawn per (content, n-th try).
 UPLOADED = {"upload": "a file is read to its end and not kept"}

@@ -34,7 +34,7 @@ _BARE_SCHEMES = {"data", "file", "blob", "javascript"}
 
 
 class Unusable(problems.Rejected):
-    """The path may be sent, but not what is there now. Only a job that is still to be bought minds."""
+    """What the path leads to now cannot be sent. Only a job that is still to be bought minds."""
 
 
 class Travel(StrEnum):

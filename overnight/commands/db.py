@@ -56,13 +56,13 @@ def check(settings: Settings) -> None:
 
 @contextmanager
 def _alone(database: "Database") -> Iterator[None]:
-    """Keep everybody from working on a SQLite file meanwhile: a run of the older program would not notice."""
+    """Keep runs from working on a SQLite file meanwhile: one of the older program would not notice."""
     from jobs import errors, presence
     from migrations import schema
     from overnight.run.lock import Lock
 
     path = database.path
-    if path is None or not presence.found(path) or schema.current(database) == schema.HEAD:
+    if path is None or not presence.found(path) or (schema.current(database) or "") >= schema.HEAD:
         yield
         return
     with Lock(path) as lock:
