@@ -2,7 +2,7 @@
 
 from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
 from jobs.worklists.doubtful import Case, Seeded, cases, ours, seeded, unsettled
-from jobs.worklists.fetching import Collecting, Output, collecting
+from jobs.worklists.fetching import Collecting, Output, ToFetch, collecting, to_fetch
 from jobs.worklists.waiting import (
     ANY_UNWANTED,
     Running,
@@ -22,6 +22,7 @@ __all__ = [
     "Output",
     "Running",
     "Seeded",
+    "ToFetch",
     "Trace",
     "begun_lately",
     "begun_since",
@@ -36,6 +37,7 @@ __all__ = [
     "running",
     "running_as",
     "seeded",
+    "to_fetch",
     "traces",
     "unsettled",
     "unwanted",

@@ -57,6 +57,29 @@ _MISSING = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ToFetch:
+    """How many jobs' images are due to be fetched, since when, and of how many a visit is under way."""
+
+    due: int
+    since: datetime | None
+    visited: int
+
+
+_IS_DUE = jobs.c.due_at <= sa.bindparam("now")
+_TO_FETCH = sa.select(
+    sa.func.count().filter(_IS_DUE),
+    sa.func.min(jobs.c.due_at),
+    sa.func.count().filter(~_IS_DUE, jobs.c.crashes > 0),  # handed out, and not reported on yet
+).where(jobs.c.state == State.COLLECTING, jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+
+
+def to_fetch(tx: sa.Connection, of: Collection[int], now: datetime) -> ToFetch:
+    """Count the jobs of these accounts whose images are to be fetched."""
+    due, first, visited = tx.execute(_TO_FETCH, {"now": now, "accounts": of}).one()
+    return ToFetch(due, first if due else None, visited)
+
+
 def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> list[Collecting]:
     """Return the jobs among ``ids`` with images of these accounts to fetch, earliest expiry first."""
     rows = tx.execute(_COLLECTING, {"ids": ids, "accounts": of}).all()

@@ -1,8 +1,11 @@
 """Which paid images are to be fetched now."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
-from jobs import database, settings
+import sqlalchemy as sa
+
+from jobs import database, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
 from scheduler.duties.messages import Message, sliced
@@ -10,9 +13,30 @@ from scheduler.duties.scope import Scope, all_due
 
 # A slice may take half a lease: of more, the last would be handed out once more before a worker has come to them.
 _AT_ONCE = 2 * SLICE[Lane.COLLECT]
+_SHARE = 3  # a message has at least this part of what is being fetched, so that about as many are under way
+_PATIENCE = 1 / 20  # of a lease, after which what is due waits for no company
 
 
 def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have paid images fetched before they expire."""
-    ids = db.unit(lambda tx: all_due(tx, configured, scope, State.COLLECTING, _AT_ONCE))
+    """Have paid images fetched before they expire.
+
+    A message lasts as long as its slowest image and occupies a thread or process of a worker meanwhile. So the longer
+    images take, the more of them go into one.
+    """
+    ids = db.unit(lambda tx: _due(tx, configured, scope))
     yield from sliced(Lane.COLLECT, ids, scope)
+
+
+def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
+    now = database.now(tx)
+    waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
+    if not _is_time(waiting, now, configured):
+        return []
+    return all_due(tx, configured, scope, State.COLLECTING, _AT_ONCE)
+
+
+def _is_time(waiting: worklists.ToFetch, now: datetime, configured: settings.Settings) -> bool:
+    if waiting.since is None:
+        return False
+    many = waiting.due * _SHARE >= waiting.visited or waiting.due >= SLICE[Lane.COLLECT]
+    return many or waiting.since <= now - timedelta(seconds=configured.times.lease * _PATIENCE)

@@ -24,7 +24,7 @@ place = test_services.place  # a fixture
     ],
 )
 def test_celerys_commands_refuse_what_ours_refuse(command, setting, code, said, place):
-    assert place.start(*CELERYS[command], **setting).wait(timeout=30) == code
+    assert place.start(*CELERYS[command], **setting).wait(timeout=120) == code
     [line] = [line for line in place.words.read_text().splitlines() if line.startswith("overnight: ")]
     assert said in line
     assert "Traceback" not in place.words.read_text()
@@ -36,5 +36,5 @@ def test_celerys_commands_end_when_a_newer_program_has_upgraded_the_database(com
     rehearsal.eventually(lambda: "worker.messages" in place.words.read_text())  # the banner
     with contextlib.closing(Database(postgres_url)) as db, db.write() as tx:
         tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    started.wait(timeout=30)
+    started.wait(timeout=120)
     place.says("made by a newer overnight")

@@ -458,6 +458,22 @@ def test_what_was_handed_out_is_due_again_a_lease_later(database, batch, duty, s
     assert len(list(duty(database, configure(), scope(database)))) == 1
 
 
+def test_the_more_images_are_being_fetched_the_more_go_into_one_message(database, account, batch):  # noqa: ARG001
+    def due(count):
+        return make(database, batch, count, State.COLLECTING)
+
+    for count, handed_out in [(9, 9), (2, 0), (1, 3), (3, 0), (1, 4)]:
+        due(count)
+        assert len(handed(duties.collect, database)) == handed_out
+    due(1)
+    overdue = rows.now(database) - timedelta(seconds=4)
+    rows.change(database, tables.jobs, due(1)[0], due_at=overdue)
+    assert len(handed(duties.collect, database)) == 2, "what has waited long enough waits for no company"
+    due(49)
+    due(1)
+    assert len(handed(duties.collect, database)) == 50, "a whole message waits for none"
+
+
 def test_one_walk_serves_every_send_in_doubt(database, batch):
     make(database, batch, 300, State.UNCONFIRMED)
     assert len(list(duties.reconcile(database, configure(), scope(database)))) == 1
