@@ -8,21 +8,16 @@ import sqlalchemy as sa
 from jobs import database, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
-from scheduler.duties.messages import Message, sliced
+from scheduler.duties.messages import Message, fills_one, sliced
 from scheduler.duties.scope import Scope, all_due
 
 # A slice may take half a lease: of more, the last would be handed out once more before a worker has come to them.
 _AT_ONCE = 2 * SLICE[Lane.COLLECT]
-_SHARE = 3  # a message has at least this part of what is being fetched, so that about as many are under way
-_PATIENCE = 1 / 20  # of a lease, after which what is due waits for no company
+_PATIENCE = 1 / 20  # of a lease, after which what is due waits for no more
 
 
 def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have paid images fetched before they expire.
-
-    A message lasts as long as its slowest image and occupies a thread or process of a worker meanwhile. So the longer
-    images take, the more of them go into one.
-    """
+    """Have paid images fetched before they expire."""
     ids = db.unit(lambda tx: _due(tx, configured, scope))
     yield from sliced(Lane.COLLECT, ids, scope)
 
@@ -38,5 +33,5 @@ def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list
 def _is_time(waiting: worklists.ToFetch, now: datetime, configured: settings.Settings) -> bool:
     if waiting.since is None:
         return False
-    many = waiting.due * _SHARE >= waiting.visited or waiting.due >= SLICE[Lane.COLLECT]
+    many = fills_one(waiting.due, waiting.visited, SLICE[Lane.COLLECT])
     return many or waiting.since <= now - timedelta(seconds=configured.times.lease * _PATIENCE)

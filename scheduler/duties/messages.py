@@ -7,6 +7,8 @@ from typing import Any
 from jobs.lanes import SLICE, Lane
 from scheduler.duties.scope import Scope
 
+_SHARE = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -36,3 +38,16 @@ def sliced(lane: Lane, ids: Sequence[int], scope: Scope) -> Iterator[Message]:
     size = SLICE[lane]
     for start in range(0, len(ids), size):
         yield Message(lane, list(ids[start : start + size]), scope.account_id)
+
+
+def fills_one(ready: int, under_way: int, most: float) -> bool:
+    """Whether so many rows are worth a message now: a third of what is under way in the lane, or ``most``.
+
+    A message lasts as long as its slowest call, and occupies a thread or process of a worker meanwhile. A tick's worth
+    is few rows, so slow calls would need many messages at once, and wait for each other instead. The slower they are,
+    the more is under way, and the more go into one: about three at a time.
+
+    >>> fills_one(2, 6, most=5), fills_one(2, 7, most=5), fills_one(5, 90, most=5), fills_one(1, 0, most=5)
+    (True, False, True, True)
+    """
+    return ready >= most or ready * _SHARE >= under_way

@@ -13,7 +13,7 @@ from jobs.lanes import Lane
 from jobs.states import IN_FLIGHT, State
 from jobs.tables import jobs
 from scheduler.duties import allowance
-from scheduler.duties.messages import Again, Message, sliced
+from scheduler.duties.messages import Again, Message, fills_one, sliced
 from scheduler.duties.scope import Scope
 
 
@@ -88,14 +88,17 @@ def _room(
     counts = _under_way(tx, scope)
     collecting = counts.pop(State.COLLECTING, 0)
     in_flight = sum(counts.values())
+    rate = limits.creates_per_minute if account.rate is None else account.rate
     room = quota.room(
         account.creates_tokens,
-        limits.creates_per_minute if account.rate is None else account.rate,
+        rate,
         queued=counts.get(State.QUEUED, 0),
         in_flight=in_flight + quota.behind(collecting, limits.max_in_flight),
         most_in_flight=limits.max_in_flight,
     )
-    return room, in_flight + room >= limits.max_in_flight
+    fills = in_flight + room >= limits.max_in_flight
+    # With more than half a bucket waiting, tokens might be lost.
+    return room if fills_one(room, counts.get(State.SUBMITTING, 0), quota.capacity(rate) / 2) else 0, fills
 
 
 def _may_probe(

@@ -121,6 +121,20 @@ def test_images_that_are_not_fetched_take_places_in_flight_when_they_are_more_th
     assert len(handed(duties.release, database, max_in_flight="11")) == 2
 
 
+def test_the_slower_purchases_are_the_more_go_into_one_message(database, account, batch):
+    make(database, batch, 9, State.SUBMITTING, due_at=rows.now(database) + LEASE)
+    make(database, batch, 30)
+    for tokens, released in [(2, 0), (3, 3)]:
+        rows.change(
+            database, tables.accounts, account.id,
+            creates_tokens=tokens, refilled_at=rows.now(database) + HOUR,
+        )  # fmt: skip
+        assert len(handed(duties.release, database)) == released
+    make(database, batch, 90, State.SUBMITTING, due_at=rows.now(database) + LEASE)
+    rows.change(database, tables.accounts, account.id, creates_tokens=5)
+    assert len(handed(duties.release, database)) == 5, "half a bucket waits no longer"
+
+
 def test_places_in_flight_that_become_free_are_asked_for_soon_and_tokens_are_not(database, batch):
     def again(**given):
         wishes = duties.release(database, configure(**given), scope(database))
