@@ -19,7 +19,7 @@ from scheduler import duties, timetable
 from scheduler.duties import releasing
 from tests.faults import simulated_database, simulated_time, simulated_wire
 from tests.faults.simulated_house import House
-from worker import endings
+from worker import clock, endings
 from worker.api import wire
 from worker.tasks import submit
 from worker.transfers import storing
@@ -44,7 +44,7 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, stand_in in (
             (databases, "now", now),
-            (submit, "_ticks", house.loop.time),
+            (clock, "ticks", house.loop.time),
             (submit, "time", patience),
             (timetable, "time", SimpleNamespace(monotonic=house.loop.time)),
             (wire, "exchange", simulated_wire.exchange),

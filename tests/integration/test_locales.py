@@ -59,7 +59,7 @@ def test_a_name_that_is_no_text_is_a_mistake(foxes, words):
     ended = foxes.type(*words)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith(r"overnight: 'caf\udce9")
-    assert "is no text in this locale; rename it" in ended.stderr
+    assert "is no text in this locale; write it in plain letters" in ended.stderr
     assert listing(foxes.folder) == before
 
 
