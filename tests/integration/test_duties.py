@@ -472,7 +472,8 @@ def test_what_was_handed_out_is_due_again_a_lease_later(database, batch, duty, s
     assert len(list(duty(database, configure(), scope(database)))) == 1
 
 
-def test_the_more_images_are_being_fetched_the_more_go_into_one_message(database, account, batch):  # noqa: ARG001
+@pytest.mark.usefixtures("account")  # somebody must buy
+def test_the_more_images_are_being_fetched_the_more_go_into_one_message(database, batch):
     def due(count):
         return make(database, batch, count, State.COLLECTING)
 
