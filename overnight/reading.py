@@ -78,7 +78,7 @@ def reading(
 
 def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
     """Return the batch's name, with ``{date}`` not filled in, and the digest of everything that is read."""
-    from jobs.loading import names
+    from jobs import names
     from jobs.manifest import document, outline, problems, source
 
     usual = asked.batch or names.derive(Path(manifest.name).stem), manifest.sha256
@@ -99,7 +99,7 @@ def _top(manifest: "Source", asked: Asked) -> tuple[str, str]:
 
 def _name(manifest: "Source", asked: Asked, template: str) -> str:
     """Return the batch's name with today's date."""
-    from jobs.loading import names
+    from jobs import names
 
     try:
         return names.check(names.dated(template, datetime.now().astimezone().date()))
@@ -112,8 +112,8 @@ def _found(
     db: "Database | None", template: str, name: str, api: str, manifest: Path | None, sha256: str
 ) -> "Batch | None":
     """Return the batch with today's name, or one of an earlier day that is unfinished; None if there is neither."""
-    from jobs import batches
-    from jobs.loading import difference, names
+    from jobs import batches, names
+    from jobs.loading import difference
     from jobs.selecting import lookup
 
     path = difference.path_of(manifest)  # first, as it refuses a name that cannot be kept

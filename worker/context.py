@@ -12,8 +12,8 @@ from functools import cached_property
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, batches, database, errors, settings
-from jobs.accounts import attendance, stops
+from jobs import accounts, batches, database, errors, settings, stops
+from jobs.accounts import attendance
 from jobs.accounts.breaker import Tally
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times

@@ -2,8 +2,8 @@
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, errors, events
-from jobs.accounts import quota, stops
+from jobs import accounts, batches, database, errors, events, stops
+from jobs.accounts import quota
 from jobs.batches import Batch, PauseReason
 from jobs.events import EventKind
 from jobs.states import BatchState

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from jobs.reports import purchases
+from jobs import purchases
 from jobs.tables import jobs
 
 # A job's ``key``, ``row_digest``, ``state``, and how many ``images`` it makes.

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors, lifecycle, texts
+from jobs import batches, errors, lifecycle, purchases, texts
 from jobs.batches import Batch
 from jobs.database import Database
 from jobs.loading import counterparts
 from jobs.manifest import rows, validated
-from jobs.reports import purchases
 from jobs.settings.credentials import ANY
 from jobs.states import State
 from jobs.tables import jobs

@@ -12,13 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, crashpoints, events, lifecycle, marker
+from jobs import batches, crashpoints, events, lifecycle, marker, names
 from jobs.batches import Batch
 from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.events import EventKind
 from jobs.failures import FailureClass
-from jobs.loading import counterparts, difference, names
+from jobs.loading import counterparts, difference
 from jobs.loading.difference import Difference, Target
 from jobs.manifest import rows, schema, validated
 from jobs.states import BatchState

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors
-from jobs.loading import names
+from jobs import batches, errors, names
 from jobs.states import BatchState
 from jobs.tables import attempts, jobs, outputs
 

@@ -14,9 +14,9 @@ from jobs.loading.difference import Difference, Target
 from jobs.loading.loader import Loaded
 from jobs.manifest.pictures import ImageCounts
 from jobs.manifest.validated import Validated
+from jobs.purchases import Purchases
 from jobs.reports import limits, results
 from jobs.reports.plan import Plan
-from jobs.reports.purchases import Purchases
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, places
 from overnight import flags

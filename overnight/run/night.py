@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import accounts, batches, database, errors, events
+from jobs import accounts, batches, database, errors, events, purchases
 from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
 from jobs.loading import loader
 from jobs.manifest import source
-from jobs.reports import limits, purchases, results
+from jobs.reports import limits, results
 from jobs.reports.results import Harvest, Progress
 from jobs.selecting import lookup
 from jobs.settings import Settings, buyers, cautions

@@ -4,8 +4,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from jobs import batches, database, lifecycle, losses, settings
-from jobs.accounts import stops
+from jobs import batches, database, lifecycle, losses, settings, stops
 from jobs.states import BatchState
 
 

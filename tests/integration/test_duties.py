@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, batches, events, lifecycle, settings, tables
+from jobs import accounts, batches, events, lifecycle, settings, stops, tables
 from jobs import database as databases
-from jobs.accounts import stops
 from jobs.accounts.breaker import Tally
 from jobs.batches import PauseReason
 from jobs.database import Database

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, batches, events, hints, lifecycle, settings, tables, worklists
-from jobs.accounts import stops
+from jobs import accounts, batches, events, hints, lifecycle, settings, stops, tables, worklists
 from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
 from jobs.database import Database, now

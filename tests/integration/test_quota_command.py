@@ -6,9 +6,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, lifecycle, settings, tables
+from jobs import accounts, lifecycle, settings, stops, tables
 from jobs import database as databases
-from jobs.accounts import stops
 from jobs.accounts.breaker import BreakerState, Tally
 from jobs.by_hand import buying
 from jobs.reports import usage

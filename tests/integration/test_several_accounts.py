@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from jobs import accounts, tables
+from jobs import accounts, stops, tables
 from jobs import database as databases
-from jobs.accounts import attendance, stops
+from jobs.accounts import attendance
 from jobs.accounts.breaker import Tally
 from jobs.errors import BlockReason
 from jobs.settings import apis

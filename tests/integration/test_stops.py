@@ -6,9 +6,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, batches, settings
+from jobs import accounts, batches, settings, stops
 from jobs import database as databases
-from jobs.accounts import stops
 from jobs.accounts.breaker import BreakerState, Tally
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason

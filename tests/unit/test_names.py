@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.loading import names
+from jobs import names
 
 
 @pytest.mark.parametrize("name", ["cats", "v1.2", "2026-11-23", "_x", "Кошки", "नमस्ते", "c" * 100])

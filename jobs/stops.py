@@ -1,6 +1,6 @@
 """What happens when an outage, a block or a stop-loss begins or ends.
 
-`quota` and `losses` decide; this module acts, in the transaction of whoever noticed.
+`breaker` and `losses` decide; this module acts, in the transaction of whoever noticed.
 """
 
 from datetime import datetime
