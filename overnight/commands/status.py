@@ -128,16 +128,15 @@ def _accounts(progress: "Progress") -> list[str]:
 
 def _watch(database: "Database", settings: Settings, name: str | None) -> int:
     """Show one batch as it goes on, then its summary; return the exit code that says how it ended."""
-    import sys
     import time
 
     from jobs.reports import limits, results
     from overnight import flags, onlooker
-    from overnight.display import live, summary
+    from overnight.display import bar, live, summary
 
     batch_id = _watched(database, name)
     typed = flags.typed(settings)
-    with live.choose(sys.stderr.isatty(), False) as shown:
+    with bar.choose(quiet=False) as shown:
         while True:
             began = time.monotonic()
             with database.read() as tx:

@@ -1,7 +1,11 @@
-"""The bar in a terminal: how far, how fast, what limits, what failed. Drawn by rich, without its markup."""
+"""The bar in a terminal: how far, how fast, what limits, what failed. Drawn by rich, without its markup.
+
+`choose` says who gets one, and who gets the lines of `live`.
+"""
 
 import contextlib
 import io
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -16,22 +20,27 @@ from jobs.reports.limits import Limit
 from jobs.reports.results import Progress
 from jobs.states import State
 from overnight.display import words
-from overnight.display.live import Display, speed
+from overnight.display.live import Display, Lines, speed
 
 _COLOURS = {State.SUCCEEDED: "green", State.FAILED: "red", State.UNCONFIRMED: "yellow"}
 
 
-def terminal() -> Console | None:
-    """Return the terminal behind the error stream, if it can draw a bar."""
+def choose(*, quiet: bool) -> Display:
+    """Return the display for the error stream: a bar in a terminal that can draw one, lines elsewhere."""
+    if quiet:
+        return Display()
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
-    return None if console.is_dumb_terminal or not console.is_terminal else console
+    # Asked of the stream as well: a person can make rich believe that any stream is a terminal.
+    if sys.stderr.isatty() and console.is_terminal and not console.is_dumb_terminal:
+        return Bar(console)
+    return Lines(sys.stderr)
 
 
 class Bar(Display):
     """Four lines that are drawn again at each update; sentences go above them."""
 
-    def __init__(self, console: Console, quota: int | None = None) -> None:
-        super().__init__(quota)
+    def __init__(self, console: Console) -> None:
+        super().__init__()
         self._console = console
         # No refresh thread: after a SIGHUP nothing else may write. stdout carries data, so leave it alone.
         self._live = Live(console=console, auto_refresh=False, redirect_stdout=False)

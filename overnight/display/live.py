@@ -1,10 +1,9 @@
 """What a person sees while a batch is worked on: lines, a bar, or nothing; always on the error stream.
 
-The bar is drawn in `bar`. Nothing here has a thread: the caller runs `update` several times a second. Texts from the
+`bar` draws the bar. Nothing here has a thread: the caller runs `update` several times a second. Texts from the
 database may hold anything and are escaped.
 """
 
-import sys
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -27,8 +26,8 @@ _NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDAT
 class Display:
     """Shows nothing; the base class of those that do."""
 
-    def __init__(self, quota: int | None = None) -> None:
-        self.quota = quota  # jobs per minute, may change at any time; None: unlimited
+    def __init__(self) -> None:
+        self.quota: int | None = None  # jobs per minute, may change at any time; None: unlimited
         self.pace = Pace()
         self._silent = False
         self._last_event: int | None = None
@@ -79,8 +78,8 @@ class Display:
 class Lines(Display):
     """One line a minute, and one at each change of what limits."""
 
-    def __init__(self, stream: TextIO, quota: int | None = None) -> None:
-        super().__init__(quota)
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
         self._stream = stream
         self._told: tuple[Limit, float] | None = None
         self._kind: tuple[limits.Kind, float] | None = None
@@ -107,18 +106,6 @@ class Lines(Display):
             return False
         # Quota and in-flight cap alternate many times a second; a standstill and its end are reported at once.
         return bool({limit.kind, told.kind} & limits.STANDSTILLS) or moment - self._kind[1] >= _STEADY
-
-
-def choose(tty: bool, quiet: bool) -> Display:
-    """Return the display for an error stream: a bar in a terminal, lines elsewhere, nothing if asked to be quiet."""
-    if quiet:
-        return Display()
-    if tty:
-        from overnight.display import bar
-
-        if (console := bar.terminal()) is not None:
-            return bar.Bar(console)
-    return Lines(sys.stderr)
 
 
 def rest(cost: float) -> float:

@@ -2,7 +2,6 @@
 
 import json
 import stat
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from jobs.settings import Settings, buyers, cautions
 from jobs.states import BatchState
 from migrations import schema
 from overnight import consent, flags, manifests, opened, reading
-from overnight.display import live, plain, planning, summary, words
+from overnight.display import bar, plain, planning, summary, words
 from overnight.exits import Exit
 from overnight.rehearsal import child
 from overnight.run.embedded import Embedded
@@ -152,7 +151,7 @@ class Night:
         return None
 
     def _follow(self, db: Database, batch: Batch) -> End:
-        shown = live.choose(sys.stderr.isatty(), self.quiet)
+        shown = bar.choose(quiet=self.quiet)
         self.signals.on_hangup = shown.go_silent
         with self.signals.heed(), shown:
             watch = Watch(db, self.settings, batch, shown, self.signals, self._flags)

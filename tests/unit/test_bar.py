@@ -24,7 +24,7 @@ def console():
 
 def drawn(console, moment, limit=QUOTA):
     with console.capture() as captured:
-        console.print(bar.drawn(moment, limit, bar.Bar(console, quota=600)))
+        console.print(bar.drawn(moment, limit, bar.Bar(console)))
     return captured.get()
 
 

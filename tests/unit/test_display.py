@@ -6,7 +6,7 @@ import pytest
 
 from jobs.events import EventKind
 from jobs.reports.limits import Kind, Limit
-from overnight.display import live
+from overnight.display import bar, live
 from tests.snapshots import after, batch, event, progress
 
 QUOTA = Limit(Kind.QUOTA, "quota 600/min")
@@ -22,7 +22,8 @@ def stream():
 
 @pytest.fixture
 def shown(stream):
-    with live.Lines(stream, quota=600) as lines:
+    with live.Lines(stream) as lines:
+        lines.quota = 600
         yield lines
 
 
@@ -121,23 +122,32 @@ def test_a_closed_stream_ends_the_show_and_not_the_work(stream):
     live.Lines(stream).update(progress(pending=1), QUOTA, 0.0)
 
 
-def test_quiet_shows_nothing(capsys):
-    with live.choose(tty=True, quiet=True) as shown:
+def test_quiet_shows_nothing(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with bar.choose(quiet=True) as shown:
         shown.update(progress(pending=1), QUOTA, 0.0)
     assert capsys.readouterr() == ("", "")
 
 
 def test_without_a_terminal_lines_go_to_the_error_stream(capsys):
-    with live.choose(tty=False, quiet=False) as shown:
+    with bar.choose(quiet=False) as shown:
         shown.update(progress(pending=1), QUOTA, 0.0)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.endswith(" cats: 0 of 1 ended; rate not known yet; quota 600/min\n")
 
 
-def test_a_terminal_that_cannot_draw_gets_lines(monkeypatch):
+def test_a_terminal_gets_the_bar_and_one_that_cannot_draw_gets_lines(monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert isinstance(bar.choose(quiet=False), bar.Bar)
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(live.choose(tty=True, quiet=False), live.Lines)
+    assert isinstance(bar.choose(quiet=False), live.Lines)
+
+
+def test_a_stream_that_only_claims_to_be_a_terminal_gets_lines(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert isinstance(bar.choose(quiet=False), live.Lines)
 
 
 def test_an_empty_batch_has_a_line_too(shown, stream):
