@@ -5,24 +5,8 @@ keys or their number. A stale worker loses: its fence names an attempt that is n
 """
 
 from jobs.lifecycle.beginning import begin
-from jobs.lifecycle.buying import (
-    OF_ACCOUNTS,
-    accepted,
-    at_api,
-    expire_sends,
-    lost,
-    not_bought,
-    refused,
-    release,
-    rescue,
-    wanting,
-)
-from jobs.lifecycle.confirming import (
-    absent,
-    adopted,
-    presumed_absent,
-    unprovable,
-)
+from jobs.lifecycle.buying import accepted, lost, not_bought, refused, release, wanting
+from jobs.lifecycle.confirming import absent, adopted, presumed_absent, unprovable
 from jobs.lifecycle.deciding import (
     ACCEPTED,
     REFUSED,
@@ -38,6 +22,7 @@ from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, surplus
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
+    OF_ACCOUNTS,
     cancel_refused,
     cancel_sent,
     hand_out,
@@ -45,7 +30,6 @@ from jobs.lifecycle.handing import (
     look_again,
     look_sooner,
     missed,
-    take_over,
 )
 from jobs.lifecycle.loading import Wanted, add, replace_input
 from jobs.lifecycle.records import (
@@ -60,6 +44,7 @@ from jobs.lifecycle.records import (
     Submission,
     UploadPending,
 )
+from jobs.lifecycle.rescuing import expire_sends, rescue, take_over
 from jobs.lifecycle.uploading import call, not_uploaded
 
 __all__ = [
@@ -84,7 +69,6 @@ __all__ = [
     "add",
     "adopted",
     "ask_to_cancel",
-    "at_api",
     "begin",
     "call",
     "cancel",

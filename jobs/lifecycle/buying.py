@@ -2,26 +2,16 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from functools import cache
 from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs.lifecycle import confirming, finding
+from jobs.lifecycle import confirming
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought
 from jobs.states import Phase, State
 from jobs.tables import PENDING, batches, jobs
-
-
-def at_api(api: str) -> sa.ColumnElement[bool]:
-    """Jobs whose batch was loaded for this API."""
-    return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
-
-
-# Jobs that were handed out for, or bought by, one of the bound `accounts`. Only for jobs that are under way.
-OF_ACCOUNTS = jobs.c.account_id.in_(sa.bindparam("accounts", expanding=True))
 
 
 def _wanted(of_batch: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -70,50 +60,14 @@ def release(
     return ids
 
 
-def rescue(
-    tx: sa.Connection,
-    now: datetime,
-    *,
-    batch_ids: Collection[int] | None = None,
-    ids: Collection[int] | None = None,
-    account_id: int | None = None,
-    expired_only: bool = True,
-) -> int:
-    """queued → pending: nothing was sent, so nothing is lost.
-
-    Limited to some batches, some jobs or one account if given, and to ended leases unless ``expired_only`` is False.
-    """
-    told = {"batches": batch_ids, "ids": ids, "account": account_id}
-    which = {name: value for name, value in told.items() if value is not None}
-    return tx.execute(_rescuing(tuple(which), expired_only=expired_only), which | {"now": now}).rowcount
-
-
-@cache
-def _rescuing(which: Collection[str], *, expired_only: bool) -> sa.Update:
-    by = {
-        "batches": jobs.c.batch_id.in_(sa.bindparam("batches", expanding=True)),
-        "ids": jobs.c.id.in_(sa.bindparam("ids", expanding=True)),
-        "account": jobs.c.account_id == sa.bindparam("account"),
-    }
-    chosen = [jobs.c.state == State.QUEUED, jobs.c.due_at.is_not(None), *(by[name] for name in which)]
-    if expired_only:
-        chosen.append(jobs.c.due_at <= sa.bindparam("now"))
-    return sa.update(jobs).where(*chosen).values(state=State.PENDING, due_at=sa.bindparam("now"))
-
-
 def accepted(
     tx: sa.Connection, now: datetime, items: Sequence[Accepted], first_look: timedelta
 ) -> set[Fence]:
     """submitting → running: once the id is committed, the prediction cannot be lost any more.
 
-    If the lease ended during the POST, the job is unconfirmed; it may even have moved on altogether. A late
-    id is still recorded, on its own attempt.
+    If the lease ended during the POST, the job is unconfirmed; it may even have moved on altogether.
     """
-    won = confirming.bought(tx, now, items, first_look, {State.SUBMITTING, State.UNCONFIRMED})
-    for item in items:
-        if item.fence not in won:
-            finding.found_late(tx, now, item, first_look)
-    return won
+    return confirming.bought(tx, now, items, first_look, {State.SUBMITTING, State.UNCONFIRMED})
 
 
 def not_bought(tx: sa.Connection, now: datetime, items: Sequence[NotBought]) -> set[Fence]:
@@ -156,28 +110,3 @@ def lost(tx: sa.Connection, now: datetime, items: Sequence[Lost], settle_after: 
     ]
     note(tx, rows, phase=Phase.UNCONFIRMED)
     return won
-
-
-def expire_sends(
-    tx: sa.Connection, now: datetime, settle_after: timedelta, *, expired_only: bool = True
-) -> int:
-    """submitting → unconfirmed for workers that died or froze: the POST may have left at any time in the lease.
-
-    So ``now`` is the latest moment at which it can have started; ``settle_after`` includes the POST's own
-    deadline. Nobody knows which of its jobs, if any, killed the worker: all are suspects, which costs little.
-    """
-    told = {"settled": now + settle_after} | ({"now": now} if expired_only else {})
-    moved = tx.execute(_expiring(expired_only=expired_only), told).scalars()
-    rows = [{"attempt": attempt} for attempt in moved]
-    silent = "the worker that sent it went silent"
-    note(tx, rows, phase=Phase.UNCONFIRMED, sent_at=now, error_message=silent)
-    return len(rows)
-
-
-@cache
-def _expiring(*, expired_only: bool) -> sa.UpdateBase:
-    chosen = [jobs.c.state == State.SUBMITTING, jobs.c.due_at.is_not(None)]
-    if expired_only:
-        chosen.append(jobs.c.due_at <= sa.bindparam("now"))
-    change = {"state": State.UNCONFIRMED, "due_at": sa.bindparam("settled"), "crashes": jobs.c.crashes + 1}
-    return sa.update(jobs).where(*chosen).values(change).returning(jobs.c.attempt_id)

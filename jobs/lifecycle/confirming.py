@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs.failures import FailureClass
-from jobs.lifecycle import finding
+from jobs.lifecycle import finding, handing
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted
 from jobs.states import Phase, State
@@ -22,7 +22,7 @@ def bought(
     first_look: timedelta,
     source: Collection[State],
 ) -> set[Fence]:
-    """Commit the ids of predictions that exist: → running."""
+    """Commit the ids of predictions that exist: → running. One that comes too late is recorded on its own attempt."""
     won = move(
         tx,
         [item.fence for item in items],
@@ -36,16 +36,15 @@ def bought(
         {"attempt": item.fence.attempt, "prediction_id": item.prediction_id} for item in winners(items, won)
     ]
     note(tx, rows, phase=Phase.RUNNING, accepted_at=now, absent_at=None)
+    for item in items:
+        if item.fence not in won:
+            finding.found_late(tx, now, item, first_look)
     return won
 
 
 def adopted(tx: sa.Connection, now: datetime, items: Sequence[Accepted], first_look: timedelta) -> set[Fence]:
     """unconfirmed → running: the list shows the prediction, so it was bought and is ours."""
-    won = bought(tx, now, items, first_look, {State.UNCONFIRMED})
-    for item in items:
-        if item.fence not in won:
-            finding.found_late(tx, now, item, first_look)
-    return won
+    return bought(tx, now, items, first_look, {State.UNCONFIRMED})
 
 
 def absent(
@@ -61,31 +60,16 @@ def absent(
 
     While the API accepts no creates at all, an absence is not ``counted``: the job is not to blame.
     """
-    if not fences:
-        return set()
     rows = tx.execute(
         sa.select(attempts.c.id, attempts.c.absent_at).where(
             attempts.c.id.in_([fence.attempt for fence in fences]), attempts.c.phase == Phase.UNCONFIRMED
         )
     )
-    first_seen = {row.id: row.absent_at for row in rows}
-    twice = [f for f in fences if (seen := first_seen.get(f.attempt)) and walked_at >= seen + gap]
-    once = [f for f in fences if f.attempt in first_seen and f not in twice]
-    note(
-        tx,
-        [{"attempt": f.attempt, "absent_at": first_seen[f.attempt] or walked_at} for f in once],
-    )
-    for fence in once:
-        move_due = (first_seen[fence.attempt] or walked_at) + gap
-        tx.execute(
-            sa.update(jobs)
-            .where(
-                jobs.c.id == fence.job,
-                jobs.c.attempt_id == fence.attempt,
-                jobs.c.state == State.UNCONFIRMED,
-            )
-            .values(due_at=max(move_due, now))
-        )
+    seen_at = {row.id: row.absent_at for row in rows}
+    twice = [f for f in fences if (seen := seen_at.get(f.attempt)) and walked_at >= seen + gap]
+    once = {f: seen_at[f.attempt] or walked_at for f in fences if f.attempt in seen_at and f not in twice}
+    note(tx, [{"attempt": fence.attempt, "absent_at": seen} for fence, seen in once.items()])
+    handing.look_again(tx, State.UNCONFIRMED, {fence: max(seen + gap, now) for fence, seen in once.items()})
     return _nothing_bought(tx, now, twice, possibly_paid=False, counted=counted)
 
 

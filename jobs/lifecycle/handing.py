@@ -1,4 +1,4 @@
-"""Handing out rows: a row that is due is due, whoever died. States change only at a takeover."""
+"""Handing out rows: a row that is due is due, whoever died. No state changes here."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -6,17 +6,15 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from jobs.lifecycle import buying
 from jobs.lifecycle.fence import Fence
 from jobs.states import State
 from jobs.tables import attempts, jobs
 
-_LONGEST = timedelta(hours=1)  # longer than any wait: what is due later was dated by a clock that was ahead
+# Jobs that were handed out for, or bought by, one of the bound `accounts`. Only for jobs that are under way.
+OF_ACCOUNTS = jobs.c.account_id.in_(sa.bindparam("accounts", expanding=True))
 _DUE = (
     sa.select(jobs.c.id)
-    .where(
-        jobs.c.state == sa.bindparam("from_state"), jobs.c.due_at <= sa.bindparam("now"), buying.OF_ACCOUNTS
-    )
+    .where(jobs.c.state == sa.bindparam("from_state"), jobs.c.due_at <= sa.bindparam("now"), OF_ACCOUNTS)
     .order_by(jobs.c.due_at)
     .limit(sa.bindparam("count"))
     .with_for_update(skip_locked=True)
@@ -112,15 +110,3 @@ def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusal
             .values(cancel_sent_at=now, cancel_at=again_at, cancel_refused=sa.bindparam("why")),
             [{"attempt": attempt, "why": why} for attempt, why in refusals.items()],
         )
-
-
-def take_over(tx: sa.Connection, now: datetime, settle_after: timedelta) -> int:
-    """Take over from a process known to be dead: its leases end now. Return how many sends are in doubt."""
-    for states, last in (
-        ([State.RUNNING, State.COLLECTING], now),
-        ([State.PENDING, State.UNCONFIRMED], now + _LONGEST),
-    ):
-        late = sa.update(jobs).where(jobs.c.state.in_(states), jobs.c.due_at > last)
-        tx.execute(late.values(due_at=now))
-    buying.rescue(tx, now, expired_only=False)
-    return buying.expire_sends(tx, now, settle_after, expired_only=False)

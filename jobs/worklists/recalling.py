@@ -19,6 +19,11 @@ _AT_ONCE = 500  # seeds of one statement
 _LATEST = 50  # images
 
 
+def _at_api(api: str) -> sa.ColumnElement[bool]:
+    """Jobs whose batch was loaded for this API."""
+    return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A job whose own seed a prediction has."""
@@ -37,7 +42,7 @@ def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
                 sa.cast(jobs.c.input["seed"], sa.Text).in_(
                     [str(one) for one in seeds[start : start + _AT_ONCE]]
                 ),
-                lifecycle.at_api(api),
+                _at_api(api),
             )
         )
         found += [Owner(row.id, row.input) for row in rows]
@@ -88,7 +93,7 @@ def unstored(tx: sa.Connection, api: str) -> int:
     """Return how many jobs at an API are, or may be, bought and do not have all their images yet."""
     return tx.execute(
         sa.select(sa.func.count()).where(
-            jobs.c.state.in_([*OPEN_PHASES]), jobs.c.due_at.is_not(None), lifecycle.at_api(api)
+            jobs.c.state.in_([*OPEN_PHASES]), jobs.c.due_at.is_not(None), _at_api(api)
         )
     ).scalar_one()
 

@@ -250,7 +250,7 @@ def test_rescue_takes_back_what_was_handed_out_and_not_begun(database, make, arr
     others = [make(state) for state in HELD]
     assert arrow(lifecycle.rescue) == 1
     assert [rows.job(database, job.id).state for job in (dead, alive)] == ["pending", "queued"]
-    assert arrow(lifecycle.rescue, ids=[dead.id], expired_only=False) == 0
+    assert arrow(lifecycle.rescue, batch_ids=[], expired_only=False) == 0
     assert arrow(lifecycle.rescue, expired_only=False) == 1
     assert [rows.job(database, job.id).state for job in others] == list(HELD)
 

@@ -165,7 +165,7 @@ def test_whoever_said_anything_is_no_suspect(night, dying_decoder):  # noqa: ARG
 def test_the_sends_of_a_worker_that_fell_silent_make_suspects_and_a_purchase_clears_them(database):
     batch = factory.make_batch(database)
     job = factory.make_job(database, batch, state=State.SUBMITTING)
-    rows.write(database, lifecycle.expire_sends, timedelta(seconds=1), expired_only=False)
+    rows.write(database, lifecycle.take_over, timedelta(seconds=1))
     assert rows.job(database, job.id).crashes == 1
     bought = lifecycle.Accepted(rows.fence(rows.job(database, job.id)), "prediction-1")
     rows.write(database, lifecycle.adopted, [bought], timedelta(seconds=1))
