@@ -14,7 +14,6 @@ class EventKind(StrEnum):
     LOADED = "loaded"
     STARTED = "started"
     PAUSED = "paused"
-    BLOCKED = "blocked"
     OUTAGE = "outage"
     RECOVERED = "recovered"
     UPDATED = "updated"
