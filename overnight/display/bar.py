@@ -6,7 +6,6 @@
 import contextlib
 import io
 import sys
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -52,9 +51,7 @@ class Bar(Display):
             self.go_silent()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._silent:
             self._console.file = io.StringIO()  # discard what rich writes when it stops
         with contextlib.suppress(OSError):  # the terminal may go away at this very moment

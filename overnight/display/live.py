@@ -4,7 +4,6 @@
 database may hold anything and are escaped.
 """
 
-from types import TracebackType
 from typing import Self, TextIO
 
 from jobs.events import EventKind
@@ -35,9 +34,7 @@ class Display:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was."""
 
     def update(self, progress: Progress, limit: Limit, moment: float) -> None:

@@ -3,7 +3,6 @@
 import fcntl
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from jobs import errors
@@ -39,16 +38,11 @@ class Lock:
         """Return the process id and the batch of whoever has it, as far as they can be read."""
         return _written(self._descriptor)
 
-    def close(self) -> None:
-        os.close(self._descriptor)
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
 
 
 def holder(database: Path) -> tuple[str, str] | None:

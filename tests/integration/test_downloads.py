@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import aclosing
 from pathlib import Path, PurePosixPath
 
 import httpcore
@@ -36,10 +36,8 @@ def data_uri(content):
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-@asynccontextmanager
-async def fetching(root, **options):
-    async with downloads.Downloads(root, **{"allow_private": True, "deadline": 5.0, **options}) as down:
-        yield down
+def fetching(root, **options):
+    return aclosing(downloads.Downloads(root, **{"allow_private": True, "deadline": 5.0, **options}))
 
 
 def run(root, answer, *, path="/out-0.png", **options):

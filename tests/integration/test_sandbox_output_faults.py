@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+from contextlib import aclosing
 from pathlib import PurePosixPath
 
 import httpx
@@ -29,7 +30,7 @@ def collect(url, folder, **options):
     """Fetch an output as the worker does."""
 
     async def fetch_once():
-        async with downloads.Downloads(folder, allow_private=True, **options) as fetching:
+        async with aclosing(downloads.Downloads(folder, allow_private=True, **options)) as fetching:
             return await fetching.fetch(url, PurePosixPath("picture"), 0)
 
     return asyncio.run(fetch_once())

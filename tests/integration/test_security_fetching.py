@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import aclosing
 from pathlib import PurePosixPath
 
 import httpcore
@@ -37,7 +38,7 @@ def reached(monkeypatch):
 
 def fetch(url, folder, **options):
     async def conversation():
-        async with downloads.Downloads(folder, deadline=5.0, **options) as down:
+        async with aclosing(downloads.Downloads(folder, deadline=5.0, **options)) as down:
             with pytest.raises(errors.Undelivered) as caught:
                 await down.fetch(url, STEM, 0)
         return str(caught.value)
