@@ -43,7 +43,7 @@ _FORMATS = (
 _SUFFIXES = {"jpeg": "jpg"}
 
 
-def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
+def inspect(source: bytes | Path) -> Facts:
     """Decode an image to its last pixel and return its facts; raises NotAnImage, or OSError for a file.
 
     It takes both `verify` and `load`: `verify` accepts a JPEG cut in half, `load` a PNG without its end.
@@ -53,7 +53,7 @@ def inspect(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Facts:
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         kind = _kind(file)
         try:
-            return _whole(kind, file, max_pixels)
+            return _whole(kind, file)
         except errors.NotAnImage:
             raise
         except Exception as error:
@@ -74,14 +74,14 @@ def _kind(file: BinaryIO) -> _Format:
     raise errors.NotAnImage("This is no PNG, JPEG, WebP or GIF image." if head else "The image is empty.")
 
 
-def _whole(kind: _Format, file: BinaryIO, max_pixels: int) -> Facts:
+def _whole(kind: _Format, file: BinaryIO) -> Facts:
     file.seek(0)
     image = kind.open(file)
     width, height = image.size
     # Before a pixel is decoded: a file of 200 kB may claim a gigapixel.
-    if width * height > max_pixels:
+    if width * height > MAX_PIXELS:
         raise errors.NotAnImage(
-            f"The image has {width} x {height} pixels; more than {max_pixels} are refused."
+            f"The image has {width} x {height} pixels; more than {MAX_PIXELS} are refused."
         )
     image.verify()
     file.seek(0)

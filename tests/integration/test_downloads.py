@@ -190,8 +190,11 @@ def test_an_endless_body_ends_at_the_cap(tmp_path, answer):
 
 
 def test_too_many_pixels_are_refused(tmp_path):
-    _, error = run(tmp_path, wires.always(wires.reply(WHOLE)), max_pixels=4000)
+    huge = io.BytesIO()
+    Image.new("1", (10_000, 5_001)).save(huge, "PNG")
+    _, error = run(tmp_path, wires.always(wires.reply(huge.getvalue())))
     assert type(error) is errors.NotAnImage
+    assert "more than 50000000 are refused" in str(error)
 
 
 def redirecting(location, content=WHOLE):

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 import httpcore
 import httpx
 
-from jobs import crashpoints, errors, images
+from jobs import crashpoints, errors
 from worker.api import wire
 from worker.transfers import addresses, breadth, storing
 
@@ -45,13 +45,11 @@ class Downloads:
         connections: int = 64,
         deadline: float = 60.0,
         max_bytes: int = 64_000_000,
-        max_pixels: int = images.MAX_PIXELS,
     ) -> None:
         self._root = root
         self._allow_private = allow_private
         self._deadline = deadline
         self._max_bytes = max_bytes
-        self._max_pixels = max_pixels
         self._lines = wire.Lines(connections, addresses.Backend(allow_private=allow_private))
         self._breadth = breadth.Breadth(connections, deadline)
         # Decoding is work for a processor, fsync waits for the disk: a few threads serve both.
@@ -92,16 +90,14 @@ class Downloads:
 
     async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
         try:
-            return await self._threaded(
-                partial(part.keep, body.rest(), index, self._max_pixels, suspect=suspect)
-            )
+            return await self._threaded(partial(part.keep, body.rest(), index, suspect=suspect))
         except errors.NotAnImage as error:
             if body.end_is_certain:
                 raise
             raise errors.Undelivered(f"The output may have been cut short. {error}") from error
 
     def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> storing.Stored:
-        return part.keep(_inline(url, self._max_bytes), index, self._max_pixels, suspect=suspect)
+        return part.keep(_inline(url, self._max_bytes), index, suspect=suspect)
 
     async def _receive(self, line: wire.Line, url: str, body: "_Body") -> None:
         try:

@@ -60,9 +60,7 @@ class Inputs:
         doubt: float = 60.0,
         patience: float = 2.0,
         needed: float = 1800.0,
-        max_pixels: int = images.MAX_PIXELS,
     ) -> None:
-        self._max_pixels = max_pixels
         self._doubt = doubt
         self._refused_at: float | None = None
         self._can_upload = True
@@ -88,7 +86,7 @@ class Inputs:
             return known
         file = self._decoded.get(version)
         if file is None:
-            file = await asyncio.to_thread(_read, image, version, self._max_pixels, suspect)
+            file = await asyncio.to_thread(_read, image, version, suspect)
         if file.data_uri_length > pictures.LONGEST_INLINE:
             return await self._large(image, version, file)
         self._encoded.put(version, uri := file.data_uri)
@@ -194,14 +192,11 @@ def _located(image: str, root: Path) -> _Version:
     return str(path), facts.st_mtime_ns, facts.st_size
 
 
-def _read(image: str, version: _Version, max_pixels: int, suspect: bool) -> _File:
+def _read(image: str, version: _Version, suspect: bool) -> _File:
     path = Path(version[0])
     try:
         content = path.read_bytes()
-        if suspect:
-            facts = quarantine.inspect(path, max_pixels=max_pixels)
-        else:
-            facts = images.inspect(content, max_pixels=max_pixels)
+        facts = quarantine.inspect(path) if suspect else images.inspect(content)
     except OSError as error:
         raise _unreadable(image, error) from error
     except quarantine.Poison as error:

@@ -30,11 +30,11 @@ class Poison(errors.ApiError):
     """Every process that decodes this image dies."""
 
 
-def inspect(path: Path, *, max_pixels: int = images.MAX_PIXELS) -> images.Facts:
+def inspect(path: Path) -> images.Facts:
     """Return an image file's facts like `images.inspect`; raises Poison if the decoder dies twice."""
     for _ in range(_DEATHS):
         with _turns:
-            ended = _decoded(path, max_pixels)
+            ended = _decoded(path)
         words = ended.stdout.decode(errors="replace").splitlines() if ended else []
         if ended and ended.returncode == 0 and len(words) == 4:
             return images.Facts(words[0], words[1], int(words[2]), int(words[3]))
@@ -43,11 +43,11 @@ def inspect(path: Path, *, max_pixels: int = images.MAX_PIXELS) -> images.Facts:
     raise Poison(f"three processes have died of decoding {path.name}, the worker's own among them")
 
 
-def _decoded(path: Path, max_pixels: int) -> subprocess.CompletedProcess[bytes] | None:
+def _decoded(path: Path) -> subprocess.CompletedProcess[bytes] | None:
     """Decode in a new process that gets nothing of our environment but paths; None if it does not end in time."""
     try:
         return subprocess.run(  # noqa: S603  our own program, and no shell
-            [sys.executable, "-m", __name__, str(path), str(max_pixels)],
+            [sys.executable, "-m", __name__, str(path)],
             env={"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -58,12 +58,12 @@ def _decoded(path: Path, max_pixels: int) -> subprocess.CompletedProcess[bytes] 
         return None
 
 
-def _main(path: str, max_pixels: str) -> int:
+def _main(path: str) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (int(_SECONDS * 2 / 3),) * 2)
     with suppress(ValueError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     try:
-        facts = images.inspect(Path(path), max_pixels=int(max_pixels))
+        facts = images.inspect(Path(path))
     except errors.NotAnImage as error:
         sys.stdout.write(str(error))
         return _BROKEN

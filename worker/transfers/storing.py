@@ -64,24 +64,19 @@ class Part:
         self._digest.update(content)
         self._size += len(content)
 
-    def keep(self, content: bytes, index: int, max_pixels: int, *, suspect: bool = False) -> Stored:
+    def keep(self, content: bytes, index: int, *, suspect: bool = False) -> Stored:
         """Write the rest, check the whole image and give it its name; raises NotAnImage, Poison or Unavailable."""
         whole = content if self._path is None else self._path
         try:
             self.append(content, last=True)
             with _disk(self._root):
-                facts = self._facts(whole, max_pixels, suspect)
+                facts = quarantine.inspect(self._path) if suspect and self._path else images.inspect(whole)
                 crashpoints.reach(Place.BEFORE_RENAME)
                 kept = self._named(index, facts)
                 crashpoints.reach(Place.AFTER_RENAME)
                 return kept
         finally:
             self.discard()
-
-    def _facts(self, whole: bytes | Path, max_pixels: int, suspect: bool) -> images.Facts:
-        if suspect and self._path:
-            return quarantine.inspect(self._path, max_pixels=max_pixels)
-        return images.inspect(whole, max_pixels=max_pixels)
 
     def discard(self) -> None:
         """Remove the temporary name."""
