@@ -72,7 +72,7 @@ def test_a_data_uri_is_shown_as_a_url_of_the_same_bytes(client):
 def test_with_latency_a_prediction_starts_runs_and_ends(start_sandbox):
     with start_sandbox(latency=0.6).client() as client:
         created = create(client, seed=1)
-        assert client.get(f"/predictions/{created['id']}").json()["status"] == "starting"
+        assert created["status"] == "starting"
         seen = eventually(lambda: running(client, created["id"]))
         assert seen["output"] is None
         assert "completed_at" not in seen
