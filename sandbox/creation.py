@@ -72,6 +72,7 @@ class Creation:
             return answers.refusal(before, kind, self._options.wait)
         after = self._plan.first(faults.AFTER, order.identity, order.attempt)
         prediction = await self._accept(order, after)
+        await asyncio.sleep(self._options.create_seconds)
         if after:
             return answers.spoilt(after, self._views.show(prediction, _AT_CREATION, order.host))
         answer = await self._answer(prediction, request.headers.get("prefer", ""), order.host)

@@ -12,9 +12,9 @@ class Options:
     """What a person may choose; ValueError with one sentence when a value makes no sense.
 
     Times are in seconds. ``latency`` is the median run time; at 0 a prediction has ended by the next read.
-    A limit of 0 is no limit. ``lifetime`` is how long inputs and outputs live after completion; uploaded files
-    live 24 times as long. ``output_size`` caps the sides of a picture, in pixels, and sending a picture takes
-    ``output_seconds``.
+    A create is answered ``create_seconds`` after it was accepted; its refusal comes at once. A limit of 0 is no
+    limit. ``lifetime`` is how long inputs and outputs live after completion; uploaded files live 24 times as long.
+    ``output_size`` caps the sides of a picture, in pixels, and sending a picture takes ``output_seconds``.
     A ``late_exec`` is accepted ``late`` after its answer. ``lag`` bounds how long faults hide a prediction, or how
     far they misplace it. An outage lasts ``outage`` (0: until healed). A 429 asks for at least ``wait``. After
     ``heal_after`` (0: never) every fault is off. ``faults`` override those of the profile.
@@ -26,6 +26,7 @@ class Options:
     host: str = "127.0.0.1"
     port: int = 8500
     latency: float = 3.0
+    create_seconds: float = 0.0
     creates_per_minute: float = 600.0
     reads_per_minute: float = 3000.0
     faults: Mapping[str, float] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Options:
             raise ValueError(f"port {self.port} is not one: use 0 (any free one) to 65535.")
         for name in (
             "latency",
+            "create_seconds",
             "creates_per_minute",
             "reads_per_minute",
             "heal_after",

@@ -33,6 +33,12 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
 )
 @click.option("--latency", default=Options.latency, show_default=True, help="Median run time in seconds.")
 @click.option(
+    "--create-seconds",
+    default=Options.create_seconds,
+    show_default=True,
+    help="Seconds from accepting a create to its answer.",
+)
+@click.option(
     "--creates-per-minute", default=Options.creates_per_minute, show_default=True, help="0: no limit."
 )
 @click.option("--reads-per-minute", default=Options.reads_per_minute, show_default=True, help="0: no limit.")

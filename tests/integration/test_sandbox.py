@@ -288,6 +288,16 @@ def test_create_limits_are_kept_per_token_and_told_in_three_places(start_sandbox
         assert other.status_code == 201
 
 
+def test_a_create_is_answered_slowly_and_nothing_else_is(start_sandbox):
+    sandbox = start_sandbox(create_seconds=600)
+    with sandbox.client() as client, sandbox.client(timeout=1) as hasty:
+        with pytest.raises(httpx.ReadTimeout):
+            hasty.post("/predictions", json=body())
+        (bought,) = eventually(sandbox.ledger)
+        assert client.get(f"/predictions/{bought['id']}").json()["status"] == "succeeded"
+        assert client.post("/predictions", json=body(prompt_strength=3)).status_code == 422
+
+
 def test_reads_have_a_limit_of_their_own(start_sandbox):
     with start_sandbox(reads_per_minute=20).client() as client:
         assert [client.get("/predictions").status_code for _ in range(3)] == [200, 200, 429]

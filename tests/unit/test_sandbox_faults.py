@@ -38,6 +38,7 @@ def test_a_fault_that_makes_no_sense_is_one_sentence(text, sentence):
         ("port", 70000),
         ("latency", -1),
         ("latency", float("nan")),
+        ("create_seconds", -1),
         ("creates_per_minute", -5),
         ("lifetime", 0),
         ("output_size", 32),

@@ -1,0 +1,69 @@
+"""How many purchases go into one message where the API is slow to answer them: counted, not timed."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from jobs import tables
+from scheduler import duties
+from tests import rows
+from tests.integration import rehearsal, stepped
+from worker.tasks.submit import submit
+
+JOBS = 20
+TICKS = 8
+GRANTED = JOBS / TICKS  # purchases by the quota in a quarter of a second, which is a tick's
+
+
+@pytest.fixture
+def begin(sqlite_database, tmp_path, start_sandbox):
+    nights = []
+
+    def begin(**options):
+        sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64, **options)
+        nights.append(stepped.Night(sqlite_database, sandbox.url, tmp_path / "outputs"))
+        nights[-1].sandbox = sandbox
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
+
+
+def messages(night, answered):
+    """Tick, each message acted on in a thread of its own; return how many purchases were in each message."""
+    sizes = []
+    under_way = {"queued", "submitting"} if answered else {"queued"}
+    with ThreadPoolExecutor(TICKS) as threads:
+        rows.change(night.database, tables.accounts, night.account.id, creates_tokens=0.0)
+        for _ in range(TICKS):
+            grant(night)
+            for message in night.told(duties.release):
+                sizes.append(len(message.payload))
+                threads.submit(submit, *message.args)
+            rehearsal.eventually(lambda: under_way.isdisjoint(night.states()))
+    return sizes
+
+
+def grant(night):
+    """Grant the quota of one tick, as if no other time passed, however busy the machine is."""
+    account = night.account
+    soon = rows.now(night.database) + timedelta(seconds=30)
+    rows.change(
+        night.database, tables.accounts, account.id,
+        creates_tokens=account.creates_tokens + GRANTED, refilled_at=soon,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("create_seconds", "sizes"),
+    [(0, [2, 3, 2, 3, 2, 3, 2, 3]), (3, [2, 3, 2, 3, 5, 5])],
+    ids=["answered at once", "not answered meanwhile"],
+)
+def test_the_slower_purchases_are_answered_the_more_are_in_one_message(begin, create_seconds, sizes):
+    night = begin(create_seconds=create_seconds)
+    night.make(JOBS)
+    assert messages(night, answered=not create_seconds) == sizes
+    assert night.finish() == {"succeeded": JOBS}
+    assert len(night.sandbox.ledger()) == night.sandbox.stats()["requests"]["create"] == JOBS
