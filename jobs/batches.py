@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from jobs import errors, events
 from jobs.accounts import Account
-from jobs.states import FINAL, BatchState, State
+from jobs.states import UNDER_WAY, BatchState
 from jobs.tables import PENDING, batches, jobs
 
 
@@ -222,12 +222,17 @@ def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
     return ids
 
 
+def size(tx: sa.Connection, batch_id: int) -> int:
+    """Return how many jobs a batch has."""
+    of_batch = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id)
+    return tx.execute(of_batch).scalar_one()
+
+
 def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     """Whether any job of the batch is not final."""
     # Each query lists the states it wants, not those to exclude, so that an index serves it. The first also
     # keeps its index's order: otherwise PostgreSQL scans the table, past all the jobs that have ended.
     pending = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state == PENDING)
     first = pending.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
-    under_way = set(State) - FINAL - {State.PENDING}
-    begun = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way)).limit(1)
+    begun = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
     return any(tx.execute(query).first() is not None for query in (first, begun))

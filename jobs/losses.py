@@ -10,7 +10,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from jobs import events
+from jobs import batches, events
 from jobs.batches import Batch
 from jobs.states import State
 from jobs.tables import SURPLUS, attempts, jobs
@@ -61,7 +61,7 @@ def count(tx: sa.Connection, batch: Batch) -> Losses:
         succeeded=0 if count <= _FEW_FAILED else _succeeded(tx, batch, since, count * _ENOUGH),
         failed=count,
         worst=max(failed, key=lambda name: failed[name], default=None),
-        jobs=0 if surplus <= _FEW_SURPLUS else _size(tx, batch.id),
+        jobs=0 if surplus <= _FEW_SURPLUS else batches.size(tx, batch.id),
         surplus=surplus,
     )
 
@@ -99,10 +99,4 @@ def _surplus(tx: sa.Connection, batch: Batch) -> int:
         .select_from(attempts)
         .where(sa.text(f"({SURPLUS})"), owner == batch.id)
         .where(attempts.c.finished_at >= (batch.opened_at or batch.created_at))
-    ).scalar_one()
-
-
-def _size(tx: sa.Connection, batch_id: int) -> int:
-    return tx.execute(
-        sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id)
     ).scalar_one()

@@ -44,11 +44,11 @@ class BatchState(StrEnum):
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 IN_FLIGHT = frozenset({State.QUEUED, State.SUBMITTING, State.UNCONFIRMED, State.RUNNING})
+UNDER_WAY = IN_FLIGHT | {State.COLLECTING}
 OPEN_PHASES = frozenset({Phase.SUBMITTING, Phase.UNCONFIRMED, Phase.RUNNING, Phase.COLLECTING})
 UNSETTLED_PHASES = frozenset({Phase.SUBMITTING, Phase.UNCONFIRMED})
 
-# From each state, the states that an arrow of the life cycle leads to. `lifecycle` has one function per
-# arrow,
+# From each state, the states that an arrow of the life cycle leads to. `lifecycle` has one function per arrow,
 # and a test checks that no other pair of states can be written.
 TRANSITIONS: dict[State, frozenset[State]] = {
     # pending, queued or failed to running: an id that arrived late, adopted before anything was bought again

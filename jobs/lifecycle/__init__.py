@@ -19,7 +19,7 @@ from jobs.lifecycle.deciding import (
     sent,
 )
 from jobs.lifecycle.fence import Fence, settle
-from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, surplus
+from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled
 from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
     OF_ACCOUNTS,
@@ -45,7 +45,7 @@ from jobs.lifecycle.records import (
     UploadPending,
 )
 from jobs.lifecycle.rescuing import expire_sends, rescue, take_over
-from jobs.lifecycle.uploading import call, not_uploaded
+from jobs.lifecycle.uploading import not_uploaded, upload_ended
 
 __all__ = [
     "ACCEPTED",
@@ -70,7 +70,6 @@ __all__ = [
     "adopted",
     "ask_to_cancel",
     "begin",
-    "call",
     "cancel",
     "cancel_refused",
     "cancel_sent",
@@ -103,8 +102,8 @@ __all__ = [
     "sent",
     "settle",
     "stored",
-    "surplus",
     "take_over",
     "unprovable",
+    "upload_ended",
     "wanting",
 ]

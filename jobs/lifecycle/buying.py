@@ -2,12 +2,11 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs.lifecycle import confirming
+from jobs.lifecycle import confirming, finishing
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Accepted, Failure, Lost, NotBought
 from jobs.states import Phase, State
@@ -83,12 +82,7 @@ def not_bought(tx: sa.Connection, now: datetime, items: Sequence[NotBought]) -> 
 
 def refused(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
     """submitting → failed: the API refuses this very input, or it cannot be read."""
-    won: set[Fence] = set()
-    for (error_class, message), same in groupby(items, key=lambda item: (item.error_class, item.message)):
-        won |= move(
-            tx, [item.fence for item in same], {State.SUBMITTING}, State.FAILED,
-            due_at=None, finished_at=now, error_class=error_class, error_message=message,
-        )  # fmt: skip
+    won = finishing.ended(tx, now, items, {State.SUBMITTING})
     rows = [
         {"attempt": i.fence.attempt, "error_class": i.error_class, "error_message": i.message}
         for i in winners(items, won)

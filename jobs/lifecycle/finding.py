@@ -47,7 +47,12 @@ def _second(tx: sa.Connection, now: datetime, item: Accepted, first: str) -> Pha
     told = sa.select(sa.exists().where(attempts.c.prediction_id == item.prediction_id))
     if item.prediction_id == first or tx.execute(told).scalar_one():
         return None
-    return surplus(tx, now, item.fence, item.prediction_id)
+    sent = tx.execute(sa.select(attempts).where(attempts.c.id == item.fence.attempt)).one()
+    _record(
+        tx, now, item.fence.job, item.prediction_id,
+        account_id=sent.account_id, input=sent.input, input_digest=sent.input_digest, intended_at=sent.intended_at,
+    )  # fmt: skip
+    return Phase.ORPHAN
 
 
 def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timedelta) -> bool:
@@ -102,17 +107,6 @@ def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedel
         return Phase.ORPHAN
     note(tx, [{"attempt": attempt}], phase=Phase.RUNNING, finished_at=None)
     return Phase.RUNNING
-
-
-def surplus(tx: sa.Connection, now: datetime, twin_of: Fence, prediction_id: str) -> Phase:
-    """Record a prediction that the API holds besides the one we know: bought twice, whoever is to blame."""
-    source = tx.execute(sa.select(attempts).where(attempts.c.id == twin_of.attempt)).one()
-    _record(
-        tx, now, twin_of.job, prediction_id,
-        account_id=source.account_id, input=source.input, input_digest=source.input_digest,
-        intended_at=source.intended_at,
-    )  # fmt: skip
-    return Phase.ORPHAN
 
 
 def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **sent: Any) -> int:

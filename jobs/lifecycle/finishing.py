@@ -1,6 +1,6 @@
 """From bought to done: the outcome of a poll or a download."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -124,13 +124,21 @@ def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) 
 
 def failed(tx: sa.Connection, now: datetime, items: Sequence[Failure]) -> set[Fence]:
     """running or collecting → failed. Never pending: what was paid for is bought again only when a person asks."""
+    won = ended(tx, now, items, {State.RUNNING, State.COLLECTING})
+    _close(tx, now, winners(items, won))
+    return won
+
+
+def ended(
+    tx: sa.Connection, now: datetime, items: Sequence[Failure], source: Collection[State]
+) -> set[Fence]:
+    """Move jobs from any of some states → failed; their attempts are the caller's to close."""
     won: set[Fence] = set()
     for (error_class, message), same in groupby(items, key=lambda item: (item.error_class, item.message)):
         won |= move(
-            tx, [item.fence for item in same], {State.RUNNING, State.COLLECTING}, State.FAILED,
+            tx, [item.fence for item in same], source, State.FAILED,
             due_at=None, finished_at=now, error_class=error_class, error_message=message,
         )  # fmt: skip
-    _close(tx, now, winners(items, won))
     return won
 
 

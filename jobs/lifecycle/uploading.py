@@ -29,7 +29,7 @@ def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[UploadPending
     return given_up | again
 
 
-def call(tx: sa.Connection, now: datetime, fence: Fence) -> None:
+def upload_ended(tx: sa.Connection, now: datetime, fence: Fence) -> None:
     """Make a job due whose upload has ended, if it still waits for it."""
     waits = (jobs.c.id == fence.job, jobs.c.attempt_id == fence.attempt, jobs.c.state == State.PENDING)
     tx.execute(sa.update(jobs).where(*waits).values(due_at=now))

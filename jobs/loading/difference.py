@@ -210,7 +210,9 @@ class _Comparison:
         if self.first_changed is not None and not self.target.update:
             raise errors.Mistake(self._edited(self.first_changed))
         if self.read.complete:
-            self.found.gone = self._jobs() - self.found.there - self.found.changed
+            with self.database.read() as tx:
+                size = batches.size(tx, self.batch.id)
+            self.found.gone = size - self.found.there - self.found.changed
         self._add_what_is_left()
         return self.found
 
@@ -271,8 +273,3 @@ class _Comparison:
 
     def _where(self) -> str:
         return str(self.read.path or "stdin")
-
-    def _jobs(self) -> int:
-        with self.database.read() as tx:
-            count = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == self.batch.id)
-            return int(tx.execute(count).scalar_one())

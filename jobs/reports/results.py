@@ -11,10 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database
+from jobs import accounts, batches, database, worklists
 from jobs.accounts import attendance, quota
 from jobs.accounts.breaker import Breaker, BreakerState
-from jobs.states import FINAL, IN_FLIGHT, BatchState, Phase, State
+from jobs.states import FINAL, IN_FLIGHT, UNDER_WAY, BatchState, Phase, State
 from jobs.tables import PENDING, attempts, events, jobs, outputs
 
 _EVENTS = 5
@@ -236,9 +236,8 @@ def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | Non
 
 
 def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
-    under_way = [state for state in State if state not in FINAL and state is not State.PENDING]
     query = sa.select(sa.func.min(jobs.c.due_at)).where(
-        jobs.c.batch_id == batch_id, jobs.c.state.in_(under_way), jobs.c.due_at.is_not(None)
+        jobs.c.batch_id == batch_id, jobs.c.state.in_(UNDER_WAY), jobs.c.due_at.is_not(None)
     )
     earliest: datetime | None = tx.execute(query).scalar_one()
     return earliest
@@ -271,13 +270,7 @@ def under_way(tx: sa.Connection, of: Collection[int]) -> tuple[int, int]:
 
     ``of`` are the accounts that one account answers for.
     """
-    query = (
-        sa.select(jobs.c.state, sa.func.count())
-        .where(jobs.c.account_id.in_(of), jobs.c.state.in_(IN_FLIGHT | {State.COLLECTING}))
-        .where(jobs.c.due_at.is_not(None))
-        .group_by(jobs.c.state)
-    )
-    counts = Counts({State(state): n for state, n in tx.execute(query)})
+    counts = Counts(worklists.under_way(tx, of))
     return counts.in_flight, counts.of(State.COLLECTING)
 
 

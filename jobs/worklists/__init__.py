@@ -12,6 +12,7 @@ from jobs.worklists.waiting import (
     due,
     running,
     running_as,
+    under_way,
     unwanted,
 )
 
@@ -39,6 +40,7 @@ __all__ = [
     "seeded",
     "to_fetch",
     "traces",
+    "under_way",
     "unsettled",
     "unwanted",
     "witness",

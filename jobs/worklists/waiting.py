@@ -1,4 +1,4 @@
-"""Running predictions: which to ask for, which are no longer wanted, and how many were begun lately."""
+"""Jobs under way: how many, which to ask for, which are no longer wanted, and how many were begun lately."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from jobs import lifecycle
 from jobs.lifecycle import Fence
-from jobs.states import State
+from jobs.states import UNDER_WAY, State
 from jobs.tables import attempts, jobs
 
 
@@ -80,6 +80,18 @@ def due(tx: sa.Connection, account_id: int, now: datetime, most: int) -> list[tu
     """Return (job, intent) of an account's running predictions that are due, oldest first; at most ``most``."""
     rows = tx.execute(_DUE, {"now": now, "accounts": [account_id], "most": most})
     return [(job, intended_at) for job, intended_at in rows]
+
+
+_UNDER_WAY = (
+    sa.select(jobs.c.state, sa.func.count())
+    .where(jobs.c.state.in_(UNDER_WAY), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS)
+    .group_by(jobs.c.state)
+)
+
+
+def under_way(tx: sa.Connection, of: Collection[int]) -> dict[State, int]:
+    """Return how many jobs of these accounts, of all batches, are in each state; a state without jobs is missing."""
+    return {State(state): n for state, n in tx.execute(_UNDER_WAY, {"accounts": of})}
 
 
 _BEGUN = (

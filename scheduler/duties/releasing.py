@@ -7,11 +7,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, lifecycle, settings
+from jobs import accounts, batches, database, lifecycle, settings, worklists
 from jobs.accounts import quota
 from jobs.lanes import Lane
-from jobs.states import IN_FLIGHT, State
-from jobs.tables import jobs
+from jobs.states import State
 from scheduler.duties import allowance
 from scheduler.duties.messages import Again, Message, fills_one, sliced
 from scheduler.duties.scope import Scope
@@ -85,7 +84,7 @@ def _room(
     if not account.breaker.is_sound:
         return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False
     limits = quota.in_force(configured, account.own_limits)
-    counts = _under_way(tx, scope)
+    counts = worklists.under_way(tx, scope.seat.answers_for)
     collecting = counts.pop(State.COLLECTING, 0)
     in_flight = sum(counts.values())
     rate = limits.creates_per_minute if account.rate is None else account.rate
@@ -117,19 +116,5 @@ def _may_probe(
 
 
 def _being_bought(tx: sa.Connection, scope: Scope) -> int:
-    counts = _under_way(tx, scope)
+    counts = worklists.under_way(tx, scope.seat.answers_for)
     return counts.get(State.QUEUED, 0) + counts.get(State.SUBMITTING, 0)
-
-
-_UNDER_WAY = (
-    sa.select(jobs.c.state, sa.func.count())
-    .where(
-        jobs.c.state.in_(IN_FLIGHT | {State.COLLECTING}), jobs.c.due_at.is_not(None), lifecycle.OF_ACCOUNTS
-    )
-    .group_by(jobs.c.state)
-)
-
-
-def _under_way(tx: sa.Connection, scope: Scope) -> dict[State, int]:
-    rows = tx.execute(_UNDER_WAY, {"accounts": scope.seat.answers_for})
-    return {State(state): n for state, n in rows}

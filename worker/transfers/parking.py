@@ -53,4 +53,6 @@ def call(here: context.Context, some: Sequence[Parked]) -> None:
 async def _called(here: context.Context, fence: lifecycle.Fence, sending: uploads.Sending) -> None:
     await asyncio.wait({sending})
     with suppress(errors.Unavailable):  # the job becomes due by itself when an upload must have ended
-        await asyncio.to_thread(here.database.unit, lambda tx: lifecycle.call(tx, database.now(tx), fence))
+        await asyncio.to_thread(
+            here.database.unit, lambda tx: lifecycle.upload_ended(tx, database.now(tx), fence)
+        )
