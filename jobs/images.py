@@ -27,18 +27,20 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Format:
+class Format:
+    """A format that is accepted: how its files begin, and what reads their header."""
+
     name: str
     magic: bytes
     open: Callable[[BinaryIO], ImageFile.ImageFile]
 
 
 # Opened by class: Image.open tries 40 parsers, and only warns of too many pixels instead of refusing them.
-_FORMATS = (
-    _Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    _Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    _Format("webp", b"RIFF", WebPImagePlugin.WebPImageFile),
-    _Format("gif", b"GIF8", GifImagePlugin.GifImageFile),
+FORMATS = (
+    Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
+    Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    Format("webp", b"RIFF", WebPImagePlugin.WebPImageFile),
+    Format("gif", b"GIF8", GifImagePlugin.GifImageFile),
 )
 _SUFFIXES = {"jpeg": "jpg"}
 
@@ -51,7 +53,7 @@ def inspect(source: bytes | Path) -> Facts:
     first frame counts.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
-        kind = _kind(file)
+        kind = _accepted(file)
         try:
             return _whole(kind, file)
         except errors.NotAnImage:
@@ -63,18 +65,23 @@ def inspect(source: bytes | Path) -> Facts:
 
 def media_type(content: bytes) -> str:
     """Return the media type by the first bytes, without decoding; raises NotAnImage."""
-    return f"image/{_kind(io.BytesIO(content[:16])).name}"
+    return f"image/{_accepted(io.BytesIO(content[:16])).name}"
 
 
-def _kind(file: BinaryIO) -> _Format:
+def kind_of(head: bytes) -> Format | None:
+    """Return the format of a file by its first 16 bytes; None if it is no accepted one."""
+    named = (kind for kind in FORMATS if head.startswith(kind.magic))
+    return next((kind for kind in named if kind.name != "webp" or head[8:12] == b"WEBP"), None)
+
+
+def _accepted(file: BinaryIO) -> Format:
     head = file.read(16)
-    for kind in _FORMATS:
-        if head.startswith(kind.magic) and (kind.name != "webp" or head[8:12] == b"WEBP"):
-            return kind
-    raise errors.NotAnImage("This is no PNG, JPEG, WebP or GIF image." if head else "The image is empty.")
+    if (kind := kind_of(head)) is None:
+        raise errors.NotAnImage("This is no PNG, JPEG, WebP or GIF image." if head else "The image is empty.")
+    return kind
 
 
-def _whole(kind: _Format, file: BinaryIO) -> Facts:
+def _whole(kind: Format, file: BinaryIO) -> Facts:
     file.seek(0)
     image = kind.open(file)
     width, height = image.size

@@ -5,24 +5,18 @@ the folder of pictures once every symbolic link is followed, be a regular file (
 opening a device can do anything), and begin like an image.
 """
 
-import math
 import os
 import re
 import stat
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
-
-from PIL import Image, UnidentifiedImageError
 
 from jobs import images
 from jobs.manifest import addresses, problems
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 # Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
 LONGEST_INLINE = 256_000
 LARGEST_UPLOAD = 99_999_999
@@ -43,24 +37,6 @@ class Travel(StrEnum):
     URL = "url"
     INLINE = "inline"
     UPLOAD = "upload"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageCounts:
-    """How many rows send their picture in each way."""
-
-    urls: int = 0
-    inline: int = 0
-    upload: int = 0
-
-
-def count(travels: Mapping[Travel | None, int]) -> ImageCounts:
-    """Return the counts that the plan shows."""
-    return ImageCounts(
-        urls=travels.get(Travel.URL, 0),
-        inline=travels.get(Travel.INLINE, 0),
-        upload=travels.get(Travel.UPLOAD, 0),
-    )
 
 
 class Pictures:
@@ -149,17 +125,13 @@ def _why_missing(image: str, root: Path, error: OSError) -> str:
 
 
 def _size_of_image(path: Path) -> int:
+    """Return a file's size in bytes, or raise Unusable."""
     try:
-        size, pixels = _measure(path)
-    except UnidentifiedImageError:
-        if not path.stat().st_size:
-            raise Unusable("is an empty file", "was it copied whole?") from None
-        raise Unusable("is not an image", f"use one of {', '.join(FORMATS)}") from None
-    except PermissionError:
-        raise Unusable("cannot be read", "permission denied") from None
-    except Exception as error:
-        # Broken headers make Pillow's readers raise nearly everything, struct.error and IndexError included.
-        raise Unusable("is a broken image", "open it in an editor and save it again") from error
+        with path.open("rb") as file:
+            size, head = os.fstat(file.fileno()).st_size, file.read(16)
+            pixels = _pixels(file, head)
+    except OSError as error:
+        raise Unusable("cannot be read", str(error.strerror).lower()) from None
     if pixels > images.MAX_PIXELS:
         raise Unusable("has more pixels than the model can hold", "make it smaller")
     if size > LARGEST_UPLOAD:
@@ -167,14 +139,18 @@ def _size_of_image(path: Path) -> int:
     return size
 
 
-def _measure(path: Path) -> tuple[int, float]:
-    """Return a file's size in bytes and the number of pixels that its header claims."""
-    with path.open("rb") as file, warnings.catch_warnings():
-        # Pillow raises for far too many pixels and only warns of many; here both are too many.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        size = os.fstat(file.fileno()).st_size
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                return size, image.width * image.height
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-            return size, math.inf
+def _pixels(file: BinaryIO, head: bytes) -> int:
+    """Return how many pixels a file's header claims."""
+    if not head:
+        raise Unusable("is an empty file", "was it copied whole?")
+    if (kind := images.kind_of(head)) is None:
+        raise Unusable(
+            "is not an image", f"use one of {', '.join(kind.name.upper() for kind in images.FORMATS)}"
+        )
+    file.seek(0)
+    try:
+        width, height = kind.open(file).size
+    except Exception as error:
+        # Broken headers make Pillow's readers raise nearly everything, struct.error and IndexError included.
+        raise Unusable("is a broken image", "open it in an editor and save it again") from error
+    return width * height

@@ -1,7 +1,6 @@
 """The first pass over a manifest: reads, checks and stages every row, and collects every mistake."""
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -133,7 +132,6 @@ class _Pass:
     def _stage(
         self, manifest: source.Source, records: Iterable[table.Record], assembler: assemble.Assembler
     ) -> None:
-        travels: Counter[pictures.Travel | None] = Counter()
         into = self._into
         for record in records:
             if into.count == self._limit:
@@ -143,7 +141,8 @@ class _Pass:
             into.count += 1
             if draft.problem is None:
                 into.outputs += draft.outputs
-                travels[draft.travel] += 1
+                if draft.travel:
+                    into.images[draft.travel] += 1
             self._tell(draft)
             into.staged.add(draft)
         else:
@@ -152,7 +151,6 @@ class _Pass:
         for problem in into.staged.settle(manifest.name):
             into.of_rows.add(problem)
         into.failed = into.staged.failed()
-        into.images = pictures.count(travels)
 
     def _tell(self, draft: assemble.Draft) -> None:
         for problem in draft.wrong:

@@ -1,5 +1,6 @@
 """The result of the first pass over a manifest: counts for the plan, mistakes to print, rows to load."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,7 @@ class Validated:
     count: int = 0
     failed: int = 0
     outputs: int = 0
-    images: pictures.ImageCounts = field(default_factory=pictures.ImageCounts)
+    images: Counter[pictures.Travel] = field(default_factory=Counter)
     complete: bool = True
     keep_going: bool = False
 

@@ -2,12 +2,13 @@
 
 import math
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from jobs.loading.difference import Difference
-from jobs.manifest.pictures import ImageCounts
+from jobs.manifest.pictures import Travel
 from jobs.reports import limits
 from jobs.selecting import globs
 from jobs.settings import written
@@ -17,6 +18,11 @@ TYPICAL_SECONDS = 7
 # A little more than a PNG of 768 x 512 pixels; the true size is unknown until the first has come.
 TYPICAL_BYTES = 1_500_000
 
+_SENT = {
+    Travel.URL: "by URL",
+    Travel.INLINE: "sent inline",
+    Travel.UPLOAD: "uploaded, as they are over 256 kB",
+}
 _UNCONFIRMED = {
     "resubmit": "an answer lost at an API without a list: bought once more, reported as possibly paid twice",
     "hold": "an answer lost at an API without a list: failed, class unconfirmed, for a person to decide",
@@ -34,7 +40,7 @@ class Plan:
     database: str
     output: str
     difference: Difference
-    pictures: ImageCounts
+    pictures: Counter[Travel]
     creates_per_minute: int | None
     max_in_flight: int
     free_bytes: int | None
@@ -110,9 +116,9 @@ class Plan:
             "images": self.difference.images,
             "unlisted": self.difference.unlisted,
             "pictures": {
-                "urls": self.pictures.urls,
-                "inline": self.pictures.inline,
-                "upload": self.pictures.upload,
+                "urls": self.pictures[Travel.URL],
+                "inline": self.pictures[Travel.INLINE],
+                "upload": self.pictures[Travel.UPLOAD],
             },
             "seconds": round(self.seconds, 1),
             "bytes": self.bytes,
@@ -149,10 +155,7 @@ class Plan:
         return [f"{which} are no longer listed, but are bought all the same; {purpose}: {command}"]
 
     def _sent(self) -> str:
-        counts = self.pictures
-        parts = [f"{counts.urls:,} by URL"] if counts.urls else []
-        parts += [f"{counts.inline:,} sent inline"] if counts.inline else []
-        parts += [f"{counts.upload:,} uploaded, as they are over 256 kB"] if counts.upload else []
+        parts = [f"{n:,} {_SENT[travel]}" for travel in Travel if (n := self.pictures[travel])]
         return ", ".join(parts) or "none"
 
     def _time(self) -> str:

@@ -1,6 +1,7 @@
 """What a command says before and after it loads a manifest, put together from the settings and the surroundings."""
 
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from jobs.batches import Batch
 from jobs.database import Database
 from jobs.loading.difference import Difference, Target
 from jobs.loading.loader import Loaded
-from jobs.manifest.pictures import ImageCounts
 from jobs.manifest.validated import Validated
 from jobs.purchases import Purchases
 from jobs.reports import limits, results
@@ -53,7 +53,7 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
         _in_force(settings, db, batch.account),
         batch=batch.name,
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
-        pictures=ImageCounts(),
+        pictures=Counter(),
         when_unconfirmed=settings.when_unconfirmed,
         warnings=tuple(_elsewhere(settings, db, batch.name)),
     )

@@ -6,6 +6,7 @@ import pytest
 
 from jobs import errors
 from jobs.manifest import pictures, problems, rows
+from jobs.manifest.pictures import Travel
 from tests.manifests import mistakes, picture, reading, rows_of, write
 
 
@@ -19,7 +20,7 @@ def test_pictures_of_the_usual_formats_are_taken(tmp_path, form):
 
     with reading(one(tmp_path, "cats/tom.png")) as read:
         assert read.problems.lines() == []
-        assert read.images == pictures.ImageCounts(inline=1)
+        assert read.images == {Travel.INLINE: 1}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_web_addresses_are_passed_on_as_they_are(tmp_path, url):
     with reading(one(tmp_path, url)) as read:
         ((row,),) = read.rows()
         assert row.image == url
-        assert read.images == pictures.ImageCounts(urls=1)
+        assert read.images == {Travel.URL: 1}
 
 
 def test_how_pictures_travel_is_counted_by_the_length_of_their_data_uri(tmp_path):
@@ -40,7 +41,7 @@ def test_how_pictures_travel_is_counted_by_the_length_of_their_data_uri(tmp_path
 
     path = write(tmp_path, "image,prompt\nsmall.png,a\nlarge.png,a\nlarge.png,b\nhttp://a.example/b,c\n")
     with reading(path) as read:
-        assert read.images == pictures.ImageCounts(urls=1, inline=1, upload=2)
+        assert read.images == {Travel.URL: 1, Travel.INLINE: 1, Travel.UPLOAD: 2}
 
 
 REFUSED = {

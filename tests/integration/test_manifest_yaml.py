@@ -6,6 +6,7 @@ import textwrap
 import pytest
 
 from jobs.manifest import rows
+from jobs.manifest.pictures import Travel
 from tests.manifests import WEB, batch_of, mistakes, picture, reading, rows_of, write
 
 
@@ -37,7 +38,7 @@ def test_a_yaml_manifest_says_all_that_a_table_and_the_command_line_can(tmp_path
     with reading(path) as read:
         ((tom, two),) = read.rows()
         assert (batch_of(path), read.outputs, read.root) == ("cats", 3, tmp_path / "photos")
-        assert (read.images.urls, read.images.inline, read.images.upload) == (1, 1, 0)
+        assert read.images == {Travel.URL: 1, Travel.INLINE: 1}
         assert read.adaptation == rows.Adaptation(
             {"image": "file"},
             ("who",),

@@ -1,5 +1,6 @@
 """The plan: what is counted, what is estimated, and what is told of it."""
 
+from collections import Counter
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from jobs import settings
 from jobs.loading import loader
 from jobs.loading.difference import Difference
-from jobs.manifest.pictures import ImageCounts
+from jobs.manifest.pictures import Travel
 from jobs.reports import plan
 from overnight.display import planning
 from tests import snapshots
@@ -22,7 +23,7 @@ def planned(**changed):
         "database": "/home/me/overnight.db",
         "output": "/home/me/outputs",
         "difference": Difference(new=1000, jobs=1000, images=2000),
-        "pictures": ImageCounts(urls=990, inline=10),
+        "pictures": Counter({Travel.URL: 990, Travel.INLINE: 10}),
         "creates_per_minute": 600,
         "max_in_flight": 200,
         "free_bytes": 10**12,
@@ -91,9 +92,12 @@ def test_every_line_has_a_name_of_its_own():
 @pytest.mark.parametrize(
     ("counts", "told"),
     [
-        (ImageCounts(), "none"),
-        (ImageCounts(urls=1), "1 by URL"),
-        (ImageCounts(2, 3000, 4), "2 by URL, 3,000 sent inline, 4 uploaded, as they are over 256 kB"),
+        (Counter(), "none"),
+        (Counter({Travel.URL: 1}), "1 by URL"),
+        (
+            Counter({Travel.URL: 2, Travel.INLINE: 3000, Travel.UPLOAD: 4}),
+            "2 by URL, 3,000 sent inline, 4 uploaded, as they are over 256 kB",
+        ),
     ],
 )
 def test_pictures_are_counted_by_how_they_travel(counts, told):
