@@ -25,7 +25,9 @@ def refill(account: Account, now: datetime, configured: Settings) -> Account:
     creates, reads = limits.creates_per_minute, limits.reads_per_minute
     seconds = (now - account.refilled_at).total_seconds()
     calm = (now - (account.throttled_at or now)).total_seconds()
-    rate = quota.climbed(account.rate, creates, seconds, max(0.0, calm))
+    # Not while the API said wait: that nothing was refused meanwhile shows nothing.
+    climbs = min(seconds, (now - (account.not_before or account.refilled_at)).total_seconds())
+    rate = quota.climbed(account.rate, creates, climbs, max(0.0, calm))
     return replace(
         account,
         rate=rate,

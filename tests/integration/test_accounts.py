@@ -142,6 +142,21 @@ def test_an_api_that_sells_nothing_between_two_429s_tells_nothing_of_its_rate(da
         assert accounts.get(tx, account.id).rate == pytest.approx(rate)
 
 
+def test_while_the_api_said_wait_the_rate_does_not_climb_back(database):
+    account = factory.make_account(database)
+    configured = settings.Settings(creates_per_minute="600", _env_file=None)
+    told = Tally(bought=1, throttled=10.0, throttled_creates=True)
+    with database.write() as tx:
+        now = databases.now(tx)
+        accounts.observe(tx, now, account.id, told, configured.times, configured)
+        slowed = accounts.get(tx, account.id)
+    later = {
+        seconds: accounts.refill(slowed, now + timedelta(seconds=seconds), configured).rate
+        for seconds in (5, 10, 12)
+    }
+    assert later == {5: 480, 10: 480, 12: pytest.approx(480 + 2 * 600 / 40)}
+
+
 # What the API tells of its own bucket
 
 
