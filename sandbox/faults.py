@@ -73,6 +73,7 @@ OUTPUT = {
 COUNTED = {
     "401_after": "every call is refused once so many predictions were accepted",
     "402_after": "every create is refused once so many predictions were accepted",
+    "low_credit_after": "6 creates a minute (--low-credit), and no two at once, once so many were accepted",
     "outage": "no call is answered once so many were accepted, for some seconds (--outage)",
 }
 LASTING = frozenset({"nsfw", "oom"})

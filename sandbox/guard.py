@@ -20,6 +20,7 @@ from sandbox.records import Records
 Work = Callable[[Request, str], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+_LOW_CREDIT = "create on low credit"
 _GONE = 499  # as proxies log a client that hung up before its request was complete
 
 
@@ -40,6 +41,11 @@ class Guard:
         self._outage = Outage(drawn, options.outage, records.reached_at)
         self._census = census
         self._accepted = records.accepted
+        self._per_minute = {
+            "create": options.creates_per_minute,
+            _LOW_CREDIT: options.low_credit,
+            "read": options.reads_per_minute,
+        }
         self._buckets: dict[tuple[str, str], limits.Bucket] = {}
 
     def over(self, kind: str, work: Work) -> Endpoint:
@@ -84,16 +90,22 @@ class Guard:
             raise problems.unauthenticated()
         if kind == "create" and self._plan.reached("402_after", self._accepted()):
             raise problems.insufficient_credit()
-        lane = "create" if kind == "create" else "read"
-        options = self._options
-        per_minute = options.creates_per_minute if lane == "create" else options.reads_per_minute
-        if not per_minute:
+        lane = self._lane(kind)
+        if not (per_minute := self._per_minute[lane]):
             return {}
-        now = time.monotonic()
+        now, low = time.monotonic(), lane == _LOW_CREDIT
         bucket = self._buckets.get((account, lane))
         if bucket is None:
-            bucket = self._buckets[account, lane] = limits.Bucket(per_minute, now)
+            bucket = self._buckets[account, lane] = limits.Bucket(per_minute, now, 1.0 if low else None)
         wait = bucket.take(now)
         if wait > 0:
-            raise problems.throttled(wait, bucket.headers(), unit=options.wait)
+            raise problems.throttled(
+                wait, bucket.headers(), unit=self._options.wait, reduced_to=per_minute if low else None
+            )
         return bucket.headers()
+
+    def _lane(self, kind: str) -> str:
+        """Return which of an account's limits counts for this call."""
+        if kind != "create":
+            return "read"
+        return _LOW_CREDIT if self._plan.reached("low_credit_after", self._accepted()) else "create"

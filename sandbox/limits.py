@@ -4,14 +4,11 @@ import math
 
 
 class Bucket:
-    """A token bucket that holds a tenth of a minute's requests, and at least one.
+    """A token bucket that holds ``burst`` requests; if none is given, a tenth of a minute's, and at least one."""
 
-    At 600 a minute that allows a burst of 60; at the 6 a minute of an account low on credit, a burst of 1.
-    """
-
-    def __init__(self, per_minute: float, now: float) -> None:
+    def __init__(self, per_minute: float, now: float, burst: float | None = None) -> None:
         self._rate = per_minute / 60
-        self._capacity = max(1.0, per_minute / 10)
+        self._capacity = burst or max(1.0, per_minute / 10)
         self._level = self._capacity
         self._filled_at = now
 

@@ -16,8 +16,9 @@ class Options:
     limit. ``lifetime`` is how long inputs and outputs live after completion; uploaded files live 24 times as long.
     ``output_size`` caps the sides of a picture, in pixels, and sending a picture takes ``output_seconds``.
     A ``late_exec`` is accepted ``late`` after its answer. ``lag`` bounds how long faults hide a prediction, or how
-    far they misplace it. An outage lasts ``outage`` (0: until healed). A 429 asks for at least ``wait``. After
-    ``heal_after`` (0: never) every fault is off. ``faults`` override those of the profile.
+    far they misplace it. An account low on credit has ``low_credit`` creates a minute. An outage lasts ``outage``
+    (0: until healed). A 429 asks for at least ``wait``. After ``heal_after`` (0: never) every fault is off.
+    ``faults`` override those of the profile.
     Webhooks are signed with ``webhook_secret``.
     With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
     """
@@ -36,6 +37,7 @@ class Options:
     heal_after: float = 0.0
     late: float = 5.0
     lag: float = 5.0
+    low_credit: float = 6.0
     outage: float = 0.0
     wait: float = 1.0
     output_size: int = 1024
@@ -54,6 +56,7 @@ class Options:
             "heal_after",
             "late",
             "lag",
+            "low_credit",
             "outage",
             "output_seconds",
         ):

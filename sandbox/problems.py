@@ -12,6 +12,7 @@ _ONE_API = {
     402: (403, "insufficient_user_quota"),
     429: (429, "rate_limit_exceeded"),
 }
+_LOW_CREDIT = "While your credit is low, you have {} requests per minute with a burst of 1 request. "
 
 
 class Problem(Exception):
@@ -61,14 +62,18 @@ def insufficient_credit() -> Problem:
     return Problem(402, "This account has no credit left to run this model.", title="Insufficient credit")
 
 
-def throttled(wait: float, headers: Mapping[str, str], *, unit: float = 1.0) -> Problem:
+def throttled(
+    wait: float, headers: Mapping[str, str], *, unit: float = 1.0, reduced_to: float | None = None
+) -> Problem:
     """Say how long to wait in all three places where clients look: header, field and text.
 
-    The wait is a whole multiple of ``unit`` seconds, which are fewer where time passes faster.
+    The wait is a whole multiple of ``unit`` seconds, which are fewer where time passes faster. The text alone tells
+    why: that low credit has ``reduced_to`` so many requests a minute.
     """
     seconds = shortest(unit * max(1, math.ceil(wait / unit)))
+    why = "" if reduced_to is None else _LOW_CREDIT.format(shortest(reduced_to))
     problem = Problem(
-        429, f"Request was throttled. Your rate limit resets in ~{seconds}s.", retry_after=seconds
+        429, f"Request was throttled. {why}Your rate limit resets in ~{seconds}s.", retry_after=seconds
     )
     problem.headers = {**headers, "retry-after": str(seconds)}
     return problem

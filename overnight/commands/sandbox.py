@@ -79,6 +79,12 @@ _PROFILES = "; ".join(f"{name}: {meaning}" for name, meaning in profiles.MEANING
     "--lag", default=Options.lag, show_default=True, help="Seconds for which vanish and list_… last."
 )
 @click.option(
+    "--low-credit",
+    default=Options.low_credit,
+    show_default=True,
+    help="Creates a minute while credit is low; 0: no limit.",
+)
+@click.option(
     "--outage", default=Options.outage, show_default=True, help="Seconds of an outage; 0: until healed."
 )
 @click.option(

@@ -45,6 +45,24 @@ def test_a_throttle_asks_for_fractions_where_time_passes_faster(start_sandbox):
         assert create(client).json()["retry_after"] == 0.25
 
 
+def test_once_credit_is_low_six_creates_a_minute_are_sold_and_no_two_at_once(start_sandbox):
+    sandbox = start_sandbox(faults={"low_credit_after": 3})
+    with sandbox.client() as client:
+        assert [create(client, job).status_code for job in range(5)] == [201, 201, 201, 201, 429]
+        answer = create(client, 5)
+        wait = answer.json()["retry_after"]
+        assert 1 <= wait <= 10
+        assert answer.headers["retry-after"] == str(wait)
+        assert answer.headers["ratelimit-remaining"] == "0"
+        told = answer.json()["detail"]
+        assert "credit is low, you have 6 requests per minute with a burst of 1 request." in told
+        assert told.endswith(f" resets in ~{wait}s.")
+        assert client.get("/predictions").status_code == 200
+        sandbox.heal()
+        assert [create(client, job).status_code for job in (5, 6)] == [201, 201]
+    assert len(sandbox.ledger()) == 6
+
+
 def test_an_outage_begins_at_its_count_ends_after_its_time_and_spares_nothing(start_sandbox):
     sandbox = start_sandbox(faults={"outage:5xx": 2}, outage=1)
     with sandbox.client() as client:

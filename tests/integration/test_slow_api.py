@@ -1,4 +1,4 @@
-"""How many purchases go into one message where the API is slow to answer them: counted, not timed."""
+"""What a night does where the API is slow to answer purchases, or sells few: counted, not timed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -67,3 +67,14 @@ def test_the_slower_purchases_are_answered_the_more_are_in_one_message(begin, cr
     assert messages(night, answered=not create_seconds) == sizes
     assert night.finish() == {"succeeded": JOBS}
     assert len(night.sandbox.ledger()) == night.sandbox.stats()["requests"]["create"] == JOBS
+
+
+def test_when_credit_gets_low_the_night_slows_down_and_nothing_stops_or_fails(begin):
+    # The API asks to wait for ten seconds, as in life, and they pass in a tenth of one.
+    night = begin(faults={"low_credit_after": 4}, low_credit=600, wait=10)
+    night.make(JOBS)
+    assert night.finish() == {"succeeded": JOBS}
+    assert {job.attempts for job in night.jobs()} == {1}
+    assert (night.account.breaker, night.batch_state, night.events()) == ("closed", ("open", None), [])
+    assert len(night.sandbox.ledger()) == JOBS
+    assert night.sandbox.stats()["throttled"] > 0

@@ -46,6 +46,7 @@ def test_a_fault_that_makes_no_sense_is_one_sentence(text, sentence):
         ("profile", "friendly"),
         ("wait", 0),
         ("lag", -1),
+        ("low_credit", -1),
         ("outage", float("inf")),
     ],
 )

@@ -11,6 +11,12 @@ def test_a_burst_passes_and_then_one_by_one_at_the_rate():
     assert bucket.take(0.11) > 0
 
 
+def test_a_burst_can_be_smaller_than_a_tenth_of_a_minute():
+    bucket = Bucket(per_minute=600, now=0.0, burst=1.0)
+    assert (bucket.take(0.0), bucket.take(0.0)) == (0.0, pytest.approx(0.1))
+    assert [bucket.take(60.0) == 0.0 for _ in range(2)] == [True, False]
+
+
 def test_what_is_refused_costs_nothing():
     bucket = Bucket(per_minute=6, now=0.0)
     bucket.take(0.0)
