@@ -73,13 +73,13 @@ def create(
 
 def find(tx: sa.Connection, name: str) -> Batch | None:
     """Return the batch of that name, if there is one."""
-    row = tx.execute(sa.select(batches).where(batches.c.name == name)).one_or_none()
+    row = tx.execute(sa.select(batches).where(batches.c.name == name)).mappings().one_or_none()
     return None if row is None else _batch(row)
 
 
 def get(tx: sa.Connection, batch_id: int) -> Batch:
     """Return one batch by its id."""
-    return _batch(tx.execute(sa.select(batches).where(batches.c.id == batch_id)).one())
+    return _batch(tx.execute(sa.select(batches).where(batches.c.id == batch_id)).mappings().one())
 
 
 def held(tx: sa.Connection, batch_id: int) -> Batch:
@@ -88,19 +88,17 @@ def held(tx: sa.Connection, batch_id: int) -> Batch:
     Jobs' writers do not ask for this lock.
     """
     row = sa.select(batches).where(batches.c.id == batch_id).with_for_update(key_share=True)
-    return _batch(tx.execute(row).one())
+    return _batch(tx.execute(row).mappings().one())
 
 
 def every(tx: sa.Connection) -> list[Batch]:
     """Return all batches, the oldest first."""
-    return [_batch(row) for row in tx.execute(sa.select(batches).order_by(batches.c.id))]
+    return [_batch(row) for row in tx.execute(sa.select(batches).order_by(batches.c.id)).mappings()]
 
 
-def _batch(row: sa.Row[Any]) -> Batch:
-    values = dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping
-    values["state"] = BatchState(values["state"])
-    values["pause_reason"] = PauseReason(values["pause_reason"]) if values["pause_reason"] else None
-    return Batch(**values)
+def _batch(row: sa.RowMapping) -> Batch:
+    reason = PauseReason(row["pause_reason"]) if row["pause_reason"] else None
+    return Batch(**{**row, "state": BatchState(row["state"]), "pause_reason": reason})
 
 
 # Batches that an account may buy for: those that name it, and those that name none. In SQL nothing equals a

@@ -57,12 +57,12 @@ class _File(RotatingFileHandler):
 
 def to_file(path: Path, secrets: Iterable[str] = ()) -> None:
     """Log to a rotating file, created when the first line is written."""
-    _route(_File(path, maxBytes=20 * _MEGABYTE, backupCount=5, encoding="utf-8", delay=True), "info", secrets)
+    _route(_File(path, maxBytes=20 * _MEGABYTE, backupCount=5, encoding="utf-8", delay=True), secrets)
 
 
-def to_stderr(level: str = "info", secrets: Iterable[str] = ()) -> None:
+def to_stderr(secrets: Iterable[str] = ()) -> None:
     """Log to stderr, where a container's logs are read."""
-    _route(logging.StreamHandler(sys.stderr), level, secrets)
+    _route(logging.StreamHandler(sys.stderr), secrets)
 
 
 def configured() -> bool:
@@ -85,14 +85,14 @@ def _ours() -> list[logging.Handler]:
     return [handler for handler in logging.getLogger().handlers if isinstance(handler.formatter, _Line)]
 
 
-def _route(handler: logging.Handler, level: str, secrets: Iterable[str]) -> None:
+def _route(handler: logging.Handler, secrets: Iterable[str]) -> None:
     root = logging.getLogger()
     for old in _ours():
         root.removeHandler(old)
         old.close()
     handler.setFormatter(_Line(secrets))
     root.addHandler(handler)
-    root.setLevel(level.upper())
+    root.setLevel(logging.INFO)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(

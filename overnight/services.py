@@ -24,4 +24,4 @@ def pass_on(settings: Settings) -> None:
     """Let child processes that are spawned rather than forked read the same settings."""
     os.environ["OVERNIGHT_DATABASE_URL"] = settings.database_url
     os.environ["OVERNIGHT_OUTPUT"] = str(settings.output)
-    os.environ["OVERNIGHT_API_URL"] = settings.api_url
+    os.environ["OVERNIGHT_API_URL"] = settings.api.url

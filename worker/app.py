@@ -127,7 +127,7 @@ def __getattr__(name: str) -> Celery:
 def _log(**_said: Any) -> None:
     """Log like the rest of the program; any receiver of this signal keeps Celery from setting up logging itself."""
     if not logs.configured():
-        logs.to_stderr(secrets=_configured[0].secrets)
+        logs.to_stderr(_configured[0].secrets)
 
 
 @signals.worker_process_init.connect

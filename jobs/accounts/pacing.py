@@ -91,8 +91,11 @@ def observe(
         spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
-        again = account.not_before is None or account.not_before <= now
-        if tally.throttled_creates and again and (tally.bought or _has_sold(tx, account)):
+        if (
+            tally.throttled_creates
+            and not account.must_wait(now)
+            and (tally.bought or _has_sold(tx, account))
+        ):
             limits = quota.in_force(configured, account.own_limits)
             lately = _bought_a_minute(tx, now, account_id)
             change["rate"] = quota.slowed(account.rate, limits.creates_per_minute, lately)

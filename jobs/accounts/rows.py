@@ -48,6 +48,10 @@ class Account:
     hinted_at: datetime | None
     own_limits: quota.OwnLimits
 
+    def must_wait(self, now: datetime) -> bool:
+        """Whether the API asked to wait, and nothing may leave yet."""
+        return self.not_before is not None and self.not_before > now
+
 
 _AS_STORED = tuple(field.name for field in fields(Account) if field.name not in {"breaker", "own_limits"})
 

@@ -48,10 +48,6 @@ class Values(NamedTuple):
     inputs: dict[str, Cell]
     labels: dict[str, Cell]
 
-    @classmethod
-    def none(cls) -> "Values":
-        return cls({}, {}, {})
-
 
 @dataclass(slots=True, eq=False)
 class Column:
@@ -113,6 +109,11 @@ class Columns:
         """Return the known name that was probably meant, unless another column has it."""
         return slips.meant(header, self._free(taken))
 
+    def instead(self, name: str) -> str:
+        """Return what to write instead of a name that is not known."""
+        near = self.nearest(name)
+        return f"did you mean {near}?" if near else f"it knows {', '.join(self.known)}"
+
     def _free(self, taken: AbstractSet[str] = frozenset()) -> list[str]:
         return [name for name in self.known if name not in taken and name not in self.moved]
 
@@ -154,9 +155,7 @@ class Columns:
         """Yield what is wrong with ``--column``: inputs that the model does not know, headers without a name."""
         for name, header in self.moved.items():
             if name not in self.known:
-                near = self.nearest(name)
-                detail = f"did you mean {near}?" if near else f"it knows {', '.join(self.known)}"
-                yield written.column(name, header, "is no input of the model", detail)
+                yield written.column(name, header, "is no input of the model", self.instead(name))
             elif not header.strip():
                 yield written.column(
                     name, header, "is read from a column without a name", "write INPUT=HEADER"

@@ -12,12 +12,13 @@ def read(
     origin: origins.Origins,
 ) -> tuple[columns.Values, list[problems.Problem]]:
     """Return the defaults by place and name, and what is wrong with them."""
-    values = columns.Values.none()
+    values = columns.Values({}, {}, {})
     wrong = []
     texts = {name: _as_written(value) for name, value in defaults.items()}
     for name, written in texts.items():
         if name not in known.known or name == "key":
-            wrong.append(origin.default(name, written, "cannot have a default", _instead(known, name)))
+            instead = "each row has a key of its own" if name == "key" else known.instead(name)
+            wrong.append(origin.default(name, written, "cannot have a default", instead))
             continue
         try:
             column = _column(known, name, written)
@@ -40,10 +41,3 @@ def _column(known: columns.Columns, name: str, written: str) -> columns.Column:
 
 def _as_written(value: str | float | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _instead(known: columns.Columns, name: str) -> str:
-    if name == "key":
-        return "each row has a key of its own"
-    near = known.nearest(name)
-    return f"did you mean {near}?" if near else f"it knows {', '.join(known.known)}"

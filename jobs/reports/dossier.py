@@ -112,12 +112,12 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
         .where(outputs.c.job_id == job_id)
         .order_by(outputs.c.attempt_id, outputs.c["index"])
     )
-    values = _values(tx.execute(of_job).one())
+    job = dict(tx.execute(of_job).mappings().one())
     return Dossier(
-        batch=batches.get(tx, values.pop("batch_id")),
-        job=Job(**values | {"state": State(values["state"])}),
-        attempts=[Attempt(**_values(row) | {"phase": Phase(row.phase)}) for row in tx.execute(tries)],
-        files=[File(**_values(row)) for row in tx.execute(files)],
+        batch=batches.get(tx, job.pop("batch_id")),
+        job=Job(**job | {"state": State(job["state"])}),
+        attempts=[Attempt(**{**row, "phase": Phase(row["phase"])}) for row in tx.execute(tries).mappings()],
+        files=[File(**row) for row in tx.execute(files).mappings()],
         at=database.now(tx),
     )
 
@@ -131,7 +131,3 @@ def _account() -> sa.ColumnElement[str]:
 def _columns(record: type, table: sa.Table) -> list[sa.Column[Any]]:
     """Return the columns for which a record has a field."""
     return [column for column in table.c if column.name in record.__annotations__]
-
-
-def _values(row: sa.Row[Any]) -> dict[str, Any]:
-    return dict(row._mapping)  # noqa: SLF001  SQLAlchemy's public name for a row as a mapping

@@ -102,7 +102,7 @@ def _names(listed: str) -> list[str]:
 def _one(name: str, found: Found, usual: Api) -> Credential:
     if usual.is_sandbox:  # it must never see a real token
         return Credential(name, usual, tokens.made_up(name))
-    for_token, for_file, for_api = (_variable(stem, name) for stem in _STEMS)
+    for_token, for_file, for_api = variables_of(name)
     text, path = found.get(for_token), found.get(for_file)
     if text and path:
         raise Wrong([f"{for_file}: {for_token} is set as well; keep one of the two"])

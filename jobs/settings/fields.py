@@ -145,10 +145,6 @@ class Settings(BaseSettings):
         return None if text is None else signatures.secret(text)
 
     @property
-    def api_url(self) -> str:
-        return self.api.url
-
-    @property
     def database_path(self) -> Path | None:
         """The SQLite file; None on a server."""
         return places.sqlite_path(self.database_url)

@@ -21,7 +21,7 @@ def command(settings: Settings, *, probe: bool) -> Exit:
     readiness.require(settings, "scheduler", flags.typed(settings))
     if probe:
         return services.probe(settings)
-    logs.to_stderr(secrets=settings.secrets)
+    logs.to_stderr(settings.secrets)
     _schedule(settings)
     return Exit.NONE_FAILED
 

@@ -24,7 +24,7 @@ def command(settings: Settings, host: str, port: int) -> Exit:
     from overnight.webhooks import server
 
     settings.require_webhook_secret()
-    logs.to_stderr(secrets=settings.secrets)
+    logs.to_stderr(settings.secrets)
     with opened.database(settings) as db:
         try:
             refusal = server.serve(settings, db, host, port, _announce)

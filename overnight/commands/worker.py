@@ -26,7 +26,7 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
     if probe:
         return services.probe(settings)
     settings.require_credentials()
-    logs.to_stderr(secrets=settings.secrets)
+    logs.to_stderr(settings.secrets)
     return _work(settings, concurrency)
 
 

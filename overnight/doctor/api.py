@@ -30,7 +30,7 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield findings.ok("api", "the sandbox, which each run starts for itself")
         return
     if not settings.accounts and settings.token is None:
-        yield findings.warning("api", f"{settings.api_url} was not asked: there is no token for it")
+        yield findings.warning("api", f"{settings.api.url} was not asked: there is no token for it")
         return
     for one in settings.require_credentials():
         yield from _asked(settings, one)

@@ -20,7 +20,7 @@ def refilled(
 
 def reads(account: accounts.Account, now: datetime) -> int:
     """Return how many calls other than creates may leave now; while the API may be away, only a probe that is due."""
-    if account.not_before is not None and account.not_before > now:
+    if account.must_wait(now):
         return 0
     if account.breaker.is_away or (account.breaker.in_doubt and not creates_in_doubt(account)):
         return PROBE if may_probe(account, now) else 0

@@ -27,7 +27,7 @@ def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list
     waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
     if not _is_time(waiting, now, configured):
         return []
-    return all_due(tx, configured, scope, State.COLLECTING, _AT_ONCE)
+    return all_due(tx, now, configured, scope, State.COLLECTING, _AT_ONCE)
 
 
 def _is_time(waiting: worklists.ToFetch, now: datetime, configured: settings.Settings) -> bool:

@@ -34,15 +34,15 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     """
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
-    if account.not_before is not None and account.not_before > now:
+    if account.must_wait(now):
         return []
     if not account.breaker.is_away:
         owes = account.reads_tokens < 1
-        return [] if owes else all_due(tx, configured, scope, State.UNCONFIRMED)
+        return [] if owes else all_due(tx, now, configured, scope, State.UNCONFIRMED)
     told = {"accounts": scope.seat.answers_for}
     if not allowance.may_probe(account, now) or tx.execute(_RUNS_ANY, told).scalar_one():
         return []
-    ids = all_due(tx, configured, scope, State.UNCONFIRMED)
+    ids = all_due(tx, now, configured, scope, State.UNCONFIRMED)
     if ids:  # otherwise the probe is left to a purchase
         accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
     return ids

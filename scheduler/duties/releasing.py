@@ -79,7 +79,7 @@ def _room(
     scope: Scope,
 ) -> tuple[int, bool]:
     """Return how many jobs may be released, and whether they would reach the in-flight cap."""
-    if account.not_before is not None and account.not_before > now:
+    if account.must_wait(now):
         return 0, False
     if not account.breaker.is_sound:
         return allowance.PROBE if _may_probe(tx, now, account, configured, scope) else 0, False

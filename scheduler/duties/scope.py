@@ -1,11 +1,11 @@
 """Whose work a tick hands out, and what is due of it."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import database, lifecycle, settings
+from jobs import lifecycle, settings
 from jobs.accounts.attendance import Seat
 from jobs.states import State
 
@@ -25,8 +25,13 @@ class Scope:
 
 
 def all_due(
-    tx: sa.Connection, configured: settings.Settings, scope: Scope, state: State, most: int = AT_ONCE
+    tx: sa.Connection,
+    now: datetime,
+    configured: settings.Settings,
+    scope: Scope,
+    state: State,
+    most: int = AT_ONCE,
 ) -> list[int]:
     """Hand out what is due in a state for which the API need not be asked how much it takes."""
     lease = timedelta(seconds=configured.times.lease)
-    return lifecycle.hand_out(tx, database.now(tx), state, most, lease, of=scope.seat.answers_for)
+    return lifecycle.hand_out(tx, now, state, most, lease, of=scope.seat.answers_for)

@@ -163,7 +163,7 @@ class House:
         times = self.settings.times
         with mock.patch.object(wire, "Lines", lines):
             api = client.PredictionClient(
-                self.settings.api_url, self.settings.require_token(),
+                self.settings.api.url, self.settings.require_token(),
                 post_deadline=times.post_deadline, read_deadline=times.post_deadline, connections=_CONNECTIONS,
             )  # fmt: skip
         downloads = simulated_wire.Downloads(actor, self.api, self.disk, self.plan)

@@ -101,8 +101,8 @@ def test_a_log_that_cannot_be_written_stops_nothing_and_is_known(tmp_path, capsy
 
 def test_logging_to_the_error_stream_replaces_the_file(tmp_path, capsys):
     logs.to_file(tmp_path / "overnight.log")
-    logs.to_stderr("warning", secrets=["token"])
-    structlog.get_logger("worker").info("quiet")
+    logs.to_stderr(["token"])
+    structlog.get_logger("worker").debug("quiet")
     structlog.get_logger("worker").warning("token seen")
     assert json.loads(capsys.readouterr().err)["event"] == "[hidden] seen"
     assert not (tmp_path / "overnight.log").exists()

@@ -75,7 +75,7 @@ def submit_elsewhere(night, database_url, deadly, ids):
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{deadly}{os.pathsep}{rehearsal.ROOT}",
-        "OVERNIGHT_API_URL": night.settings.api_url,
+        "OVERNIGHT_API_URL": night.settings.api.url,
         "OVERNIGHT_API_TOKEN": stepped.TOKEN,
         "OVERNIGHT_DATABASE_URL": database_url,
         "OVERNIGHT_OUTPUT": str(night.settings.output),

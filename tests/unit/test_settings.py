@@ -27,7 +27,7 @@ def mistakes(**typed):
 
 def test_the_defaults_are_those_of_the_design(tmp_path):
     given_nothing = settings.load()
-    assert given_nothing.api_url == "https://api.quickrouter.ai/replicate/v1"
+    assert given_nothing.api.url == "https://api.quickrouter.ai/replicate/v1"
     assert given_nothing.database_path == tmp_path / "overnight.db"
     assert given_nothing.output == tmp_path / "outputs"
     assert given_nothing.log_path == tmp_path / "overnight.log"
@@ -224,7 +224,7 @@ def test_passwords_are_in_no_printed_form(monkeypatch):
 )
 def test_an_api_is_a_preset_or_a_url_without_its_last_slash(text, url, name):
     chosen = settings.load(api=text)
-    assert (chosen.api_url, chosen.api.name) == (url, name)
+    assert (chosen.api.url, chosen.api.name) == (url, name)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_rehearsal_has_a_token_a_database_and_outputs_of_its_own(tmp_path):
     assert rehearsal.database_path == tmp_path / "overnight-sandbox.db"
     assert rehearsal.output == tmp_path / "outputs-sandbox"
     assert rehearsal.require_token() == tokens.MADE_UP
-    assert rehearsal.at("http://127.0.0.1:8500/v1").api_url == "http://127.0.0.1:8500/v1"
+    assert rehearsal.at("http://127.0.0.1:8500/v1").api.url == "http://127.0.0.1:8500/v1"
     assert rehearsal.at("http://127.0.0.1:8500/v1").api.name == "sandbox"
 
 
