@@ -3,10 +3,9 @@
 import hashlib
 import hmac
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -158,25 +157,19 @@ def follow_settings(tx: sa.Connection, account_id: int) -> None:
     write(tx, account_id, dict.fromkeys(quota.LIMITS))
 
 
+# They set the columns that are among their parameters.
+_WRITE = sa.update(accounts).where(accounts.c.id == sa.bindparam("account"))
+_COUNT_READS = _WRITE.values(reads_tokens=accounts.c.reads_tokens - sa.bindparam("reads"))
+
+
 def write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:
     """Change some columns of an account's row."""
-    told = {f"new_{name}": value for name, value in change.items()}
-    tx.execute(_writing(tuple(change)), told | {"account": account_id})
+    tx.execute(_WRITE, {**change, "account": account_id})
 
 
 def count_reads(tx: sa.Connection, account_id: int, reads: int, change: Mapping[str, Any]) -> None:
     """Take reads from the bucket as it is now, and change some other columns."""
-    told = {f"new_{name}": value for name, value in change.items()}
-    tx.execute(_writing(tuple(change), reads=True), told | {"account": account_id, "reads": reads})
-
-
-# Cached: building the statement costs more than running it.
-@cache
-def _writing(columns: Sequence[str], *, reads: bool = False) -> sa.Update:
-    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
-    if reads:
-        change["reads_tokens"] = accounts.c.reads_tokens - sa.bindparam("reads")
-    return sa.update(accounts).where(accounts.c.id == sa.bindparam("account")).values(change)
+    tx.execute(_COUNT_READS, {**change, "account": account_id, "reads": reads})
 
 
 def storable(tokens: float) -> float:

@@ -53,10 +53,8 @@ def change_input(tx: sa.Connection, inputs: Mapping[int, Mapping[str, Any]], *, 
         # Not `in_`: its list cannot be expanded in an executemany.
         at_rest = sa.or_(*(jobs.c.state == state for state in sorted({*FINAL, State.PENDING})))
         tx.execute(
-            sa.update(jobs)
-            .where(jobs.c.id == sa.bindparam("job"), at_rest)
-            .values(input=sa.bindparam("new_input"), own_seed=own_seed),
-            [{"job": job, "new_input": dict(new)} for job, new in inputs.items()],
+            sa.update(jobs).where(jobs.c.id == sa.bindparam("job"), at_rest).values(own_seed=own_seed),
+            [{"job": job, "input": dict(new)} for job, new in inputs.items()],
         )
 
 

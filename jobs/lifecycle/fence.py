@@ -46,24 +46,22 @@ def move(
     ``more`` is added to counters. An attempt belongs to one job, so two IN lists are as good as a list of pairs.
     """
     rise = more or {}
-    statement = _moving(frozenset(source), target, tuple(values), tuple(rise))
+    statement = _moving(frozenset(source), target, tuple(rise))
     if not fences:
         return set()
-    told = {f"new_{name}": value for name, value in (*values.items(), *rise.items())}
+    told = {**values, **{f"more_{name}": by for name, by in rise.items()}}
     told |= {"some": [fence.job for fence in fences], "theirs": [fence.attempt for fence in fences]}
     return {Fence(job, attempt) for job, attempt in tx.execute(statement, told)}
 
 
-# Cached, like `_noting`: building the statement costs more than running it.
+# Cached: building the statement costs more than running it.
 @cache
-def _moving(
-    source: Collection[State], target: State, columns: Sequence[str], counters: Sequence[str]
-) -> sa.UpdateBase:
+def _moving(source: Collection[State], target: State, counters: Sequence[str]) -> sa.UpdateBase:
+    """Return the update that `move` runs; it also sets every column that is among its parameters."""
     for state in source:
         if target not in states.TRANSITIONS[state]:
             raise ValueError(f"no arrow leads from {state} to {target}")
-    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
-    rise = {name: jobs.c[name] + sa.bindparam(f"new_{name}") for name in counters}
+    rise = {name: jobs.c[name] + sa.bindparam(f"more_{name}") for name in counters}
     return (
         sa.update(jobs)
         .where(
@@ -71,31 +69,24 @@ def _moving(
             jobs.c.attempt_id.in_(sa.bindparam("theirs", expanding=True)),
             jobs.c.state.in_(sorted(source)),
         )
-        .values(state=target, **change, **rise)
+        .values(state=target, **rise)
         .returning(jobs.c.id, jobs.c.attempt_id)
     )
+
+
+# They set the columns that are among their parameters.
+_NOTE = sa.update(attempts).where(attempts.c.id == sa.bindparam("attempt"))
+_NOTE_AT_ONCE = sa.update(attempts).where(attempts.c.id.in_(sa.bindparam("some", expanding=True)))
 
 
 def note(tx: sa.Connection, rows: Sequence[dict[str, Any]], **same: Any) -> None:
     """Update attempts: each row has ``attempt`` and the columns that differ, ``same`` has the rest."""
     if not rows:
         return
-    differing = tuple(name for name in rows[0] if name != "attempt")
-    told = {f"new_{name}": value for name, value in same.items()}
-    if not differing:
-        tx.execute(_noting(tuple(same), at_once=True), told | {"some": [row["attempt"] for row in rows]})
-        return
-    each = [{f"new_{name}": row[name] for name in differing} | {"attempt": row["attempt"]} for row in rows]
-    tx.execute(_noting((*differing, *same), at_once=False), [told | row for row in each])
-
-
-@cache
-def _noting(columns: Sequence[str], *, at_once: bool) -> sa.UpdateBase:
-    which = attempts.c.id == sa.bindparam("attempt")
-    if at_once:
-        which = attempts.c.id.in_(sa.bindparam("some", expanding=True))
-    change: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in columns}
-    return sa.update(attempts).where(which).values(change)
+    if len(rows[0]) > 1:
+        tx.execute(_NOTE, [same | row for row in rows])
+    else:
+        tx.execute(_NOTE_AT_ONCE, same | {"some": [row["attempt"] for row in rows]})
 
 
 def winners(items: Sequence[FencedT], won: Collection[Fence]) -> list[FencedT]:

@@ -43,22 +43,11 @@ def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set
     return won
 
 
-_KEEP = (
-    sa.update(outputs)
-    .where(
-        outputs.c.attempt_id == sa.bindparam("attempt"),
-        outputs.c["index"] == sa.bindparam("at"),
-        outputs.c.path.is_(None),
-    )
-    .values(
-        path=sa.bindparam("new_path"),
-        media_type=sa.bindparam("new_media_type"),
-        bytes=sa.bindparam("new_bytes"),
-        width=sa.bindparam("new_width"),
-        height=sa.bindparam("new_height"),
-        sha256=sa.bindparam("new_sha256"),
-        collected_at=sa.bindparam("now"),
-    )
+# It sets the columns that are among its parameters.
+_KEEP = sa.update(outputs).where(
+    outputs.c.attempt_id == sa.bindparam("attempt"),
+    outputs.c["index"] == sa.bindparam("at"),
+    outputs.c.path.is_(None),
 )
 
 
@@ -70,15 +59,15 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
         _KEEP,
         [
             {
-                "now": now,
                 "attempt": image.fence.attempt,
                 "at": image.index,
-                "new_path": image.path,
-                "new_media_type": image.media_type,
-                "new_bytes": image.bytes,
-                "new_width": image.width,
-                "new_height": image.height,
-                "new_sha256": image.sha256,
+                "path": image.path,
+                "media_type": image.media_type,
+                "bytes": image.bytes,
+                "width": image.width,
+                "height": image.height,
+                "sha256": image.sha256,
+                "collected_at": now,
             }
             for image in items
         ],

@@ -6,7 +6,7 @@ from functools import cache
 
 import sqlalchemy as sa
 
-from jobs.lifecycle.fence import Fence
+from jobs.lifecycle.fence import Fence, note
 from jobs.states import State
 from jobs.tables import attempts, jobs
 
@@ -90,23 +90,15 @@ def missed(tx: sa.Connection, fences: Collection[Fence]) -> None:
 
 def hand_out_cancels(tx: sa.Connection, until: datetime, attempt_ids: Collection[int]) -> None:
     """Record that these predictions are being cancelled; they are not handed out again before ``until``."""
-    if attempt_ids:
-        tx.execute(sa.update(attempts).where(attempts.c.id.in_(attempt_ids)).values(cancel_at=until))
+    note(tx, [{"attempt": attempt} for attempt in attempt_ids], cancel_at=until)
 
 
 def cancel_sent(tx: sa.Connection, now: datetime, attempt_ids: Collection[int]) -> None:
     """Record that the API was asked to cancel these predictions, and answered."""
-    if attempt_ids:
-        some = sa.update(attempts).where(attempts.c.id.in_(attempt_ids))
-        tx.execute(some.values(cancel_sent_at=now, cancel_refused=None))
+    note(tx, [{"attempt": attempt} for attempt in attempt_ids], cancel_sent_at=now, cancel_refused=None)
 
 
 def cancel_refused(tx: sa.Connection, now: datetime, again_at: datetime, refusals: Mapping[int, str]) -> None:
     """Record why the API does not cancel these predictions; only a person's request is repeated, and rarely."""
-    if refusals:
-        tx.execute(
-            sa.update(attempts)
-            .where(attempts.c.id == sa.bindparam("attempt"))
-            .values(cancel_sent_at=now, cancel_at=again_at, cancel_refused=sa.bindparam("why")),
-            [{"attempt": attempt, "why": why} for attempt, why in refusals.items()],
-        )
+    rows = [{"attempt": attempt, "cancel_refused": why} for attempt, why in refusals.items()]
+    note(tx, rows, cancel_sent_at=now, cancel_at=again_at)

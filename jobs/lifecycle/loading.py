@@ -95,11 +95,7 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     uuid = tx.execute(sa.select(batches.c.uuid).where(batches.c.id == batch_id)).scalar_one()
     sent = deciding.sent(tx, [row.id for row in found])
     changes = [_change(row, by_key[row.key], sent.get(row.id, ()), uuid) for row in found]
-    values: dict[str, Any] = {name: sa.bindparam(f"new_{name}") for name in changes[0] if name != "job"}
-    tx.execute(
-        sa.update(jobs).where(jobs.c.id == sa.bindparam("job")).values(values),
-        [{name if name == "job" else f"new_{name}": value for name, value in c.items()} for c in changes],
-    )
+    tx.execute(sa.update(jobs).where(jobs.c.id == sa.bindparam("job")), changes)
     deciding.retry(tx, now, [row.id for row in found if row.state == State.FAILED])
     return {row.key for row in found}
 
