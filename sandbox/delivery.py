@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandbox import damage, faults, model, plan, predictions, problems, schema
+from sandbox import damage, faults, model, plan, predictions, schema
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.options import Options
@@ -44,14 +44,17 @@ class Delivery:
         prediction = self._records.find_by_key(request.path_params["key"])
         name = _NAME.fullmatch(request.path_params["name"])
         if not prediction or not name or not self._lives(prediction, int(name[1])):
-            return problems.not_found("requested file not found").response()
-        if self._plan.strikes("expire_url", prediction.subject):
-            return problems.not_found("requested file not found").response()
+            return self._gone(prediction)
         return await self._picture(request, prediction, int(name[1]))
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
         succeeded = predictions.stage(prediction, time.time()).status == "succeeded"
-        return succeeded and not self._is_removed(prediction) and index < predictions.count(prediction)
+        removed = self._is_removed(prediction) or self._plan.strikes("expire_url", prediction.subject)
+        return succeeded and not removed and index < predictions.count(prediction)
+
+    def _gone(self, prediction: Prediction | None) -> Response:
+        forbidden = prediction is not None and self._plan.strikes("gone_403", prediction.subject)
+        return JSONResponse({"detail": "requested file not found"}, 403 if forbidden else 404)
 
     def _is_removed(self, prediction: Prediction) -> bool:
         now = time.time()
@@ -94,7 +97,7 @@ class Delivery:
         prediction = self._records.find_by_key(request.path_params["key"])
         kind, _, digest = prediction.image.partition(":") if prediction else ("", "", "")
         if not prediction or kind != "blob" or self._is_removed(prediction):
-            return problems.not_found("requested file not found").response()
+            return self._gone(prediction)
         content = await asyncio.to_thread(self._blobs.get, digest)
         return Response(content, media_type="application/octet-stream")
 

@@ -57,6 +57,7 @@ _HOSTILE = {
     "no_length_cut": 0.01,
     "drip": 0.002,
     "expire_url:removed": 0.002,
+    "gone_403": 0.5,
 }
 
 PROFILES: Mapping[str, Profile] = {

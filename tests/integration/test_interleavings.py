@@ -993,8 +993,11 @@ def test_one_answer_without_an_image_is_no_proof_that_it_was_deleted(night, monk
     assert night.finish() == {"succeeded": 1}
 
 
-def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(night, sandbox):
-    sandbox.faults(**{"expire_url:listed": 1})
+@pytest.mark.parametrize("gone_403", [0, 1])
+def test_an_output_that_is_dead_under_every_url_is_lost_and_not_bought_again_unasked(
+    night, sandbox, gone_403
+):
+    sandbox.faults(**{"expire_url:listed": 1, "gone_403": gone_403})
     [job_id] = night.make()
     night.until(lambda: night.states() == {"collecting": 1})
     night.passes(3600)

@@ -158,6 +158,22 @@ def test_an_output_is_no_image_or_its_url_is_dead(start_sandbox):
         assert fetch(url).status_code == 404
 
 
+@pytest.mark.parametrize(("faults", "status"), [({}, 404), ({"gone_403": 1}, 403)])
+def test_what_is_deleted_answers_404_or_403_in_the_same_words(start_sandbox, faults, status):
+    sandbox = start_sandbox(faults=faults, lifetime=0.02)
+    with sandbox.client() as client:
+        created = create(client)
+    output = f"{sandbox.url.removesuffix('/v1')}/output/{sandbox.ledger()[0]['key']}/out-0.png"
+    for url in (output, created.json()["input"]["image"]):
+        answer = eventually(lambda url=url: gone(url))
+        assert (answer.status_code, answer.json()) == (status, {"detail": "requested file not found"})
+
+
+def gone(url):
+    answer = fetch(url)
+    return None if answer.is_success else answer
+
+
 def test_reads_falter_and_then_work_again(start_sandbox):
     sandbox = start_sandbox(faults={"get_5xx": 0.5})
     with sandbox.client() as client:
