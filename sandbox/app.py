@@ -14,6 +14,7 @@ from sandbox.files import Files
 from sandbox.guard import Guard
 from sandbox.listing import Listing
 from sandbox.options import Options
+from sandbox.outputs import Outputs
 from sandbox.pictures import Pictures
 from sandbox.reading import Reading
 from sandbox.records import Records
@@ -29,7 +30,8 @@ def create_app(options: Options, records: Records) -> Router:
     guard = Guard(options, drawn=drawn, records=records, census=census)
     files = Files(options.lifetime, drawn=drawn, records=records, blobs=blobs)
     pictures = Pictures(blobs, files.find)
-    views = Views(options.lifetime, drawn=drawn, profile=options.manners)
+    outputs = Outputs(options.output_size, blobs)
+    views = Views(options.lifetime, drawn=drawn, profile=options.manners, outputs=outputs)
     webhooks = Webhooks(options.webhook_secret, drawn=drawn, views=views, census=census)
     creation = Creation(
         options,
@@ -46,7 +48,7 @@ def create_app(options: Options, records: Records) -> Router:
     listing = Listing(
         options.lag, elsewhere=options.manners.elsewhere, drawn=drawn, records=records, views=views
     )
-    delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, census=census)
+    delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, outputs=outputs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
     return Router(
         [

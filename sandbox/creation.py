@@ -74,7 +74,7 @@ class Creation:
         prediction = await self._accept(order, after)
         await asyncio.sleep(self._options.create_seconds)
         if after:
-            return answers.spoilt(after, self._views.show(prediction, _AT_CREATION, order.host))
+            return answers.spoilt(after, await self._views.show(prediction, _AT_CREATION, order.host))
         answer = await self._answer(prediction, request.headers.get("prefer", ""), order.host)
         dripping = self._plan.kind("drip", order.identity, order.attempt)
         return wire.Drip(answer, whole=dripping == "head") if dripping else answer
@@ -140,11 +140,11 @@ class Creation:
         wait = validation.read_wait(prefer)
         if not wait:
             status = 202 if "respond-async" in prefer else self._options.manners.created
-            return JSONResponse(self._views.show(prediction, _AT_CREATION, host), status)
+            return JSONResponse(await self._views.show(prediction, _AT_CREATION, host), status)
         await asyncio.sleep(max(0.0, min(wait, predictions.ends_at(prediction) - time.time())))
         now = time.time()
         finished = predictions.stage(prediction, now).completed_at is not None
-        return JSONResponse(self._views.show(prediction, now, host), 201 if finished else 202)
+        return JSONResponse(await self._views.show(prediction, now, host), 201 if finished else 202)
 
 
 def _identity(asked: dict[str, Any], place: str) -> str:

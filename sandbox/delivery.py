@@ -1,43 +1,46 @@
 """Serve pictures to whoever has the URL, no token needed: outputs and data URIs for an hour."""
 
 import asyncio
-import io
 import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandbox import damage, faults, model, plan, predictions, schema
+from sandbox import damage, faults, plan, predictions
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.options import Options
+from sandbox.outputs import Outputs
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 
 _NAME = re.compile(r"out-(\d)\.png", re.ASCII)
-_PAINTERS = 2
 _PIECES = 10  # in which a slow picture is sent
-# Pixels; handing a picture as small as this to a thread costs more than painting it.
-_SMALL = 128
 
 
 class Delivery:
-    """Serves pictures; an output is painted anew each time that it is asked for."""
+    """Serves pictures."""
 
     def __init__(
-        self, options: Options, *, drawn: plan.Plan, records: Records, blobs: Blobs, census: Census
+        self,
+        options: Options,
+        *,
+        drawn: plan.Plan,
+        records: Records,
+        blobs: Blobs,
+        outputs: Outputs,
+        census: Census,
     ) -> None:
         self._options = options
         self._plan = drawn
         self._records = records
         self._blobs = blobs
+        self._outputs = outputs
         self._census = census
         self._reads: Counter[str] = Counter()
-        self._painters = asyncio.Semaphore(_PAINTERS)
 
     async def output(self, request: Request) -> Response:
         self._census.requests["output"] += 1
@@ -61,7 +64,7 @@ class Delivery:
         return predictions.removed(predictions.stage(prediction, now), now, self._options.lifetime)
 
     async def _picture(self, request: Request, prediction: Prediction, index: int) -> Response:
-        content = await self._content(prediction, index)
+        content = await self._outputs.content(prediction, index)
         subject = f"{prediction.subject}/{index}"
         self._reads[subject] += 1
         moved = damage.MOVED in request.query_params
@@ -74,23 +77,6 @@ class Delivery:
         length = {"content-length": str(len(content))}
         slowly = _paced(content, self._options.output_seconds)
         return StreamingResponse(slowly, media_type="image/png", headers=length)
-
-    async def _content(self, prediction: Prediction, index: int) -> bytes:
-        if self._options.output_size <= _SMALL:
-            return self._paint(prediction, index)
-        # They queue here and not in the pool of threads, which the server would have to drain before it ends.
-        async with self._painters:
-            return await asyncio.to_thread(self._paint, prediction, index)
-
-    def _paint(self, prediction: Prediction, index: int) -> bytes:
-        kind, _, place = prediction.image.partition(":")
-        known = {name: prediction.input.get(name, default) for name, default in schema.DEFAULTS.items()}
-        inputs = {**known, "image": None, "num_outputs": None, "seed": prediction.seed}
-        cap = self._options.output_size
-        if kind == "url":
-            return model.paint(model.draw(place, cap=cap), inputs, index=index, cap=cap)
-        with Image.open(io.BytesIO(self._blobs.get(place) or b"")) as source:
-            return model.paint(source, inputs, index=index, cap=cap)
 
     async def input(self, request: Request) -> Response:
         """Serve the picture that came as a prediction's data URI, until it is deleted with the outputs."""

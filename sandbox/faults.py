@@ -39,6 +39,7 @@ SHOWN = {
     "expire_url": "the prediction's outputs are gone at once, and it says so or still lists them",
     "gone_403": "403, and not 404, where an output or an input has been deleted",
     "flagged": "the safety check drops all of a succeeded prediction's outputs but the first, or every one",
+    "inline": "the prediction's outputs are data URIs",
     "terse": "only id, status and output of it are shown, a single output as a string; at its creation or always",
     "vanish": "404 on reading a prediction, for some seconds (--lag) or for ever",
     "list_lag": "in the list only some seconds after its creation (--lag)",

@@ -56,15 +56,15 @@ class Listing:
                     else None
                 ),
                 "results": [
-                    self._entry(prediction, now, host)
+                    await self._entry(prediction, now, host)
                     for prediction in reversed(page)
                     if not self._lags(prediction, now)
                 ],
             }
         )
 
-    def _entry(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
-        shown = self._views.show(prediction, now, host)
+    async def _entry(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
+        shown = await self._views.show(prediction, now, host)
         if not self._plan.is_quiet() and self._plan.strikes("list_bare", prediction.subject):
             return {name: value for name, value in shown.items() if name not in _LEFT_OUT}
         return shown

@@ -43,7 +43,7 @@ class Reading:
             return problems.page(503, "Service unavailable")
         if self._has_vanished(prediction):
             raise problems.not_found()
-        answer = self._answer(prediction, request)
+        answer = await self._answer(prediction, request)
         dripping = self._plan.kind("drip", subject, self._reads[subject])
         return wire.Drip(answer, whole=dripping == "head") if dripping else answer
 
@@ -54,7 +54,7 @@ class Reading:
             await self._records.cancel(prediction, now)
             self._census.ended(prediction.id)
             self._webhooks.ended(prediction.id)
-        return self._answer(prediction, request)
+        return await self._answer(prediction, request)
 
     def _find(self, request: Request, account: str) -> Prediction:
         prediction = self._records.find(request.path_params["id"], account)
@@ -66,5 +66,5 @@ class Reading:
         kind = self._plan.kind("vanish", prediction.subject)
         return kind == "ever" or (kind == "while" and time.time() < prediction.t + self._lag)
 
-    def _answer(self, prediction: Prediction, request: Request) -> Response:
-        return JSONResponse(self._views.show(prediction, time.time(), request.headers.get("host", "")))
+    async def _answer(self, prediction: Prediction, request: Request) -> Response:
+        return JSONResponse(await self._views.show(prediction, time.time(), request.headers.get("host", "")))

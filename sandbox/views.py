@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox import plan, predictions, profiles, schema
+from sandbox.outputs import Outputs
 from sandbox.predictions import Prediction
 
 _FLOATS = frozenset(name for name, field in schema.INPUT["properties"].items() if field["type"] == "number")
@@ -15,20 +16,26 @@ _ADDED = {"safety_tolerance": 2}
 class Views:
     """Shows predictions; ``lifetime`` is how many seconds after completion their contents are wiped."""
 
-    def __init__(self, lifetime: float, *, drawn: plan.Plan, profile: profiles.Profile) -> None:
+    def __init__(
+        self, lifetime: float, *, drawn: plan.Plan, profile: profiles.Profile, outputs: Outputs
+    ) -> None:
         self._lifetime = lifetime
         self._plan = drawn
         self._elsewhere = profile.elsewhere
+        self._outputs = outputs
 
-    def show(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
+    async def show(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
         """Return the object for a client that called this host."""
         shown = predictions.describe(prediction, now, base=f"http://{host}", lifetime=self._lifetime)
         if self._elsewhere:
             url = f"{self._elsewhere}/v1/predictions/{prediction.id}"
             shown["urls"] = {"get": url, "cancel": f"{url}/cancel"}
-        return (
-            shown if self._plan.is_quiet() else self._struck(shown, prediction.subject, new=math.isinf(now))
-        )
+        if self._plan.is_quiet():
+            return shown
+        if shown["output"] and self._plan.strikes("inline", prediction.subject):
+            indexes = range(len(shown["output"]))
+            shown["output"] = [await self._outputs.data_uri(prediction, index) for index in indexes]
+        return self._struck(shown, prediction.subject, new=math.isinf(now))
 
     def _struck(self, shown: dict[str, Any], subject: str, *, new: bool) -> dict[str, Any]:
         if shown["output"]:

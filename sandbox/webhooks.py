@@ -51,7 +51,7 @@ class Webhooks:
 
     async def _follow(self, prediction: Prediction, target: SplitResult, host: str) -> None:
         await self._end_of(prediction)
-        body = json.dumps(self._views.show(prediction, time.time(), host)).encode()
+        body = json.dumps(await self._views.show(prediction, time.time(), host)).encode()
         webhook_id = f"msg_{secrets.token_hex(12)}"
         for wrong in self._wrong(prediction, webhook_id, body):
             await self._call(target, wrong, body)

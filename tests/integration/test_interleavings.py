@@ -1025,6 +1025,18 @@ def test_a_download_that_breaks_off_is_tried_again_without_a_purchase(night, san
     assert sold(sandbox) == 1
 
 
+def test_images_that_come_in_the_answer_are_stored_as_they_came(night, sandbox):
+    sandbox.faults(inline=1)
+    night.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})
+    assert night.finish() == {"succeeded": 1}
+    assert "output" not in sandbox.stats()["requests"]
+    [line] = sandbox.ledger()
+    host = sandbox.url.removesuffix("/v1")
+    pictures = [rehearsal.fetch(f"{host}/output/{line['key']}/out-{index}.png").content for index in range(2)]
+    stored = rows.rows(night.database, tables.outputs)
+    assert [(night.settings.output / output.path).read_bytes() for output in stored] == pictures
+
+
 def test_an_image_that_an_earlier_attempt_left_behind_is_in_nobodys_way(night):
     """The same input makes the same bytes: their file is there already, and belongs to the attempt that failed."""
     [job_id] = night.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})

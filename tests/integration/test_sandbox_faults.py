@@ -110,6 +110,19 @@ def test_a_terse_api_shows_an_id_a_status_and_what_there_is_of_an_output(start_s
         assert len(made(client, num_outputs=2)["output"]) == 2
 
 
+def test_outputs_are_data_uris_of_what_their_urls_would_serve(start_sandbox):
+    sandbox = start_sandbox()
+    with sandbox.client() as client:
+        ended = made(client, num_outputs=2)
+        urls = ended["output"]
+        sandbox.faults(inline=1)
+        inlined = [data_uri(fetch(url).content) for url in urls]
+        assert client.get(f"/predictions/{ended['id']}").json()["output"] == inlined
+        assert client.get("/predictions").json()["results"][0]["output"] == inlined
+        sandbox.faults(**{"terse:always": 1})
+        assert made(client, seed=2)["output"].startswith("data:image/png;base64,")
+
+
 def test_a_stuck_prediction_never_ends_until_it_is_canceled(start_sandbox):
     with start_sandbox(faults={"stuck": 1}).client() as client:
         stuck = made(client)

@@ -114,6 +114,8 @@ def listed(client):
         {"rewritten": 1, "exec_and_drop": 0.5},
         {"redirect:once": 1},
         {"terse:always": 1},
+        {"inline": 1},
+        {"inline": 1, "no_list:404": 1},
         {"flagged:fewer": 1},
         {"no_list:405": 1},
         {"list_bare": 1},

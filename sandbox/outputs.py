@@ -1,0 +1,45 @@
+"""The pictures that predictions make: each painted anew whenever it is wanted, and always the same."""
+
+import asyncio
+import base64
+import io
+
+from PIL import Image
+
+from sandbox import model, schema
+from sandbox.blobs import Blobs
+from sandbox.predictions import Prediction
+
+_PAINTERS = 2
+# Pixels; handing a picture as small as this to a thread costs more than painting it.
+_SMALL = 128
+
+
+class Outputs:
+    """Paints outputs; ``cap`` is the most that a side has, in pixels."""
+
+    def __init__(self, cap: int, blobs: Blobs) -> None:
+        self._cap = cap
+        self._blobs = blobs
+        self._painters = asyncio.Semaphore(_PAINTERS)
+
+    async def content(self, prediction: Prediction, index: int) -> bytes:
+        """Return a PNG."""
+        if self._cap <= _SMALL:
+            return self._paint(prediction, index)
+        # They queue here and not in the pool of threads, which the server would have to drain before it ends.
+        async with self._painters:
+            return await asyncio.to_thread(self._paint, prediction, index)
+
+    async def data_uri(self, prediction: Prediction, index: int) -> str:
+        content = await self.content(prediction, index)
+        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+    def _paint(self, prediction: Prediction, index: int) -> bytes:
+        kind, _, place = prediction.image.partition(":")
+        known = {name: prediction.input.get(name, default) for name, default in schema.DEFAULTS.items()}
+        inputs = {**known, "image": None, "num_outputs": None, "seed": prediction.seed}
+        if kind == "url":
+            return model.paint(model.draw(place, cap=self._cap), inputs, index=index, cap=self._cap)
+        with Image.open(io.BytesIO(self._blobs.get(place) or b"")) as source:
+            return model.paint(source, inputs, index=index, cap=self._cap)
