@@ -66,6 +66,9 @@ class Creation:
 
     async def create(self, request: Request, account: str) -> Response:
         order = await self._read(request, account)
+        if wire.was_kept(request) and self._plan.strikes("stale", order.identity, order.attempt):
+            await self._records.not_accepted(order.identity, "stale")
+            return wire.Reset()
         if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
             await self._keep_out(order, before)
             kind = self._plan.kind(before, order.identity, order.attempt)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandbox import damage, faults, plan, predictions
+from sandbox import damage, faults, plan, predictions, wire
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.options import Options
@@ -64,9 +64,11 @@ class Delivery:
         return predictions.removed(predictions.stage(prediction, now), now, self._options.lifetime)
 
     async def _picture(self, request: Request, prediction: Prediction, index: int) -> Response:
-        content = await self._outputs.content(prediction, index)
         subject = f"{prediction.subject}/{index}"
         self._reads[subject] += 1
+        if wire.was_kept(request) and self._plan.strikes("stale", subject, self._reads[subject]):
+            return wire.Reset()
+        content = await self._outputs.content(prediction, index)
         moved = damage.MOVED in request.query_params
         possible = (name for name in faults.OUTPUT if not (moved and name == "redirect"))
         if fault := self._plan.first(possible, subject, self._reads[subject]):

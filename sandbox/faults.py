@@ -62,6 +62,11 @@ CALLED = {
     "webhook_forged": "the webhook is called with a wrong signature first",
     "webhook_stale": "the webhook is called with a timestamp of ten minutes ago first",
 }
+# What becomes of a call by a connection that was kept open. Drawn per (job, attempt) for creates, and otherwise per
+# (prediction, list or output, n-th read).
+KEPT = {
+    "stale": "a connection kept since an earlier call is reset as a create or a read arrives; nothing is accepted"
+}
 # Drawn per (output, n-th read); drip strikes creates and reads of a prediction as well.
 OUTPUT = {
     "redirect": "an output's URL redirects",
@@ -104,7 +109,7 @@ def _with_kinds(name: str, meaning: str) -> str:
 MEANINGS: Mapping[str, str] = {
     name: _with_kinds(name, meaning)
     for name, meaning in (
-        BEFORE | AFTER | RUN | SHOWN | LACKING | UPLOADED | CALLED | OUTPUT | COUNTED
+        BEFORE | AFTER | RUN | SHOWN | LACKING | UPLOADED | CALLED | KEPT | OUTPUT | COUNTED
     ).items()
 }
 

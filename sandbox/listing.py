@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import plan, problems
+from sandbox import plan, problems, wire
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
@@ -40,7 +40,10 @@ class Listing:
     async def list(self, request: Request, account: str) -> Response:
         start = _moment(request, "created_after", 0.0)
         end = _moment(request, "created_before", float("inf"))
-        if self._plan.strikes("get_5xx", "list", next(self._reads)):
+        read = next(self._reads)
+        if wire.was_kept(request) and self._plan.strikes("stale", "list", read):
+            return wire.Reset()
+        if self._plan.strikes("get_5xx", "list", read):
             return problems.page(503, "Service unavailable")
         before, after = _read_cursor(request.query_params.get("cursor"))
         shelf = self._shelf(account, start, end)

@@ -57,6 +57,7 @@ _HOSTILE = {
     "truncate": 0.02,
     "no_length_cut": 0.01,
     "drip": 0.002,
+    "stale": 0.01,
     "expire_url:removed": 0.002,
     "gone_403": 0.5,
 }

@@ -39,6 +39,8 @@ class Reading:
         prediction = self._find(request, account)
         subject = prediction.subject
         self._reads[subject] += 1
+        if wire.was_kept(request) and self._plan.strikes("stale", subject, self._reads[subject]):
+            return wire.Reset()
         if self._plan.strikes("get_5xx", subject, self._reads[subject]):
             return problems.page(503, "Service unavailable")
         if self._has_vanished(prediction):

@@ -19,11 +19,20 @@ _DRIP_SECONDS = 0.5
 
 
 class WireProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with each request knowing the transport it came by."""
+    """uvicorn's HTTP/1.1, with each request knowing the transport it came by, and whether others did before."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the base does
         super().connection_made(transport)
-        self.app_state = {**self.app_state, "transport": transport}
+        self.app_state = {**self.app_state, "transport": transport, "kept": False}
+
+    def on_response_complete(self) -> None:
+        self.app_state["kept"] = True
+        super().on_response_complete()
+
+
+def was_kept(request: Request) -> bool:
+    """Whether a request came by a connection that was kept open since an earlier one."""
+    return bool(request.scope["state"]["kept"])
 
 
 class Silence(Response):

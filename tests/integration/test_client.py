@@ -303,6 +303,35 @@ def test_a_connection_is_used_again_and_a_closed_one_is_noticed():
     asyncio.run(conversation())
 
 
+def test_a_kept_connection_that_is_reset_as_the_next_call_arrives_leaves_that_in_doubt():
+    tasks = []
+
+    async def once(reader, writer):
+        await wires.hear(reader)
+        writer.write(wires.reply(ACCEPTED))
+        if await reader.read(
+            1
+        ):  # of a POST too long for the wire to hold, so that its writing meets the reset
+            await wires.reset(None, writer)
+
+    async def conversation():
+        async with (
+            wires.listening(lambda *pair: tasks.append(asyncio.ensure_future(once(*pair)))) as port,
+            calling(f"http://127.0.0.1:{port}") as api,
+        ):
+            await create(api)
+            with pytest.raises(errors.Unconfirmed):
+                await api.create("owner/model:1", {"image": "x" * 8_000_000}, 90)
+            await api.get("abc")
+            with pytest.raises(errors.Unanswered):
+                await api.get("abc")
+            await api.get("abc")
+        assert len(tasks) == 3
+        await asyncio.gather(*tasks)
+
+    asyncio.run(conversation())
+
+
 def test_a_line_whose_call_was_cut_short_serves_the_next():
     async def answer(heard, writer):
         await (

@@ -185,6 +185,22 @@ def test_a_send_that_never_arrived_is_bought_after_two_looks(night, sandbox, fau
     assert sold(sandbox) == 1
 
 
+def test_a_send_by_a_connection_that_had_ended_unnoticed_is_in_doubt_and_a_look_by_one_is_repeated(
+    night, sandbox
+):
+    sandbox.faults(stale=1)
+    first, second = night.make(2)
+    night.release()
+    submit([first])
+    submit([second])
+    assert night.states() == {"running": 1, "unconfirmed": 1}
+    night.settles()
+    night.settles()
+    assert night.phases(second)[0] == "absent"
+    assert night.finish() == {"succeeded": 2}
+    assert sold(sandbox) == 2
+
+
 def test_nothing_is_concluded_before_a_send_has_settled(night, sandbox):
     sandbox.faults(**{"502_before": 1})
     [job_id] = night.make()

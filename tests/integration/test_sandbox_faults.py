@@ -71,6 +71,24 @@ def test_broken_json_and_an_object_without_an_id_are_accepted_all_the_same(start
     assert [line["fault"] for line in sandbox.ledger()] == ["bad_json", "no_id"]
 
 
+def test_a_connection_that_was_kept_is_reset_as_the_next_call_arrives(start_sandbox):
+    sandbox = start_sandbox(faults={"stale": 1})
+    with sandbox.client() as client:
+        bought = create(client).json()
+        with pytest.raises(httpx.ReadError):
+            create(client, seed=2)
+        for path in (f"/predictions/{bought['id']}", "/predictions"):
+            found = client.get(path)  # by a new connection
+            assert found.status_code == 200
+            with pytest.raises(httpx.ReadError):
+                client.get(path)
+        [output] = client.get(f"/predictions/{bought['id']}").json()["output"]
+        with pytest.raises(httpx.ReadError):
+            client.get(output)
+        assert client.get(output).content.startswith(b"\x89PNG")
+    assert len(sandbox.ledger()) == 1
+
+
 def test_a_late_create_is_accepted_after_its_504(start_sandbox):
     sandbox = start_sandbox(faults={"late_exec": 1}, late=0.3)
     with sandbox.client() as client:

@@ -75,6 +75,7 @@ def test_every_fault_is_explained_once_and_every_kind_is_named_in_its_meaning():
         faults.LACKING,
         faults.UPLOADED,
         faults.CALLED,
+        faults.KEPT,
         faults.OUTPUT,
         faults.COUNTED,
     )
