@@ -54,6 +54,11 @@ def _words(words: frozenset[Any]) -> str:
     return ", ".join(f"'{word}'" for word in sorted(words))
 
 
+def _index_where(name: str, condition: str, *columns: sa.ColumnElement[Any], unique: bool = False) -> None:
+    where = sa.text(condition)
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 _FINAL = _words(states.FINAL)
 _OPEN = _words(states.OPEN_PHASES)
 
@@ -74,9 +79,7 @@ batches = sa.Table(
     sa.Column("manifest_sha256", sa.String(64)),
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("opened_at", Utc),
-    sa.Column(
-        "finished_at", Utc
-    ),  # when a person cancelled it; that its jobs have all ended is derived from them
+    sa.Column("finished_at", Utc),  # when a person cancelled it; that all its jobs have ended is not stored
     _one_of("state", states.BatchState),
     sa.CheckConstraint("(state = 'paused') = (pause_reason IS NOT NULL)", name="pause_has_a_reason"),
 )
@@ -125,30 +128,12 @@ jobs = sa.Table(
 )
 # Two keys that differ only in case would be one file on half of the world's disks.
 sa.Index("jobs_one_file_name", jobs.c.batch_id, sa.func.lower(jobs.c.stem), unique=True)
-sa.Index(
-    "jobs_due",
-    jobs.c.state,
-    jobs.c.due_at,
-    sqlite_where=sa.text("due_at IS NOT NULL"),
-    postgresql_where=sa.text("due_at IS NOT NULL"),
-)
-sa.Index(
-    "jobs_to_release",
-    jobs.c.batch_id,
-    jobs.c.priority.desc(),
-    jobs.c.id,
-    sqlite_where=sa.text("state = 'pending'"),
-    postgresql_where=sa.text("state = 'pending'"),
-)
+_index_where("jobs_due", "due_at IS NOT NULL", jobs.c.state, jobs.c.due_at)
+_index_where("jobs_to_release", "state = 'pending'", jobs.c.batch_id, jobs.c.priority.desc(), jobs.c.id)
 # A partial index is used only if the query contains its condition literally, not as a parameter.
 PENDING: sa.ColumnElement[str] = sa.literal_column(f"'{states.State.PENDING}'")
 sa.Index("jobs_counted", jobs.c.batch_id, jobs.c.state, jobs.c.error_class)
-sa.Index(
-    "jobs_to_cancel",
-    jobs.c.cancel_requested_at,
-    sqlite_where=sa.text("cancel_requested_at IS NOT NULL"),
-    postgresql_where=sa.text("cancel_requested_at IS NOT NULL"),
-)
+_index_where("jobs_to_cancel", "cancel_requested_at IS NOT NULL", jobs.c.cancel_requested_at)
 
 accounts = sa.Table(
     "accounts",
@@ -227,40 +212,19 @@ attempts = sa.Table(
         name="bought_has_an_id",
     ),
 )
-sa.Index(
-    "attempts_one_open",
-    attempts.c.job_id,
-    unique=True,
-    sqlite_where=sa.text(f"phase IN ({_OPEN})"),
-    postgresql_where=sa.text(f"phase IN ({_OPEN})"),
-)
+_index_where("attempts_one_open", f"phase IN ({_OPEN})", attempts.c.job_id, unique=True)
 # Queries must repeat this word for word, or SQLite does not use the partial index.
 UNSETTLED = f"phase IN ({_words(states.UNSETTLED_PHASES)})"
 # Two sends that the list could not tell apart must not both be in doubt.
-sa.Index(
-    "attempts_one_unsettled_twin",
-    attempts.c.account_id,
-    attempts.c.input_digest,
-    unique=True,
-    sqlite_where=sa.text(UNSETTLED),
-    postgresql_where=sa.text(UNSETTLED),
+_index_where(
+    "attempts_one_unsettled_twin", UNSETTLED, attempts.c.account_id, attempts.c.input_digest, unique=True
 )
 sa.Index("attempts_to_match", attempts.c.input_digest)
 sa.Index("attempts_by_age", attempts.c.account_id, attempts.c.intended_at)
 # As with UNSETTLED: word for word.
 SURPLUS = "phase = 'orphan' OR possibly_paid AND phase = 'absent'"
-sa.Index(
-    "attempts_surplus",
-    attempts.c.job_id,
-    sqlite_where=sa.text(SURPLUS),
-    postgresql_where=sa.text(SURPLUS),
-)
-sa.Index(
-    "attempts_orphaned",
-    attempts.c.id,
-    sqlite_where=sa.text("phase = 'orphan' AND cancel_sent_at IS NULL"),
-    postgresql_where=sa.text("phase = 'orphan' AND cancel_sent_at IS NULL"),
-)
+_index_where("attempts_surplus", SURPLUS, attempts.c.job_id)
+_index_where("attempts_orphaned", "phase = 'orphan' AND cancel_sent_at IS NULL", attempts.c.id)
 
 outputs = sa.Table(
     "outputs",

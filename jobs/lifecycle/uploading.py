@@ -20,7 +20,7 @@ def not_uploaded(tx: sa.Connection, now: datetime, items: Sequence[UploadPending
     Of its attempts that sent nothing, a job keeps only the last: an outage must not grow the table.
     """
     before = _failures(tx, items)
-    over = [item for item in items if item.counted and before.get(item.fence.job, 0) >= MOST_UPLOADS - 1]
+    over = [item for item in items if item.counted and before[item.fence.job] >= MOST_UPLOADS - 1]
     given_up = set().union(*(_give_up(tx, now, item) for item in over))
     again = set().union(*(_send_back(tx, now, item, before) for item in items if item not in over))
     _note(tx, now, winners(items, given_up), FailureClass.UPLOAD_FAILED)
@@ -44,7 +44,7 @@ def _failures(tx: sa.Connection, items: Sequence[UploadPending]) -> Mapping[int,
 def _send_back(
     tx: sa.Connection, now: datetime, item: UploadPending, before: Mapping[int, int]
 ) -> set[Fence]:
-    failures = before.get(item.fence.job, 0)
+    failures = before[item.fence.job]
     due_at = now + item.wait * (2**failures if item.counted else 1)
     more = {"upload_failures": int(item.counted)}
     return move(tx, [item.fence], {State.SUBMITTING}, State.PENDING, more, due_at=due_at)

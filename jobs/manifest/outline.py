@@ -43,7 +43,7 @@ class _Top:
 
     def __init__(self, manifest: source.Source, nodes: dict[str, document.Node]) -> None:
         self._manifest = manifest
-        self._nodes = nodes
+        self._nodes = {name: node for name, node in nodes.items() if node.value is not None}
         for name, node in nodes.items():
             if name not in _SETTINGS:
                 near = difflib.get_close_matches(name, _SETTINGS, n=1)
@@ -56,16 +56,14 @@ class _Top:
         return problems.Unreadable(problems.Problem(self._manifest.name, line, name, message, detail=detail))
 
     def text(self, name: str) -> str | None:
-        node = self._nodes.get(name)
-        if node is None or node.value is None:
+        if (node := self._nodes.get(name)) is None:
             return None
         if not isinstance(node.value, str):
             raise self._wrong(name, node.line, "should be one text")
         return node.value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        node = self._nodes.get(name)
-        if node is None or node.value is None:
+        if (node := self._nodes.get(name)) is None:
             return ()
         if isinstance(node.value, str):
             return (node.value,)
@@ -76,8 +74,7 @@ class _Top:
         return texts
 
     def mapping(self, name: str) -> dict[str, str]:
-        node = self._nodes.get(name)
-        if node is None or node.value is None:
+        if (node := self._nodes.get(name)) is None:
             return {}
         if not isinstance(node.value, dict):
             raise self._wrong(name, node.line, "should be a mapping of names to values")
@@ -88,8 +85,7 @@ class _Top:
 
     def jobs_file(self) -> str | None:
         """Return the table's name; None if the jobs are listed here."""
-        node = self._nodes.get(JOBS)
-        if node is None or node.value is None:
+        if (node := self._nodes.get(JOBS)) is None:
             raise self._wrong(JOBS, None, "is not given: list the jobs, or name a CSV file")
         if isinstance(node.value, dict):
             raise self._wrong(JOBS, node.line, "should be a list: begin each job with a dash")

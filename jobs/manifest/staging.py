@@ -6,7 +6,7 @@ Only here is the whole manifest known, so keys and stems are made unique here.
 import hashlib
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any
 
 from jobs.manifest import assemble, keys, problems, rows
 
@@ -145,12 +145,6 @@ class Staging:
 
     def close(self) -> None:
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _apart(key: str, digits: int) -> str:

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from jobs import errors, presence
@@ -39,7 +39,7 @@ def validate(
     Raises `errors.Unavailable` if the temporary folder is full.
     """
     with ExitStack() as on_error:
-        staged = on_error.enter_context(staging.Staging())
+        staged = on_error.enter_context(closing(staging.Staging()))
         into = validated.Validated(
             manifest.path, manifest.sha256, adaptation, manifest.folder, staged, keep_going=keep_going
         )

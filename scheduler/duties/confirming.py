@@ -44,7 +44,7 @@ def _in_doubt(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
         return []
     ids = all_due(tx, now, configured, scope, State.UNCONFIRMED)
     if ids:  # otherwise the probe is left to a purchase
-        accounts.probed(tx, account.id, now + timedelta(seconds=configured.times.canary))
+        allowance.probed(tx, now, account, configured)
     return ids
 
 
