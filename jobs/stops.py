@@ -14,7 +14,6 @@ from jobs.accounts.breaker import Breaker, BreakerState, Tally
 from jobs.batches import PauseReason
 from jobs.events import EventKind
 from jobs.settings import Settings
-from jobs.settings.times import Times
 
 log = structlog.get_logger(__name__)
 
@@ -24,11 +23,10 @@ def observe(
     now: datetime,
     account: accounts.Account,
     tally: Tally,
-    times: Times,
     configured: Settings,
 ) -> None:
     """Record the outcome of a slice of calls, and stop or go on accordingly."""
-    before, after = accounts.observe(tx, now, account.id, tally, times, configured)
+    before, after = accounts.observe(tx, now, account.id, tally, configured)
     if tally.blocked:  # even if already blocked: a person may have opened a batch to probe it
         _block(tx, now, account, after.reason or "")
     # Take back what may not leave, or it would wait for its lease to end; in doubt, jobs are handed out one by one.

@@ -64,7 +64,7 @@ class Context:
     def note(self, tx: sa.Connection, now: datetime, tally: Tally) -> None:
         """Do the same in an open transaction."""
         if tally != Tally():
-            stops.observe(tx, now, self.account, tally, self.times, self.settings)
+            stops.observe(tx, now, self.account, tally, self.settings)
 
     def pause_all(self, tx: sa.Connection, now: datetime, reason: batches.PauseReason, detail: str) -> None:
         """Pause every open batch at the API, for a cause that affects all of them, whichever account buys."""

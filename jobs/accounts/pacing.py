@@ -70,7 +70,7 @@ def give_back(tx: sa.Connection, account_id: int, creates: int) -> None:
 
 
 def observe(
-    tx: sa.Connection, now: datetime, account_id: int, tally: Tally, times: Times, configured: Settings
+    tx: sa.Connection, now: datetime, account_id: int, tally: Tally, configured: Settings
 ) -> tuple[Breaker, Breaker]:
     """Record the outcome of a slice of calls; return the breaker before and after.
 
@@ -79,7 +79,7 @@ def observe(
     buy with the same token use up our quota too: the bucket holds no more than the API says is left.
     """
     account = get(tx, account_id)
-    after = judge(account.breaker, tally, now, times)
+    after = judge(account.breaker, tally, now, configured.times)
     change: dict[str, Any] = {}
     if after != account.breaker:
         change |= {
@@ -90,7 +90,7 @@ def observe(
     if tally.left is not None and tally.left < account.creates_tokens:
         spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
     if tally.throttled is not None:
-        until = now + timedelta(seconds=min(tally.throttled, times.throttle_most))
+        until = now + timedelta(seconds=min(tally.throttled, configured.times.throttle_most))
         if (
             tally.throttled_creates
             and not account.must_wait(now)

@@ -108,7 +108,7 @@ def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late
     told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         now = databases.now(tx)
-        accounts.observe(tx, now, account.id, told, configured.times, configured)
+        accounts.observe(tx, now, account.id, told, configured)
         slowed = accounts.get(tx, account.id)
         assert slowed.rate == pytest.approx(0.8 * 20 * 6)
         later = accounts.refill(slowed, now + timedelta(seconds=30), configured)
@@ -123,7 +123,7 @@ def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_s
     configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
     told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
-        accounts.observe(tx, databases.now(tx), account.id, told, configured.times, configured)
+        accounts.observe(tx, databases.now(tx), account.id, told, configured)
         assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 6)
 
 
@@ -134,11 +134,11 @@ def test_an_api_that_sells_nothing_between_two_429s_tells_nothing_of_its_rate(da
     told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         at = databases.now(tx) - timedelta(seconds=10)
-        accounts.observe(tx, at, account.id, told, configured.times, configured)
+        accounts.observe(tx, at, account.id, told, configured)
     for _ in range(sold):
         factory.make_job(database, batch, state=State.RUNNING)
     with database.write() as tx:
-        accounts.observe(tx, databases.now(tx), account.id, told, configured.times, configured)
+        accounts.observe(tx, databases.now(tx), account.id, told, configured)
         assert accounts.get(tx, account.id).rate == pytest.approx(rate)
 
 
@@ -148,7 +148,7 @@ def test_while_the_api_said_wait_the_rate_does_not_climb_back(database):
     told = Tally(bought=1, throttled=10.0, throttled_creates=True)
     with database.write() as tx:
         now = databases.now(tx)
-        accounts.observe(tx, now, account.id, told, configured.times, configured)
+        accounts.observe(tx, now, account.id, told, configured)
         slowed = accounts.get(tx, account.id)
     later = {
         seconds: accounts.refill(slowed, now + timedelta(seconds=seconds), configured).rate
@@ -166,6 +166,6 @@ def test_a_bucket_that_somebody_else_draws_from_holds_no_more_than_the_api_says(
     configured = settings.Settings(_env_file=None)
     with database.write() as tx:
         now = accounts.get(tx, account.id).refilled_at
-        accounts.observe(tx, now, account.id, Tally(bought=1, left=left), configured.times, configured)
+        accounts.observe(tx, now, account.id, Tally(bought=1, left=left), configured)
         after = accounts.get(tx, account.id)
     assert (after.creates_tokens, after.reads_tokens) == (tokens, 20.0)

@@ -68,7 +68,7 @@ def test_what_was_handed_out_when_the_api_said_wait_is_there_for_when_it_is_over
     with database.write() as tx:
         known = accounts.get(tx, account.id)
         tally = Tally(throttled=5.0, throttled_creates=True)
-        stops.observe(tx, databases.now(tx), known, tally, chosen.times, chosen)
+        stops.observe(tx, databases.now(tx), known, tally, chosen)
     assert {job.state for job in rows.rows(database, tables.jobs)} == {State.PENDING}
     assert handed(duties.release, database) == []
 

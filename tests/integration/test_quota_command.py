@@ -11,7 +11,6 @@ from jobs import database as databases
 from jobs.accounts.breaker import BreakerState, Tally
 from jobs.by_hand import buying
 from jobs.reports import usage
-from jobs.settings.times import Times
 from jobs.states import Phase, State
 from overnight.run import lock
 from scheduler import duties
@@ -88,7 +87,7 @@ def test_an_episode_of_429_slows_from_the_accounts_own_rate(database, account):
     with database.write() as tx:
         tally = Tally(throttled=1.0, throttled_creates=True)
         now = databases.now(tx)
-        stops.observe(tx, now, accounts.get(tx, account.id), tally, Times(), configure())
+        stops.observe(tx, now, accounts.get(tx, account.id), tally, configure())
     assert rows.account(database, account.id).rate == pytest.approx(240)
 
 

@@ -15,7 +15,6 @@ from jobs.accounts.breaker import Tally
 from jobs.errors import BlockReason
 from jobs.settings import apis
 from jobs.settings.credentials import Credential
-from jobs.settings.times import Times
 from jobs.states import State
 from scheduler import duties
 from tests import factory, rows
@@ -98,7 +97,7 @@ def block(database, account_id, reason=BlockReason.CREDIT):
 def observe(database, account_id, tally):
     configured = stepped.settings.Settings(_env_file=None)
     with database.write() as tx:
-        stops.observe(tx, databases.now(tx), accounts.get(tx, account_id), tally, Times(), configured)
+        stops.observe(tx, databases.now(tx), accounts.get(tx, account_id), tally, configured)
 
 
 # What spreads

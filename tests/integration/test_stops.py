@@ -35,7 +35,7 @@ def tell(db, account, tally, after=0.0):
     configured = settings.Settings(_env_file=None)
     with db.write() as tx:
         moment = databases.now(tx) + timedelta(seconds=after)
-        stops.observe(tx, moment, accounts.get(tx, account.id), tally, TIMES, configured)
+        stops.observe(tx, moment, accounts.get(tx, account.id), tally, configured)
 
 
 def look(db, account, batch):
