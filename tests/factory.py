@@ -43,7 +43,7 @@ def make_batch(database: Database, **columns: Any) -> sa.Row[Any]:
             "api": API,
             "state": state,
             "pause_reason": "person" if state == BatchState.PAUSED else None,
-            "options": {},
+            "options": {"images_root": "/"},
             "created_at": _now(),
         }
         | columns,

@@ -149,7 +149,7 @@ def _submission(fence: Fence, row: Any) -> Submission:
         name=f"{row.batch}/{row.key}",
         version=row.version,
         image=row.image,
-        images_root=row.options.get("images_root"),
+        images_root=row.options["images_root"],
         input=row.input,
         suspect=row.crashes > 0,
     )

@@ -16,7 +16,7 @@ class Submission:
     name: str  # BATCH/KEY, for people
     version: str
     image: str
-    images_root: str | None
+    images_root: str
     input: Mapping[str, Any]  # without the image
     suspect: bool  # a worker that had begun it fell silent
 

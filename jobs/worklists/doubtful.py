@@ -65,7 +65,7 @@ class Seeded:
 
     job: int
     image: str
-    images_root: str | None
+    images_root: str
 
 
 def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
@@ -77,7 +77,7 @@ def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
             jobs.c.id.in_(ids), jobs.c.state == State.QUEUED, jobs.c.own_seed.is_(False), jobs.c.crashes == 0
         )
     )
-    return [Seeded(row.id, row.image, row.options.get("images_root")) for row in rows]
+    return [Seeded(row.id, row.image, row.options["images_root"]) for row in rows]
 
 
 def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> dict[int, datetime]:

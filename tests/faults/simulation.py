@@ -158,7 +158,8 @@ class Night:
     def _open_batch(self) -> None:
         batch = {
             "id": _BATCH, "uuid": _UUID, "name": "night", "folder": "night", "api": self.settings.api.identity,
-            "state": BatchState.OPEN, "options": {}, "created_at": self._now(), "opened_at": self._now(),
+            "state": BatchState.OPEN, "options": {"images_root": "/"}, "created_at": self._now(),
+            "opened_at": self._now(),
         }  # fmt: skip
         with self.database.write() as tx:
             tx.execute(sa.insert(tables.batches), batch)

@@ -73,9 +73,7 @@ def _images(here: context.Context, ids: list[int]) -> dict[int, str]:
         seeded = worklists.seeded(tx, ids)
 
     async def known() -> dict[int, str]:
-        digests = {
-            one.job: await here.inputs.digest(one.image, Path(one.images_root or "/")) for one in seeded
-        }
+        digests = {one.job: await here.inputs.digest(one.image, Path(one.images_root)) for one in seeded}
         return {job: digest for job, digest in digests.items() if digest}
 
     try:
@@ -145,7 +143,7 @@ class _Slice:
     async def _image(self, submission: Submission) -> str | Outcome:
         """Return the image as it is sent, or the job's outcome without one."""
         try:
-            root = Path(submission.images_root or "/")
+            root = Path(submission.images_root)
             return await self.here.inputs.wire_form(submission.image, root, suspect=submission.suspect)
         except errors.ApiError as error:
             return self._without_image(submission, error)
