@@ -4,6 +4,7 @@ Created once, after a fork, for all accounts of the settings.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from functools import cached_property
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, batches, database, errors, settings, stops
+from jobs import accounts, batches, database, errors, settings, stops, worklists
 from jobs.accounts import attendance
 from jobs.accounts.breaker import Tally
 from jobs.settings.credentials import Credential
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 # At the default of 600 creates a minute and 1 s for each, ten are under way; twice that leaves room.
 _CONNECTIONS = 20
+_MADE_UP = "overnight"  # no prediction's id
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,22 @@ class Context:
     def answers_for(self, tx: sa.Connection) -> tuple[int, ...]:
         """Return the accounts whose predictions this one asks for; its own first."""
         return attendance.answers_for(tx, self.account.id)
+
+    def answers_otherwise(self, than: Collection[str] = ()) -> bool:
+        """Whether the API answers a question about anything but these predictions.
+
+        It is about the latest of the others, or about one made up: either alone may never be answered.
+        """
+        with self.database.read() as tx:
+            witness = worklists.witness(tx, self.account.id, than)
+        asked = random.choice([witness or _MADE_UP, _MADE_UP])  # noqa: S311  no secret
+        try:
+            self.loop.call(self.api.get(asked), within=self.times.lease / 2)
+        except (errors.Missing, errors.Refused):
+            return True
+        except (errors.ApiError, TimeoutError):
+            return False
+        return True
 
     async def aclose(self) -> None:
         await self.inputs.aclose()

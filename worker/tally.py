@@ -35,6 +35,11 @@ class Counter:
             self.tally = _with(self.tally, error, self.creates)
         self.stopped = self.stopped or isinstance(error, errors.Throttled | errors.Blocked)
 
+    def failed_alone(self, error: errors.ApiError) -> None:
+        """Count a call about one prediction that raised. That it got no answer says nothing of the API: see `poll`."""
+        if not isinstance(error, errors.Unanswered):
+            self.failed(error)
+
     def take(self) -> Tally:
         """Return what was counted and start afresh."""
         with self._turn:

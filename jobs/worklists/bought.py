@@ -88,11 +88,15 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
     ]
 
 
-def witness(tx: sa.Connection, account_id: int) -> str | None:
-    """Return the account's latest prediction: anything that is the API must know it."""
+def witness(tx: sa.Connection, account_id: int, than: Collection[str] = ()) -> str | None:
+    """Return the account's latest prediction other ``than`` these: anything that is the API must know it."""
     found: str | None = tx.execute(
         sa.select(attempts.c.prediction_id)
-        .where(attempts.c.account_id == account_id, attempts.c.prediction_id.is_not(None))
+        .where(
+            attempts.c.account_id == account_id,
+            attempts.c.prediction_id.is_not(None),
+            attempts.c.prediction_id.not_in(than),
+        )
         .order_by(attempts.c.intended_at.desc())
         .limit(1)
     ).scalar_one_or_none()

@@ -229,6 +229,89 @@ def test_a_prediction_that_the_api_has_forgotten_in_other_words_does_not_hold_th
     assert "task_not_exist" in night.job(job_id).error_message
 
 
+def unanswered(night, monkeypatch, *job_ids):
+    """Let the API answer nothing of these jobs' predictions, and everything else."""
+    broken = {night.attempts(job_id)[0].prediction_id for job_id in job_ids}
+    for call in ("get", "cancel"):
+        sound = getattr(night.here.api, call)
+
+        async def asked(prediction_id, sound=sound):
+            if prediction_id in broken:
+                raise errors.Unanswered("The API answered 500 without a reason.")
+            return await sound(prediction_id)
+
+        monkeypatch.setattr(night.here.api, call, asked)
+
+
+@pytest.mark.parametrize("profile", ["gateway", "replicate"])
+@pytest.mark.parametrize("count", [1, 10])
+def test_predictions_that_alone_get_no_answer_are_no_outage(begin, monkeypatch, profile, count):
+    night = begin(latency=600, lag=3600, profile=profile)
+    ids = started(night, count)
+    unanswered(night, monkeypatch, *ids)
+    for _ in range(12):
+        night.passes(16)
+        night.tick(duties.poll)
+    night.passes(31 * MINUTE)
+    for _ in range(12):
+        night.tick(duties.cancel)
+        night.passes(61)
+    assert (night.account.breaker, night.events()) == ("closed", [])
+    assert night.states() == {"running": count}
+
+
+@pytest.mark.parametrize("profile", ["gateway", "replicate"])
+def test_a_prediction_that_alone_gets_no_answer_is_given_up_when_its_outputs_must_be_gone(
+    begin, monkeypatch, profile
+):
+    night = begin(latency=600, lag=3600, profile=profile)
+    [job_id] = started(night)
+    unanswered(night, monkeypatch, job_id)
+    night.passes(89 * MINUTE)
+    night.tick(duties.cancel)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("running", None)
+    night.passes(2 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "expired")
+    assert "answered 500" in night.job(job_id).error_message
+    assert len(night.sandbox.ledger()) == 1
+
+
+def test_a_prediction_that_alone_gets_no_answer_does_not_prolong_an_outage(begin, monkeypatch):
+    night = begin(latency=600, lag=3600, profile="gateway")
+    [job_id] = started(night)
+    unanswered(night, monkeypatch, job_id)
+    now = rows.now(night.database)
+    away = {"breaker": "outage", "failing": "reads", "failures": 10, "breaker_reason": "no answer"}
+    rows.change(
+        night.database,
+        tables.accounts,
+        night.account.id,
+        **away,
+        breaker_at=now,
+        failing_since=now,
+        probe_at=now,
+    )
+    for _ in range(30):  # each time, one of two questions is asked
+        night.passes(31)
+        night.tick(duties.poll)
+    assert night.account.breaker == "closed"
+
+
+def test_an_outage_ends_no_job_however_long_it_is(begin):
+    night = begin(latency=600, lag=3600, profile="gateway")
+    ids = started(night, 3)
+    night.sandbox.faults(**{"outage:5xx": 0})
+    for _ in range(24):
+        for duty in (duties.poll, duties.cancel):
+            night.passes(5 * MINUTE)
+            night.tick(duty)
+    assert night.account.breaker == "outage"
+    assert night.states() == {"running": len(ids)}
+    assert all(night.attempts(job_id)[0].cancel_refused for job_id in ids)
+
+
 # Ends that cost nothing, and ends that cost the image
 
 
@@ -254,21 +337,22 @@ def test_what_the_api_deleted_while_it_was_away_is_expired_and_not_bought_again(
 # Doubt
 
 
+def calls(night):
+    return sum(night.sandbox.stats()["requests"].values())
+
+
 def test_an_api_that_may_be_away_is_asked_for_one_prediction_and_then_for_the_others(begin):
     night = begin()
     ids = started(night, 5)
     doubt = {"failures": 5, "failing": "creates", "failing_since": rows.now(night.database)}
     rows.change(night.database, tables.accounts, night.account.id, **doubt)
-    night.sandbox.faults(get_5xx=1)
+    night.sandbox.faults(**{"outage:5xx": 0})
+    before = calls(night)
     poll(ids)
-    assert night.sandbox.stats()["requests"]["get"] == 1
+    assert calls(night) - before == len(["one of these", "another, or one made up"])
     night.sandbox.heal()
     poll(ids)
     assert night.states() == {"collecting": 5}
-
-
-def calls(night):
-    return sum(night.sandbox.stats()["requests"].values())
 
 
 @pytest.mark.parametrize("kind", ["5xx", "refuse"])

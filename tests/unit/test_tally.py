@@ -33,6 +33,14 @@ def test_what_brought_no_answer_counts_against_the_api(error):
     assert counted(error, error).take() == Tally(failed=2, message="x")
 
 
+def test_that_one_prediction_gets_no_answer_counts_against_nothing():
+    counter = tally.Counter()
+    counter.failed_alone(errors.Unanswered("x"))
+    assert counter.take() == Tally()
+    counter.failed_alone(errors.Missing("x"))
+    assert counter.take() == Tally(answered=1)
+
+
 @pytest.mark.parametrize("error", [errors.Refused("x"), errors.Missing("x"), errors.Unsupported("x")])
 def test_an_answer_that_says_no_is_an_answer(error):
     assert counted(error).take() == Tally(answered=1)

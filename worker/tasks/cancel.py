@@ -68,7 +68,7 @@ class _Slice:
         except (errors.Throttled, errors.Blocked) as error:
             self.counter.failed(error)
         except errors.ApiError as error:
-            self.counter.failed(error)
+            self.counter.failed_alone(error)
             if endings.is_given_up(self.here, target.accepted_at, self.now):
                 return Asked(target.attempt, str(error))
         except BaseException:

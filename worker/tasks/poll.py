@@ -1,7 +1,8 @@
 """Ask how running predictions stand, and record how they ended."""
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -29,7 +30,7 @@ _AT_ONCE = SLICE[Lane.POLL]
 def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
     """Look for these predictions on ``pages`` of the list, or ask for each once if that is 0.
 
-    If the API may be away, one is asked for first, and the others only if that is answered: the message may
+    If the API may be away, one question comes first, and the others only if that is answered: the message may
     be older than the doubt. What is not asked for is due again after its lease.
     """
     if (here := app.held(account_id)) is None:
@@ -38,8 +39,13 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
         now = database.now(tx)
         rows = worklists.running(tx, here.answers_for(tx), ids)
         breaker = accounts.known(tx, here.account.id).breaker
-    slice_ = _Slice(here, now, tally.Counter())
-    if breaker.is_away or breaker.in_doubt:
+    slice_ = _Slice(here, now, tally.Counter(), away=breaker.is_away)
+    if slice_.away and random.getrandbits(
+        1
+    ):  # asked alone, one that is never answered would prolong an outage
+        _ask_otherwise(here, slice_)
+        rows = rows if slice_.answered else []
+    elif breaker.is_away or breaker.in_doubt:
         _ask(here, slice_, rows[:1])
         rows = rows[1:] if slice_.answered else []
     elif pages and rows:
@@ -60,6 +66,7 @@ def _glance(here: context.Context, slice_: "_Slice", rows: Sequence[Running], pa
         slice_.counter.failed(seen.error)
         _find_fault(here, slice_, seen.unseen)
         return []
+    slice_.answered = True
     here.observe(slice_.counter.take())
     left = list(seen.unseen[:_AT_ONCE])
     _settle_all(here, [Waiting(row) for row in seen.unseen[_AT_ONCE:]])
@@ -104,6 +111,35 @@ def _ask(here: context.Context, slice_: "_Slice", rows: Sequence[Running]) -> No
         here.observe(slice_.counter.take())
         if any(glance.disproves(outcome, slice_.proof, slice_.now) for outcome in group):
             _account_for(here, 0, fails=True)
+    if slice_.unanswered and not slice_.counter.stopped:
+        _find_out(here, slice_)
+
+
+def _find_out(here: context.Context, slice_: "_Slice") -> None:
+    """Find out whether it is the API that does not answer, or only what was asked of it.
+
+    One prediction alone says nothing of the API: its failure counts if nothing else is answered either. And
+    it is given up only if something else is: an outage, however long, ends no job.
+    """
+    unanswered, slice_.unanswered = slice_.unanswered, {}
+    if not (slice_.answered or slice_.away):  # during an outage, one call is enough
+        slice_.answered = here.answers_otherwise([row.prediction_id for row in unanswered])
+    if slice_.answered:
+        slice_.counter.answered()
+        outcomes = [slice_.withheld(row, error) for row, error in unanswered.items()]
+        settle(here, [one for one in outcomes if isinstance(one, Failure)])
+    else:
+        for error in unanswered.values():
+            slice_.counter.failed(error)
+    here.observe(slice_.counter.take())
+
+
+def _ask_otherwise(here: context.Context, slice_: "_Slice") -> None:
+    """Ask about something else than what is due, to learn whether the API is still away."""
+    slice_.answered = here.answers_otherwise()
+    if slice_.answered:
+        slice_.counter.answered()
+        here.observe(slice_.counter.take())
 
 
 @dataclass
@@ -111,7 +147,9 @@ class _Slice:
     here: context.Context
     now: datetime
     counter: tally.Counter
+    away: bool = False  # perhaps: it was when this began
     answered: bool = False
+    unanswered: dict[Running, errors.Unanswered] = field(default_factory=dict)
     proof: Fence | None = None  # asked for to check the list, which shows it running
 
     async def ask(self, row: Running) -> Outcome:
@@ -125,9 +163,11 @@ class _Slice:
             self.answered = True
             return self._unknown(row)
         except errors.Refused as error:  # not counted: it tells nothing of how the API is
-            return self._withheld(row, error)
+            return self.withheld(row, error)
         except errors.ApiError as error:
-            self.counter.failed(error)
+            self.counter.failed_alone(error)
+            if isinstance(error, errors.Unanswered):
+                self.unanswered[row] = error
             return Waiting(row)
         except BaseException:
             log.exception("poll-broke", prediction=row.prediction_id)
@@ -143,12 +183,16 @@ class _Slice:
         message = f"the API does not know prediction {row.prediction_id} any more"
         return Failure(row.fence, FailureClass.EXPIRED, message)
 
-    def _withheld(self, row: Running, error: errors.Refused) -> Outcome:
+    def withheld(self, row: Running, error: errors.Refused | errors.Unanswered) -> Outcome:
         """Give up a prediction that the API tells nothing of, long after its deadline, and of no cancel either.
 
-        One such answer may pass; a cancel, which asks for the prediction too, has had another by then.
+        One such answer may pass; a cancel, which asks for the prediction too, has had another by then. No answer
+        may pass at any time, so it is waited for until the outputs must have been deleted.
         """
-        if not row.cancel_sent or self._age(row) < endings.GIVEN_UP * self.here.times.prediction_deadline:
+        deadline = self.here.times.prediction_deadline
+        refused = isinstance(error, errors.Refused)
+        patience = endings.GIVEN_UP * deadline if refused else deadline + _LIFETIME
+        if not row.cancel_sent or self._age(row) < patience:
             return Waiting(row)
         message = f"the API tells nothing of prediction {row.prediction_id} any more: {error}"
         return Failure(row.fence, FailureClass.EXPIRED, message)

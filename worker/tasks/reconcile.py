@@ -108,19 +108,7 @@ def _windows(here: context.Context, cases: Sequence[Case], taken: walk.Walk, sta
     if taken.error is None or not cases:
         return 1
     old = not absences.is_fresh(here, cases[0], started, _MOST_WINDOWS)
-    return _MOST_WINDOWS if old and _answers_otherwise(here) else math.inf
-
-
-def _answers_otherwise(here: context.Context) -> bool:
-    with here.database.read() as tx:
-        witness = worklists.witness(tx, here.account.id)
-    try:
-        here.loop.call(here.api.get(witness or "overnight"), within=here.times.lease / 2)
-    except (errors.Missing, errors.Refused):
-        return True
-    except (errors.ApiError, TimeoutError):
-        return False
-    return True
+    return _MOST_WINDOWS if old and here.answers_otherwise() else math.inf
 
 
 def _doubt_list(here: context.Context) -> None:
