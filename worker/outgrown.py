@@ -6,8 +6,12 @@ At the start `readiness` checks it; this is for a worker that has been up for a 
 import threading
 from collections.abc import Callable
 
+import structlog
+
 from jobs import database
 from jobs.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 def refusal(settings: Settings) -> str | None:
@@ -42,8 +46,16 @@ class Watch:
 
     def _ask(self) -> None:
         while not self._over.wait(self._settings.times.schema):
-            self.refusal = refusal(self._settings)
-            if self.refusal:
-                self._end()
-                return
+            try:
+                if self._is_over():
+                    return
+            except Exception:  # what breaks now may work in a minute; without a watch, nobody would be told
+                log.exception("watch-broke")
+
+    def _is_over(self) -> bool:
+        self.refusal = refusal(self._settings)
+        if self.refusal:
+            self._end()
+        else:
             self._go_on()
+        return self.refusal is not None
