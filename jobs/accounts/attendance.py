@@ -6,11 +6,14 @@ An earlier token may still have predictions in flight: its successor polls them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from jobs.tables import accounts
+
+_LATELY = timedelta(minutes=3)  # a worker tells every minute that it lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +26,9 @@ class Seat:
     answers_for: tuple[int, ...]
 
 
-_EVERY = sa.select(accounts.c.id, accounts.c.api, accounts.c.label, accounts.c.seen_at).order_by(
-    accounts.c.id
-)
+_EVERY = sa.select(
+    accounts.c.id, accounts.c.name, accounts.c.api, accounts.c.label, accounts.c.seen_at
+).order_by(accounts.c.id)
 
 
 def seats(tx: sa.Connection) -> list[Seat]:
@@ -53,3 +56,17 @@ def answers_for(tx: sa.Connection, account_id: int) -> tuple[int, ...]:
     """Return the accounts whose predictions an account asks for; only its own if it is no longer present."""
     own = (seat.answers_for for seat in seats(tx) if seat.account_id == account_id)
     return next(own, (account_id,))
+
+
+def strangers(tx: sa.Connection, api: str, now: datetime) -> tuple[str, ...]:
+    """Return the accounts that have workers of their own, which cannot work for those that buy at an API.
+
+    What reaches such a worker is left lying. An account that has just been replaced is among them for a while.
+    """
+    rows = list(tx.execute(_EVERY))
+    buys_since = max((row.seen_at for row in rows if row.api == api), default=None)
+    return tuple(
+        f"{row.label} ({row.name})" if row.label else row.name
+        for row in rows
+        if buys_since and row.seen_at != buys_since and row.seen_at > now - _LATELY
+    )

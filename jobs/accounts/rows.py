@@ -5,7 +5,7 @@ import hmac
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from jobs.tables import accounts
 # Stands for "unlimited": not every client can read an infinite double, and a null limit means "not set".
 # Larger than any number that a person may write.
 _STORED_UNLIMITED = 10**9
+_JUST = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,10 @@ def register(
 
 
 def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: datetime) -> bool:
-    """Record that these accounts have a worker now, if they buy.
+    """Record that these accounts have a worker now.
 
     Those that buy keep their place, all together, while one of them has a worker. Return whether these are not among
-    them, and nothing was heard of those that are ``since`` then.
+    them, and nothing was heard of those that are ``since`` then; until then they were seen just before them.
     """
     own = tx.execute(sa.select(accounts.c.api, accounts.c.seen_at).where(accounts.c.name.in_(names))).all()
     deserted = False
@@ -102,6 +103,8 @@ def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: da
         if any(row.api == api and row.seen_at == latest for row in own):
             tx.execute(sa.update(accounts).where(there, accounts.c.seen_at == latest).values(seen_at=now))
         else:
+            ours = sa.update(accounts).where(there, accounts.c.name.in_(names))
+            tx.execute(ours.values(seen_at=latest - _JUST))
             deserted = deserted or latest < since
     return deserted
 

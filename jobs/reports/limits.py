@@ -86,10 +86,23 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     since = max([due, *_signs_of_life(progress)])
     if (progress.at - since).total_seconds() < _neglect(progress, in_force(progress, settings)):
         return None
-    again = command("run", progress.batch.name, flags)
-    remedy = "start `overnight scheduler` and `overnight worker`" if settings.broker_url else again
+    remedy = command("run", progress.batch.name, flags)
+    if settings.broker_url:
+        remedy = unlike_workers(progress) or "start `overnight scheduler` and `overnight worker`"
     text = f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}"
     return Limit(Kind.WORKERS, text, deserted=True)
+
+
+def unlike_workers(progress: Progress) -> str:
+    """Say that workers have different accounts, and what to do; empty if there is no sign of it."""
+    if not progress.strangers:
+        return ""
+    buying = ", ".join(f"{one.label} ({one.name})" if one.label else one.name for one in progress.accounts)
+    return (
+        f"the workers have different accounts: some have {buying or 'others'}, and some only "
+        f"{', '.join(progress.strangers)}, which leave lying what the others should do; "
+        "give all of them the same accounts, and start them anew"
+    )
 
 
 def left_alone(progress: Progress, flags: str = "") -> Limit | None:

@@ -101,6 +101,7 @@ class Progress(Overview):
     # Those that may buy it, the least held back first; empty: there never was a worker.
     accounts: tuple[Standing, ...]
     events: tuple[Event, ...]  # the latest ones, in order of time
+    strangers: tuple[str, ...] = ()  # accounts of workers that cannot work for those accounts
 
     @property
     def account(self) -> Standing | None:
@@ -155,6 +156,7 @@ def progress(tx: sa.Connection, batch_id: int) -> Progress:
         untouched_since=_untouched_since(tx, batch_id),
         accounts=_standings(tx, batch, now),
         events=_events(tx, batch_id),
+        strangers=attendance.strangers(tx, batch.api, now),
     )
 
 

@@ -107,6 +107,11 @@ def _detail(
         *summary.harvested(progress, harvest, settings),
         f"api      {batch.api}",
         *_accounts(progress),
+        *(
+            [f"workers  {unlike}"]
+            if settings.broker_url and (unlike := limits.unlike_workers(progress))
+            else []
+        ),
         f"manifest {batch.manifest_path or 'stdin'}",
         f"database {places.shown(settings.database_url)}",
         *(

@@ -41,18 +41,29 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
     try:
         with opened.database(settings) as db:
             left = _left_behind(db, settings)
+            unlike = _unlike_workers(db)
     except errors.OvernightError:  # already reported by `look`
         return
     path = settings.database_path
     if path is None:
         services.probe(settings)
-        yield findings.ok("work", "nothing that is due stands still")
+        yield from unlike or [findings.ok("work", "nothing that is due stands still")]
     elif holder := lock.holder(path):
         yield findings.ok("work", f"process {holder[0]} works on batch {holder[1]}")
     elif left:
         yield from left
     else:
         yield findings.ok("work", "nothing is under way")
+
+
+def _unlike_workers(db: "Database") -> list[Finding]:
+    """Return a warning if a worker cannot do what others are to do."""
+    from jobs.reports import limits, results
+
+    with db.read() as tx:
+        unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
+        told = {limits.unlike_workers(results.progress(tx, batch)) for batch in unfinished}
+    return [findings.warning("work", words) for words in sorted(told - {""})]
 
 
 def _left_behind(db: "Database", settings: Settings) -> list[Finding]:

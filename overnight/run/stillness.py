@@ -49,6 +49,8 @@ class Stillness:
 
 
 def _missing(progress: Progress) -> str:
+    if unlike := limits.unlike_workers(progress):
+        return unlike
     if progress.account is None:
         return "no worker has ever run; start `overnight worker` and `overnight scheduler`"
     if progress.counts.of(State.QUEUED):

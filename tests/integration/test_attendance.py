@@ -108,6 +108,30 @@ def test_who_started_last_keeps_the_place_while_it_has_a_worker(database):
     assert seated(database) == {new: {new, old}}
 
 
+def strangers(database, api=API):
+    with database.read() as tx:
+        return attendance.strangers(tx, api, rows.now(database))
+
+
+def test_a_worker_that_lives_without_a_place_is_a_stranger_to_those_that_buy(database):
+    start(database, ("one", None))
+    start(database, ("two", None))
+    hours_pass(database)
+    assert strangers(database) == ()
+    attended(database, "two")
+    assert strangers(database) == ()
+    attended(database, "one")
+    assert strangers(database) == ("one",)
+
+
+def test_a_worker_for_another_api_is_a_stranger_unless_it_works_here_too(database):
+    start(database, ("one", None))
+    start(database, ("three", "far"), api=OTHER)
+    assert strangers(database) == ("far (three)",)
+    attended(database, "one", "three")
+    assert strangers(database) == strangers(database, OTHER) == ()
+
+
 def test_a_place_without_a_worker_is_free(database):
     start(database, ("one", None))
     start(database, ("two", None))

@@ -249,6 +249,23 @@ def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
     assert "start `overnight scheduler` and `overnight worker`" in found["work"][0][1]
 
 
+def test_workers_with_different_accounts_are_a_warning(ward, postgres_url, redis_url):
+    (ward.folder / "outputs").mkdir()
+    with closing(Database(postgres_url)) as db:
+        batch = factory.make_batch(db, name="cats", state=BatchState.OPEN, api=NOWHERE)
+        factory.make_job(db, batch, due_at=datetime.now(UTC) + timedelta(hours=1))
+        a_moment_ago = datetime.now(UTC) - timedelta(seconds=50)
+        factory.make_account(db, api=NOWHERE, name="api.example-stranger", seen_at=a_moment_ago)
+        factory.make_account(db, api=NOWHERE)
+    settings = {"database_url": postgres_url, "broker_url": redis_url, "api_token": None}
+    code, found = ward.finds("--api", NOWHERE, **settings)
+    assert code == 0, found
+    [(verdict, sentence)] = found["work"]
+    assert verdict == "warning"
+    assert "some only api.example-stranger" in sentence
+    assert sentence.endswith("give all of them the same accounts, and start them anew")
+
+
 def test_images_that_a_worker_has_stored_elsewhere_are_a_warning(ward, postgres_url, redis_url):
     (ward.folder / "outputs" / "made").mkdir(parents=True)
     with closing(Database(postgres_url)) as db:

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from jobs import events, tables
+from jobs.database import Database
 from jobs.states import BatchState, State
 from overnight.run import lock
 from tests import factory
@@ -90,6 +92,17 @@ def finish(database):
             .where(tables.jobs.c.state == State.PENDING)
             .values(state=State.SUCCEEDED, due_at=None, finished_at=datetime.now(UTC))
         )
+
+
+def test_workers_with_different_accounts_are_named(status, postgres_url):
+    with closing(Database(postgres_url)) as db:
+        factory.make_job(db, factory.make_batch(db, name="cats", state=BatchState.OPEN))
+        a_moment_ago = datetime.now(UTC) - timedelta(seconds=50)
+        factory.make_account(db, name="api.example-stranger", seen_at=a_moment_ago)
+        factory.make_account(db)
+    settings = {"OVERNIGHT_DATABASE_URL": postgres_url, "OVERNIGHT_BROKER_URL": "redis://127.0.0.1:1/0"}
+    [told] = [line for line in status("cats", **settings).stdout.splitlines() if line.startswith("workers")]
+    assert "some only api.example-stranger" in told
 
 
 def test_a_database_that_does_not_exist_ends_with_2_and_its_absolute_path(status, tmp_path):

@@ -38,6 +38,7 @@ def judged(configured, *looks):
     [
         (progress(pending=3, account=None), "no worker has ever run"),
         (progress(pending=3, queued=2), "start `overnight worker`"),
+        (progress(pending=3, queued=2, strangers=("api.example-2",)), "give all of them the same accounts"),
         (DUE, "`overnight scheduler` and `overnight worker`"),
         (progress(running=3, untouched_since=after(-6)), "`overnight scheduler` and `overnight worker`"),
     ],
