@@ -1,8 +1,10 @@
 """Notice that nobody works on a batch that this process only watches: work that is due stands still."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jobs import errors
 from jobs.reports import limits
 from jobs.reports.limits import Kind, Limit
 from jobs.reports.results import Progress
@@ -16,21 +18,37 @@ _OVERDUE = 5.0  # seconds: a scheduler hands out what is due several times a sec
 
 @dataclass
 class Stillness:
-    """Remembers since when nothing has changed; moments are in monotonic seconds."""
+    """Remembers since when nothing has changed; moments are in monotonic seconds.
+
+    ``reach_broker`` raises Unavailable if the broker is away. It is asked once each time that nothing moves.
+    """
 
     settings: Settings
+    reach_broker: Callable[[Settings], None] = lambda _: None
+    _broker: str | None = None  # why it cannot be reached; empty if it can; None if it was not asked
     _seen: Any = None
     _since: float = 0.0
 
     def judge(self, progress: Progress, limit: Limit, moment: float) -> Limit | None:
-        """Return who seems to be missing, once due work has stood still for some seconds; None while it moves."""
+        """Return who or what seems to be missing, once due work has stood still for seconds; None while it moves."""
         seen = (progress.counts, progress.failures, progress.untouched_since, progress.events[-1:])
         if seen != self._seen or not self._is_due(progress, limit):
-            self._seen, self._since = seen, moment
+            self._seen, self._since, self._broker = seen, moment, None
         still = moment - self._since
         if still < self._patience(progress):
             return None
-        return Limit(Kind.WORKERS, f"nothing has moved for {still:.0f} s: {_missing(progress)}")
+        if self._broker is None:
+            self._broker = self._broker_trouble()
+        return Limit(
+            Kind.WORKERS, f"nothing has moved for {still:.0f} s: {self._broker or _missing(progress)}"
+        )
+
+    def _broker_trouble(self) -> str:
+        try:
+            self.reach_broker(self.settings)
+        except errors.Unavailable as error:
+            return str(error)
+        return ""
 
     def _is_due(self, progress: Progress, limit: Limit) -> bool:
         """Whether a scheduler and a worker would do something now."""

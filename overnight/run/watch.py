@@ -22,6 +22,7 @@ from overnight.run.lock import Lock
 from overnight.run.signals import Signals
 from overnight.run.slumber import Clocks
 from overnight.run.stillness import Stillness
+from worker import readiness
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +59,7 @@ class Watch:
     _impasse: Impasse = field(init=False)
 
     def __post_init__(self) -> None:
-        self._stillness = Stillness(self.settings)
+        self._stillness = Stillness(self.settings, readiness.reach_broker)
         self._impasse = Impasse(self.settings.times.lease)
 
     def until_the_end(self) -> End:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs import settings
+from jobs import errors, settings
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.reports import limits
 from jobs.states import BatchState
@@ -77,3 +77,32 @@ def test_at_one_purchase_a_minute_two_minutes_may_pass(account, configured):
     slow = progress(pending=3, account=standing(**account))
     assert judged(configured, (slow, 100.0), (slow, 219.0)) is None
     assert judged(configured, (slow, 100.0), (slow, 221.0)) is not None
+
+
+def test_a_broker_that_is_away_is_told_and_asked_for_once_while_nothing_moves(configured):
+    asked = []
+
+    def reach(there):
+        asked.append(there.broker_url)
+        raise errors.Unavailable("broker redis://broker/0: refused; start it")
+
+    stillness = Stillness(configured, reach)
+    said = [
+        stillness.judge(moment, limits.current(moment, configured), second)
+        for moment, second in [(DUE, 100.0), (DUE, 111.0), (DUE, 114.0), (DUE, 115.0)]
+    ]
+    assert said[:2] == [None, None]
+    assert [one.text.partition(": ")[2] for one in said[2:]] == [
+        "broker redis://broker/0: refused; start it"
+    ] * 2
+    assert asked == ["redis://broker/0"]
+
+
+def test_a_broker_that_answers_is_not_blamed_and_asked_again_at_the_next_standstill(configured):
+    asked = []
+    stillness = Stillness(configured, asked.append)
+    later = progress(pending=2, succeeded=1)
+    for moment, second in [(DUE, 100.0), (DUE, 114.0), (later, 115.0), (later, 130.0)]:
+        said = stillness.judge(moment, limits.current(moment, configured), second)
+    assert "broker" not in said.text
+    assert len(asked) == 2
