@@ -1,4 +1,4 @@
-"""The lanes of work, most urgent first: each is the name of a task and of its queue."""
+"""The lanes of work: each is the name of a task and of its queue."""
 
 from enum import StrEnum
 

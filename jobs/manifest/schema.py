@@ -1,7 +1,7 @@
 """What a model accepts: its inputs as one JSON Schema, in the form in which the API publishes it for each version.
 
-To add a model, add a file to ``models/``: its published ``openapi_schema`` with ``x-version`` at the top
-level, and ``x-advisory`` on each property whose enum may be incomplete.
+A model is a file in ``models/``: its published ``openapi_schema`` with ``x-version`` at the top level, and
+``x-advisory`` on each property whose enum may be incomplete.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-DEFAULT_MODEL = "stable-diffusion-img2img"
+_MODEL = "stable-diffusion-img2img"
 _SENTENCES = {
     "minimum": "is less than {limit}",
     "maximum": "is more than {limit}",
@@ -73,9 +73,9 @@ class Schema:
 
 
 @cache
-def load(model: str = DEFAULT_MODEL) -> Schema:
-    """Read the schema of a model that comes with the package."""
-    text = resources.files("jobs.manifest").joinpath("models", f"{model}.json").read_text("utf-8")
+def load() -> Schema:
+    """Read the schema of the model that comes with the package."""
+    text = resources.files("jobs.manifest").joinpath("models", f"{_MODEL}.json").read_text("utf-8")
     return parse(json.loads(text))
 
 
