@@ -1,5 +1,6 @@
 """Manifests for tests: written to a folder, read whole, and what came of them."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,14 @@ def rows_of(path: Path, adaptation: rows.Adaptation | None = None, **options: An
     """Return the rows of a manifest that must have no mistake."""
     with reading(path, adaptation, **options) as read:
         return [row for chunk in read.rows(3) for row in chunk]
+
+
+def inputs_of(row: rows.Row) -> dict[str, Any]:
+    return dict(json.loads(row.input_json))
+
+
+def labels_of(row: rows.Row) -> dict[str, str]:
+    return dict(json.loads(row.labels_json))
 
 
 def mistakes(path: Path, adaptation: rows.Adaptation | None = None, **options: Any) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 class Row(NamedTuple):
     """One row, checked: one img2img input that is wanted once.
 
-    ``row`` is the line of the file on which it starts, from 1. ``input`` is what the manifest gives: with the
+    ``row`` is the line of the file on which it starts, from 1. ``input_json`` is what the manifest gives: with the
     manifest's defaults, without the model's own and without the image; ``seeded`` says whether it has a seed.
     ``digest`` covers everything but line and key, so that a reload can tell an edited row from a moved one.
     ``stem`` is the path of its files below the batch's folder, without index and suffix; it is unique in the
@@ -34,16 +34,6 @@ class Row(NamedTuple):
     stem: str
     problem: str | None = None
     unusable: str | None = None
-
-    @property
-    def input(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.input_json)
-        return found
-
-    @property
-    def labels(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.labels_json)
-        return found
 
 
 @dataclass(frozen=True, slots=True)

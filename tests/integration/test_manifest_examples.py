@@ -3,7 +3,7 @@ from importlib import resources
 import pytest
 
 from jobs.manifest.pictures import Travel
-from tests.manifests import batch_of, reading
+from tests.manifests import batch_of, labels_of, reading
 
 EXAMPLES = resources.files("jobs").joinpath("examples")
 
@@ -16,7 +16,7 @@ def test_the_examples_are_good_manifests_of_small_pictures(name):
         assert read.problems.lines() == read.warnings.lines() == []
         assert (read.count, read.outputs) == (8, 9)
         assert read.images == {Travel.INLINE: 8}
-        assert {row.labels["place"] for row in jobs} >= {"mountains", "lake", "harbour"}
+        assert {labels_of(row)["place"] for row in jobs} >= {"mountains", "lake", "harbour"}
         assert {"cabin/winter", "cabin/summer"} <= {row.stem for row in jobs}
 
 

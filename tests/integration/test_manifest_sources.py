@@ -7,7 +7,7 @@ import pytest
 
 from jobs import errors
 from jobs.manifest import problems, rows, source, staging, validate
-from tests.manifests import WEB, picture, write
+from tests.manifests import WEB, inputs_of, picture, write
 
 TABLE = f"image,prompt\n{WEB},a\n"
 
@@ -34,7 +34,7 @@ def read_stdin(content: str, adaptation: rows.Adaptation | None = None) -> list[
 def test_the_format_of_standard_input_is_seen_by_its_first_line(content):
     (row,) = read_stdin(content)
 
-    assert (row.image, row.input) == (WEB, {"prompt": "a"})
+    assert (row.image, inputs_of(row)) == (WEB, {"prompt": "a"})
 
 
 def test_pictures_named_on_standard_input_start_where_the_person_stands(tmp_path, monkeypatch):

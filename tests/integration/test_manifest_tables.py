@@ -2,7 +2,7 @@ import pytest
 
 from jobs import errors
 from jobs.manifest import problems, rows, schema
-from tests.manifests import WEB, mistakes, picture, reading, rows_of, write
+from tests.manifests import WEB, inputs_of, labels_of, mistakes, picture, reading, rows_of, write
 
 VERSION = "stability-ai/stable-diffusion-img2img:" + "0" * 64
 
@@ -24,15 +24,15 @@ def test_a_row_carries_all_that_its_cells_say(tmp_path):
         5,
         VERSION,
     )
-    assert row.input == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 2, "seed": 7}
-    assert row.labels == {"split": "train"}
+    assert inputs_of(row) == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 2, "seed": 7}
+    assert labels_of(row) == {"split": "train"}
     assert row.problem is None
 
 
 def test_an_empty_cell_means_not_given(tmp_path):
     (row,) = rows_of(write(tmp_path, f'image,prompt,seed,prompt_strength\n{WEB},a cat,," "\n'))
 
-    assert row.input == {"prompt": "a cat"}
+    assert inputs_of(row) == {"prompt": "a cat"}
     assert row.priority == 0
     assert row.version is None
 
@@ -41,7 +41,7 @@ def test_an_empty_cell_means_not_given(tmp_path):
 def test_odd_prompts_load_unchanged(tmp_path, cell):
     (row,) = rows_of(write(tmp_path, f"image,prompt\n{WEB},{cell}\n"))
 
-    assert row.input["prompt"] == cell
+    assert inputs_of(row)["prompt"] == cell
 
 
 def test_newlines_commas_and_quotes_inside_quotes_load_unchanged(tmp_path):
@@ -49,7 +49,7 @@ def test_newlines_commas_and_quotes_inside_quotes_load_unchanged(tmp_path):
 
     cat, dog = rows_of(path)
 
-    assert cat.input["prompt"] == 'a "cat",\r\nor two\n'
+    assert inputs_of(cat)["prompt"] == 'a "cat",\r\nor two\n'
     assert (cat.row, dog.row) == (2, 5)
 
 
@@ -77,7 +77,7 @@ def test_a_prompt_may_have_blanks_before_its_own_quotes(tmp_path, prompt):
 
     (row,) = rows_of(write(tmp_path, f'image,prompt\n{WEB},"{quoted}"\n'))
 
-    assert row.input["prompt"] == prompt
+    assert inputs_of(row)["prompt"] == prompt
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -87,7 +87,7 @@ def test_any_line_end_byte_order_mark_and_empty_lines_are_read(tmp_path, start, 
 
     found = rows_of(write(tmp_path, text))
 
-    assert [row.input["prompt"] for row in found] == ["a", "b"]
+    assert [inputs_of(row)["prompt"] for row in found] == ["a", "b"]
     assert found[1].row - found[0].row == 4
 
 
@@ -95,7 +95,7 @@ def test_any_line_end_byte_order_mark_and_empty_lines_are_read(tmp_path, start, 
 def test_tabs_are_known_by_the_name_or_the_header(tmp_path, name):
     (row,) = rows_of(write(tmp_path, f"image\tprompt\n{WEB}\ta, b; c\n", name))
 
-    assert row.input["prompt"] == "a, b; c"
+    assert inputs_of(row)["prompt"] == "a, b; c"
 
 
 def test_commas_under_the_name_of_a_table_with_tabs_are_told(tmp_path):
@@ -281,7 +281,7 @@ def test_an_unknown_scheduler_is_a_warning_and_no_mistake(tmp_path):
         (chunk,) = read.rows()
 
     assert "scheduler: K_EULR is none of DDIM" in line
-    assert chunk[0].input["scheduler"] == "K_EULR"
+    assert inputs_of(chunk[0])["scheduler"] == "K_EULR"
 
 
 def test_nothing_that_a_cell_holds_reaches_a_terminal_raw(tmp_path):
@@ -339,7 +339,7 @@ def test_rows_come_in_chunks_in_the_order_of_the_file(tmp_path):
         chunks = list(read.rows(2000))
 
     assert [len(chunk) for chunk in chunks] == [2000, 2000, 1003]
-    assert [row.input["prompt"] for chunk in chunks for row in chunk] == [f"p{n}" for n in range(5003)]
+    assert [inputs_of(row)["prompt"] for chunk in chunks for row in chunk] == [f"p{n}" for n in range(5003)]
 
 
 def test_a_file_that_cannot_be_changed_is_read_by_an_adaptation(tmp_path):
@@ -355,8 +355,8 @@ def test_a_file_that_cannot_be_changed_is_read_by_an_adaptation(tmp_path):
     (row,) = rows_of(path, adaptation)
 
     assert (row.key, row.image, row.priority) == ("tom.png", "tom.png", 2)
-    assert row.input == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 3}
-    assert row.labels == {"prompt": "ignored", "split": "train"}
+    assert inputs_of(row) == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 3}
+    assert labels_of(row) == {"prompt": "ignored", "split": "train"}
 
 
 def test_a_default_fills_empty_cells_and_makes_an_absent_column_good(tmp_path):
@@ -364,7 +364,10 @@ def test_a_default_fills_empty_cells_and_makes_an_absent_column_good(tmp_path):
 
     found = rows_of(path, rows.Adaptation(defaults={"prompt": "a cat", "seed": 9}))
 
-    assert [row.input for row in found] == [{"prompt": "a cat", "seed": 1}, {"prompt": "a cat", "seed": 9}]
+    assert [inputs_of(row) for row in found] == [
+        {"prompt": "a cat", "seed": 1},
+        {"prompt": "a cat", "seed": 9},
+    ]
 
 
 ADAPTATIONS = {
@@ -446,7 +449,7 @@ def test_a_column_that_another_one_replaces_is_not_passed_over_in_silence(tmp_pa
     assert line.endswith("--column image=url; to carry the column along: --label image")
 
     (row,) = rows_of(path, rows.Adaptation(columns={"image": "url"}, labels=("image",)))
-    assert (row.image, row.labels) == (WEB, {"image": "x.png"})
+    assert (row.image, labels_of(row)) == (WEB, {"image": "x.png"})
 
 
 def test_a_slip_among_carried_columns_is_a_warning(tmp_path):
@@ -491,4 +494,4 @@ def test_another_model_asks_for_its_own_inputs_and_no_prompt(tmp_path):
         "cats.csv:3: scale: 8 is more than 4",
         "cats.csv:4: scale: is not given, and the model needs it",
     ]
-    assert rows_of(listed, model=upscaler)[0].input == {"scale": 3}
+    assert inputs_of(rows_of(listed, model=upscaler)[0]) == {"scale": 3}

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.manifest import rows
 from jobs.manifest.pictures import Travel
-from tests.manifests import WEB, batch_of, mistakes, picture, reading, rows_of, write
+from tests.manifests import WEB, batch_of, inputs_of, labels_of, mistakes, picture, reading, rows_of, write
 
 
 def yaml(folder, text, name="cats.yaml"):
@@ -47,9 +47,9 @@ def test_a_yaml_manifest_says_all_that_a_table_and_the_command_line_can(tmp_path
         )
 
     assert (tom.row, two.row) == (8, 13)
-    assert tom.input == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 2}
-    assert (tom.labels, tom.priority, tom.version) == ({"who": "Anna", "split": "train"}, 3, "0" * 64)
-    assert (two.key, two.input["prompt"], two.input["num_outputs"]) == ("two", "a: dog", 1)
+    assert inputs_of(tom) == {"prompt": "a cat", "prompt_strength": 0.5, "num_outputs": 2}
+    assert (labels_of(tom), tom.priority, tom.version) == ({"who": "Anna", "split": "train"}, 3, "0" * 64)
+    assert (two.key, inputs_of(two)["prompt"], inputs_of(two)["num_outputs"]) == ("two", "a: dog", 1)
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def test_a_yaml_manifest_says_all_that_a_table_and_the_command_line_can(tmp_path
 def test_the_schema_decides_the_type_and_never_yaml(tmp_path, word):
     (row,) = rows_of(yaml(tmp_path, f"jobs: [{{image: WEB, prompt: {word}}}]"))
 
-    assert row.input == {"prompt": word.strip('"')}
+    assert inputs_of(row) == {"prompt": word.strip('"')}
 
 
 @pytest.mark.parametrize("nothing", ["", "~", "null", "''"])
 def test_a_value_that_is_not_there_is_not_given(tmp_path, nothing):
     (row,) = rows_of(yaml(tmp_path, f"jobs:\n- image: WEB\n  prompt: a\n  seed: {nothing}\n"))
 
-    assert row.input == {"prompt": "a"}
+    assert inputs_of(row) == {"prompt": "a"}
 
 
 def test_settings_may_stand_below_the_jobs(tmp_path):
     (row,) = rows_of(yaml(tmp_path, "jobs:\n- image: WEB\ndefaults:\n  prompt: a\n"))
 
-    assert row.input == {"prompt": "a"}
+    assert inputs_of(row) == {"prompt": "a"}
 
 
 def test_json_is_read_as_the_yaml_it_is(tmp_path):
     (row,) = rows_of(yaml(tmp_path, '{"jobs": [{"image": "WEB", "prompt": "a \\u00e4"}]}', "cats.json"))
 
-    assert row.input == {"prompt": "a ä"}
+    assert inputs_of(row) == {"prompt": "a ä"}
 
 
 def test_the_command_line_counts_more_than_the_file(tmp_path):
@@ -85,7 +85,7 @@ def test_the_command_line_counts_more_than_the_file(tmp_path):
 
     (row,) = rows_of(path, rows.Adaptation(defaults={"seed": 5}))
 
-    assert row.input == {"prompt": "a", "seed": 5, "num_outputs": 2}
+    assert inputs_of(row) == {"prompt": "a", "seed": 5, "num_outputs": 2}
 
 
 def test_a_slip_among_carried_names_is_a_warning(tmp_path):
@@ -108,7 +108,7 @@ def test_jobs_may_be_a_table_whose_pictures_lie_beside_the_yaml_file(tmp_path):
         ((row,),) = read.rows()
         first = read.sha256
     assert batch_of(path) == "cats"
-    assert row.input == {"prompt": "a", "seed": 3}
+    assert inputs_of(row) == {"prompt": "a", "seed": 3}
 
     write(tmp_path / "lists", "image,prompt\ntom.png,b\n", "rows.csv")
     with reading(path) as read:
@@ -257,4 +257,4 @@ def test_json_that_writes_an_emoji_as_two_halves_reads_as_it_was_meant(tmp_path)
     path.write_text(json.dumps({"jobs": [{"image": "https://example.com/a.png", "prompt": prompt}]}))
     with reading(path) as read:
         (((only,),)) = read.rows()
-    assert only.input["prompt"] == prompt
+    assert inputs_of(only)["prompt"] == prompt
