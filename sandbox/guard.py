@@ -64,6 +64,7 @@ class Guard:
         return endpoint
 
     async def _respond(self, kind: str, lacking: str | None, work: Work, request: Request) -> Response:
+        headers: dict[str, str] = {}
         try:
             if lacking and (status := self._plan.kind(lacking)):
                 raise problems.not_offered(int(status))
@@ -73,7 +74,7 @@ class Guard:
             headers = self._admit(kind, account)
             response = await work(request, account)
         except problems.Problem as problem:
-            return problem.one_api_response() if self._profile.one_api_errors else problem.response()
+            response = problem.one_api_response() if self._profile.one_api_errors else problem.response()
         except ClientDisconnect:  # nobody is there to be answered
             return Response(status_code=_GONE)
         response.headers.update(headers)

@@ -265,6 +265,7 @@ def test_without_a_bearer_token_everything_is_401(sandbox):
 def test_a_wrong_input_is_422_and_names_the_fields(sandbox, client):
     answer = client.post("/predictions", json=body(prompt_strength=1.5, num_outputs="two"))
     assert answer.status_code == 422
+    assert answer.headers["ratelimit-remaining"] == "59", "it counts, and says so"
     problem = answer.json()
     assert problem["title"] == "Input validation failed"
     assert {field["field"] for field in problem["invalid_fields"]} == {
