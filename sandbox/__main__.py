@@ -5,7 +5,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from sandbox import server
+from sandbox import faults, server
 from sandbox.options import Options
 
 
@@ -13,8 +13,8 @@ def main() -> int:
     """Read the command line and serve; return 2 for a mistake, 69 if the port or the folder is not available."""
     given = vars(_parser().parse_args())
     try:
-        faults = dict(Options.parse_fault(text) for text in given.pop("fault"))
-        server.serve(Options(**given, faults=faults))
+        chosen = dict(faults.parse(text) for text in given.pop("fault"))
+        server.serve(Options(**given, faults=chosen))
     except (ValueError, OSError) as error:
         sys.stderr.write(f"sandbox: {error}\n")
         return 2 if isinstance(error, ValueError) else 69

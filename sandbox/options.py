@@ -82,8 +82,3 @@ class Options:
     def shares(self) -> dict[str, float]:
         """The profile's faults, overridden by those that were asked for."""
         return {**self.manners.faults, **self.faults}
-
-    @staticmethod
-    def parse_fault(text: str) -> tuple[str, float]:
-        """Read ``NAME=SHARE`` as typed; ValueError lists the known names."""
-        return faults.parse(text)

@@ -13,8 +13,6 @@ from sandbox import app, wire
 from sandbox.options import Options
 from sandbox.records import Records
 
-__all__ = ["Options", "serve"]
-
 _BACKLOG = 2048
 # Longer than the pools of common HTTP clients keep an idle connection, so that the client closes it first.
 _KEEP_ALIVE_SECONDS = 75

@@ -12,7 +12,7 @@ from sandbox.options import Options
 
 def _faults(_context: click.Context, _option: click.Parameter, written: tuple[str, ...]) -> dict[str, float]:
     try:
-        return dict(Options.parse_fault(text) for text in written)
+        return dict(faults.parse(text) for text in written)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

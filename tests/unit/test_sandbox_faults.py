@@ -5,9 +5,9 @@ from sandbox.options import Options
 
 
 def test_a_fault_is_parsed_from_what_a_person_types():
-    assert Options.parse_fault("exec_and_drop=0.05") == ("exec_and_drop", 0.05)
-    assert Options.parse_fault("402_after=1000") == ("402_after", 1000)
-    assert Options.parse_fault("redirect:loop=1") == ("redirect:loop", 1)
+    assert faults.parse("exec_and_drop=0.05") == ("exec_and_drop", 0.05)
+    assert faults.parse("402_after=1000") == ("402_after", 1000)
+    assert faults.parse("redirect:loop=1") == ("redirect:loop", 1)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_fault_is_parsed_from_what_a_person_types():
 )
 def test_a_fault_that_makes_no_sense_is_one_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Options.parse_fault(text)
+        faults.parse(text)
 
 
 @pytest.mark.parametrize(
