@@ -36,7 +36,10 @@ def was_kept(request: Request) -> bool:
 
 
 class Silence(Response):
-    """Never answers: holds the connection until the client gives up."""
+    """Never answers: holds the connection until the client gives up. It is counted as status 0."""
+
+    def __init__(self) -> None:
+        super().__init__(status_code=0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  nothing is sent
         self.strike(scope["state"]["transport"])
@@ -72,7 +75,7 @@ class Cut(Silence):
     """
 
     def __init__(self, content: bytes, content_type: str, *, declared: bool) -> None:
-        super().__init__(media_type=content_type)
+        super().__init__()
         length = f"content-length: {len(content)}\r\n" if declared else ""
         head = f"HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\n{length}connection: close\r\n\r\n"
         self._raw = head.encode() + content[: len(content) // 2]
@@ -89,7 +92,8 @@ class Drip(Silence):
     """
 
     def __init__(self, answer: Response, *, whole: bool) -> None:
-        super().__init__(status_code=answer.status_code)
+        super().__init__()
+        self.status_code = answer.status_code
         self.raw_headers = answer.raw_headers
         self._content = bytes(answer.body)
         self._whole = whole

@@ -35,6 +35,7 @@ def test_an_answer_is_lost_on_the_wire(start_sandbox, fault, raised, accepted):
     with sandbox.client(timeout=2) as client, pytest.raises(raised):
         create(client)
     assert [line["fault"] for line in sandbox.ledger()] == [fault] * accepted
+    assert sandbox.stats()["statuses"] == {"0": 1}, "none"
 
 
 @pytest.mark.parametrize(
