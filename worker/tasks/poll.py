@@ -40,9 +40,8 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
         rows = worklists.running(tx, here.answers_for(tx), ids)
         breaker = accounts.known(tx, here.account.id).breaker
     slice_ = _Slice(here, now, tally.Counter(), away=breaker.is_away)
-    if slice_.away and random.getrandbits(
-        1
-    ):  # asked alone, one that is never answered would prolong an outage
+    # Asked for alone, a prediction that is never answered would prolong an outage.
+    if slice_.away and random.getrandbits(1):
         _ask_otherwise(here, slice_)
         rows = rows if slice_.answered else []
     elif breaker.is_away or breaker.in_doubt:
