@@ -116,15 +116,16 @@ def test_an_exported_manifest_loads_as_the_same_rows(database, tmp_path, folder_
     after = manifests.rows_of(exported, rows.Adaptation(images=root))
     assert [row.digest for row in after] == [row.digest for row in before]
     assert [row.key for row in after] == [row.key for row in before]
-    assert "seed" not in after[1].input
+    assert "seed" not in manifests.inputs_of(after[1])
 
 
 def _load(database, batch, row):
-    own_seed = "seed" not in row.input
+    inputs = manifests.inputs_of(row)
+    own_seed = "seed" not in inputs
     return factory.make_job(
-        database, batch, key=row.key, row_digest=row.digest, stem=row.stem, image=row.image, labels=row.labels,
-        priority=row.priority,
-        input=row.input | ({"seed": 99} if own_seed else {}), own_seed=own_seed,
+        database, batch, key=row.key, row_digest=row.digest, stem=row.stem, image=row.image,
+        labels=manifests.labels_of(row), priority=row.priority,
+        input=inputs | ({"seed": 99} if own_seed else {}), own_seed=own_seed,
         version=row.version or schema.load().version,
     )  # fmt: skip
 
