@@ -36,7 +36,7 @@ class Sandbox:
             "--parent-pid",
             str(os.getpid()),
         ]
-        for name, value in ({"port": 0, "latency": 0} | self.options).items():
+        for name, value in ({"port": 0, "latency": 0, "output_size": 64} | self.options).items():
             if name == "faults":
                 command += [f"--fault={fault}={share}" for fault, share in value.items()]
             else:

@@ -26,7 +26,7 @@ def create(client, headers=None, **inputs):
 
 @pytest.fixture
 def sandbox(start_sandbox):
-    return start_sandbox()
+    return start_sandbox(output_size=512)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_a_redirect_leads_to_the_output_and_not_on(start_sandbox, tmp_path):
     sandbox = start_sandbox(faults={"redirect:once": 1})
     there = location(sandbox)
     assert fetch(there).content.startswith(b"\x89PNG")
-    assert collect(output(sandbox), tmp_path).width == 96
+    assert collect(output(sandbox), tmp_path).width == 64
 
 
 def test_a_redirect_leads_round_in_circles(start_sandbox, tmp_path):
