@@ -4,7 +4,6 @@ import functools
 import os
 import signal
 import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import sqlalchemy as sa
 
 from jobs import database, tables
 from migrations import schema
+from tests import programs
 from tests.faults import checker, evidence, history
 from tests.integration import rehearsal
 
@@ -49,8 +49,9 @@ class Night:
         """Start one overnight command in a process group of its own; its output goes to a file."""
         environment = self.environment | {"OVERNIGHT_API_URL": self.sandbox.url} | more
         with self.log.open("ab") as words:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "overnight", *command],
+            child = programs.Program(
+                "overnight",
+                *command,
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import sqlalchemy as sa
 
 from jobs.tables import batches, jobs
+from tests import programs
 from tests.faults import nights
 from tests.integration import rehearsal
 
@@ -30,15 +31,9 @@ class Evening(nights.Night):
 
     def type(self, *words, **environment):
         """Type `overnight …`; return the process that ended. A variable that is None is unset."""
-        return subprocess.run(
-            [sys.executable, "-m", "overnight", *words],
-            cwd=self.folder,
-            env=self._surroundings(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        surroundings = self._surroundings(environment)
+        return programs.run(
+            "overnight", *words, cwd=self.folder, env=surroundings, stdin=subprocess.DEVNULL, timeout=120
         )
 
     def run_again(self, **environment):
@@ -47,8 +42,9 @@ class Evening(nights.Night):
     @contextmanager
     def running(self, *words, **environment):
         """Start `overnight …` in a process group of its own; whatever the test did not end is killed."""
-        child = subprocess.Popen(
-            [sys.executable, "-m", "overnight", *(words or ("run", "night.csv"))],
+        child = programs.Program(
+            "overnight",
+            *(words or ("run", "night.csv")),
             cwd=self.folder,
             env=self._surroundings(environment),
             stdin=subprocess.DEVNULL,

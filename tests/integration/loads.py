@@ -1,9 +1,9 @@
 """The commands about manifests, typed in a folder of the test's own."""
 
 import os
-import subprocess
 import sys
 
+from tests import programs
 from tests.integration.typed import BARE
 from tests.manifests import WEB
 
@@ -21,16 +21,8 @@ def environment(**given):
 
 def overnight(folder, *words, stdin="", **given):
     """Type `overnight …` in a folder; return the process that ended."""
-    return subprocess.run(
-        [sys.executable, "-m", "overnight", *map(str, words)],
-        cwd=folder,
-        env=environment(**given),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    words = map(str, words)
+    return programs.run("overnight", *words, cwd=folder, env=environment(**given), fed=stdin)
 
 
 def listing(folder):

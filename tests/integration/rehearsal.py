@@ -6,12 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 from PIL import Image
+
+from tests import programs
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,21 +28,13 @@ class Sandbox:
         self.start()
 
     def start(self):
-        command = [
-            sys.executable,
-            "-m",
-            "sandbox",
-            "--state",
-            str(self.state),
-            "--parent-pid",
-            str(os.getpid()),
-        ]
+        command = ["sandbox", "--state", str(self.state), "--parent-pid", str(os.getpid())]
         for name, value in ({"port": 0, "latency": 0, "output_size": 64} | self.options).items():
             if name == "faults":
                 command += [f"--fault={fault}={share}" for fault, share in value.items()]
             else:
                 command += [f"--{name.replace('_', '-')}", str(value)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.process = programs.Program(*command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = self.process.stdout.readline().removeprefix("sandbox listening on ").strip()
         assert self.url, "the sandbox did not start"
 

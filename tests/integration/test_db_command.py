@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import subprocess
 import sys
 
 import pytest
@@ -11,6 +10,7 @@ import sqlalchemy as sa
 from jobs.database import Database
 from migrations import schema
 from overnight.run import lock
+from tests import programs
 
 
 @pytest.fixture
@@ -20,15 +20,8 @@ def overnight(tmp_path):
     def run(*arguments, **variables):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
         paths = os.pathsep.join(path for path in sys.path if path)
-        return subprocess.run(
-            [sys.executable, "-m", "overnight", *arguments],
-            cwd=tmp_path,
-            env=clean | {"PYTHONPATH": paths} | variables,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        environment = clean | {"PYTHONPATH": paths} | variables
+        return programs.run("overnight", *arguments, cwd=tmp_path, env=environment)
 
     return run
 

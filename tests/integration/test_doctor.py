@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from jobs.states import BatchState, State
 from overnight.doctor import api, broker, database, disks, findings, mounts
 from overnight.doctor.findings import Verdict
 from overnight.run import lock
-from tests import factory
+from tests import factory, programs
 from tests.integration import rehearsal, typed
 
 TOKEN = "doctor-canary-5b1d9e"
@@ -38,15 +37,8 @@ class Ward:
         """Type `overnight doctor …`; a setting that is None is unset."""
         chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
         environment = typed.BARE | {name: text for name, text in chosen.items() if text is not None}
-        return subprocess.run(
-            [sys.executable, "-m", "overnight", "doctor", *words],
-            cwd=self.folder,
-            env=environment | {"PYTHONPATH": str(rehearsal.ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        environment |= {"PYTHONPATH": str(rehearsal.ROOT)}
+        return programs.run("overnight", "doctor", *words, cwd=self.folder, env=environment)
 
     def finds(self, *words, **settings):
         """Return the exit code, and for each subject its verdicts and sentences."""

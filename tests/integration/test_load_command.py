@@ -6,7 +6,6 @@ import random
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from datetime import datetime
 
@@ -15,6 +14,7 @@ import sqlalchemy as sa
 
 from jobs import marker, tables
 from jobs.database import Database
+from tests import programs
 from tests.integration.loads import environment, listing, overnight, table
 from tests.manifests import WEB, picture, write
 
@@ -332,9 +332,9 @@ def test_kill_9_at_any_moment_and_again_loads_every_row_once(tmp_path, empty_url
 
 @contextlib.contextmanager
 def started(folder, url):
-    words = [sys.executable, "-m", "overnight", "load", "cats.csv"]
-    child = subprocess.Popen(
-        words, cwd=folder, env=environment(OVERNIGHT_DATABASE_URL=url), stdout=subprocess.DEVNULL
+    words = ("overnight", "load", "cats.csv")
+    child = programs.Program(
+        *words, cwd=folder, env=environment(OVERNIGHT_DATABASE_URL=url), stdout=subprocess.DEVNULL
     )
     try:
         yield child

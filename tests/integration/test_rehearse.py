@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests import programs
 from tests.integration import typed
 from tests.integration.rehearsal import eventually
 
@@ -26,8 +27,8 @@ class Rehearsal:
         self.manifest.write_text("\n".join(["image,prompt,prompt_strength", *rows, ""]))
 
     def start(self, *words, **environment):
-        return subprocess.Popen(
-            [sys.executable, "-m", "overnight", "rehearse", *words],
+        return programs.Program(
+            *("overnight", "rehearse", *words),
             cwd=self.folder,
             env=typed.BARE
             | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(self.thrown)}

@@ -8,7 +8,6 @@ import pickle
 import random
 import signal
 import subprocess
-import sys
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,7 @@ from jobs import tables
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import FINAL, BatchState, State
-from tests import factory
+from tests import factory, programs
 from tests.integration import rehearsal, typed
 
 GARBAGE = 200
@@ -45,8 +44,8 @@ class Gang:
             "PYTHONPATH": str(rehearsal.ROOT),
         }
         with self.words.open("wb") as words:
-            self.worker = subprocess.Popen(
-                [sys.executable, "-m", "overnight", "worker", "--concurrency=1"],
+            self.worker = programs.Program(
+                *("overnight", "worker", "--concurrency=1"),
                 cwd=folder,
                 env=typed.BARE | environment,
                 stdin=subprocess.DEVNULL,

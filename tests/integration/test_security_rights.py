@@ -51,10 +51,20 @@ def test_a_rehearsal_does_not_give_the_real_token_to_its_api(night):
         "OVERNIGHT_API_URL": "sandbox", "OVERNIGHT_API_TOKEN": secret, "OVERNIGHT_DATABASE_URL": None,
         "OVERNIGHT_OUTPUT": None,
     }  # fmt: skip
-    with night.running("run", "night.csv", **chosen) as child:
-        sandbox = rehearsal.eventually(lambda: children(child.pid))[0]
-        assert secret.encode() in Path(f"/proc/{child.pid}/environ").read_bytes()
-        assert secret.encode() not in Path(f"/proc/{sandbox}/environ").read_bytes()
+    started = [
+        sys.executable,
+        "-m",
+        "overnight",
+        "run",
+        "night.csv",
+    ]  # so that the system knows its environment
+    with subprocess.Popen(started, cwd=night.folder, env=night._surroundings(chosen)) as child:
+        try:
+            sandbox = rehearsal.eventually(lambda: children(child.pid))[0]
+            assert secret.encode() in Path(f"/proc/{child.pid}/environ").read_bytes()
+            assert secret.encode() not in Path(f"/proc/{sandbox}/environ").read_bytes()
+        finally:
+            child.kill()
 
 
 def children(pid):

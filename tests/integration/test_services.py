@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from jobs.accounts import attendance
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import State
+from tests import programs
 from tests.faults import processes
 from tests.integration import rehearsal
 from worker import app
@@ -52,22 +52,14 @@ class Place:
 
     def overnight(self, *typed, **settings):
         """Run a command to its end; a setting that is None is unset."""
-        return subprocess.run(
-            [sys.executable, "-m", "overnight", *typed],
-            cwd=self.folder,
-            env=self.environment(settings),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return programs.run("overnight", *typed, cwd=self.folder, env=self.environment(settings))
 
     def start(self, *command, **settings):
         """Start a program in a process group of its own; what it says goes to a file."""
         with self.words.open("ab") as words:
             self.started.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", *command],
+                programs.Program(
+                    *command,
                     cwd=self.folder,
                     env=self.environment(settings),
                     stdin=subprocess.DEVNULL,

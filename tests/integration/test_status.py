@@ -17,11 +17,10 @@ from jobs import events, tables
 from jobs.database import Database
 from jobs.states import BatchState, State
 from overnight.run import lock
-from tests import factory
+from tests import factory, programs
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-COMMAND = [sys.executable, "-m", "overnight"]
 
 
 @pytest.fixture
@@ -29,15 +28,7 @@ def status(tmp_path):
     """Run the command in a folder of its own, with no setting but those on its line, and no token."""
 
     def run(*typed, **variables):
-        return subprocess.run(
-            [*COMMAND, "status", *typed],
-            cwd=tmp_path,
-            env=BARE | PATHS | variables,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return programs.run("overnight", "status", *typed, cwd=tmp_path, env=BARE | PATHS | variables)
 
     return run
 
@@ -48,8 +39,8 @@ def watching(tmp_path):
     started = []
 
     def start(*typed, stderr):
-        child = subprocess.Popen(
-            [*COMMAND, "status", "-w", *typed],
+        child = programs.Program(
+            *("overnight", "status", "-w", *typed),
             cwd=tmp_path,
             env=BARE | PATHS | {"TERM": "xterm", "COLUMNS": "100"},
             stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ import sqlalchemy as sa
 
 from jobs import tables
 from jobs.states import State
-from tests import factory, rows
+from tests import factory, programs, rows
 from tests.faults import nights
 from tests.integration import rehearsal, typed
 
@@ -42,8 +41,8 @@ class Receiver:
             "PYTHONPATH": str(rehearsal.ROOT),
         } | {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
         with self.words.open("ab") as words:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "overnight", "webhook", "--port=0"],
+            self.process = programs.Program(
+                *("overnight", "webhook", "--port=0"),
                 cwd=folder,
                 env=typed.BARE | environment,
                 stdout=subprocess.PIPE,

@@ -3,11 +3,10 @@
 import os
 import pty
 import shlex
-import subprocess
 import sys
 
 from jobs.database import Database
-from tests import factory
+from tests import factory, programs
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 
@@ -32,21 +31,14 @@ class Desk:
 
     def type(self, *words, **environment):
         """Type `overnight …`; return the process that ended."""
-        return subprocess.run(
-            [sys.executable, "-m", "overnight", *words],
-            cwd=self.folder,
-            env=_surroundings() | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return programs.run("overnight", *words, cwd=self.folder, env=_surroundings() | environment)
 
     def type_in_a_terminal(self, *words, answer=""):
         """Type `overnight …` in a terminal of eighty columns; return the exit code and all that is shown."""
         ours, theirs = pty.openpty()
-        with subprocess.Popen(
-            [sys.executable, "-m", "overnight", *words],
+        with programs.Program(
+            "overnight",
+            *words,
             cwd=self.folder,
             env=_surroundings() | {"COLUMNS": "80"},
             stdin=theirs,
