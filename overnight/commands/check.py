@@ -1,6 +1,5 @@
 """`overnight check`: is a manifest in order, and what would it cost. Writes nothing."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,9 +53,12 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
 
 def _print_json(read: "Validated", plan: "Plan | None") -> None:
     """Print every kind of mistake, or the plan; the error stream lists at most twenty of the mistakes as well."""
-    data = {
-        "plan": plan and plan.as_json(),
-        "mistakes": read.problems.as_json(),
-        "warnings": read.warnings.as_json(),
-    }
-    click.echo(json.dumps(data, indent=2))
+    from overnight.display import data
+
+    data.document(
+        {
+            "plan": plan and plan.as_json(),
+            "mistakes": read.problems.as_json(),
+            "warnings": read.warnings.as_json(),
+        }
+    )

@@ -1,6 +1,5 @@
 """`overnight doctor`: what is wrong with an installation, and what to do about it. Changes nothing."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ def command(database: str | None, output: str | None, api: str | None, *, as_jso
     Asks the API one question and buys nothing; makes no database and no folder. Exits with 2 if you must change
     something, with 69 if something cannot be reached, with 0 if nothing is wrong.
     """
+    from overnight.display import data
     from overnight.doctor import findings
 
     found = []
@@ -33,7 +33,7 @@ def command(database: str | None, output: str | None, api: str | None, *, as_jso
         if not as_json:
             click.echo(words.printable(finding.line().replace("\n", " ")))
     if as_json:
-        click.echo(json.dumps([finding.as_json() for finding in found], indent=2))
+        data.document([finding.as_json() for finding in found])
     words.say(findings.summary(found))
     return findings.exit_code(found)
 

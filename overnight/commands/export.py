@@ -1,7 +1,6 @@
 """`overnight export`: results for other programs, or a manifest to edit and run again."""
 
 import itertools
-import json
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -138,12 +137,11 @@ def _write_results(
 
 
 def _write_lines(out: "Writable", records: Iterable[dict[str, Any]]) -> int:
-    from overnight.display import plain
+    from overnight.display import data
 
-    encode = json.JSONEncoder(default=plain.encoded).encode
     written = 0
     for record in records:
-        out.write(encode(record) + "\n")
+        out.write(data.line(record) + "\n")
         written += 1
     return written
 

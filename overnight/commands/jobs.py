@@ -1,9 +1,9 @@
 """`overnight jobs`: which jobs there are."""
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -44,20 +44,11 @@ def command(settings: Settings, batch: str | None, as_json: bool, **filters: Any
 
 
 def _as_json(pages: Iterable[list[Any]]) -> Iterator[str]:
+    from overnight.display import data
+
     for page in pages:
         for line in page:
-            yield json.dumps(
-                {
-                    "batch": line.batch,
-                    "key": line.key,
-                    "state": line.state,
-                    "attempts": line.attempts,
-                    "error_class": line.error_class,
-                    "error_message": line.error_message,
-                    "due_at": line.due_at and line.due_at.isoformat(),
-                    "finished_at": line.finished_at and line.finished_at.isoformat(),
-                }
-            )
+            yield data.line(asdict(line))
 
 
 def _as_text(pages: Iterable[list[Any]]) -> Iterator[str]:

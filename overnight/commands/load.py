@@ -1,6 +1,5 @@
 """`overnight load`: a manifest's rows become jobs. It buys nothing; loading again is a diff."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,11 +26,11 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     Loading again adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows
     that are no longer listed keep theirs.
     """
-    from overnight.display import doers, planning
+    from overnight.display import data, doers, planning
 
     loaded = manifests.loaded(settings, manifest, reading.Asked(**given), _warn)
     if as_json:
-        click.echo(json.dumps(_as_json(loaded), indent=2))
+        data.document(_as_json(loaded))
     else:
         first, *others = planning.after(settings, loaded)
         click.echo(words.printable(first))

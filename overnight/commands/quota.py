@@ -1,6 +1,5 @@
 """`overnight quota`: what the account may use and what it uses; its limits, changed without a restart."""
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -64,11 +63,10 @@ def command(
     used = [one for one in every if account in {None, one.account.label}]
     if not used:
         raise _no_such(account, "", [one.account.label for one in every])
-    out = data.stream()
     if as_json:
-        out.write(json.dumps([allowance.as_json(one, settings) for one in used], indent=2) + "\n")
+        data.document([allowance.as_json(one, settings) for one in used])
     else:
-        out.write("\n\n".join("\n".join(allowance.lines(one, settings)) for one in used) + "\n")
+        data.stream().write("\n\n".join("\n".join(allowance.lines(one, settings)) for one in used) + "\n")
 
 
 def _read(given: dict[str, str | None]) -> "OwnLimits":

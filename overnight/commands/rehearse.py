@@ -1,6 +1,5 @@
 """`overnight rehearse`: tonight's manifest, in compressed time, against a hostile sandbox. Buys nothing."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,7 +69,7 @@ def command(
     overnight rehearse tonight.csv --profile replicate if all goes well
     overnight rehearse tonight.csv --within 1h         a large one to its end: about 3,000 jobs a minute
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
-    from overnight.display import words
+    from overnight.display import data, words
     from overnight.rehearsal import rehearsed
 
     with _throw_away(when_unconfirmed) as settings:
@@ -78,7 +77,7 @@ def command(
             settings, manifest, given, profile=profile, seed=seed, within=within, quiet=quiet
         )
         if as_json:
-            click.echo(json.dumps(foretold.as_json(), indent=2))
+            data.document(foretold.as_json())
         else:
             click.echo(words.printable("\n".join(foretold.lines())))
         return code

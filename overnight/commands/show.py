@@ -1,6 +1,5 @@
 """`overnight show`: everything about one job."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,20 +30,17 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     from jobs.reports import dossier, results
     from jobs.selecting import lookup
     from overnight import flags, onlooker, opened
-    from overnight.display import data, plain, portrait
+    from overnight.display import data, portrait
 
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
         found = dossier.read(tx, lookup.job(tx, what, settings.output, typed))
         progress = results.progress(tx, found.batch.id)
     limit = onlooker.limit(progress, settings, typed)
-    out = data.stream()
     if as_json:
-        out.write(
-            json.dumps(_as_json(found, limit, settings.output, typed), indent=2, default=plain.encoded) + "\n"
-        )
+        data.document(_as_json(found, limit, settings.output, typed))
     else:
-        out.write("\n".join(portrait.lines(found, limit, settings.output, typed)) + "\n")
+        data.stream().write("\n".join(portrait.lines(found, limit, settings.output, typed)) + "\n")
 
 
 def _as_json(found: "Dossier", limit: "Limit", output: Path, typed: str) -> dict[str, Any]:

@@ -44,12 +44,12 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
     from jobs.reports import results
     from jobs.settings import places
     from overnight import flags
-    from overnight.display import plain, summary, words
+    from overnight.display import data, plain, summary, words
 
     with database.read() as tx:
         rows = results.overview(tx)
     if as_json:
-        _print_json([plain.overview(row) for row in rows])
+        data.document([plain.overview(row) for row in rows])
     elif rows:
         head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending")
         click.echo("\n".join(summary.aligned([head, *map(_row, rows)])))
@@ -75,7 +75,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
     from jobs.reports import results
     from jobs.selecting import lookup
     from overnight import flags, onlooker
-    from overnight.display import plain
+    from overnight.display import data, plain
 
     with database.read() as tx:
         batch = lookup.batch(tx, name)
@@ -84,7 +84,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
     typed = flags.typed(settings)
     limit = onlooker.limit(progress, settings, typed)
     if as_json:
-        _print_json(plain.detail(progress, harvest, limit, settings, typed))
+        data.document(plain.detail(progress, harvest, limit, settings, typed))
     else:
         # Escaped one by one: a line end in foreign text would otherwise make the rest look like a line of ours.
         click.echo("\n".join(map(problems.printable, _detail(progress, harvest, limit, settings, typed))))
@@ -172,9 +172,3 @@ def _watched(database: "Database", name: str | None) -> int:
         listed = ", ".join(batch.name for batch in unfinished) or "none"
         raise errors.Mistake(f"name the batch to watch; not finished: {listed}")
     return unfinished[0].id
-
-
-def _print_json(data: object) -> None:
-    import json
-
-    click.echo(json.dumps(data, indent=2))

@@ -37,13 +37,13 @@ def _named(account: Account) -> str:
 
 
 def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
-    """Return one account; a rate or a bucket of null is unlimited, times are ISO 8601 and UTC."""
+    """Return one account; a rate or a bucket of null is unlimited."""
     account, breaker = used.account, used.account.breaker
     return {
         "account": account.name,
         "label": account.label,
         "api": account.api,
-        "at": _moment(used.at),
+        "at": used.at,
         "creates": _rate(used, configured, "creates_per_minute", account.creates_tokens, used.rate),
         "reads": _rate(
             used, configured, "reads_per_minute", account.reads_tokens, used.limits.reads_per_minute
@@ -52,11 +52,11 @@ def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
         "breaker": {
             "state": breaker.state,
             "reason": breaker.reason,
-            "since": _moment(breaker.since),
-            "probe_at": _moment(breaker.probe_at),
+            "since": breaker.since,
+            "probe_at": breaker.probe_at,
         },
-        "throttled_until": _moment(_until(used)),
-        "throttled_at": _moment(account.throttled_at),
+        "throttled_until": _until(used),
+        "throttled_at": account.throttled_at,
         "last_hour": {"accepted": used.accepted},
     }
 
@@ -131,7 +131,3 @@ def _limits(used: Usage, configured: Settings, name: str) -> dict[str, Any]:
         "settings": getattr(configured, name),
         "set_by_hand": name in used.account.own_limits,
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

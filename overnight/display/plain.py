@@ -1,10 +1,9 @@
-"""A batch as plain data, for `--json`: names as in the tables, times in ISO 8601 and UTC."""
+"""A batch as plain data, for `--json`: names as in the tables."""
 
-from datetime import datetime
 from typing import Any
 
 from jobs.reports.limits import Limit
-from jobs.reports.results import Event, Harvest, Overview, Progress, Standing
+from jobs.reports.results import Harvest, Overview, Progress, Standing
 from jobs.settings import Settings
 from jobs.states import State
 from overnight.display import advised
@@ -21,7 +20,7 @@ def overview(row: Overview) -> dict[str, Any]:
         "finished": row.finished,
         "api": batch.api,
         "manifest": batch.manifest_path,
-        "created_at": _moment(batch.created_at),
+        "created_at": batch.created_at,
         "total": row.counts.total,
         "ended": row.counts.ended,
         "counts": {str(state): row.counts.of(state) for state in State},
@@ -33,11 +32,11 @@ def detail(
 ) -> dict[str, Any]:
     """Return all about one batch."""
     return overview(progress) | {
-        "at": _moment(progress.at),
+        "at": progress.at,
         "limit": {"kind": limit.kind, "text": limit.text},
         "failures": _failures(progress, flags),
-        "look_ups_end": _moment(progress.look_ups_end),
-        "next_due": _moment(progress.next_due),
+        "look_ups_end": progress.look_ups_end,
+        "next_due": progress.next_due,
         "account": _account(progress.account) if progress.account else None,
         "accounts": [_account(one) for one in progress.accounts],
         "images": harvest.images,
@@ -50,15 +49,8 @@ def detail(
         "orphans_not_cancelled": harvest.orphans_refused,
         "possibly_paid_twice": harvest.possibly_paid,
         "folder": str(settings.output / progress.batch.folder),
-        "events": [_event(event) for event in progress.events],
+        "events": [{"at": event.at, "kind": event.kind, "detail": event.detail} for event in progress.events],
     }
-
-
-def encoded(value: object) -> str:
-    """Encode a time, for which JSON has no form; the ``default`` of `json.dumps`."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"no JSON for {type(value)}")
 
 
 def _failures(progress: Progress, flags: str) -> list[dict[str, Any]]:
@@ -75,16 +67,8 @@ def _account(account: Standing) -> dict[str, Any]:
         "label": account.label,
         "rate": account.rate,
         "in_flight": account.in_flight,
-        "not_before": _moment(account.not_before),
+        "not_before": account.not_before,
         "breaker": account.breaker.state,
         "reason": account.breaker.reason,
-        "probe_at": _moment(account.breaker.probe_at),
+        "probe_at": account.breaker.probe_at,
     }
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {"at": _moment(event.at), "kind": event.kind, "detail": event.detail}
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

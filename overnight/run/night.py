@@ -1,6 +1,5 @@
 """One `run`, step by step, from its first look at the manifest to the summary."""
 
-import json
 import stat
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from jobs.settings import Settings, buyers, cautions
 from jobs.states import BatchState
 from migrations import schema
 from overnight import consent, flags, manifests, opened, reading
-from overnight.display import bar, plain, planning, summary, words
+from overnight.display import bar, data, plain, planning, summary, words
 from overnight.exits import Exit
 from overnight.rehearsal import child
 from overnight.run.embedded import Embedded
@@ -213,7 +212,7 @@ class Night:
             if self.as_json:
                 limit = limits.current(progress, self.settings, self._flags)
                 detail = plain.detail(progress, harvest, limit, self.settings, self._flags)
-                click.echo(json.dumps(detail, indent=2))
+                data.document(detail)
             else:
                 summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
         except BrokenPipeError:
