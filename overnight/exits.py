@@ -1,4 +1,4 @@
-"""What the command's exit codes mean."""
+"""The command's exit codes. README says what each means."""
 
 from enum import IntEnum
 
@@ -8,19 +8,8 @@ class Exit(IntEnum):
 
     NONE_FAILED = 0
     SOME_FAILED = 1
-    MISTAKE = 2
-    UNAVAILABLE = 69
+    MISTAKE = 2  # change something first
+    UNAVAILABLE = 69  # what cannot be reached may come back by itself
     BUG = 70
-    HALTED = 75
+    HALTED = 75  # not finished
     INTERRUPTED = 130
-
-
-MEANINGS: dict[Exit, str] = {
-    Exit.NONE_FAILED: "no job failed",
-    Exit.SOME_FAILED: "some jobs failed; the summary says which and what to type next",
-    Exit.MISTAKE: "usage, manifest, setting or token: change something first",
-    Exit.UNAVAILABLE: "database, broker, disk or API could not be reached at the start",
-    Exit.BUG: "a bug in overnight; the log file has the traceback",
-    Exit.HALTED: "not finished: paused by hand, block, stop-loss, fuse or full disk; the summary says what to type",
-    Exit.INTERRUPTED: "interrupted; the same command goes on",
-}

@@ -4,10 +4,9 @@ import os
 
 from jobs import errors
 from jobs.settings import Settings
-from overnight.exits import Exit
 
 
-def probe(settings: Settings) -> Exit:
+def probe(settings: Settings) -> None:
     """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
     from jobs.reports import limits, results
     from overnight import opened
@@ -17,7 +16,6 @@ def probe(settings: Settings) -> Exit:
         for batch in unfinished:
             if still := limits.deserted(results.progress(tx, batch.id), settings):
                 raise errors.Unavailable(f"{batch.name}: {still}")
-    return Exit.NONE_FAILED
 
 
 def pass_on(settings: Settings) -> None:

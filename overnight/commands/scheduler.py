@@ -12,7 +12,7 @@ _PATIENCE = 1.5  # seconds that a tick may take to finish after SIGTERM
 @click.command()
 @options.probe
 @options.with_settings
-def command(settings: Settings, *, probe: bool) -> Exit:
+def command(settings: Settings, *, probe: bool) -> None:
     """Go over the job table, tick by tick, until SIGTERM."""
     from jobs import logs
     from overnight import flags, services
@@ -20,10 +20,10 @@ def command(settings: Settings, *, probe: bool) -> Exit:
 
     readiness.require(settings, "scheduler", flags.typed(settings))
     if probe:
-        return services.probe(settings)
+        services.probe(settings)
+        return
     logs.to_stderr(settings.secrets)
     _schedule(settings)
-    return Exit.NONE_FAILED
 
 
 def _schedule(settings: Settings) -> None:

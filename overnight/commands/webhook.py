@@ -4,7 +4,6 @@ import click
 
 from jobs.settings import Settings
 from overnight import options
-from overnight.exits import Exit
 
 
 @click.command()
@@ -13,7 +12,7 @@ from overnight.exits import Exit
     "--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0: any free port."
 )
 @options.with_settings
-def command(settings: Settings, host: str, port: int) -> Exit:
+def command(settings: Settings, host: str, port: int) -> None:
     """Take the calls that OVERNIGHT_WEBHOOK_URL asks the API for, until SIGTERM.
 
     Speaks http: a proxy in front of it has the certificate and passes https calls on as they are. A call must be
@@ -32,7 +31,6 @@ def command(settings: Settings, host: str, port: int) -> Exit:
             raise errors.Unavailable(f"webhook: {host}:{port}: {error.strerror}") from None
     if refusal:
         raise errors.Unavailable(refusal)
-    return Exit.NONE_FAILED
 
 
 def _announce(url: str) -> None:

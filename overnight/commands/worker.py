@@ -24,7 +24,8 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
 
     readiness.require(settings, "worker", flags.typed(settings))
     if probe:
-        return services.probe(settings)
+        services.probe(settings)
+        return Exit.NONE_FAILED
     settings.require_credentials()
     logs.to_stderr(settings.secrets)
     return _work(settings, concurrency)

@@ -56,12 +56,7 @@ def wrong(subject: str, error: errors.OvernightError) -> Iterator[Finding]:
 
 def exit_code(found: Iterable[Finding]) -> Exit:
     """Return 0 if nothing is wrong; a mistake takes precedence over what may come back by itself."""
-    codes = {finding.exit_code for finding in found}
-    return next(
-        code
-        for code in (Exit.MISTAKE, Exit.UNAVAILABLE, Exit.NONE_FAILED)
-        if code in {*codes, Exit.NONE_FAILED}
-    )
+    return min((one.exit_code for one in found if one.exit_code), default=Exit.NONE_FAILED)
 
 
 def summary(found: Iterable[Finding]) -> str:
