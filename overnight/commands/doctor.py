@@ -31,7 +31,7 @@ def command(database: str | None, output: str | None, api: str | None, *, as_jso
     for finding in _found(database, output, api):
         found.append(finding)
         if not as_json:
-            click.echo(words.printable(finding.line().replace("\n", " ")))
+            click.echo(words.line(finding.line()))
     if as_json:
         data.document([finding.as_json() for finding in found])
     words.say(findings.summary(found))

@@ -96,4 +96,4 @@ def _failures(progress: Progress) -> list[Text]:
 
 
 def _text(text: str, style: str = "") -> Text:
-    return Text(words.printable(" ".join(text.splitlines())), style=style, no_wrap=True, overflow="ellipsis")
+    return Text(words.line(text), style=style, no_wrap=True, overflow="ellipsis")

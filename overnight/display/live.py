@@ -83,8 +83,7 @@ class Lines(Display):
 
     def _tell(self, progress: Progress, text: str) -> None:
         stamp = f"{progress.at.astimezone():%H:%M:%S}"
-        line = " ".join(f"{stamp} {progress.batch.name}: {text}".splitlines())
-        print(words.printable(line), file=self._stream, flush=True)
+        print(words.line(f"{stamp} {progress.batch.name}: {text}"), file=self._stream, flush=True)
 
     def _show(self, progress: Progress, limit: Limit, moment: float) -> None:
         if self._is_due(limit, moment):

@@ -48,7 +48,7 @@ def headline(progress: Progress) -> list[str]:
     counts = progress.counts
     parts = [f"{n} {state}" for state in State if (n := counts.of(state))]
     return [
-        _one_line(
+        words.line(
             f"{progress.batch.name}: {limits.counted(counts.total, 'job')}: " + (", ".join(parts) or "none")
         )
     ]
@@ -83,7 +83,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     >>> aligned([("jobs", "name"), ("7", "cats")])
     ['jobs  name', '   7  cats']
     """
-    shown = [[words.printable(_one_line(cell)) for cell in row] for row in rows]
+    shown = [[words.line(cell) for cell in row] for row in rows]
     columns = list(zip(*shown, strict=True))
     widths = [max(map(len, column)) for column in columns]
     numeric = [all(cell.isdigit() for cell in column[1:]) for column in columns]
@@ -106,7 +106,7 @@ def _to_go_on(progress: Progress, flags: str) -> list[str]:
     verb = "resume" if batch.pause_reason is PauseReason.PERSON else "run"
     why = "not finished"
     if batch.state is BatchState.PAUSED:
-        why = _one_line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
+        why = words.line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
     return [f"{why}; to go on, type: {limits.command(verb, batch.name, flags)}"]
 
 
@@ -158,7 +158,3 @@ def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
 def moment(when: datetime) -> str:
     """Return a moment in local time."""
     return f"{when.astimezone():%Y-%m-%d %H:%M}"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.splitlines())

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "\n".join(map(problems.printable, text.split("\n")))
 
 
+def line(text: str) -> str:
+    """Return a text, which may come from anywhere, as one line of ours."""
+    return printable(" ".join(text.splitlines()))
+
+
 def say(text: str) -> None:
     """Print a sentence; a closed error stream is no reason to stop."""
     try:
