@@ -1,19 +1,18 @@
 """Open a command's database, at this program's revision: one that must exist, may exist, or is created."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from jobs import presence
 from jobs.database import Database
 from jobs.settings import Settings
+from migrations import schema
 from overnight import flags
 
 
 @contextmanager
 def database(settings: Settings) -> Iterator[Database]:
     """Open the existing database; nothing is created."""
-    from migrations import schema
-
     with _opened(settings) as opened:
         schema.require(opened, flags.typed(settings))
         yield opened
@@ -22,8 +21,6 @@ def database(settings: Settings) -> Iterator[Database]:
 @contextmanager
 def found(settings: Settings) -> Iterator[Database | None]:
     """Open the database if it exists; nothing is created."""
-    from migrations import schema
-
     with _opened(settings) as opened:
         if _is_there(opened):
             schema.require(opened, flags.typed(settings))
@@ -35,8 +32,6 @@ def found(settings: Settings) -> Iterator[Database | None]:
 @contextmanager
 def made(settings: Settings) -> Iterator[Database]:
     """Open the database, or create it; one that is older or newer than this program is refused."""
-    from migrations import schema
-
     with _opened(settings) as opened:
         if _is_there(opened):
             schema.require(opened, flags.typed(settings))
@@ -45,17 +40,10 @@ def made(settings: Settings) -> Iterator[Database]:
         yield opened
 
 
-@contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
-    opened = Database(settings.database_url)
-    try:
-        yield opened
-    finally:
-        opened.close()
+def _opened(settings: Settings) -> closing[Database]:
+    return closing(Database(settings.database_url))
 
 
 def _is_there(opened: Database) -> bool:
-    from migrations import schema
-
     # Look for the file first: SQLite would create an empty one.
     return (opened.path is None or presence.found(opened.path)) and schema.current(opened) is not None

@@ -6,6 +6,7 @@ Created once, after a fork, for all accounts of the settings.
 import asyncio
 import random
 from collections.abc import Callable, Collection
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -105,20 +106,19 @@ def enrol(
     All get the same moment, because the accounts seen last are those that buy.
     """
     named = [(_name(one), one) for one in configured.require_credentials()]
-    opened = db or database.Database(configured.database_url)
-    try:
-        with opened.write() as tx:
-            now = database.now(tx)
-            accounts.forget_the_future(tx, now, configured.times)
-            # In one order everywhere, so that two workers that start at once cannot deadlock.
-            ids = {
-                name: accounts.register(tx, now, name, one.api.identity, one.label, anew=anew)
-                for name, one in sorted(named, key=lambda pair: pair[0])
-            }
-            return [accounts.get(tx, ids[name]) for name, _ in named]
-    finally:
-        if db is None:  # nothing may stay open before a fork
-            opened.close()
+    # One of its own is closed again: nothing may stay open before a fork.
+    with (
+        nullcontext(db) if db else closing(database.Database(configured.database_url)) as opened,
+        opened.write() as tx,
+    ):
+        now = database.now(tx)
+        accounts.forget_the_future(tx, now, configured.times)
+        # In one order everywhere, so that two workers that start at once cannot deadlock.
+        ids = {
+            name: accounts.register(tx, now, name, one.api.identity, one.label, anew=anew)
+            for name, one in sorted(named, key=lambda pair: pair[0])
+        }
+        return [accounts.get(tx, ids[name]) for name, _ in named]
 
 
 def attend(configured: settings.Settings) -> None:
@@ -127,20 +127,20 @@ def attend(configured: settings.Settings) -> None:
     Else the night would stand still when the worker that started last, with another token, has ended.
     """
     names = [_name(one) for one in configured.require_credentials()]
-    opened = database.Database(configured.database_url)
 
     def write(tx: sa.Connection) -> bool:
         now = database.now(tx)
         return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.unattended))
 
-    try:
-        if opened.unit(write):
-            log.warning("accounts-taken-up", reason="those that started last have no worker any more")
-            enrol(configured, opened)
-    except errors.Unavailable as error:
-        log.debug("not-attended", reason=str(error))  # the scheduler reports that the database is away
-    finally:
-        opened.close()  # nothing may stay open before a fork
+    with closing(
+        database.Database(configured.database_url)
+    ) as opened:  # as nothing may stay open before a fork
+        try:
+            if opened.unit(write):
+                log.warning("accounts-taken-up", reason="those that started last have no worker any more")
+                enrol(configured, opened)
+        except errors.Unavailable as error:
+            log.debug("not-attended", reason=str(error))  # the scheduler reports that the database is away
 
 
 def _name(one: Credential) -> str:
@@ -201,5 +201,5 @@ def close(started: Collection[Context]) -> None:
     """Close the clients of a process, and the event loop that they share."""
     for one in started:
         one.loop.call(one.aclose(), within=5)
-    for thread in {id(one.loop): one.loop for one in started}.values():
+    for thread in {one.loop for one in started}:
         thread.close()

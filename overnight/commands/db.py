@@ -1,7 +1,7 @@
 """`overnight db`: bring the database to this program's revision, or ask whether it is there."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -30,10 +30,8 @@ def upgrade(settings: Settings) -> None:
     from jobs.database import Database
     from migrations import schema
 
-    database = Database(settings.database_url)
-    with _alone(database):
+    with closing(Database(settings.database_url)) as database, _alone(database):
         found = schema.upgrade(database)
-    database.close()
     if found == schema.HEAD:
         words.say(f"{_shown(settings)} is at revision {schema.HEAD}: nothing to do")
     else:
