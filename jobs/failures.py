@@ -99,22 +99,23 @@ def needs_new_input(error_class: str) -> bool:
     return advice(error_class).remedy is Remedy.NEW_INPUT
 
 
-def command(batch: str, error_class: str, target: str) -> str:
-    """Return the command a person types next for the failed jobs of one class; ``target`` is a file for new input.
+def command(batch: str, error_class: str, target: str) -> list[str]:
+    """Return the words a person types next for the failed jobs of one class; ``target`` is a file for new input.
 
     >>> command("cats", "interrupted", "")
-    'overnight retry cats'
+    ['retry', 'cats']
     >>> command("cats", "invalid-input", "cats-again.csv")
-    'overnight export cats --class invalid-input --manifest -o cats-again.csv'
+    ['export', 'cats', '--class', 'invalid-input', '--manifest', '-o', 'cats-again.csv']
     """
+    of_class = [batch, "--class", error_class]
     match advice(error_class).remedy:
         case Remedy.BY_ITSELF | Remedy.FETCHED_AGAIN | Remedy.WHEN_ASKED:
-            return f"overnight retry {batch}"
+            return ["retry", batch]
         case Remedy.NEW_SEED:
-            return f"overnight retry {batch} --class {error_class} --new-seed"
+            return ["retry", *of_class, "--new-seed"]
         case Remedy.MENDED_FILE:
-            return f"overnight retry {batch} --class {error_class}"
+            return ["retry", *of_class]
         case Remedy.NEW_INPUT:
-            return f"overnight export {batch} --class {error_class} --manifest -o {target}"
+            return ["export", *of_class, "--manifest", "-o", target]
         case Remedy.LOOK_FIRST:
-            return f"overnight jobs {batch} --class {error_class}"
+            return ["jobs", *of_class]

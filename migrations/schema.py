@@ -5,7 +5,6 @@
 """
 
 import os
-import shlex
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import errors, presence
+from jobs import commands, errors, presence
 from jobs.database import Database, reason
 from jobs.settings import places
 
@@ -39,7 +38,7 @@ def require(database: Database, flags: str = "") -> None:
     if database.path and not presence.found(database.path):
         raise errors.Mistake(
             f"there is no database at {database.path.absolute()}; "
-            f"`{_with('overnight run MANIFEST', flags)}` makes one, --database names another"
+            f"`{commands.line(flags, 'run', 'MANIFEST')}` makes one, --database names another"
         )
     found = current(database)
     _refuse_newer(database, found)
@@ -143,9 +142,5 @@ def _shown(database: Database) -> str:
 def _command(database: Database, flags: str) -> str:
     """Return a command that works in any folder as printed; a server's URL is left out, as it may hold a password."""
     if database.path is None:
-        return _with("overnight db upgrade", flags)
-    return "overnight db upgrade --database " + shlex.quote(f"sqlite:///{database.path.absolute()}")
-
-
-def _with(command: str, flags: str) -> str:
-    return f"{command} {flags}".rstrip()
+        return commands.line(flags, "db", "upgrade")
+    return commands.line("", "db", "upgrade", "--database", f"sqlite:///{database.path.absolute()}")

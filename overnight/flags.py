@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from jobs import commands
 from jobs.settings import Settings, places
 
 _SETTINGS = ("api", "database", "output")
@@ -31,9 +32,9 @@ def names() -> set[str]:
     return {f"--{option}" for option in _SETTINGS if given.get(option) is not None}
 
 
-def command(settings: Settings, words: str) -> str:
-    """Return a command to type next, with these options; ``words`` must already be quoted for a shell."""
-    return f"overnight {words} {typed(settings)}".rstrip()
+def command(settings: Settings, *words: str) -> str:
+    """Return a command to type next, with these options."""
+    return commands.line(typed(settings), *words)
 
 
 def when_unconfirmed() -> str | None:

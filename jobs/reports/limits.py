@@ -1,11 +1,11 @@
 """What limits a batch now, in one phrase. Pure: it judges what `results` has counted."""
 
 import math
-import shlex
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from jobs import commands
 from jobs.accounts import quota
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
@@ -86,7 +86,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     since = max([due, *_signs_of_life(progress)])
     if (progress.at - since).total_seconds() < _neglect(progress, in_force(progress, settings)):
         return None
-    remedy = command("run", progress.batch.name, flags)
+    remedy = commands.line(flags, "run", progress.batch.name)
     if settings.broker_url:
         remedy = unlike_workers(progress) or "start `overnight scheduler` and `overnight worker`"
     text = f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}"
@@ -109,7 +109,7 @@ def left_alone(progress: Progress, flags: str = "") -> Limit | None:
     """Return the limit for a batch with work left, for a caller that already knows that nobody works on it."""
     if progress.finished or progress.batch.state is not BatchState.OPEN:
         return None
-    text = f"nobody works on it: {command('run', progress.batch.name, flags)}"
+    text = f"nobody works on it: {commands.line(flags, 'run', progress.batch.name)}"
     return Limit(Kind.WORKERS, text, deserted=True)
 
 
@@ -143,15 +143,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def command(verb: str, batch: str, flags: str = "") -> str:
-    """Return a command on a batch, quoted so that it can be typed as it is.
-
-    >>> command("resume", "cats", "--api sandbox")
-    'overnight resume cats --api sandbox'
-    """
-    return " ".join(part for part in ("overnight", verb, shlex.quote(batch), flags) if part)
-
-
 def _standstill(progress: Progress, flags: str) -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
@@ -161,7 +152,7 @@ def _standstill(progress: Progress, flags: str) -> Limit | None:
     if progress.finished:
         return Limit(Kind.FINISHED, "finished")
     if batch.state is BatchState.READY:
-        return Limit(Kind.READY, f"loaded, not begun: {command('run', batch.name, flags)}")
+        return Limit(Kind.READY, f"loaded, not begun: {commands.line(flags, 'run', batch.name)}")
     if batch.state is BatchState.PAUSED:
         return _paused(progress, flags)
     return None
@@ -175,13 +166,13 @@ def _paused(progress: Progress, flags: str) -> Limit:
         why, verb = "paused by hand", "resume"
     else:
         why, verb = f"paused, {batch.pause_reason}: {_brief(batch.pause_detail or '')}", "run"
-    return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {command(verb, batch.name, flags)}")
+    return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {commands.line(flags, verb, batch.name)}")
 
 
 def _blocked(progress: Progress, reason: str, flags: str) -> str:
     breaker = progress.account.breaker if progress.account else Breaker()
     if breaker.probe_at is None:
-        return f"blocked: {_brief(reason)}: {command('run', progress.batch.name, flags)}"
+        return f"blocked: {_brief(reason)}: {commands.line(flags, 'run', progress.batch.name)}"
     return f"blocked: {_brief(reason)}, next try in {_until(breaker.probe_at, progress)}"
 
 

@@ -1,12 +1,12 @@
 """What a run will buy, and what that takes: time, disk, money. Pure: all it needs is passed in."""
 
 import math
-import shlex
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from jobs import commands
 from jobs.loading.difference import Difference
 from jobs.manifest.pictures import Travel
 from jobs.reports import limits
@@ -151,7 +151,7 @@ class Plan:
             else ["jobs", self.batch, "--state", "pending"]
         )
         purpose = "to give them up" if found.unlisted_keys else "they are among"
-        command = f"{shlex.join(['overnight', *typed])} {self.flags}".rstrip()
+        command = commands.line(self.flags, *typed)
         return [f"{which} are no longer listed, but are bought all the same; {purpose}: {command}"]
 
     def _sent(self) -> str:

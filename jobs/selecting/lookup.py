@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import batches, errors, names
+from jobs import batches, commands, errors, names
 from jobs.states import BatchState
 from jobs.tables import attempts, jobs, outputs
 
@@ -100,7 +100,7 @@ def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
     if not slash:
         return errors.Mistake(
             f'"{what}" is no prediction and no picture of ours; a job is written BATCH/KEY, '
-            f"and `{f'overnight jobs {flags}'.rstrip()}` lists them"
+            f"and `{commands.line(flags, 'jobs')}` lists them"
         )
     named = batches.find(tx, name)
     if named is None:

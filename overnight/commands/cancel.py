@@ -1,6 +1,5 @@
 """`overnight cancel`: give up a whole batch, or some of its jobs."""
 
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,6 +72,6 @@ def _told(
     if whole and (paid := counts.of(State.COLLECTING)):
         lines.append(f"{paid:,} already paid for: still fetched")
     if whole and (failed := counts.of(State.FAILED)):
-        command_line = f"overnight cancel {shlex.quote(batch.name)} --state failed {flags.typed(settings)}"
-        lines.append(f"{failed:,} failed stay failed; to give them up: {command_line.rstrip()}")
+        give_up = flags.command(settings, "cancel", batch.name, "--state", "failed")
+        lines.append(f"{failed:,} failed stay failed; to give them up: {give_up}")
     return lines

@@ -1,7 +1,6 @@
 """`overnight export`: results for other programs, or a manifest to edit and run again."""
 
 import itertools
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -93,7 +92,7 @@ def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None
     if not batch:
         from overnight import flags
 
-        one = flags.command(settings, "export BATCH --manifest")
+        one = flags.command(settings, "export", "BATCH", "--manifest")
         raise errors.Mistake(f"a manifest is for one batch; type {one}")
     if per == "image" or form == "jsonl":
         raise errors.Mistake("a manifest is CSV with a row per job; leave out --per and --format")
@@ -151,5 +150,4 @@ def _reload(settings: Settings, target: Path, batch: "Batch") -> str:
 
     root = batch.options["images_root"]
     images = [] if Path(root) == target.resolve().parent else ["--images", root]
-    words_typed = ["overnight", "run", str(target), "--batch", batch.name, "--update", *images]
-    return f"{shlex.join(words_typed)} {flags.typed(settings)}".rstrip()
+    return flags.command(settings, "run", str(target), "--batch", batch.name, "--update", *images)

@@ -14,7 +14,6 @@ from overnight.display import words
 def command(settings: Settings, batch: str | None, every: bool) -> None:
     """Pause BATCH until `overnight resume`: nothing more of it is bought."""
     from jobs.by_hand import buying
-    from jobs.reports import limits
     from jobs.selecting import lookup
     from overnight import flags, opened
 
@@ -27,4 +26,4 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
         words.say("no batch is being worked on")
     for one, changed in paused:
         how = "paused; what is in flight is still fetched" if changed else "already paused"
-        words.say(f"{one.name}: {how}. To go on: {limits.command('resume', one.name, flags.typed(settings))}")
+        words.say(f"{one.name}: {how}. To go on: {flags.command(settings, 'resume', one.name)}")

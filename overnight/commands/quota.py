@@ -128,6 +128,6 @@ def _nobody(settings: Settings, known: list[str]) -> Exception:
         )
     return errors.Mistake(
         f"{database} has no account yet, because no worker has ever run: "
-        f"type `{flags.command(settings, 'run MANIFEST')}` first, "
+        f"type `{flags.command(settings, 'run', 'MANIFEST')}` first, "
         "or set OVERNIGHT_CREATES_PER_MINUTE and the like"
     )

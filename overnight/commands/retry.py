@@ -88,7 +88,7 @@ def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, i
     from overnight import flags
     from overnight.display import advised
 
-    commands = advised.commands(batch.name, [name for name, _ in others], flags.typed(settings))
+    commands = advised.of_classes(batch.name, [name for name, _ in others], flags.typed(settings))
     for (error_class, count), command_line in zip(others, commands, strict=True):
         meaning = failures.advice(error_class).meaning
         words.say(f"left out: {count:,} {error_class} ({meaning}): {command_line}")

@@ -54,7 +54,7 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
         head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending")
         click.echo("\n".join(summary.aligned([head, *map(_row, rows)])))
     else:
-        begin = flags.command(settings, "run MANIFEST")
+        begin = flags.command(settings, "run", "MANIFEST")
         words.say(f"{places.shown(settings.database_url)} holds no batch yet; type: {begin}")
 
 

@@ -1,11 +1,10 @@
 """What a person types next about failures: a command for each class, which works as it is printed."""
 
 import itertools
-import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from jobs import failures, presence
+from jobs import commands, failures, presence
 from jobs.batches import Batch
 from jobs.reports import limits
 from jobs.reports.results import Progress
@@ -16,27 +15,23 @@ def of(progress: Progress, flags: str = "") -> list[str]:
     """Return the command for each class of a batch's failures; empty ones if the batch is cancelled."""
     if progress.batch.state is BatchState.CANCELLED:
         return [""] * len(progress.failures)
-    return commands(progress.batch.name, progress.failures, flags)
+    return of_classes(progress.batch.name, progress.failures, flags)
 
 
-def commands(batch: str, error_classes: Iterable[str], flags: str = "") -> list[str]:
+def of_classes(batch: str, error_classes: Iterable[str], flags: str = "") -> list[str]:
     """Return the command for each class; ``flags`` are the options that it must carry."""
     free = again(batch)
-    typed = []
-    for error_class in error_classes:
-        target = next(free) if failures.needs_new_input(error_class) else ""
-        command = failures.command(shlex.quote(batch), error_class, shlex.quote(target))
-        typed.append(f"{command} {flags}".rstrip())
-    return typed
+    targets = ((name, next(free) if failures.needs_new_input(name) else "") for name in error_classes)
+    return [commands.line(flags, *failures.command(batch, name, target)) for name, target in targets]
 
 
 def correction(count: int, batch: Batch, flags: str = "") -> str:
     """Return what to do about jobs whose rows were refused: only the manifest has all that they say."""
-    typed = shlex.join(["overnight", "run", batch.manifest_path or "-", "--batch", batch.name, "--update"])
+    typed = commands.line(flags, "run", batch.manifest_path or "-", "--batch", batch.name, "--update")
     return (
         f"left out: {limits.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
-        f"{typed} {flags}"
-    ).rstrip()
+        + typed
+    )
 
 
 def again(batch: str) -> Iterator[str]:

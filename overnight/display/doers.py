@@ -1,7 +1,6 @@
 """Say who will do the work that a command has only requested; no command leaves that open."""
 
 from jobs.batches import Batch, PauseReason
-from jobs.reports import limits
 from jobs.settings import Settings
 from jobs.states import BatchState
 from overnight import flags
@@ -9,12 +8,10 @@ from overnight import flags
 
 def of_purchases(settings: Settings, batch: Batch) -> str:
     """Say who buys the batch's pending jobs."""
-    typed = flags.typed(settings)
     if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
-        return (
-            f"Batch {batch.name} is paused by hand. Type next: {limits.command('resume', batch.name, typed)}"
-        )
-    run = limits.command("run", batch.name, typed)
+        resume = flags.command(settings, "resume", batch.name)
+        return f"Batch {batch.name} is paused by hand. Type next: {resume}"
+    run = flags.command(settings, "run", batch.name)
     if batch.state is not BatchState.OPEN:
         return f"Type next: {run}"
     if settings.broker_url:

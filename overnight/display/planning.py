@@ -1,6 +1,5 @@
 """What a command says before and after it loads a manifest, put together from the settings and the surroundings."""
 
-import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -134,11 +133,10 @@ def after(settings: Settings, loaded: Loaded) -> list[str]:
     if loaded.updated:
         told.append(f"{limits.counted(loaded.updated, 'row')} changed as edited")
     if loaded.kept_key is not None:
-        again = ["overnight", "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key)]
+        again = flags.command(settings, "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key))
         told.append(
             f"{limits.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
-            "to buy such a job again, load the manifest with --update once more after: "
-            f"{shlex.join(again)} {flags.typed(settings)}".rstrip()
+            f"to buy such a job again, load the manifest with --update once more after: {again}"
         )
     return told
 

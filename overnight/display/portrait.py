@@ -4,12 +4,11 @@ Texts come from manifests and from the API: whatever could move a cursor or forg
 """
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import failures
+from jobs import commands, failures
 from jobs.failures import Remedy
 from jobs.manifest.problems import printable
 from jobs.reports import waits
@@ -44,11 +43,11 @@ def next_commands(dossier: Dossier, flags: str = "") -> list[str]:
     this = [name, "--key", globs.exactly(job.key)]
     remedy = failures.advice(job.error_class).remedy if job.error_class else None
     if remedy is Remedy.NEW_INPUT:
-        typed = ["overnight", "export", *this, "--manifest", "-o", next(advised.again(name))]
+        typed = ["export", *this, "--manifest", "-o", next(advised.again(name))]
     else:
         seed = ["--new-seed"] if remedy is Remedy.NEW_SEED else []
-        typed = ["overnight", "retry", *this, *seed]
-    return [f"{shlex.join(typed)} {flags}".rstrip()]
+        typed = ["retry", *this, *seed]
+    return [commands.line(flags, *typed)]
 
 
 def _standing(dossier: Dossier, limit: Limit) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import click
 
-from jobs import failures
+from jobs import commands, failures
 from jobs.batches import PauseReason
 from jobs.reports import limits
 from jobs.reports.results import Harvest, Progress
@@ -56,10 +56,11 @@ def headline(progress: Progress) -> list[str]:
 
 def failure_table(progress: Progress, flags: str = "") -> list[str]:
     """Return a line per failure class, with the command that helps, if one does."""
-    commands = advised.of(progress, flags)
     rows = [
         (str(n), error_class, failures.advice(error_class).meaning, command)
-        for (error_class, n), command in zip(progress.failures.items(), commands, strict=True)
+        for (error_class, n), command in zip(
+            progress.failures.items(), advised.of(progress, flags), strict=True
+        )
     ]
     head = ("failed", "class", "meaning", "" if progress.batch.state is BatchState.CANCELLED else "type next")
     return ["", *aligned([head, *rows]), ""] if rows else []
@@ -107,7 +108,7 @@ def _to_go_on(progress: Progress, flags: str) -> list[str]:
     why = "not finished"
     if batch.state is BatchState.PAUSED:
         why = words.line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
-    return [f"{why}; to go on, type: {limits.command(verb, batch.name, flags)}"]
+    return [f"{why}; to go on, type: {commands.line(flags, verb, batch.name)}"]
 
 
 def _surplus(harvest: Harvest) -> list[str]:

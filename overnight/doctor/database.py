@@ -77,7 +77,7 @@ def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
         findings.warning(
             "work",
             f"a run that has ended left {limits.counted(count, 'job')} of {row.batch.name} under way; to take over: "
-            + limits.command("run", row.batch.name, flags.typed(settings)),
+            + flags.command(settings, "run", row.batch.name),
         )
         for row in rows
         if (count := row.counts.in_flight + row.counts.of(State.COLLECTING))
@@ -87,7 +87,7 @@ def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
 def _to_be_made(path: Path, settings: Settings) -> Finding:
     if not path.parent.is_dir():
         raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
-    make = flags.command(settings, "run MANIFEST")
+    make = flags.command(settings, "run", "MANIFEST")
     return findings.ok("database", f"there is none at {path} yet; `{make}` makes it")
 
 

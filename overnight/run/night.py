@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import accounts, batches, database, errors, events, purchases
+from jobs import accounts, batches, commands, database, errors, events, purchases
 from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
@@ -145,7 +145,7 @@ class Night:
         except errors.Mistake as cancelled:
             return cancelled
         if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
-            again = limits.command("resume", batch.name, self._flags)
+            again = commands.line(self._flags, "resume", batch.name)
             return errors.Halted(f"batch {batch.name} was paused by hand; type: {again}")
         return None
 

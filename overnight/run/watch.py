@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 import structlog
 
-from jobs import batches, database, errors, events
+from jobs import batches, commands, database, errors, events
 from jobs.batches import PauseReason
 from jobs.events import EventKind
 from jobs.reports import limits, results
@@ -140,7 +140,7 @@ class Watch:
         if self.lock is not None:
             words.say(f"no longer watching; process {self.lock.holder()[0]} goes on")
         elif self.settings.broker_url:
-            again = limits.command("run", progress.batch.name, self.flags)
+            again = commands.line(self.flags, "run", progress.batch.name)
             words.say(f"no longer watching: the scheduler and the workers go on; to watch again: {again}")
         return End.INTERRUPTED
 
