@@ -1,22 +1,17 @@
 """What limits a batch, seen from outside: if nobody works on it, that comes before any other limit."""
 
-from typing import TYPE_CHECKING
-
+from jobs.reports import limits
+from jobs.reports.limits import Limit
+from jobs.reports.results import Progress
 from jobs.settings import Settings
-
-if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
-    from jobs.reports.limits import Limit
-    from jobs.reports.results import Progress
+from overnight.run import lock
 
 
-def limit(progress: "Progress", settings: Settings, flags: str = "") -> "Limit":
+def limit(progress: Progress, settings: Settings, flags: str = "") -> Limit:
     """Return what limits a batch.
 
     On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
-    from jobs.reports import limits
-    from overnight.run import lock
-
     path = settings.database_path
     alone = limits.left_alone(progress, flags) if path is not None and lock.is_free(path) else None
     return limits.deserted(progress, settings, flags) or alone or limits.current(progress, settings, flags)

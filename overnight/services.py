@@ -3,14 +3,13 @@
 import os
 
 from jobs import errors
+from jobs.reports import limits, results
 from jobs.settings import Settings
+from overnight import opened
 
 
 def probe(settings: Settings) -> None:
     """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
-    from jobs.reports import limits, results
-    from overnight import opened
-
     with opened.database(settings) as db, db.read() as tx:
         unfinished = [row.batch for row in results.overview(tx) if not row.finished]
         for batch in unfinished:

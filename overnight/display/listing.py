@@ -5,6 +5,8 @@ Texts come from manifests and from the API: what could move a cursor or begin a 
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich import cells  # knows which characters take two columns
+
 from jobs.manifest import problems
 from jobs.reports.listing import Line
 
@@ -24,8 +26,6 @@ def aligned(pages: Iterable[Sequence[Line]], width: int) -> Iterator[str]:
 
     Columns are as wide as a page of jobs needs, so that the first line need not wait for the last.
     """
-    from rich import cells  # knows which characters take two columns
-
     widths = [len(word) for word in _HEADER[:-1]]
     header: list[Sequence[str]] = [_HEADER]
     for page in pages:
@@ -40,8 +40,6 @@ def aligned(pages: Iterable[Sequence[Line]], width: int) -> Iterator[str]:
 
 def _shortened(line: str, width: int, least: int) -> str:
     """Cut the error, never the rest: a key that is cut off cannot be typed."""
-    from rich import cells
-
     kept = max(width - 1, least + len(_GAP) * (len(_HEADER) - 1) - 1)
     return line if cells.cell_len(line) <= kept else cells.set_cell_size(line, kept).rstrip() + "…"
 

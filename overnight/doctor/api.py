@@ -8,6 +8,7 @@ from jobs.settings import Settings
 from jobs.settings.credentials import Credential
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
+from worker.api import greeting
 
 _CLOCKS_APART = 5.0  # seconds; the date in a header is up to one second behind
 
@@ -37,8 +38,6 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 
 def _asked(settings: Settings, one: Credential) -> Iterator[Finding]:
-    from worker.api import greeting
-
     try:
         date = greeting.greet(settings, one)
     except errors.OvernightError as error:

@@ -3,25 +3,23 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from jobs import errors
+from jobs import database, errors
+from jobs.database import Database
+from jobs.reports import limits, results
 from jobs.settings import Settings, places
-from overnight import flags
+from jobs.states import State
+from migrations import schema
+from overnight import flags, opened, services
 from overnight.doctor import api, findings, mounts
 from overnight.doctor.findings import Finding
-
-if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and `--help` needs none of it
-    from jobs.database import Database
+from overnight.run import lock
 
 _MOUNTS = Path("/proc/self/mounts")
 
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Check the existing database; none is created."""
-    from migrations import schema
-    from overnight import opened
-
     path = settings.database_path
     if path is not None:
         _refuse_network_disk(path)
@@ -35,9 +33,6 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def look_at_work(settings: Settings) -> Iterator[Finding]:
     """Say whether somebody works on what is under way; say nothing if the database cannot be opened."""
-    from overnight import opened, services
-    from overnight.run import lock
-
     try:
         with opened.database(settings) as db:
             left = _left_behind(db, settings)
@@ -56,21 +51,16 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
         yield findings.ok("work", "nothing is under way")
 
 
-def _unlike_workers(db: "Database") -> list[Finding]:
+def _unlike_workers(db: Database) -> list[Finding]:
     """Return a warning if a worker cannot do what others are to do."""
-    from jobs.reports import limits, results
-
     with db.read() as tx:
         unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
         told = {limits.unlike_workers(results.progress(tx, batch)) for batch in unfinished}
     return [findings.warning("work", words) for words in sorted(told - {""})]
 
 
-def _left_behind(db: "Database", settings: Settings) -> list[Finding]:
+def _left_behind(db: Database, settings: Settings) -> list[Finding]:
     """Return a warning for each batch with jobs under way; nobody works on them if nobody holds the lock."""
-    from jobs.reports import limits, results
-    from jobs.states import State
-
     with db.read() as tx:
         rows = results.overview(tx)
     return [
@@ -104,7 +94,7 @@ def _refuse_network_disk(path: Path) -> None:
         )
 
 
-def _whole(db: "Database", path: Path) -> Finding:
+def _whole(db: Database, path: Path) -> Finding:
     with db.read() as tx:
         said = str(tx.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
     if said != "ok":
@@ -115,10 +105,8 @@ def _whole(db: "Database", path: Path) -> Finding:
     return findings.ok("integrity", "SQLite finds no damage")
 
 
-def _clock(db: "Database") -> Finding:
+def _clock(db: Database) -> Finding:
     """Compare the clocks: leases are measured by the server's, and deadlines of the API's dates by ours."""
-    from jobs import database
-
     with db.read() as tx:
         theirs = database.now(tx)
     return api.clock(datetime.now(UTC), theirs, "the database's")

@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.database import Database
+from jobs.loading.difference import Difference, Target
+from jobs.manifest.validated import Validated
 from jobs.reports import limits, results
 from jobs.reports.results import Harvest, Progress
 from jobs.settings import Settings, written
@@ -16,10 +18,6 @@ from overnight.rehearsal.foretold import Foretold
 from overnight.run import night as nights
 from overnight.run.signals import Signals
 from overnight.run.watch import End
-
-if TYPE_CHECKING:
-    from jobs.loading.difference import Difference, Target
-    from jobs.manifest.validated import Validated
 
 
 @dataclass(kw_only=True)
@@ -35,9 +33,9 @@ class _Rehearsal(nights.Night):
     def _agree(
         self,
         db: Database | None,  # noqa: ARG002  the base class's signature
-        read: "Validated",
-        target: "Target",  # noqa: ARG002  the base class's signature
-        found: "Difference",
+        read: Validated,
+        target: Target,  # noqa: ARG002  the base class's signature
+        found: Difference,
     ) -> None:
         self._say(*(f"warning: {line}" for line in read.warnings.lines()))
         faster = 1 / self.settings.time_scale

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -14,7 +14,9 @@ from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
 from jobs.loading import loader
+from jobs.loading.difference import Difference, Target
 from jobs.manifest import source
+from jobs.manifest.validated import Validated
 from jobs.reports import limits, results
 from jobs.reports.results import Harvest, Progress
 from jobs.selecting import lookup
@@ -30,10 +32,6 @@ from overnight.run.lock import Lock
 from overnight.run.signals import Signals
 from overnight.run.surroundings import Surroundings
 from overnight.run.watch import End, Watch, under_way
-
-if TYPE_CHECKING:
-    from jobs.loading.difference import Difference, Target
-    from jobs.manifest.validated import Validated
 
 _ASK_ABOVE = 1000  # jobs that nobody has agreed to buy yet
 
@@ -67,7 +65,7 @@ class Night:
         self._say(*planning.after(self.settings, loaded))
         return loaded.batch.name
 
-    def _agree(self, db: Database | None, read: "Validated", target: "Target", found: "Difference") -> None:
+    def _agree(self, db: Database | None, read: Validated, target: Target, found: Difference) -> None:
         """Print the plan; raise before anything is loaded if it cannot be carried out, or if a person declines."""
         self._say(*planning.dated(target))
         if not found.asks:
@@ -80,7 +78,7 @@ class Night:
         self._ask(found.jobs, found.unagreed)
         self._surroundings.require(db, target.account)
 
-    def _is_halted(self, db: Database | None, target: "Target") -> bool:
+    def _is_halted(self, db: Database | None, target: Target) -> bool:
         """Whether the batch buys nothing more, so that no plan is due; raises the reason if nothing is in flight."""
         with db.read() if db else nullcontext() as tx:
             batch = tx and batches.find(tx, target.name)
