@@ -1,102 +1,162 @@
-"""From a manifest on the command line to a batch: the options and the steps that check, load and run share."""
+"""From a manifest on the command line to a batch: how it is read, which batch its rows are for, and their loading."""
 
-import csv
-import functools
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import click
-
-from jobs import errors
-from jobs.settings import Settings
-from overnight import options, reading
-
-if TYPE_CHECKING:  # all of it loads SQLAlchemy or Pillow, and `--help` must not
-    from jobs.batches import Batch
-    from jobs.database import Database
-    from jobs.loading.difference import Difference, Target
-    from jobs.loading.loader import Loaded
-    from jobs.manifest.validated import Validated
-
-
-def _listed(_context: click.Context, _option: click.Parameter, written: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the headers in `A,B`; one that holds a comma is quoted, as in the file itself."""
-    return tuple(header.strip() for row in csv.reader(written) for header in row if header.strip())
+from jobs import batches, errors, names
+from jobs.batches import Batch
+from jobs.database import Database
+from jobs.loading import difference, loader
+from jobs.loading.difference import Difference, Target
+from jobs.loading.loader import Loaded
+from jobs.manifest import document, outline, problems, source, validate
+from jobs.manifest.rows import Adaptation
+from jobs.manifest.source import Source
+from jobs.manifest.validated import Validated
+from jobs.selecting import lookup
+from jobs.settings import Settings, buyers
+from overnight import flags, opened
 
 
-def _once(
-    _context: click.Context, _option: click.Parameter, pairs: tuple[tuple[str, str], ...]
-) -> dict[str, str]:
-    given = dict(pairs)
-    if len(given) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise click.BadParameter(f"{next(n for n in names if names.count(n) > 1)} is given twice")
-    return given
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The values of `options.manifest`."""
+
+    batch: str | None
+    columns: Mapping[str, str]
+    labels: tuple[str, ...]
+    defaults: Mapping[str, str]
+    images: Path | None
+    account: str | None
+    limit: int | None
+    keep_going: bool
+    update: bool
+
+    def adaptation(self) -> Adaptation:
+        images = self.images and self.images.absolute()
+        return Adaptation(self.columns, self.labels, self.defaults, images)
 
 
-_OPTIONS = (
-    click.option(
-        "--batch",
-        metavar="NAME",
-        help="Name of the batch; {date} is today, or the day of this file's unfinished batch.  "
-        "[default: the file's]",
-    ),
-    click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        type=options.Pair(),
-        metavar="INPUT=HEADER",
-        callback=_once,
-        help="Read an input of the model from the column with this header.",
-    ),
-    click.option(
-        "--label",
-        "labels",
-        multiple=True,
-        metavar="A,B|*",
-        callback=_listed,
-        help="Carry these columns through to the results; * for all that have no other use.",
-    ),
-    click.option(
-        "--default",
-        "defaults",
-        multiple=True,
-        type=options.Pair(),
-        callback=_once,
-        help="Value for the rows that give none.",
-    ),
-    click.option(
-        "--images",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="Where the pictures are.  [default: the manifest's folder]",
-    ),
-    options.account,
-    click.option(
-        "--limit",
-        metavar="N",
-        type=click.IntRange(min=1),
-        help="Only the first N rows; without it, the next run adds the rest.",
-    ),
-    click.option(
-        "--keep-going", is_flag=True, help="A bad row becomes a failed job instead of stopping everything."
-    ),
-    click.option("--update", is_flag=True, help="Change jobs whose rows were edited, unless already bought."),
-)
+Agree = Callable[[Database | None, Validated, Target, Difference], None]
 
 
-def manifest_options(command: options.Decorated) -> options.Decorated:
-    """Add the options that say how a manifest is read; `reading.Asked` holds their values."""
-    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+def loaded(settings: Settings, manifest: str, asked: Asked, agree: Agree) -> Loaded:
+    """Load a manifest, unless ``agree`` raises when it is shown what will change.
+
+    The database is created only after that: a faulty manifest, or a person who declines, leaves nothing behind.
+    """
+    with ExitStack() as stack:
+        db = stack.enter_context(opened.found(settings))
+        read, target = stack.enter_context(reading(settings, db, manifest, asked))
+        found = difference.compare(db, read, target)
+        agree(db, read, target, found)
+        if db is None:
+            db = stack.enter_context(opened.made(settings))
+        return loader.load(db, read, target, found)
 
 
-def named(db: "Database", name: str, settings: Settings) -> "Batch":
+@contextmanager
+def reading(
+    settings: Settings, db: Database | None, manifest: str, asked: Asked
+) -> Iterator[tuple[Validated, Target]]:
+    """Validate a manifest, and find out which batch it is for; its mistakes are collected, not raised.
+
+    Options typed when the batch was first loaded are kept with it and need not be typed again.
+    """
+    if manifest == source.STDIN and asked.batch is None:
+        raise errors.Mistake("standard input has no name; add --batch NAME")
+    with source.open_source(manifest, sys.stdin.buffer) as file:
+        template, sha256 = _top(file, asked)
+        name = _name(file, asked, template)
+        batch = _found(db, template, name, settings.api.identity, file.path, sha256)
+        adaptation = asked.adaptation().over(_kept(batch, file))
+        with validate.validate(file, adaptation, keep_going=asked.keep_going, limit=asked.limit) as read:
+            yield (
+                read,
+                Target(
+                    name=batch.name if batch else name,
+                    instead_of=name if batch and batch.name != name else None,
+                    api=settings.api.identity,
+                    account=_account(settings, asked.account, batch),
+                    named=asked.batch is not None,
+                    update=asked.update,
+                    adaptation=adaptation,
+                    when_unconfirmed=_when_unconfirmed(settings, batch),
+                ),
+            )
+
+
+def _top(manifest: Source, asked: Asked) -> tuple[str, str]:
+    """Return the batch's name, with ``{date}`` not filled in, and the digest of everything that is read."""
+    usual = asked.batch or names.derive(Path(manifest.name).stem), manifest.sha256
+    if manifest.format is not source.Format.YAML:
+        return usual
+    try:
+        top = outline.read(manifest, document.Document(manifest))
+        name = asked.batch or top.batch or usual[0]
+        if top.jobs_file is None:
+            return name, manifest.sha256
+        with source.open_beside(manifest, top.jobs_file) as beside:
+            return name, source.of_both(manifest, beside)
+    except problems.Unreadable:
+        return usual  # the validation reports it, with all other mistakes
+    finally:
+        manifest.file.seek(0)
+
+
+def _name(manifest: Source, asked: Asked, template: str) -> str:
+    """Return the batch's name with today's date."""
+    try:
+        return names.check(names.dated(template, datetime.now().astimezone().date()))
+    except ValueError as error:
+        where = "--batch" if asked.batch else f"{manifest.name}: batch"
+        raise errors.Mistake(f'{where}: "{template}" is {error}') from None
+
+
+def _found(
+    db: Database | None, template: str, name: str, api: str, manifest: Path | None, sha256: str
+) -> Batch | None:
+    """Return the batch with today's name, or one of an earlier day that is unfinished; None if there is neither."""
+    path = difference.path_of(manifest)  # first, as it refuses a name that cannot be kept
+    if db is None:
+        return None
+    with db.read() as tx:
+        found = batches.find(tx, name)
+        if found or not names.is_dated(template):
+            return found
+        return lookup.begun(tx, template, api=api, manifest_path=path, manifest_sha256=sha256)
+
+
+def _kept(batch: Batch | None, manifest: Source) -> Adaptation:
+    """Return the options with which the batch's manifest was read.
+
+    Another file may have other headers (an export has the model's), so it only shares the folder of pictures.
+    """
+    if batch is None:
+        return Adaptation()
+    if batch.manifest_path == difference.path_of(manifest.path):
+        return Adaptation.from_json(batch.options["adaptation"])
+    return Adaptation(images=Path(batch.options["images_root"]))
+
+
+def _account(settings: Settings, typed: str | None, batch: Batch | None) -> str | None:
+    """Return which account buys: as typed now, else as kept with the batch, else any."""
+    return buyers.named(settings, typed) if typed or batch is None else batch.account
+
+
+def _when_unconfirmed(settings: Settings, batch: Batch | None) -> str:
+    """Return what becomes of lost answers: as typed now, else as kept with the batch, else as set."""
+    if batch is None or flags.when_unconfirmed():
+        return settings.when_unconfirmed
+    return str(batch.options.get("when_unconfirmed", settings.when_unconfirmed))
+
+
+def named(db: Database, name: str, settings: Settings) -> Batch:
     """Return a loaded batch; refuse one that buys from another API than that of the settings."""
-    from jobs.selecting import lookup
-
     with db.read() as tx:
         batch = lookup.batch(tx, name)
     if batch.api != settings.api.identity:
@@ -105,24 +165,3 @@ def named(db: "Database", name: str, settings: Settings) -> "Batch":
             f"or load its manifest for {settings.api.identity} under another name with --batch NAME"
         )
     return batch
-
-
-Agree = Callable[["Database | None", "Validated", "Target", "Difference"], None]
-
-
-def loaded(settings: Settings, manifest: str, asked: reading.Asked, agree: Agree) -> "Loaded":
-    """Load a manifest, unless ``agree`` raises when it is shown what will change.
-
-    The database is created only after that: a faulty manifest, or a person who declines, leaves nothing behind.
-    """
-    from jobs.loading import difference, loader
-    from overnight import opened
-
-    with ExitStack() as stack:
-        db = stack.enter_context(opened.found(settings))
-        read, target = stack.enter_context(reading.reading(settings, db, manifest, asked))
-        found = difference.compare(db, read, target)
-        agree(db, read, target, found)
-        if db is None:
-            db = stack.enter_context(opened.made(settings))
-        return loader.load(db, read, target, found)

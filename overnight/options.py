@@ -1,11 +1,13 @@
 """The options that several commands share.
 
 `with_settings` gives a command `settings` instead of `--database --output --api`; `filters` gives it
-`states classes labels keys match limit`.
+`states classes labels keys match limit`, and `manifest` the fields of `manifests.Asked`.
 """
 
+import csv
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -82,6 +84,78 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors, and
 yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 probe = click.option("--probe", is_flag=True, help="Only say whether work goes on, as a health check.")
+
+
+def _listed(_context: click.Context, _option: click.Parameter, written: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the headers in `A,B`; one that holds a comma is quoted, as in the file itself."""
+    return tuple(header.strip() for row in csv.reader(written) for header in row if header.strip())
+
+
+def _once(
+    _context: click.Context, _option: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> dict[str, str]:
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise click.BadParameter(f"{next(n for n in names if names.count(n) > 1)} is given twice")
+    return given
+
+
+_OF_A_MANIFEST = (
+    click.option(
+        "--batch",
+        metavar="NAME",
+        help="Name of the batch; {date} is today, or the day of this file's unfinished batch.  "
+        "[default: the file's]",
+    ),
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        type=Pair(),
+        metavar="INPUT=HEADER",
+        callback=_once,
+        help="Read an input of the model from the column with this header.",
+    ),
+    click.option(
+        "--label",
+        "labels",
+        multiple=True,
+        metavar="A,B|*",
+        callback=_listed,
+        help="Carry these columns through to the results; * for all that have no other use.",
+    ),
+    click.option(
+        "--default",
+        "defaults",
+        multiple=True,
+        type=Pair(),
+        callback=_once,
+        help="Value for the rows that give none.",
+    ),
+    click.option(
+        "--images",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        help="Where the pictures are.  [default: the manifest's folder]",
+    ),
+    account,
+    click.option(
+        "--limit",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Only the first N rows; without it, the next run adds the rest.",
+    ),
+    click.option(
+        "--keep-going", is_flag=True, help="A bad row becomes a failed job instead of stopping everything."
+    ),
+    click.option("--update", is_flag=True, help="Change jobs whose rows were edited, unless already bought."),
+)
+
+
+def manifest(command: Decorated) -> Decorated:
+    """Add the options that say how a manifest is read; `manifests.Asked` holds their values."""
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(_OF_A_MANIFEST), command)
 
 
 def filters(command: Decorated) -> Decorated:

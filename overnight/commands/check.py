@@ -6,7 +6,7 @@ import click
 
 from jobs import errors
 from jobs.settings import Settings
-from overnight import manifests, options, reading
+from overnight import options
 from overnight.display import words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
 
 @click.command()
 @click.argument("manifest")
-@manifests.manifest_options
+@options.manifest
 @options.as_json
 @options.when_unconfirmed
 @options.with_settings
@@ -29,12 +29,12 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     some-program | overnight check - --batch tonight  from standard input
     """  # noqa: D301  click wants the character itself: it keeps the lines as they are
     from jobs.loading import difference
-    from overnight import opened
+    from overnight import manifests, opened
     from overnight.display import planning
 
     with (
         opened.found(settings) as db,
-        reading.reading(settings, db, manifest, reading.Asked(**given)) as (read, target),
+        manifests.reading(settings, db, manifest, manifests.Asked(**given)) as (read, target),
     ):
         try:
             found = difference.compare(db, read, target)

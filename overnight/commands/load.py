@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.settings import Settings
-from overnight import manifests, options, reading
+from overnight import options
 from overnight.display import words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
 
 @click.command()
 @click.argument("manifest")
-@manifests.manifest_options
+@options.manifest
 @options.as_json
 @options.when_unconfirmed
 @options.with_settings
@@ -26,9 +26,10 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     Loading again adds the rows that are new. Edited rows stop it, unless --update says to change their jobs; rows
     that are no longer listed keep theirs.
     """
+    from overnight import manifests
     from overnight.display import data, doers, planning
 
-    loaded = manifests.loaded(settings, manifest, reading.Asked(**given), _warn)
+    loaded = manifests.loaded(settings, manifest, manifests.Asked(**given), _warn)
     if as_json:
         data.document(_as_json(loaded))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from jobs.settings import Settings
-from overnight import manifests, options
+from overnight import options
 from overnight.exits import Exit
 from sandbox import profiles
 
@@ -25,7 +25,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 
 @click.command()
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@manifests.manifest_options
+@options.manifest
 @click.option(
     "--profile",
     type=click.Choice(list(profiles.PROFILES)),

@@ -5,13 +5,13 @@ from typing import Any
 import click
 
 from jobs.settings import Settings
-from overnight import manifests, options
+from overnight import options
 from overnight.exits import Exit
 
 
 @click.command()
 @click.argument("what", metavar="MANIFEST|BATCH")
-@manifests.manifest_options
+@options.manifest
 @options.yes
 @options.quiet
 @options.as_json

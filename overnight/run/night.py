@@ -23,7 +23,7 @@ from jobs.selecting import lookup
 from jobs.settings import Settings, buyers, cautions
 from jobs.states import BatchState
 from migrations import schema
-from overnight import consent, flags, manifests, opened, reading
+from overnight import consent, flags, manifests, opened
 from overnight.display import bar, data, plain, planning, summary, words
 from overnight.exits import Exit
 from overnight.rehearsal import child
@@ -60,7 +60,7 @@ class Night:
             return self._go_on(db, manifests.named(db, name, self.settings))
 
     def _loaded(self, manifest: str, given: Mapping[str, Any]) -> str:
-        loaded = manifests.loaded(self.settings, manifest, reading.Asked(**given), self._agree)
+        loaded = manifests.loaded(self.settings, manifest, manifests.Asked(**given), self._agree)
         self._planned = loaded.difference.asks
         self._say(*planning.after(self.settings, loaded))
         return loaded.batch.name
