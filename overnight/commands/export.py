@@ -61,8 +61,8 @@ def command(
     """
     from jobs.reports import limits
     from jobs.selecting import lookup, selection
-    from overnight import flags, opened
-    from overnight.display import advised, data, newfile
+    from overnight import opened
+    from overnight.display import data, newfile
 
     if manifest:
         _refuse_with_manifest(settings, batch, per, form)
@@ -70,22 +70,17 @@ def command(
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch) if batch else None
-            refused = selection.refused(tx, chosen, found.id) if manifest and found else 0
         if manifest and found and target:
             _refuse_the_original(target, found)
-        file = newfile.written(target, replace=force) if target else nullcontext(data.stream())
-        with file as out:
+        with newfile.written(target, replace=force) if target else nullcontext(data.stream()) as out:
             if manifest and found:
                 count = _write_manifest(db, chosen, found, out)
             else:
                 count = _write_results(db, chosen, found, out, per or "job", form or "csv", raw)
-    if target:
-        noun = "job" if manifest or per != "image" else "image"
-        words.say(f"{target}: {limits.counted(count, noun)}")
-    if refused and found:
-        words.say(advised.correction(refused, found, flags.typed(settings)))
-    if target and found and manifest and count:
-        words.say(f"Type next, once you have edited it: {_reload(settings, target, found)}")
+        if target:
+            words.say(f"{target}: {limits.counted(count, per or 'job')}")
+        if manifest and found:
+            _tell_next(settings, db, chosen, found, target if count else None)
 
 
 def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str | None) -> None:
@@ -145,9 +140,20 @@ def _write_lines(out: "Writable", records: Iterable[dict[str, Any]]) -> int:
     return written
 
 
-def _reload(settings: Settings, target: Path, batch: "Batch") -> str:
+def _tell_next(
+    settings: Settings, db: "Database", chosen: "Selection", batch: "Batch", written: Path | None
+) -> None:
+    """Say what is not in the manifest, and what to type once it is edited, if it was ``written`` to a file."""
+    from jobs.selecting import selection
     from overnight import flags
+    from overnight.display import advised
 
-    root = batch.options["images_root"]
-    images = [] if Path(root) == target.resolve().parent else ["--images", root]
-    return flags.command(settings, "run", str(target), "--batch", batch.name, "--update", *images)
+    with db.read() as tx:
+        refused = selection.refused(tx, chosen, batch.id)
+    if refused:
+        words.say(advised.correction(refused, batch, flags.typed(settings)))
+    if written:
+        root = batch.options["images_root"]
+        images = [] if Path(root) == written.resolve().parent else ["--images", root]
+        again = flags.command(settings, "run", str(written), "--batch", batch.name, "--update", *images)
+        words.say(f"Type next, once you have edited it: {again}")

@@ -44,8 +44,8 @@ def command(
     from jobs import batches
     from jobs.by_hand import changes, retrying
     from jobs.selecting import lookup, selection
-    from overnight import consent, flags, opened
-    from overnight.display import advised, doers
+    from overnight import consent, opened
+    from overnight.display import doers
 
     typed = selection.Selection(**filters)
     chosen = retrying.wanted(typed)
@@ -69,9 +69,7 @@ def command(
             count = retrying.retry(db, found, chosen, ids, change)
             words.say(f"{found.name}: {_priced(count, settings)} to run again")
             words.say(doers.of_purchases(settings, found))
-    if refused:
-        words.say(advised.correction(refused, found, flags.typed(settings)))
-    _tell_left_out(settings, found, others)
+    _tell_left_out(settings, found, others, refused)
 
 
 def _priced(count: int, settings: Settings) -> str:
@@ -83,11 +81,13 @@ def _priced(count: int, settings: Settings) -> str:
     return f"{jobs} (about {count * settings.price:,} at {settings.price} each)"
 
 
-def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, int]]) -> None:
+def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, int]], refused: int) -> None:
     from jobs import failures
     from overnight import flags
     from overnight.display import advised
 
+    if refused:
+        words.say(advised.correction(refused, batch, flags.typed(settings)))
     commands = advised.of_classes(batch.name, [name for name, _ in others], flags.typed(settings))
     for (error_class, count), command_line in zip(others, commands, strict=True):
         meaning = failures.advice(error_class).meaning
