@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -117,16 +117,7 @@ class _Slice:
             if url == output.url:
                 raise _listed(error) from error
             kept = await _fetched_as_listed(fetch(url, stem, output.index))
-        return Image(
-            job.fence,
-            output.index,
-            kept.path,
-            kept.media_type,
-            kept.bytes,
-            kept.width,
-            kept.height,
-            kept.sha256,
-        )
+        return Image(job.fence, output.index, **asdict(kept))
 
     async def _asked_again(self, job: Collecting, output: Output) -> str:
         try:

@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from jobs import crashpoints, errors
-from worker.api import wire
+from worker.api import replies, wire
 from worker.transfers import addresses, breadth, storing
 
 _T = TypeVar("_T")
@@ -74,7 +74,7 @@ class Downloads:
         is left alone, and ``STEM.2-INDEX.EXT`` used instead.
         """
         part = storing.Part(self._root, stem, taken)
-        if url[:5].lower() == "data:":
+        if replies.is_inline(url):
             return await self._threaded(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)
         try:
