@@ -1,7 +1,6 @@
 """One program in one scenario: started, watched, killed where the scenario says so, and measured."""
 
 import contextlib
-import csv
 import json
 import time
 import urllib.request
@@ -42,10 +41,6 @@ class Night:
         with urllib.request.urlopen(request) as answer:  # noqa: S310  on loopback
             return json.load(answer)
 
-    def ledger(self):
-        lines = (self.folder / "sandbox" / "ledger.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
     def pictures(self):
         return list(self.output.rglob("*.png"))
 
@@ -71,16 +66,17 @@ class Figures:
 
 def measure(entrant, scenario, jobs, folder):
     """Return the figures of one program; raises ``entrants.Missing`` if it cannot be started."""
-    wanted = _write(folder / "manifest.csv", jobs)
+    wanted = throughput.write(folder / "manifest.csv", jobs)
     (folder / "outputs").mkdir()
-    with throughput.sandbox(folder, *scenario.options()) as (url, _), _broker(entrant.broker) as broker:
+    servant = ValkeyServer(port=conftest.free_port(), save="") if entrant.broker else contextlib.nullcontext()
+    with throughput.sandbox(folder, *scenario.options()) as (url, _), servant as broker:
         night = Night(folder, scenario, jobs, url, f"{broker.connection_url}/0" if broker else "")
         runs = _Runs(night, entrant.command(night), entrant.environment(night))
         runs.live()
         calls = night.called("_stats")["requests"]
         cpu, memory = _spent(broker) if broker else (0.0, 0.0)
     found = verdict.judge(
-        wanted, night.ledger(), night.whole(), failed=entrant.failed(night),
+        wanted, throughput.ledger(folder), night.whole(), failed=entrant.failed(night),
         cut=runs.cut or bool(scenario.kills), gone_before=time.time() - scenario.lifetime,
     )  # fmt: skip
     posts, downloads = calls.get("create", 0), calls.get("output", 0)
@@ -146,19 +142,6 @@ class _Runs:
             self._low = 0.0
 
 
-@contextlib.contextmanager
-def _broker(is_needed):
-    if not is_needed:
-        yield None
-        return
-    server = ValkeyServer(port=conftest.free_port(), save="")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
 def _spent(broker):
     """Return a broker's CPU seconds and its megabytes."""
     told = broker.client().info()
@@ -173,28 +156,16 @@ def _is_whole(path):
     return True
 
 
-def _write(manifest, count):
-    """Write a manifest that a shell can read too, as no cell needs quotes; return each job's prompt by its key."""
-    wanted = {f"{n:06}": f"painting number {n}" for n in range(count)}
-    with manifest.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["key", "image", "prompt"])
-        table.writerows(
-            [key, "https://images.example.com/photo.jpg", prompt] for key, prompt in wanted.items()
-        )
-    return wanted
-
-
 def _makespan(night):
     written = [path.stat().st_mtime for path in night.pictures()]
-    return max(written) - night.ledger()[0]["t"] if written else None
+    return max(written) - throughput.ledger(night.folder)[0]["t"] if written else None
 
 
 def _ideal(night, found):
     """Return the ideal in seconds; None where there is none, or too many images are missing to compare with it."""
     if not night.scenario.latency or found.lost + found.stranded > night.jobs / 10:
         return None
-    scenario, ledger = night.scenario, night.ledger()
+    scenario, ledger = night.scenario, throughput.ledger(night.folder)
     grant = verdict.Grant(scenario.creates_per_minute, scenario.in_flight, scenario.download)
     first = ledger[0]["t"]
     away = tuple(moment - first if moment else 0.0 for moment in night.refused)

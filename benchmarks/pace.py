@@ -9,7 +9,6 @@ create leaves at the first moment that it may, and an image is there when its pr
 
 import argparse
 import contextlib
-import heapq
 import json
 import sqlite3
 import subprocess
@@ -19,7 +18,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import throughput
+from benchmarks import throughput, verdict
 from sandbox import signing
 
 LATENCY = 2.0  # seconds that a prediction takes, in the median
@@ -65,8 +64,11 @@ def measure(folder, scenario):
         with urllib.request.urlopen(f"{url.removesuffix('/v1')}/_stats") as answer:  # noqa: S310  on loopback
             stats = json.load(answer)
     calls = stats["requests"]
+    ideal = verdict.ideal(
+        throughput.ledger(folder), verdict.Grant(scenario.creates_per_minute, scenario.in_flight)
+    )
     return (
-        throughput.seconds_of_work(folder) / ideal(folder, scenario),
+        throughput.seconds_of_work(folder) / ideal,
         calls.get("create", 0) / scenario.jobs,
         (calls.get("get", 0) + calls.get("list", 0)) / scenario.jobs,
         100 * stats["throttled"] / sum(calls.values()),
@@ -88,37 +90,14 @@ def receiver(folder, url):
             child.terminate()
 
 
-def ideal(folder, scenario):
-    """Return the seconds from the first create to the last end if nothing had waited needlessly."""
-    runs = asked(
-        folder,
-        "SELECT (julianday(produced_at) - julianday(accepted_at)) * 86400 FROM attempts"
-        " WHERE phase = 'succeeded' ORDER BY intended_at",
-    )
-    every = 60 / scenario.creates_per_minute if scenario.creates_per_minute else 0
-    start, ends, last = 0.0, [], 0.0
-    for (run,) in runs:
-        if len(ends) == scenario.in_flight:
-            start = max(start, heapq.heappop(ends))
-        heapq.heappush(ends, start + run)
-        last = max(last, start + run)
-        start += every
-    return last
-
-
 def seconds_to_disk(folder):
     """Return how many seconds after its prediction's end an image was on disk, on average."""
-    ((mean,),) = asked(
-        folder,
-        "SELECT avg((julianday(o.collected_at) - julianday(a.produced_at)) * 86400)"
-        " FROM outputs o JOIN attempts a ON a.id = o.attempt_id",
-    )
-    return mean
-
-
-def asked(folder, question):
     with contextlib.closing(sqlite3.connect(folder / "overnight.db")) as db:
-        return db.execute(question).fetchall()
+        (mean,) = db.execute(
+            "SELECT avg((julianday(o.collected_at) - julianday(a.produced_at)) * 86400)"
+            " FROM outputs o JOIN attempts a ON a.id = o.attempt_id"
+        ).fetchone()
+    return mean
 
 
 def main():

@@ -9,6 +9,7 @@ time. On a machine that does other things as well, compare the CPU; jobs/s needs
 import argparse
 import contextlib
 import csv
+import json
 import os
 import signal
 import sqlite3
@@ -71,11 +72,21 @@ def cpu(used):
 
 
 def write(path, count):
+    """Write a manifest that a shell can read too, as no cell needs quotes; return each job's prompt by its key."""
+    wanted = {f"{n:06}": f"painting number {n}" for n in range(count)}
     with path.open("w", newline="") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, lineterminator="\n")
         table.writerow(["key", "image", "prompt"])
-        for n in range(count):
-            table.writerow([f"{n:06}", "https://images.example.com/photo.jpg", f"a painting, number {n}"])
+        table.writerows(
+            [key, "https://images.example.com/photo.jpg", prompt] for key, prompt in wanted.items()
+        )
+    return wanted
+
+
+def ledger(folder):
+    """Return what the sandbox has sold, a line for each purchase, in the order of the purchases."""
+    lines = (folder / "sandbox" / "ledger.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def seconds_of_work(folder):

@@ -55,17 +55,19 @@ def measure(folder, workers, schedulers, jobs, in_flight, address):
     (folder / "outputs").mkdir()
     throughput.write(folder / "first.csv", workers)
     throughput.write(folder / "night.csv", jobs)
-    api = ("--latency=2", "--creates-per-minute=0", "--reads-per-minute=0", f"--host={address or HERE}")
+    host = address or HERE
+    api = ("--latency=2", "--creates-per-minute=0", "--reads-per-minute=0", f"--host={host}")
+    broker = ValkeyServer(host=host, config={"save": "", "bind": host, "protected-mode": "no"})
     with (
         load.database("postgresql", folder, address) as database,
-        broker(address or HERE) as broker_url,
+        broker,
         throughput.sandbox(folder, *api) as (url, _),
         contextlib.ExitStack() as places,
     ):
         schema.upgrade(database)
         settings = throughput.SETTINGS | {
             "OVERNIGHT_DATABASE_URL": database.url.render_as_string(hide_password=False),
-            "OVERNIGHT_BROKER_URL": broker_url,
+            "OVERNIGHT_BROKER_URL": f"{broker.connection_url}/0",
             "OVERNIGHT_MAX_IN_FLIGHT": str(in_flight),
         }
         surroundings = throughput.environment(folder, url) | settings
@@ -82,16 +84,6 @@ def measure(folder, workers, schedulers, jobs, in_flight, address):
         seconds, purchases = told(database)
         database.close()
     return Figures(jobs, seconds, whole - start_up, purchases)
-
-
-@contextlib.contextmanager
-def broker(address):
-    server = ValkeyServer(host=address, config={"save": "", "bind": address, "protected-mode": "no"})
-    server.start()
-    try:
-        yield f"{server.connection_url}/0"
-    finally:
-        server.stop()
 
 
 def lived(folder, surroundings, commands, manifest):
