@@ -28,20 +28,17 @@ async def _greet(configured: Settings, account: Credential) -> datetime | None:
         read_deadline=deadline,
         connections=1,
     ) as api:
-        for _ in range(_TRIES - 1):
+        for tries in range(1, _TRIES + 1):
             try:
                 await _ask(api, account)
-            except errors.Unanswered:
+                break
+            except errors.Unanswered as error:
+                if tries == _TRIES:
+                    raise errors.Unavailable(
+                        f"{account.api.url} is not to be had: {_clause(error)}; "
+                        "try again later, or mend OVERNIGHT_API_URL"
+                    ) from error
                 await asyncio.sleep(configured.times.poll_first)
-            else:
-                return api.date
-        try:
-            await _ask(api, account)
-        except errors.Unanswered as error:
-            raise errors.Unavailable(
-                f"{account.api.url} is not to be had: {_clause(error)}; "
-                "try again later, or mend OVERNIGHT_API_URL"
-            ) from error
         return api.date
 
 
