@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from jobs import errors, failures, images, marker
 from jobs.manifest import pictures, problems
@@ -21,7 +20,6 @@ from worker.transfers import quarantine, uploads
 _LONGEST_DATA_URI = 999_999  # characters; an API takes less than 1 MB if nothing can be uploaded
 _LARGEST_INLINE = (_LONGEST_DATA_URI - pictures.data_uri_length(0)) // 4 * 3  # bytes of such a file
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
-_MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,6 @@ class _File:
         return _data_uri(self.source.facts.media_type, self.content)
 
 
-_T = TypeVar("_T")
 _Version = tuple[str, int, int]  # path, mtime and size: a changed file is another image
 
 
@@ -118,10 +115,10 @@ class Inputs:
         return _data_uri(images.media_type(content), content)
 
     async def _large(self, image: str, version: _Version, file: _File) -> str:
-        _put(self._digests, version, file.source.digest)
+        uploads.remember(self._digests, version, file.source.digest)
         if self._can_upload:
             if not file.content:
-                _put(self._decoded, version, file)
+                uploads.remember(self._decoded, version, file)
             try:
                 url = await self._uploads.url(file.source)
             except errors.Unsupported as error:
@@ -143,12 +140,6 @@ class Inputs:
         now = time.monotonic()
         self._refused_at = now if self._refused_at is None else self._refused_at
         self._can_upload = now < self._refused_at + self._doubt
-
-
-def _put(remembered: OrderedDict[_Version, _T], version: _Version, value: _T) -> None:
-    remembered[version] = value
-    if len(remembered) > _MOST_REMEMBERED:
-        remembered.popitem(last=False)
 
 
 class _Encoded:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from jobs import crashpoints, errors, images
 from worker import clock
@@ -23,6 +24,9 @@ SLOWEST = 250_000
 AT_ONCE = 10_000_000
 _LIVES = 24 * 3600.0  # seconds for which an API keeps a file if it does not say
 _MOST = 10_000
+
+_Key = TypeVar("_Key")
+_T = TypeVar("_T")
 
 # An upload's result: the file's URL, or why there is none.
 Sending = asyncio.Task[str | errors.ApiError]
@@ -124,10 +128,7 @@ class Uploads:
             return error
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
         lives = _LIVES if file.lives is None else file.lives
-        self._urls[source.digest] = file.url, clock.ticks() + lives - self._needed
-        self._urls.move_to_end(source.digest)
-        if len(self._urls) > _MOST:
-            self._urls.popitem(last=False)
+        remember(self._urls, source.digest, (file.url, clock.ticks() + lives - self._needed))
         return file.url
 
     async def _api_answers(self) -> bool:
@@ -139,6 +140,14 @@ class Uploads:
         except errors.ApiError:
             return True
         return True
+
+
+def remember(remembered: OrderedDict[_Key, _T], key: _Key, value: _T) -> None:
+    """Keep a value; of ten thousand, the one that was kept longest ago makes room."""
+    remembered[key] = value
+    remembered.move_to_end(key)
+    if len(remembered) > _MOST:
+        remembered.popitem(last=False)
 
 
 class _Room:
