@@ -15,12 +15,12 @@ _PATIENCE = 1.5  # seconds that a tick may take to finish after SIGTERM
 def command(settings: Settings, *, probe: bool) -> None:
     """Go over the job table, tick by tick, until SIGTERM."""
     from jobs import logs
-    from overnight import flags, services
+    from overnight import flags, onlooker
     from worker import readiness
 
     readiness.require(settings, "scheduler", flags.typed(settings))
     if probe:
-        services.probe(settings)
+        onlooker.probe(settings)
         return
     logs.to_stderr(settings.secrets)
     _schedule(settings)

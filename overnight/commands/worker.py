@@ -1,5 +1,7 @@
 """`overnight worker`: do the work of a distributed installation. Any number, on any number of hosts."""
 
+import os
+
 import click
 
 from jobs.settings import Settings
@@ -19,12 +21,12 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
     A second SIGTERM, or SIGQUIT, ends it at once; nothing is lost by it.
     """
     from jobs import logs
-    from overnight import flags, services
+    from overnight import flags, onlooker
     from worker import readiness
 
     readiness.require(settings, "worker", flags.typed(settings))
     if probe:
-        services.probe(settings)
+        onlooker.probe(settings)
         return Exit.NONE_FAILED
     settings.require_credentials()
     logs.to_stderr(settings.secrets)
@@ -32,16 +34,14 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
 
 
 def _work(settings: Settings, concurrency: int) -> Exit:
-    import os
     import signal
     import socket
 
     from jobs import errors
-    from overnight import services
     from worker import app, context, leaving, outgrown
 
     context.enrol(settings)
-    services.pass_on(settings)
+    _pass_on(settings)
     watch = outgrown.Watch(
         settings,
         end=lambda: os.kill(os.getpid(), signal.SIGTERM),
@@ -64,3 +64,10 @@ def _work(settings: Settings, concurrency: int) -> Exit:
     if not worker.exitcode:
         return Exit.NONE_FAILED
     return Exit.INTERRUPTED if leaving.asked() else Exit.BUG
+
+
+def _pass_on(settings: Settings) -> None:
+    """Let child processes that are spawned rather than forked read the same settings."""
+    os.environ["OVERNIGHT_DATABASE_URL"] = settings.database_url
+    os.environ["OVERNIGHT_OUTPUT"] = str(settings.output)
+    os.environ["OVERNIGHT_API_URL"] = settings.api.url

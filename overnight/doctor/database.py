@@ -10,7 +10,7 @@ from jobs.reports import limits, results
 from jobs.settings import Settings, places
 from jobs.states import State
 from migrations import schema
-from overnight import flags, opened, services
+from overnight import flags, onlooker, opened
 from overnight.doctor import api, findings, mounts
 from overnight.doctor.findings import Finding
 from overnight.run import lock
@@ -41,7 +41,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
         return
     path = settings.database_path
     if path is None:
-        services.probe(settings)
+        onlooker.probe(settings)
         yield from unlike or [findings.ok("work", "nothing that is due stands still")]
     elif holder := lock.holder(path):
         yield findings.ok("work", f"process {holder[0]} works on batch {holder[1]}")
