@@ -9,11 +9,6 @@ from worker.api.replies import Page
 from worker.lookup import walk
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch):
-    monkeypatch.setattr(walk, "WAITS", (0.0, 0.0))
-
-
 class Scripted:
     """A list with these pages; a page that is an error is raised, and the last one is shown for ever."""
 
@@ -38,8 +33,8 @@ def page(*predictions, more=True, date=None):
 
 
 def take(api, since=BORN, now=BORN, within=5.0, wanted=()):
-    taken = walk.Walk()
-    asyncio.run(walk.go_on(taken, api, since, now=now, within=within, wanted=wanted))
+    taken = walk.Walk(since, now, within, waits=(0.0, 0.0), wanted=wanted)
+    asyncio.run(walk.go_on(taken, api))
     return taken
 
 
@@ -162,9 +157,9 @@ def test_of_what_is_known_a_long_walk_keeps_the_newest_witnesses_and_that_the_re
     listed = [at(seconds) for seconds in range(200, 0, -1)]
     strange = at(60, "strange")
     api = Scripted(page(*listed[:90], strange), page(*listed[90:], more=False))
-    taken = walk.Walk()
+    taken = walk.Walk(BORN, BORN, 5.0)
     while not taken.over:
-        asyncio.run(walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1))
+        asyncio.run(walk.go_on(taken, api, at_once=1))
         assert len(taken.fresh) < 150, "what was let go of is not asked for again"
         taken.recognise({one.id: attempt for attempt, one in enumerate(listed) if one.id in taken.fresh})
     assert [*taken.seen] == [*(one.id for one in listed[: walk.WITNESSES]), "strange"]
@@ -174,13 +169,13 @@ def test_of_what_is_known_a_long_walk_keeps_the_newest_witnesses_and_that_the_re
 
 def test_a_walk_that_is_gone_on_with_ends_with_its_time():
     api = Scripted(page(at(30)), page(at(20)), page(at(10)))
-    taken = walk.Walk()
+    taken = walk.Walk(BORN, BORN, 5.0)
 
     async def two_steps():
-        await walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1)
+        await walk.go_on(taken, api, at_once=1)
         api.list = never
         taken.until -= 5.0
-        await walk.go_on(taken, api, BORN, now=BORN, within=5.0, at_once=1)
+        await walk.go_on(taken, api, at_once=1)
 
     asyncio.run(two_steps())
     assert (taken.over, taken.pages, taken.error) == (True, 1, None)

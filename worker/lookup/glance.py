@@ -45,19 +45,11 @@ def look(here: context.Context, rows: Sequence[Running], now: datetime, pages: i
     """
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
-    taken = walk.Walk()
-    walking = walk.go_on(
-        taken,
-        here.api,
-        since,
-        now=now,
-        within=within,
-        most_pages=_SLACK * pages,
-        page_cap=_PAGE_CAP,
-        waits=(),
-        wanted=[row.prediction_id for row in rows],
+    wanted = [row.prediction_id for row in rows]
+    taken = walk.Walk(
+        since, now, within, most_pages=_SLACK * pages, page_cap=_PAGE_CAP, waits=(), wanted=wanted
     )
-    here.loop.call(walking, within=within + 1)
+    here.loop.call(walk.go_on(taken, here.api), within=within + 1)
     oldest, running = _still_running(taken)
     told = {id_: shown for id_, shown in taken.seen.items() if endings.is_explained(shown)}
     outcomes = [

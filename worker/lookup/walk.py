@@ -2,8 +2,9 @@
 
 import asyncio
 import functools
+import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -12,8 +13,6 @@ from worker.api.client import PAGE_CAP, PredictionClient
 from worker.api.replies import Page, Prediction
 
 WITNESSES = 50  # known predictions kept: enough to judge whether the list shows what was sent
-_MOST_PAGES = 1000  # a list that never ends must not occupy a worker for ever
-WAITS = (0.2, 1.0)  # seconds before a page that failed is asked for again
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A header's date has whole seconds, and the answer took time; a larger difference means a wrong clock.
@@ -37,12 +36,25 @@ class _Attempts:
 
 @dataclass
 class Walk:
-    """What a walk has seen. ``ahead`` is how far our clock is ahead of the API's, as far as that is known.
+    """A walk, newest first, back to ``since``, and what it has seen so far.
+
+    ``now`` is our time at its start, and ``within`` the seconds after which it ends, however far it came. ``pause`` is
+    the wait between two pages in seconds, ``page_cap`` in bytes; ``waits`` precede the retries of a failed page. Once
+    all ``wanted`` are on the pages read, it ends. ``ahead`` is how far our clock is ahead of the API's, as far as that
+    is known.
 
     A long walk goes through a hundred thousand predictions. Of those that turn out to be known, the newest
     few are kept whole; of the rest, only which attempt bought them.
     """
 
+    since: datetime
+    now: datetime
+    within: float
+    pause: float = 0
+    most_pages: int = 1000  # a list that never ends must not occupy a worker for ever
+    page_cap: int = PAGE_CAP
+    waits: Sequence[float] = (0.2, 1.0)
+    wanted: Collection[str] = ()
     seen: dict[str, Prediction] = field(default_factory=dict)
     fresh: list[str] = field(default_factory=list)  # ids among those not yet checked for being known
     pages: int = 0
@@ -84,82 +96,59 @@ class Walk:
         """Whether everything made since a moment (by our clock) was seen: read back to it, without a failed page."""
         return self.error is None and self.read_to(moment)
 
-    def shows(self, wanted: Collection[str]) -> bool:
-        """Whether all these predictions were seen; False if there are none."""
-        return bool(wanted) and all(one in self.seen for one in wanted)
-
     def read_to(self, moment: datetime) -> bool:
         """Whether the pages so far go back beyond a moment (by our clock)."""
         return self._back_to < moment - self.ahead
 
+    def ends(self) -> bool:
+        """Whether no further page is needed."""
+        complete = bool(self.wanted) and self.seen.keys() >= set(self.wanted)
+        return complete or self.pages >= self.most_pages or self.read_to(self.since)
 
-async def go_on(
-    taken: Walk,
-    api: PredictionClient,
-    since: datetime,
-    *,
-    now: datetime,
-    within: float,
-    pause: float = 0,
-    at_once: int = _MOST_PAGES,
-    most_pages: int = _MOST_PAGES,
-    page_cap: int = PAGE_CAP,
-    waits: Sequence[float] = WAITS,
-    wanted: Collection[str] = (),
-) -> None:
-    """Read the list, newest first, back to ``since``; stop after ``within`` seconds, however far it came.
 
-    ``now`` is our time at the start, ``pause`` the wait between two pages in seconds; ``page_cap`` is in
-    bytes; ``waits`` precede the retries of a failed page. Not every API knows `created_after`, so the end is
-    also recognised by the dates on a page; if a page lacks dates, the walk goes on to the list's end. Once
-    all ``wanted`` are on the pages read, it stops. It also returns after ``at_once`` pages; if the walk is
-    not over, call this again to continue.
+async def go_on(taken: Walk, api: PredictionClient, at_once: float = math.inf) -> None:
+    """Read the list on to the walk's end, or return after ``at_once`` pages; if it is not over, call this again.
+
+    Not every API knows `created_after`, so the end is also recognised by the dates on a page; if a page lacks
+    dates, the walk goes on to the list's end.
     """
-    read = functools.partial(_page, api, cap=page_cap, waits=waits)
     stop = taken.pages + at_once
-    taken.until = taken.until or asyncio.get_running_loop().time() + within
+    taken.until = taken.until or asyncio.get_running_loop().time() + taken.within
     try:
         async with asyncio.timeout_at(taken.until):
             while not taken.over and taken.pages < stop:
-                taken.add(await _next(read, taken, since, now, pause))
+                taken.add(await _next(taken, api))
                 crashpoints.reach(crashpoints.Place.AFTER_LIST_PAGE)
-                taken.over = taken.read_to(since) or taken.pages >= most_pages or taken.shows(wanted)
+                taken.over = taken.ends()
     except TimeoutError:
         taken.over = True
         if not taken.pages:
-            taken.error = errors.Unanswered(f"The list showed nothing within {within:g} s.")
+            taken.error = errors.Unanswered(f"The list showed nothing within {taken.within:g} s.")
     except errors.ApiError as error:
         taken.over = True
         taken.error = error
 
 
-async def _next(
-    read: Callable[..., Awaitable[Page]], taken: Walk, since: datetime, now: datetime, pause: float
-) -> Page:
+async def _next(taken: Walk, api: PredictionClient) -> Page:
     if taken.pages:
-        await asyncio.sleep(pause)
-        return await read(since - taken.ahead, taken.cursor)
-    first = await read(since)
-    taken.ahead = _ahead(now, first)
+        await asyncio.sleep(taken.pause)
+        return await _page(taken, api)
+    first = await _page(taken, api)
+    taken.ahead = _ahead(taken.now, first)
     # Our clock is ahead: ask again, back to ``since`` by the API's clock.
-    return await read(since - taken.ahead) if taken.ahead > timedelta() else first
+    return await _page(taken, api) if taken.ahead > timedelta() else first
 
 
-async def _page(
-    api: PredictionClient,
-    since: datetime,
-    cursor: str | None = None,
-    *,
-    cap: int = PAGE_CAP,
-    waits: Sequence[float] = WAITS,
-) -> Page:
-    """Ask for one page, with retries: a long walk meets every fault that one call in a hundred has."""
-    for wait in waits:
+async def _page(taken: Walk, api: PredictionClient) -> Page:
+    """Ask for the next page, with retries: a long walk meets every fault that one call in a hundred has."""
+    since = taken.since - taken.ahead
+    ask = functools.partial(api.list, created_after=since, cursor=taken.cursor, cap=taken.page_cap)
+    for wait in taken.waits:
         try:
-            return await api.list(created_after=since, cursor=cursor, cap=cap)
+            return await ask()
         except errors.Unanswered:
             await asyncio.sleep(wait)
-    return await api.list(created_after=since, cursor=cursor, cap=cap)
+    return await ask()
 
 
 def _ahead(now: datetime, page: Page) -> timedelta:

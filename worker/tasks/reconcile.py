@@ -69,12 +69,9 @@ def _walked(
 ) -> walk.Walk:
     """Walk the list, and record in the account what that cost and showed."""
     lease, pause = here.times.lease, _pause(here, account)
-    taken = walk.Walk()
+    taken = walk.Walk(since, started, lease, pause)
     while not taken.over:
-        walking = walk.go_on(
-            taken, here.api, since, now=started, within=lease, pause=pause, at_once=_PAGES_AT_ONCE
-        )
-        here.loop.call(walking, within=lease + 1)
+        here.loop.call(walk.go_on(taken, here.api, _PAGES_AT_ONCE), within=lease + 1)
         with here.database.read() as tx:
             taken.recognise(worklists.bought_by(tx, account.id, taken.fresh))
     if taken.ahead:
