@@ -31,8 +31,9 @@ def _parser() -> argparse.ArgumentParser:
     for field in dataclasses.fields(Options):
         if isinstance(field.default, int | float | str):
             name = f"--{field.name.replace('_', '-')}"
+            told = field.metadata.get("help", "")
             parser.add_argument(
-                name, type=type(field.default), default=field.default, help="default %(default)s"
+                name, type=type(field.default), default=field.default, help=f"{told} [%(default)s]"
             )
     return parser
 

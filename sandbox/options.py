@@ -3,46 +3,50 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from sandbox import faults, profiles, signing
+
+_T = TypeVar("_T")
+
+
+def _option(default: _T, help: str) -> _T:  # noqa: A002  the command line's own word
+    """Return a field that is an option of the command line, with its line of help."""
+    option: _T = field(default=default, metadata={"help": help})
+    return option
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """What a person may choose; ValueError with one sentence when a value makes no sense.
 
-    Times are in seconds. ``latency`` is the median run time; at 0 a prediction has ended by the next read.
-    A create is answered ``create_seconds`` after it was accepted; its refusal comes at once. A limit of 0 is no
-    limit. ``lifetime`` is how long inputs and outputs live after completion; uploaded files live 24 times as long.
-    ``output_size`` caps the sides of a picture, in pixels, and sending a picture takes ``output_seconds``.
-    A ``late_exec`` is accepted ``late`` after its answer. ``lag`` bounds how long faults hide a prediction, or how
-    far they misplace it. An account low on credit has ``low_credit`` creates a minute. An outage lasts ``outage``
-    (0: until healed). A 429 asks for at least ``wait``. After ``heal_after`` (0: never) every fault is off.
-    ``faults`` override those of the profile.
-    Webhooks are signed with ``webhook_secret``.
-    With ``parent_pid`` the sandbox ends within two seconds of that process, which must be its parent.
+    At a ``latency`` of 0 a prediction has ended by the next read. A refusal comes at once, whatever
+    ``create_seconds``. ``lifetime`` begins at the completion; uploaded files live 24 times as long. ``late`` counts
+    from the answer. ``lag`` bounds how long faults hide a prediction, or how far they misplace it. ``faults``
+    override those of the profile. With ``parent_pid`` the sandbox ends within two seconds of that process, which
+    must be its parent.
     """
 
     state: Path
-    host: str = "127.0.0.1"
-    port: int = 8500
-    latency: float = 3.0
-    create_seconds: float = 0.0
-    creates_per_minute: float = 600.0
-    reads_per_minute: float = 3000.0
+    host: str = _option("127.0.0.1", "Address to listen on.")
+    port: int = _option(8500, "0: any free port.")
+    latency: float = _option(3.0, "Median run time in seconds.")
+    create_seconds: float = _option(0.0, "Seconds from accepting a create to its answer.")
+    creates_per_minute: float = _option(600.0, "0: no limit.")
+    reads_per_minute: float = _option(3000.0, "0: no limit.")
     faults: Mapping[str, float] = field(default_factory=dict)
-    seed: int = 0
-    lifetime: float = 3600.0
+    seed: int = _option(0, "Seed of the faults: one seed, one plan.")
+    lifetime: float = _option(3600.0, "Seconds until inputs and outputs are wiped.")
     profile: str = "replicate"
-    heal_after: float = 0.0
-    late: float = 5.0
-    lag: float = 5.0
-    low_credit: float = 6.0
-    outage: float = 0.0
-    wait: float = 1.0
-    output_size: int = 1024
-    output_seconds: float = 0.0
-    webhook_secret: str = signing.MADE_UP
+    heal_after: float = _option(0.0, "Seconds until every fault is off; 0: never.")
+    late: float = _option(5.0, "Seconds until a late_exec is accepted.")
+    lag: float = _option(5.0, "Seconds for which vanish and list_… last.")
+    low_credit: float = _option(6.0, "Creates a minute while credit is low; 0: no limit.")
+    outage: float = _option(0.0, "Seconds of an outage; 0: until healed.")
+    wait: float = _option(1.0, "Least seconds that a 429 asks to wait.")
+    output_size: int = _option(1024, "Longest side in pixels.")
+    output_seconds: float = _option(0.0, "Seconds that it takes to send an output.")
+    webhook_secret: str = _option(signing.MADE_UP, "What webhooks are signed with.")
     parent_pid: int | None = None
 
     def __post_init__(self) -> None:
