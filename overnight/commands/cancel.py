@@ -29,7 +29,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats
     overnight cancel cats --key 'dogs/*'
     overnight cancel cats --state failed       no longer wanted
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from jobs.by_hand import cancelling
     from jobs.reports import limits, results
     from jobs.selecting import lookup, selection

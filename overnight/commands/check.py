@@ -27,7 +27,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     overnight check tonight.csv                       every mistake at once, or the plan
     overnight check photos.csv --column prompt=text   a file with headers of its own
     some-program | overnight check - --batch tonight  from standard input
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from jobs.loading import difference
     from overnight import manifests, opened
     from overnight.display import planning

@@ -22,7 +22,7 @@ def command(folder: Path | None, suffix: str) -> None:
     \b
     overnight example > tonight.csv     a manifest to fill with rows of your own
     overnight example rehearsal         one that runs as it is
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     source = importlib.resources.files("jobs") / "examples"
     manifest = source / (_STEM + suffix)
     if folder is None:

@@ -41,7 +41,7 @@ def command(
     \b
     overnight quota
     overnight quota --creates-per-minute 300 --in-flight 400
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from jobs.by_hand import buying
     from jobs.reports import usage
     from overnight import opened

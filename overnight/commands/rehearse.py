@@ -68,7 +68,7 @@ def command(
     overnight rehearse tonight.csv --limit 500         the same for the first 500 rows
     overnight rehearse tonight.csv --profile replicate if all goes well
     overnight rehearse tonight.csv --within 1h         a large one to its end: about 3,000 jobs a minute
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from overnight.display import data, words
     from overnight.rehearsal import rehearsed
 

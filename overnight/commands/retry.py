@@ -40,7 +40,7 @@ def command(
     overnight retry cats --class nsfw --new-seed   exactly these
     overnight retry cats --key tom-0123456789      this job, even if it succeeded
     overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from jobs import batches
     from jobs.by_hand import changes, retrying
     from jobs.selecting import lookup, selection

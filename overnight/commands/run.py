@@ -24,7 +24,7 @@ def command(settings: Settings, what: str, *, yes: bool, quiet: bool, as_json: b
     overnight run tonight.csv                  load, buy, fetch, until all is done
     overnight run tonight.csv --api sandbox    the same without paying
     overnight run tonight                      go on with a batch that is loaded
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from overnight.run import night
     from overnight.run.signals import Signals
 

@@ -26,7 +26,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     \b
     overnight show cats/tom-0123456789
     overnight show outputs/cats/tom-0123456789-0.png
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from jobs.reports import dossier, results
     from jobs.selecting import lookup
     from overnight import flags, onlooker, opened

@@ -25,7 +25,7 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
     overnight status            every batch, a line each
     overnight status cats       one batch: failures, what it waits for, where its images are
     overnight status cats -w    the same, kept up to date; Ctrl-C ends the display and nothing else
-    """  # noqa: D301  click wants the character itself: it keeps the lines as they are
+    """
     from overnight import opened
 
     if watch and as_json:
