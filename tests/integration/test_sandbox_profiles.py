@@ -123,7 +123,7 @@ def listed(client):
         {"list_bare": 1},
         {"429_odd:text": 0.5},
         {"drip": 0.2},
-        {"stale": 1},
+        {"stale": 0.1},
     ],
     ids=" ".join,
 )
