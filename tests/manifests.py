@@ -55,6 +55,8 @@ def mistakes(path: Path, adaptation: rows.Adaptation | None = None, **options: A
     with reading(path, adaptation, **options) as read:
         for row in (row for chunk in read.unusable() for row in chunk):
             read.blame(row)
+        if read.no_folder:
+            read.problems.add(read.no_folder)
         return [line.replace(f"{path.parent}/", "") for line in read.problems.lines()]
 
 

@@ -104,15 +104,21 @@ def compare(database: Database | None, read: validated.Validated, target: Target
 
 
 def _blame(database: Database | None, batch: Batch | None, read: validated.Validated) -> int:
-    """Tell of the pictures that cannot be used, but would have to be sent; return how many are of new rows."""
-    new = 0
+    """Tell of the pictures that cannot be used, but would have to be sent; return how many are of new rows.
+
+    That their whole folder is missing stops everything, as it is hardly a mistake of single rows.
+    """
+    new, needed = 0, batch is None
     for chunk in read.unusable(_CHUNK):
         there = _there(database, batch, chunk)
         for row in chunk:
             job = there.get(row.key)
             new += job is None
             if job is None or _is_to_be_sent(row, job):
+                needed = True
                 read.blame(row)
+    if needed and read.no_folder:
+        read.problems.add(read.no_folder)
     return new
 
 

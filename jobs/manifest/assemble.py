@@ -52,7 +52,7 @@ class Assembler:
         model: schema.Schema,
         values: columns.Values,
         needed: Iterable[str],
-        seen: pictures.Pictures | None,
+        seen: pictures.Pictures,
         images: Path | None,
     ) -> None:
         self._file = file
@@ -91,14 +91,15 @@ class Assembler:
             problem = self._complaint(record, values, complaint)
             if problem is not None and problem.column not in told:
                 (draft.warnings if complaint.advisory else draft.wrong).append(problem)
-        if "image" in fields and self._pictures:
-            self._look(draft, _header(record, "image"), self._pictures)
+        # That there is no folder is no news of a row that is wrong anyway.
+        if "image" in fields and (self._pictures.folder_is_there or not draft.wrong):
+            self._look(draft, _header(record, "image"))
         if not draft.wrong:
             draft.outputs = self._model.outputs(values)
 
-    def _look(self, draft: Draft, header: str, seen: pictures.Pictures) -> None:
+    def _look(self, draft: Draft, header: str) -> None:
         try:
-            draft.travel = seen.travel(draft.image)
+            draft.travel = self._pictures.travel(draft.image)
         except problems.Rejected as rejected:
             problem = self._problem(draft.line, header, draft.image, rejected)
             if isinstance(rejected, pictures.Unusable) and not draft.wrong:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from jobs import images
+from jobs import images, presence
 from jobs.manifest import addresses, problems
 
 # Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
@@ -44,6 +44,7 @@ class Pictures:
 
     def __init__(self, root: Path, *, absolute_allowed: bool) -> None:
         self._root = Path(os.path.realpath(root))
+        self.folder_is_there = presence.is_folder(self._root)
         self._absolute_allowed = absolute_allowed
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._look)
 

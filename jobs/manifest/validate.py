@@ -61,7 +61,6 @@ class _Pass:
         self._model = model
         self._limit = limit
         self._typed = into.adaptation
-        self._folder_is_there = True
 
     def read(self, manifest: source.Source) -> None:
         if manifest.format is not source.Format.YAML:
@@ -103,12 +102,10 @@ class _Pass:
         if (images := self._into.adaptation.images) is not None:
             self._into.root = images.absolute()
             self._into.adaptation = replace(self._into.adaptation, images=self._into.root)
-            self._folder_is_there = presence.is_folder(self._into.root)
-            if not self._folder_is_there:
-                wrong = self._origins(top).images(
+            if not presence.is_folder(self._into.root):
+                self._into.no_folder = self._origins(top).images(
                     self._into.root, "is no folder", "name the one where the pictures are"
                 )
-                self._into.problems.add(wrong)
         known = columns.Columns(self._model, self._into.adaptation)
         for problem in known.misadaptations(self._origins(top)):
             self._into.problems.add(problem)
@@ -121,12 +118,7 @@ class _Pass:
         for problem in wrong:
             self._into.problems.add(problem)
         images = self._into.adaptation.images
-        # Without the folder there are no pictures; that is reported once, not for every row.
-        seen = (
-            pictures.Pictures(self._into.root, absolute_allowed=images is not None)
-            if self._folder_is_there
-            else None
-        )
+        seen = pictures.Pictures(self._into.root, absolute_allowed=images is not None)
         return assemble.Assembler(manifest.name, self._model, values, needed, seen, images)
 
     def _stage(

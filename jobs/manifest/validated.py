@@ -18,8 +18,8 @@ class Validated:
     ``adaptation`` is the caller's merged over the file's own. ``images`` counts rows by how their picture
     travels, ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``.
     ``complete`` is False if a limit left rows unread. With ``keep_going`` mistakes of single rows are warnings.
-    A picture that cannot be used is not among them until `blame` is called: whether it matters is for the
-    batch to say.
+    A picture that cannot be used is not among them until `blame` is called, nor is ``no_folder``, that the folder
+    of pictures does not exist: whether they matter is for the batch to say.
     """
 
     path: Path | None
@@ -35,6 +35,7 @@ class Validated:
     images: Counter[pictures.Travel] = field(default_factory=Counter)
     complete: bool = True
     keep_going: bool = False
+    no_folder: Problem | None = None
 
     @property
     def of_rows(self) -> Problems:
@@ -46,8 +47,8 @@ class Validated:
         return self.staged.unusable(chunk)
 
     def blame(self, row: rows.Row) -> None:
-        """Count a row's unusable picture as its mistake."""
-        if row.unusable is not None:
+        """Count a row's unusable picture as its mistake; not if there is no folder, which is told once for all."""
+        if row.unusable is not None and self.no_folder is None:
             self.of_rows.add(Problem.from_json(row.unusable))
 
     def rows(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:

@@ -420,8 +420,8 @@ def test_pictures_in_a_folder_that_is_none_are_not_told_of_row_by_row(tmp_path):
     path = write(tmp_path, "image,prompt,seed\na.png,a,1\nb.png,b,x\n")
 
     assert mistakes(path, rows.Adaptation(images=tmp_path / "nowhere")) == [
-        "--images nowhere: is no folder: name the one where the pictures are",
         "cats.csv:3: seed: x is not a whole number",
+        "--images nowhere: is no folder: name the one where the pictures are",
     ]
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 from pathlib import Path
 
@@ -248,6 +249,24 @@ def test_pictures_that_vanished_hinder_only_what_is_still_to_be_bought(night):
     assert night.type("retry", "night", "--class", "input-unreadable").returncode == 0
     assert night.run_again().returncode == 0
     assert (night.bought(), night.states()) == (3, {"succeeded": 3})
+
+
+def test_a_folder_of_pictures_that_vanished_hinders_only_what_is_still_to_be_bought(night):
+    pictures = night.folder / "pictures"
+    for name in ("done.png", "gone.png"):
+        picture(pictures / name)
+    night.manifest.write_text("key,image,prompt\ndone,done.png,a\ngone,gone.png,b\n")
+    assert night.type("run", "night.csv", "--images", "pictures", "--limit", "1").returncode == 0
+    shutil.rmtree(pictures)
+    for more in ([], ["--keep-going"]):
+        stopped = night.type("run", "night.csv", *more)
+        assert stopped.returncode == 2
+        assert one_line(stopped.stderr, "pictures: is no folder: name the one where the pictures are")
+    picture(pictures / "gone.png")
+    assert night.run_again().returncode == 0
+    shutil.rmtree(pictures)
+    assert night.run_again().returncode == 0
+    assert (night.bought(), night.states()) == (2, {"succeeded": 2})
 
 
 def test_an_export_never_takes_the_place_of_the_manifest(night):
