@@ -11,7 +11,7 @@ from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, note
 from jobs.lifecycle.records import Accepted, Stray
 from jobs.states import OPEN_PHASES, BatchState, Phase, State
-from jobs.tables import attempts, batches, jobs
+from jobs.tables import attempts, batches, jobs, literally
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
@@ -129,7 +129,7 @@ _ORPHANS = (
     sa.select(attempts.c.id, attempts.c.prediction_id)
     .where(
         attempts.c.account_id.not_in(sa.bindparam("accounts", expanding=True)).is_(sa.false()),
-        attempts.c.phase == sa.literal_column(f"'{Phase.ORPHAN}'"),
+        attempts.c.phase == literally(Phase.ORPHAN),
         attempts.c.cancel_sent_at.is_(None),
         attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= sa.bindparam("now")),
     )

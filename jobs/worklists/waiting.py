@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from jobs import lifecycle
 from jobs.lifecycle import Fence
 from jobs.states import UNDER_WAY, State
-from jobs.tables import attempts, jobs
+from jobs.tables import attempts, jobs, literally
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def begun_lately(
 _SOME_RUNNING = (
     sa.select(attempts.c.id, attempts.c.prediction_id)
     .join(jobs, jobs.c.attempt_id == attempts.c.id)
-    .where(jobs.c.state == State.RUNNING, lifecycle.OF_ACCOUNTS)
+    .where(jobs.c.state == literally(State.RUNNING), lifecycle.OF_ACCOUNTS)
     .where(attempts.c.cancel_at.is_(None) | (attempts.c.cancel_at <= sa.bindparam("now")))
     .limit(sa.bindparam("most"))
 )

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from jobs import accounts, lifecycle, settings, worklists
 from jobs.lanes import Lane
 from jobs.states import State
-from jobs.tables import jobs
+from jobs.tables import jobs, literally
 from scheduler.duties import cancelling, confirming, polling
 from scheduler.duties.scope import Scope
 
 
 def _due(state: State, *whose: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    return sa.exists().where(jobs.c.state == state, jobs.c.due_at <= sa.bindparam("now"), *whose)
+    return sa.exists().where(jobs.c.state == literally(state), jobs.c.due_at <= sa.bindparam("now"), *whose)
 
 
 _TO_RESCUE = sa.select(
