@@ -4,6 +4,7 @@ Nothing heavy is imported here, so that `overnight --help` answers at once.
 """
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -62,9 +63,19 @@ def group() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code."""
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the locale cannot write is no reason to stop
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(_exit_code(args))
+    code = _exit_code(args)
+    words.end()
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Let none be closed: the next file to be opened, a database perhaps, would get its number, and what is said."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  it stays
 
 
 def _exit_code(args: Sequence[str] | None) -> int:

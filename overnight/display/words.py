@@ -1,5 +1,6 @@
 """Print sentences on the error stream, made harmless to a terminal. Data goes to stdout, elsewhere."""
 
+import os
 import sys
 
 from jobs.manifest import problems
@@ -25,6 +26,14 @@ def say(text: str) -> None:
         print(printable(text), file=sys.stderr, flush=True)  # noqa: T201  the one place that prints sentences
     except (OSError, ValueError):
         return
+
+
+def end() -> None:
+    """Leave nothing to say behind: what a terminal that is gone did not take would turn the exit code into 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def complain(text: str) -> None:

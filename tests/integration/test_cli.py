@@ -312,3 +312,34 @@ def test_what_to_type_where_nothing_was_loaded_yet_has_the_options_that_were_typ
     }
     for command, typed in said.items():
         assert command in overnight(*typed, *options, folder=tmp_path).stderr
+
+
+def in_shell(command, folder, **options):
+    """Run a made-up command with its streams as a shell sets them; buffered, as they are for most people."""
+    typed = f"{shlex.join(as_command(command, folder))} {options.pop('streams')}"
+    env = {name: text for name, text in BARE.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(["sh", "-c", typed], cwd=folder, env=env, timeout=60, check=False, **options)
+
+
+def test_a_stream_that_is_closed_leaves_its_number_to_no_file(tmp_path):
+    body = """
+@click.command()
+def command():
+    with open("database", "wb", buffering=0) as database:
+        click.echo("12 jobs", err=True)
+        click.echo("data")
+        assert database.fileno() > 2
+"""
+    assert in_shell(body, tmp_path, streams="<&- >&- 2>&-").returncode == 0
+    assert (tmp_path / "database").read_bytes() == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+def test_words_that_could_not_be_said_leave_the_exit_code_as_it_is(tmp_path):
+    body = """
+@click.command()
+def command():
+    raise errors.Mistake("nobody hears this")
+"""
+    ended = in_shell(body, tmp_path, streams="2>/dev/full")
+    assert ended.returncode == 2
