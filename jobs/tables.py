@@ -5,6 +5,7 @@ Writers: `lifecycle` of jobs, attempts and outputs; `batches`, `accounts`, `even
 own table.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -132,13 +133,21 @@ _index_where("jobs_due", "due_at IS NOT NULL", jobs.c.state, jobs.c.due_at)
 _index_where("jobs_to_release", "state = 'pending'", jobs.c.batch_id, jobs.c.priority.desc(), jobs.c.id)
 
 
+def settable(table: sa.Table, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return values as they are, for an update that sets what is among its parameters: it drops what is no column."""
+    if strange := [name for name in values if name not in table.c]:
+        raise ValueError(f"{table.name} has no {', '.join(strange)}")
+    return values
+
+
 def literally(word: states.State | states.Phase) -> sa.ColumnElement[str]:
     """Return a word as a part of the query.
 
     A partial index is used only if the query contains its condition so. Where a parameter may meet the condition of
     one, SQLite also plans the query anew each time that it is bound, which takes twenty times as long as a look.
     """
-    return sa.literal_column(f"'{word}'")
+    quoted = sa.literal(word.value).compile(compile_kwargs={"literal_binds": True})
+    return sa.literal_column(str(quoted))
 
 
 PENDING = literally(states.State.PENDING)

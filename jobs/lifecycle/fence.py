@@ -10,7 +10,7 @@ import structlog
 
 from jobs import states
 from jobs.states import State
-from jobs.tables import attempts, jobs
+from jobs.tables import attempts, jobs, settable
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ def move(
     statement = _moving(frozenset(source), target, tuple(rise))
     if not fences:
         return set()
-    told = {**values, **{f"more_{name}": by for name, by in rise.items()}}
+    told = {**settable(jobs, values), **{f"more_{name}": by for name, by in rise.items()}}
     told |= {"some": [fence.job for fence in fences], "theirs": [fence.attempt for fence in fences]}
     return {Fence(job, attempt) for job, attempt in tx.execute(statement, told)}
 
@@ -83,6 +83,7 @@ def note(tx: sa.Connection, rows: Sequence[dict[str, Any]], **same: Any) -> None
     """Update attempts: each row has ``attempt`` and the columns that differ, ``same`` has the rest."""
     if not rows:
         return
+    settable(attempts, same | {name: None for name in rows[0] if name != "attempt"})
     if len(rows[0]) > 1:
         tx.execute(_NOTE, [same | row for row in rows])
     else:

@@ -9,7 +9,7 @@ from jobs import database as databases
 from jobs import lifecycle, marker, tables
 from jobs.failures import FailureClass
 from jobs.lifecycle import Accepted, Failure, Fence, Image, Interrupted, Lost, NotBought, Produced, Stray
-from jobs.lifecycle.fence import move
+from jobs.lifecycle.fence import move, note
 from jobs.states import FINAL, OPEN_PHASES, TRANSITIONS, BatchState, Phase, State
 from tests import factory, rows
 
@@ -82,6 +82,19 @@ def test_no_pair_of_states_is_written_that_the_picture_does_not_have(database, m
                 with pytest.raises(ValueError, match=f"no arrow leads from {source} to {target}"):
                     move(tx, [fence], {source}, target, **values)
         assert rows.job(database, job.id).state == (target if target in TRANSITIONS[source] else source)
+
+
+def test_no_update_drops_a_column_that_is_misspelt(database, make):
+    job = make(State.RUNNING)
+    fence = Fence(job.id, job.attempt_id)
+    for wrong in (
+        lambda tx: move(tx, [fence], {State.RUNNING}, State.COLLECTING, due_by=job.created_at),
+        lambda tx: note(tx, [{"attempt": fence.attempt}], possibly_payed=True),
+        lambda tx: note(tx, [{"attempt": fence.attempt, "costs": 1}]),
+    ):
+        with database.write() as tx, pytest.raises(ValueError, match=r"has no (due_by|possibly_payed|costs)"):
+            wrong(tx)
+    moved(database, job, State.RUNNING, Phase.RUNNING)
 
 
 def calls(fence, at):
