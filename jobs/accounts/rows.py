@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jobs.accounts import quota
 from jobs.accounts.breaker import Breaker, BreakerState, Failing
-from jobs.tables import accounts
+from jobs.tables import accounts, settable
 
 # Stands for "unlimited": not every client can read an infinite double, and a null limit means "not set".
 # Larger than any number that a person may write.
@@ -103,8 +103,9 @@ def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: da
         if any(row.api == api and row.seen_at == latest for row in own):
             tx.execute(sa.update(accounts).where(there, accounts.c.seen_at == latest).values(seen_at=now))
         else:
-            ours = sa.update(accounts).where(there, accounts.c.name.in_(names))
-            tx.execute(ours.values(seen_at=latest - _JUST))
+            # Not what another worker has just moved: it buys, then.
+            ours = (accounts.c.name.in_(names), accounts.c.seen_at < latest)
+            tx.execute(sa.update(accounts).where(there, *ours).values(seen_at=latest - _JUST))
             deserted = deserted or latest < since
     return deserted
 
@@ -167,12 +168,12 @@ _COUNT_READS = _WRITE.values(reads_tokens=accounts.c.reads_tokens - sa.bindparam
 
 def write(tx: sa.Connection, account_id: int, change: Mapping[str, Any]) -> None:
     """Change some columns of an account's row."""
-    tx.execute(_WRITE, {**change, "account": account_id})
+    tx.execute(_WRITE, {**settable(accounts, change), "account": account_id})
 
 
 def count_reads(tx: sa.Connection, account_id: int, reads: int, change: Mapping[str, Any]) -> None:
     """Take reads from the bucket as it is now, and change some other columns."""
-    tx.execute(_COUNT_READS, {**change, "account": account_id, "reads": reads})
+    tx.execute(_COUNT_READS, {**settable(accounts, change), "account": account_id, "reads": reads})
 
 
 def storable(tokens: float) -> float:

@@ -99,9 +99,9 @@ def unlike_workers(progress: Progress) -> str:
         return ""
     buying = ", ".join(f"{one.label} ({one.name})" if one.label else one.name for one in progress.accounts)
     return (
-        f"the workers have different accounts: some have {buying or 'others'}, and some only "
-        f"{', '.join(progress.strangers)}, which leave lying what the others should do; "
-        "give all of them the same accounts, and start them anew"
+        f"the workers have different accounts, {buying or 'others'} and {', '.join(progress.strangers)}, "
+        "and leave lying what is for one that they lack; give all of them the same accounts, and start them "
+        "anew, or wait three minutes if that was just done"
     )
 
 

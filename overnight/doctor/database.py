@@ -36,7 +36,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
     try:
         with opened.database(settings) as db:
             left = _left_behind(db, settings)
-            unlike = _unlike_workers(db)
+            unlike = _unlike_workers(db) if settings.database_path is None else []
     except errors.OvernightError:  # already reported by `look`
         return
     path = settings.database_path

@@ -57,6 +57,28 @@ def test_one_that_has_lost_its_place_answers_for_itself(database):
         assert attendance.answers_for(tx, old) == (old,)
 
 
+def test_two_workers_that_tell_at_the_same_moment_that_they_live_keep_their_account(postgres_database):
+    """The other tells it between our look at our own rows and our look at the latest."""
+    start(postgres_database, ("one", None))
+    now = rows.now(postgres_database)
+
+    def tell(moment):
+        with postgres_database.write() as tx:
+            return accounts.attended(tx, moment, ["one"], moment - HOUR)
+
+    others = iter([now + HOUR])
+
+    def other(_connection, _cursor, statement, *_):
+        if "max(" in statement:
+            for moment in others:
+                tell(moment)
+
+    sa.event.listen(postgres_database.engine, "before_cursor_execute", other)
+    assert not tell(now + HOUR)
+    [account] = rows.rows(postgres_database, tables.accounts)
+    assert account.seen_at == now + HOUR
+
+
 def test_a_task_for_an_account_that_is_not_here_leaves_its_rows_alone(monkeypatch):
     monkeypatch.setattr(app, "_held", {1: "the one", 2: "the other"})
     assert app.held(2) == "the other"
