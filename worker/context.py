@@ -4,7 +4,6 @@ Created once, after a fork, for all accounts of the settings.
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from jobs.accounts import attendance
 from jobs.accounts.breaker import Tally
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
-from worker import foresight, heaps, loop
+from worker import foresight, heaps, loop, tally
 from worker.api import client
 from worker.transfers import downloads, inputs
 
@@ -78,17 +77,20 @@ class Context:
         return attendance.answers_for(tx, self.account.id)
 
     def answers_otherwise(self, than: Collection[str] = ()) -> bool:
-        """Whether the API answers a question about anything but these predictions.
+        """Whether the API answers a question about anything but these predictions, and lets us ask.
 
-        It is about the latest of the others, or about one made up: either alone may never be answered.
+        It is about the latest of the others. Only if there is none it is about one made up, of which a gateway may
+        answer what it does not know of ours. If the API says stop, that is recorded.
         """
         with self.database.read() as tx:
             witness = worklists.witness(tx, self.account.id, than)
-        asked = random.choice([witness or _MADE_UP, _MADE_UP])  # noqa: S311  no secret
         try:
-            self.loop.call(self.api.get(asked), within=self.times.lease / 2)
+            self.loop.call(self.api.get(witness or _MADE_UP), within=self.times.lease / 2)
         except (errors.Missing, errors.Refused):
             return True
+        except (errors.Throttled, errors.Blocked) as error:
+            self.observe(tally.of(error))
+            return False
         except (errors.ApiError, TimeoutError):
             return False
         return True

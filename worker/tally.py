@@ -47,6 +47,11 @@ class Counter:
         return taken
 
 
+def of(error: errors.ApiError) -> Tally:
+    """Return what one call, no create, shows that raised."""
+    return _with(Tally(), error, creates=False)
+
+
 def _with(tally: Tally, error: errors.ApiError, creates: bool) -> Tally:
     match error:
         case errors.Throttled():

@@ -19,9 +19,9 @@ from scheduler import duties, timetable
 from scheduler.duties import releasing
 from tests.faults import simulated_database, simulated_time, simulated_wire
 from tests.faults.simulated_house import House
-from worker import clock, context, endings
+from worker import clock, endings
 from worker.api import wire
-from worker.tasks import poll, submit
+from worker.tasks import submit
 from worker.transfers import storing
 
 _DUE_FOR = {
@@ -51,8 +51,6 @@ def around(house: House, now: Callable[[Any], datetime]) -> Iterator[None]:
             (storing, "sync_names", house.disk.sync_names),
             (endings, "random", SimpleNamespace(Random=lambda: luck)),
             (releasing, "random", luck),
-            (poll, "random", luck),
-            (context, "random", luck),
             (duties, "rescue", gated(duties.rescue)),
             (timetable, "_DUTIES", tuple((lane, gated(duty)) for lane, duty in timetable._DUTIES)),
         ):

@@ -123,7 +123,7 @@ class _Slice:
         try:
             prediction: Prediction = await self.here.api.get(job.prediction_id)
         except errors.ApiError as error:
-            self.counter.failed_alone(error)
+            self.counter.failed(error)
             raise  # even Missing: some APIs forget a prediction for a moment, and the image is paid
         self.counter.answered()
         if output.index >= len(prediction.output):

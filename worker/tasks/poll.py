@@ -1,6 +1,5 @@
 """Ask how running predictions stand, and record how they ended."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,12 +38,10 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
         now = database.now(tx)
         rows = worklists.running(tx, here.answers_for(tx), ids)
         breaker = accounts.known(tx, here.account.id).breaker
-    slice_ = _Slice(here, now, tally.Counter(), away=breaker.is_away)
-    # Asked for alone, a prediction that is never answered would prolong an outage.
-    if slice_.away and random.getrandbits(1):
-        _ask_otherwise(here, slice_)
-        rows = rows if slice_.answered else []
-    elif breaker.is_away or breaker.in_doubt:
+    slice_ = _Slice(here, now, tally.Counter())
+    if breaker.is_away:
+        rows = rows if _is_back(here, slice_, rows) else []
+    elif breaker.in_doubt:
         _ask(here, slice_, rows[:1])
         rows = rows[1:] if slice_.answered else []
     elif pages and rows:
@@ -121,7 +118,7 @@ def _find_out(here: context.Context, slice_: "_Slice") -> None:
     it is given up only if something else is: an outage, however long, ends no job.
     """
     unanswered, slice_.unanswered = slice_.unanswered, {}
-    if not (slice_.answered or slice_.away):  # during an outage, one call is enough
+    if not slice_.answered:
         slice_.answered = here.answers_otherwise([row.prediction_id for row in unanswered])
     if slice_.answered:
         slice_.counter.answered()
@@ -133,12 +130,18 @@ def _find_out(here: context.Context, slice_: "_Slice") -> None:
     here.observe(slice_.counter.take())
 
 
-def _ask_otherwise(here: context.Context, slice_: "_Slice") -> None:
-    """Ask about something else than what is due, to learn whether the API is still away."""
-    slice_.answered = here.answers_otherwise()
+def _is_back(here: context.Context, slice_: "_Slice", rows: Sequence[Running]) -> bool:
+    """Whether an API that was away answers again, asked about another prediction: one of these may never be answered.
+
+    If not, they are due again as if they had been asked for.
+    """
+    slice_.answered = here.answers_otherwise([row.prediction_id for row in rows])
     if slice_.answered:
         slice_.counter.answered()
-        here.observe(slice_.counter.take())
+    else:
+        _settle_all(here, [Waiting(row) for row in rows])
+    here.observe(slice_.counter.take())
+    return slice_.answered
 
 
 @dataclass
@@ -146,7 +149,6 @@ class _Slice:
     here: context.Context
     now: datetime
     counter: tally.Counter
-    away: bool = False  # perhaps: it was when this began
     answered: bool = False
     unanswered: dict[Running, errors.Unanswered] = field(default_factory=dict)
     proof: Fence | None = None  # asked for to check the list, which shows it running
