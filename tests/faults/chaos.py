@@ -60,15 +60,24 @@ def live(plan: Plan, folder: Path) -> Lived:
 
 
 def _break(stage, plan):
-    """Strike blow after blow while there is work left; return how many."""
+    """Strike blow after blow while there is work left, and at least until half of it is bought; return how many."""
     for number, action in enumerate(plan.actions):
-        before = stage.progress()
-        _while_patient(lambda before=before: _moves(stage, before))
+        _goes_on(stage)
         if stage.finished:
             return number
         time.sleep(action.after)
         stage.strike(action)
+    for _ in range(plan.jobs):
+        if stage.night.bought() >= plan.jobs / 2:
+            break
+        _goes_on(stage)
     return len(plan.actions)
+
+
+def _goes_on(stage):
+    """Wait until the night has made progress, or for so long that nothing may move."""
+    before = stage.progress()
+    _while_patient(lambda: _moves(stage, before))
 
 
 def _moves(stage, before):
