@@ -25,10 +25,14 @@ JOBS = 20
 
 # Logs every line of every library, and of ours.
 LOUD = """
+import logging
 from jobs import logs
 route = logs._route
 logs._TALKATIVE = ()
-logs._route = lambda handler, level, secrets: route(handler, "debug", secrets)
+def loud(*given):
+    route(*given)
+    logging.getLogger().setLevel(logging.DEBUG)
+logs._route = loud
 """
 
 

@@ -114,7 +114,7 @@ def test_no_request_reaches_a_server_with_a_bad_certificate(authority, tmp_path,
         async with (
             showing(getattr(authority, flaw)()) as server,
             api_at(server.port) as api,
-            downloads.Downloads(tmp_path, allow_private=True) as down,
+            contextlib.aclosing(downloads.Downloads(tmp_path, allow_private=True)) as down,
         ):
             with pytest.raises(errors.NotSent, match="certificate verify failed") as caught:
                 await create(api)
