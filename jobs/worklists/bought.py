@@ -24,6 +24,7 @@ class Trace:
     sent: Mapping[str, Any]
     prediction_id: str | None
     own_seed: bool
+    refused: bool = False  # the API answered that it sells nothing, or nothing was sent
 
 
 def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
@@ -67,7 +68,7 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
     ended = (
         sa.select(
             attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed,
-            attempts.c.account_id,
+            attempts.c.account_id, attempts.c.phase,
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
@@ -82,7 +83,7 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
     ]
     rows = {row.id: row for query in (*same, given_up) for row in tx.execute(query)}
     return [
-        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed)
+        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed, r.phase == Phase.REFUSED)
         for _, r in sorted(rows.items())
         if r.account_id == account_id
     ]

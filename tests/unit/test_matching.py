@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -120,6 +121,14 @@ def test_an_attempt_without_an_id_is_what_lost_it():
     traces = [trace(FOX, 1, "known"), trace(FOX, 2), trace(FOX, 3)]
     [(explained, _)] = matching.explain([shown("p", FOX)], traces)
     assert explained.fence.attempt == 2
+
+
+def test_an_attempt_that_was_refused_explains_only_what_nothing_else_does():
+    refused = replace(trace(FOX, 1), refused=True)
+    [(explained, _)] = matching.explain([shown("p", FOX)], [refused, trace(FOX, 2)])
+    assert explained.fence.attempt == 2
+    [(explained, _)] = matching.explain([shown("p", FOX)], [refused])
+    assert explained.fence.attempt == 1
 
 
 @pytest.mark.parametrize("sent", [{}, {"seed": 7}, {**FOX, "seed": 99}])

@@ -146,9 +146,10 @@ def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tupl
     ours = {trace.fence.attempt: trace for trace in traces if trace.own_seed}
     shows = _shown(_inputs(strange), {attempt: trace.sent for attempt, trace in ours.items()})
 
-    def likeliest(attempt: int) -> tuple[bool, int]:
-        # An attempt without an id lost exactly such a prediction; one with an id would have a surplus twin.
-        return (ours[attempt].prediction_id is not None, attempt)
+    def likeliest(attempt: int) -> tuple[bool, bool, int]:
+        # An attempt without an id lost exactly such a prediction, unless it had bought nothing at all; one with an
+        # id would have a surplus twin.
+        return (ours[attempt].prediction_id is not None, ours[attempt].refused, attempt)
 
     return [(ours[min(shows[p.id], key=likeliest)], p) for p in strange if p.id in shows]
 
