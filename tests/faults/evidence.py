@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from jobs import marker, tables
 from jobs.database import Database
+from jobs.events import EventKind
 from tests.faults import history
 from tests.faults.history import Move
 
@@ -75,6 +76,14 @@ class Evidence:
             if job is not None:
                 found[job].append(line)
         return found
+
+    @cached_property
+    def found_late(self) -> frozenset[str]:
+        """Predictions of which an event tells that they turned up when nobody waited for them any more."""
+        told = [event.detail for event in self.events if event.kind == EventKind.ORPHANED]
+        return frozenset(
+            str(line["id"]) for line in self.ledger if any(str(line["id"]) in one for one in told)
+        )
 
     @cached_property
     def name(self) -> Mapping[int, str]:

@@ -57,10 +57,14 @@ def every_purchase_known(seen: Evidence) -> Finding:
 
 
 def one_at_a_time(seen: Evidence) -> Finding:
-    """Before a job is bought again, its row must say that the first attempt has ended."""
+    """Before a job is bought again, its row must say that the first attempt has ended.
+
+    It did of one that was found late; where that is adopted, it runs again.
+    """
     against = []
     for job, lines in seen.purchases.items():
-        regular = [line for line in lines if _phase(seen, line) != Phase.ORPHAN]
+        late = [line for line in lines if _phase(seen, line) == Phase.ORPHAN or line["id"] in seen.found_late]
+        regular = [line for line in lines if line not in late]
         for first, second in itertools.pairwise(regular):
             ended = seen.known[first["id"]].finished_at if first["id"] in seen.known else None
             if ended is None or ended.timestamp() > second["t"]:

@@ -104,7 +104,7 @@ def _excuses(lines: Sequence[Line], plan: Plan) -> bool:
 
 def _recorded(seen: Evidence, job: int, lines: Sequence[Line]) -> bool:
     ids = {line.id for line in lines}
-    return any(
+    return not ids.isdisjoint(seen.found_late) or any(
         row.job_id == job and (row.possibly_paid or (row.phase == Phase.ORPHAN and row.prediction_id in ids))
         for row in seen.attempts
     )
