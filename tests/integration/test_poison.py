@@ -127,7 +127,8 @@ def dying_decoder(monkeypatch):
     monkeypatch.setattr(quarantine, "inspect", die)
 
 
-def test_an_image_that_kills_whoever_fetches_it_fails_its_job_and_is_not_bought_again(night, dying_decoder):  # noqa: ARG001
+@pytest.mark.usefixtures("dying_decoder")
+def test_an_image_that_kills_whoever_fetches_it_fails_its_job_and_is_not_bought_again(night):
     job_id = collecting(night)
     night.tick(duties.collect)
     assert (night.job(job_id).state, night.job(job_id).error_class) == ("failed", "poison")
@@ -145,7 +146,8 @@ def test_a_lost_message_makes_no_poison(night):
     assert night.states() == {"succeeded": 1}
 
 
-def test_whoever_said_anything_is_no_suspect(night, dying_decoder):  # noqa: ARG001
+@pytest.mark.usefixtures("dying_decoder")
+def test_whoever_said_anything_is_no_suspect(night):
     night.sandbox.faults(truncate=1)
     [job_id] = night.make()
     night.until(lambda: night.job(job_id).state == State.COLLECTING)
@@ -188,7 +190,8 @@ def test_a_decoder_of_its_own_says_what_ours_would(tmp_path):
         quarantine.inspect(path)
 
 
-def test_an_image_that_kills_two_decoders_is_poison(tmp_path, deadly):  # noqa: ARG001
+@pytest.mark.usefixtures("deadly")
+def test_an_image_that_kills_two_decoders_is_poison(tmp_path):
     path = tmp_path / "bad.png"
     path.write_bytes(rehearsal.png() + b"POISON")
     with pytest.raises(quarantine.Poison, match=r"bad\.png"):

@@ -313,7 +313,8 @@ def test_where_no_worker_ever_was_one_sentence_says_what_to_do(desk, words):
     )
 
 
-def test_an_api_where_no_worker_ever_was_is_told_with_those_where_some_were(desk, bought):  # noqa: ARG001
+@pytest.mark.usefixtures("bought")
+def test_an_api_where_no_worker_ever_was_is_told_with_those_where_some_were(desk):
     ended = desk.type("quota", "--in-flight", "3", "--api", "replicate")
     assert ended.returncode == 2
     assert ended.stderr.endswith(
