@@ -134,9 +134,8 @@ def attend(configured: settings.Settings) -> None:
         now = database.now(tx)
         return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.unattended))
 
-    with closing(
-        database.Database(configured.database_url)
-    ) as opened:  # as nothing may stay open before a fork
+    # Closed in the end: nothing may stay open before a fork.
+    with closing(database.Database(configured.database_url)) as opened:
         try:
             if opened.unit(write):
                 log.warning("accounts-taken-up", reason="those that started last have no worker any more")
