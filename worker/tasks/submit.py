@@ -18,8 +18,8 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
-from worker import app, clock, context, tally
-from worker.transfers import parking, room, uploads
+from worker import app, clock, context, parking, tally
+from worker.transfers import room, uploads
 
 log = structlog.get_logger(__name__)
 
