@@ -13,8 +13,9 @@ from jobs.reports.results import Harvest, Progress
 from jobs.settings import Settings, written
 from overnight import opened
 from overnight.exits import Exit
-from overnight.rehearsal import child, compression
+from overnight.rehearsal import compression
 from overnight.rehearsal.foretold import Foretold
+from overnight.run import child
 from overnight.run import night as nights
 from overnight.run.signals import Signals
 from overnight.run.watch import End

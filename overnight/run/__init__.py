@@ -1,1 +1,1 @@
-"""One `run`: the night itself, who watches it, and what may keep it from finishing."""
+"""One `run`: the night itself, its sandbox if it has one, who watches it, and what may keep it from finishing."""

@@ -26,7 +26,7 @@ from migrations import schema
 from overnight import consent, flags, manifests, opened
 from overnight.display import bar, data, plain, planning, summary, words
 from overnight.exits import Exit
-from overnight.rehearsal import child
+from overnight.run import child
 from overnight.run.embedded import Embedded
 from overnight.run.lock import Lock
 from overnight.run.signals import Signals
