@@ -19,7 +19,7 @@ from jobs.reports.plan import Plan
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, places
 from overnight import flags
-from overnight.run import surroundings
+from worker.transfers import room
 
 
 def before(
@@ -158,7 +158,7 @@ def _database(settings: Settings) -> str:
 
 def _free(output: Path) -> int | None:
     try:
-        return surroundings.free_bytes(output)
+        return room.free_bytes(output)
     except OSError:
         return None
 

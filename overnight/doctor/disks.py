@@ -10,6 +10,7 @@ from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from overnight.run import surroundings
 from worker import readiness
+from worker.transfers import room
 
 _SAMPLE = 200  # images; with several workers, each has stored some of them
 _LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel
@@ -58,10 +59,10 @@ def _room(settings: Settings) -> Iterator[Finding]:
     if settings.database_path:
         places["database"] = settings.database_path
     for subject, place in places.items():
-        yield room(subject, surroundings.free_bytes(place))
+        yield judged(subject, room.free_bytes(place))
 
 
-def room(subject: str, free: int) -> Finding:
+def judged(subject: str, free: int) -> Finding:
     """Judge how many bytes are free for something."""
     said = f"{plan.amount(free)} free"
     if free == 0:

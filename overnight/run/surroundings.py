@@ -71,12 +71,6 @@ class Surroundings:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 
 
-def free_bytes(place: Path) -> int:
-    """Return the free bytes on the disk that holds, or will hold, a path."""
-    there = next(folder for folder in (place, *place.parents) if presence.found(folder))
-    return shutil.disk_usage(there).free
-
-
 def require_workers(settings: Settings) -> None:
     """Refuse a server without a broker: nobody would do the work."""
     if settings.database_path is None and settings.broker_url is None:

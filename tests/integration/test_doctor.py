@@ -376,10 +376,10 @@ def test_clocks_that_differ_by_more_than_5_s_are_a_warning(seconds, verdict, sen
 
 
 def test_little_room_is_a_warning_and_none_is_wrong():
-    assert disks.room("output", 20_000_000_000).verdict is Verdict.OK
-    assert disks.room("output", 200_000_000).verdict is Verdict.WARNING
+    assert disks.judged("output", 20_000_000_000).verdict is Verdict.OK
+    assert disks.judged("output", 200_000_000).verdict is Verdict.WARNING
     with pytest.raises(errors.Unavailable, match="the disk of the output is full; make room"):
-        disks.room("output", 0)
+        disks.judged("output", 0)
 
 
 TABLE = r"""/dev/sda1 / ext4 rw 0 0

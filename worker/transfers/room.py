@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import database
+from jobs import database, presence
 from jobs.reports import plan
 from jobs.worklists import recalling
 
@@ -29,6 +29,12 @@ def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
         f"the disk of output folder {output} has {plan.amount(free)} free, and what is in flight may take "
         f"{plan.amount(needed)}; make room, then run the same command again"
     )
+
+
+def free_bytes(place: Path) -> int:
+    """Return the free bytes on the disk that holds, or will hold, a path."""
+    there = next(folder for folder in (place, *place.parents) if presence.found(folder))
+    return shutil.disk_usage(there).free
 
 
 def _needed(tx: sa.Connection, api: str, more: int) -> int:
