@@ -133,16 +133,12 @@ def ended(
 
 def _close(tx: sa.Connection, now: datetime, items: Sequence[Interrupted | Failure]) -> None:
     rows = [
-        {
-            "attempt": item.fence.attempt,
-            "error_class": item.error_class,
-            "error_message": item.message,
-            "predict_time": item.predict_time,
-            "cost": item.cost,
-        }
-        for item in items
+        {"attempt": i.fence.attempt, "error_class": i.error_class, "error_message": i.message} for i in items
     ]
     note(tx, rows, phase=Phase.FAILED, finished_at=now)
+    # Of one whose images did not come, they are known since it succeeded.
+    figures = [{"attempt": i.fence.attempt, "predict_time": i.predict_time, "cost": i.cost} for i in items]
+    note(tx, [row for row in figures if row["predict_time"] is not None or row["cost"] is not None])
 
 
 def cancelled(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:

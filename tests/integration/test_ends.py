@@ -324,6 +324,19 @@ def test_predictions_that_the_api_always_aborts_are_not_bought_for_ever(begin):
     assert {attempt.cost for attempt in night.attempts(job_id)} == {0.0}, "nobody ran them"
 
 
+def test_a_prediction_whose_images_did_not_come_keeps_its_run_time_and_its_cost(begin):
+    night = begin(faults={"expire_url:listed": 1})
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {State.COLLECTING: 1})
+    rows.change(night.database, tables.attempts, night.attempts(job_id)[0].id, misses=4)
+    night.passes(60 * MINUTE)
+    assert night.finish() == {"failed": 1}
+    assert ending(night, job_id) == ("failed", "expired")
+    [attempt] = night.attempts(job_id)
+    assert attempt.cost == 0.25
+    assert attempt.predict_time is not None
+
+
 def test_what_the_api_deleted_while_it_was_away_is_expired_and_not_bought_again(begin):
     night = begin(lifetime=0.001)
     [job_id] = started(night)
