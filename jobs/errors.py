@@ -21,6 +21,7 @@ see ``failures``.
         └── DownloadError             an output could not be fetched
             ├── Undelivered           try again while the URL lives
             ├── Gone                  the URL is dead: ask for the prediction again
+            ├── BlackedOut            what came is all black: the safety check left nothing of it
             └── NotAnImage            what came is no whole image we accept
 """
 
@@ -135,6 +136,10 @@ class Undelivered(DownloadError):
 
 class Gone(DownloadError):
     """The URL is dead (403, 404, 410): ask for the prediction again."""
+
+
+class BlackedOut(DownloadError):
+    """What came is a whole image, and all black: the safety check left nothing of it."""
 
 
 class NotAnImage(DownloadError):

@@ -24,6 +24,7 @@ class Facts:
     suffix: str
     width: int
     height: int
+    black: bool = False  # every pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +93,8 @@ def _whole(kind: Format, file: BinaryIO) -> Facts:
         )
     image.verify()
     file.seek(0)
-    kind.open(file).load()
-    return Facts(f"image/{kind.name}", _SUFFIXES.get(kind.name, kind.name), width, height)
+    pixels = kind.open(file)
+    pixels.load()
+    # A picture may be drawn in its transparency alone.
+    black = not pixels.has_transparency_data and pixels.convert("RGB").getbbox() is None
+    return Facts(f"image/{kind.name}", _SUFFIXES.get(kind.name, kind.name), width, height, black)

@@ -30,7 +30,7 @@ def create_app(options: Options, records: Records) -> Router:
     guard = Guard(options, drawn=drawn, records=records, census=census)
     files = Files(options.lifetime, drawn=drawn, records=records, blobs=blobs)
     pictures = Pictures(blobs, files.find)
-    outputs = Outputs(options.output_size, blobs)
+    outputs = Outputs(options.output_size, blobs, drawn)
     views = Views(options.lifetime, drawn=drawn, profile=options.manners, outputs=outputs)
     webhooks = Webhooks(options.webhook_secret, drawn=drawn, views=views, census=census)
     creation = Creation(

@@ -31,9 +31,13 @@ def paint(source: Image.Image, inputs: Mapping[str, Any], *, index: int, cap: in
     chance = random.Random(hashlib.sha256(words.encode()).digest())  # noqa: S311  a picture, not a secret
     base = _fit(source, cap)
     picture = Image.blend(base, _dream(base, chance), float(inputs["prompt_strength"]))
-    file = io.BytesIO()
-    picture.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return _png(picture)
+
+
+def blacked_out(picture: bytes) -> bytes:
+    """Return an all black PNG of a picture's size."""
+    with Image.open(io.BytesIO(picture)) as seen:
+        return _png(Image.new("RGB", seen.size))
 
 
 def floored(width: int, height: int, cap: int) -> tuple[int, int]:
@@ -49,6 +53,12 @@ def floored(width: int, height: int, cap: int) -> tuple[int, int]:
         return min(most, max(_LEAST, int(length * scale) // _UNIT * _UNIT))
 
     return side(width), side(height)
+
+
+def _png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return file.getvalue()
 
 
 def _fit(source: Image.Image, cap: int) -> Image.Image:

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image
 
-from sandbox import model, schema
+from sandbox import model, plan, schema
 from sandbox.blobs import Blobs
 from sandbox.predictions import Prediction
 
@@ -18,9 +18,10 @@ _SMALL = 128
 class Outputs:
     """Paints outputs; ``cap`` is the most that a side has, in pixels."""
 
-    def __init__(self, cap: int, blobs: Blobs) -> None:
+    def __init__(self, cap: int, blobs: Blobs, drawn: plan.Plan) -> None:
         self._cap = cap
         self._blobs = blobs
+        self._plan = drawn
         self._painters = asyncio.Semaphore(_PAINTERS)
 
     async def content(self, prediction: Prediction, index: int) -> bytes:
@@ -36,6 +37,11 @@ class Outputs:
         return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
     def _paint(self, prediction: Prediction, index: int) -> bytes:
+        picture = self._painted(prediction, index)
+        kind = None if self._plan.is_quiet() else self._plan.kind("blacked_out", prediction.subject)
+        return model.blacked_out(picture) if kind == "all" or (kind and index) else picture
+
+    def _painted(self, prediction: Prediction, index: int) -> bytes:
         kind, _, place = prediction.image.partition(":")
         known = {name: prediction.input.get(name, default) for name, default in schema.DEFAULTS.items()}
         inputs = {**known, "image": None, "num_outputs": None, "seed": prediction.seed}

@@ -50,6 +50,7 @@ _HOSTILE = {
     "get_5xx": 0.05,
     "vanish:while": 0.02,
     "flagged": 0.01,
+    "blacked_out": 0.01,
     "inline": 0.02,
     "redirect:once": 0.02,
     "not_image": 0.01,

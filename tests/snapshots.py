@@ -72,6 +72,7 @@ def harvest(**more: Any) -> Harvest:
     made: dict[str, Any] = {
         "images": 4,
         "bytes": 1_234_567,
+        "dropped": 0,
         "predictions": 3,
         "cost": None,
         "unpriced": 0 if "cost" in more else 3,

@@ -20,7 +20,7 @@ from jobs.lifecycle.deciding import (
 )
 from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled
-from jobs.lifecycle.finishing import cancelled, failed, interrupted, kept, produced, stored
+from jobs.lifecycle.finishing import cancelled, dropped, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
     OF_ACCOUNTS,
     cancel_refused,
@@ -34,6 +34,7 @@ from jobs.lifecycle.handing import (
 from jobs.lifecycle.loading import Wanted, add, replace_input
 from jobs.lifecycle.records import (
     Accepted,
+    Blackened,
     Failure,
     Image,
     Interrupted,
@@ -53,6 +54,7 @@ __all__ = [
     "OF_ACCOUNTS",
     "REFUSED",
     "Accepted",
+    "Blackened",
     "Failure",
     "Fence",
     "Image",
@@ -76,6 +78,7 @@ __all__ = [
     "cancel_unsent",
     "cancelled",
     "change_input",
+    "dropped",
     "expire_sends",
     "failed",
     "found_late",

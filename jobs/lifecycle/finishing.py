@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from jobs.failures import FailureClass
 from jobs.lifecycle import confirming
 from jobs.lifecycle.fence import Fence, move, note, winners
-from jobs.lifecycle.records import Failure, Image, Interrupted, Produced
+from jobs.lifecycle.records import Blackened, Failure, Image, Interrupted, Produced
 from jobs.states import Phase, State
 from jobs.tables import outputs
 
@@ -75,9 +75,26 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
     return {image.fence for image in items}
 
 
-_MISSING = sa.select(outputs.c.attempt_id).where(
-    outputs.c.attempt_id.in_(sa.bindparam("some", expanding=True)), outputs.c.path.is_(None)
+_DROP = sa.delete(outputs).where(
+    outputs.c.attempt_id == sa.bindparam("attempt"),
+    outputs.c["index"] == sa.bindparam("at"),
+    outputs.c.path.is_(None),
 )
+_OF_SOME = sa.select(outputs.c.attempt_id).where(
+    outputs.c.attempt_id.in_(sa.bindparam("some", expanding=True))
+)
+
+
+def dropped(tx: sa.Connection, items: Sequence[Blackened]) -> set[Fence]:
+    """Forget outputs of which nothing is left, as if the API had not listed them; return whose all are gone."""
+    if not items:
+        return set()
+    tx.execute(_DROP, [{"attempt": item.fence.attempt, "at": item.index} for item in items])
+    left = set(tx.execute(_OF_SOME, {"some": [item.fence.attempt for item in items]}).scalars())
+    return {item.fence for item in items if item.fence.attempt not in left}
+
+
+_MISSING = _OF_SOME.where(outputs.c.path.is_(None))
 
 
 def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fence]:

@@ -103,6 +103,14 @@ class Produced:
 
 
 @dataclass(frozen=True, slots=True)
+class Blackened:
+    """An output that the safety check blacked out: there is nothing of it to keep."""
+
+    fence: Fence
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An output that is a whole image on disk."""
 

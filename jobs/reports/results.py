@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, worklists
+from jobs import accounts, batches, database, purchases, worklists
 from jobs.accounts import attendance, quota
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.states import FINAL, IN_FLIGHT, UNDER_WAY, BatchState, Phase, State
@@ -115,6 +115,7 @@ class Harvest:
 
     images: int
     bytes: int
+    dropped: int  # images that were asked for and did not come, of jobs that have others
     predictions: int
     cost: float | None  # of those whose price was recorded at their end; None: there are none
     unpriced: int  # the other predictions: none was set, or they run, or were canceled
@@ -183,7 +184,20 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.max(attempts.c.finished_at),
         ).where(attempts.c.job_id.in_(of_batch))
     ).one()
-    return Harvest(files[0], int(files[1]), *bought)
+    return Harvest(files[0], int(files[1]), _dropped(tx, batch_id), *bought)
+
+
+def _dropped(tx: sa.Connection, batch_id: int) -> int:
+    """Count what safety checks took from jobs that succeeded all the same."""
+    asked = purchases.images()
+    came = sa.select(sa.func.count()).where(outputs.c.attempt_id == jobs.c.attempt_id).scalar_subquery()
+    missing = sa.select((asked - came).label("images")).where(
+        jobs.c.batch_id == batch_id, jobs.c.state == State.SUCCEEDED, asked > 1
+    )
+    counted = missing.subquery().c.images
+    return int(
+        tx.execute(sa.select(sa.func.coalesce(sa.func.sum(counted), 0)).where(counted > 0)).scalar_one()
+    )
 
 
 def image_of(tx: sa.Connection, batch_id: int) -> str | None:

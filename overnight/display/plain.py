@@ -41,6 +41,7 @@ def detail(
         "accounts": [_account(one) for one in progress.accounts],
         "images": harvest.images,
         "bytes": harvest.bytes,
+        "images_dropped": harvest.dropped,
         "predictions": harvest.predictions,
         "cost": harvest.spent(settings.price),
         "predictions_without_price": harvest.unpriced,

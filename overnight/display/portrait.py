@@ -26,6 +26,7 @@ def lines(dossier: Dossier, limit: Limit, output: Path, flags: str = "") -> list
         *_wanted(dossier),
         *(pair for attempt in dossier.attempts for pair in _attempt(attempt, dossier)),
         *(("file", _file(file, output)) for file in dossier.files),
+        *_dropped(dossier),
         *(("next", command) for command in next_commands(dossier, flags)),
     ]
     width = max(len(name) for name, _ in pairs)
@@ -131,6 +132,14 @@ def _file(file: File, output: Path) -> str:
         f"{path}, {file.width} x {file.height} {file.media_type}, {file.bytes:,} bytes, sha256 {file.sha256}"
         + missing
     )
+
+
+def _dropped(dossier: Dossier) -> Iterator[tuple[str, str]]:
+    """Say it if the job succeeded with fewer images than it asked for."""
+    asked = dossier.job.input.get("num_outputs", 1)
+    came = sum(file.attempt_id == dossier.job.attempt_id for file in dossier.files)
+    if dossier.job.state is State.SUCCEEDED and came < asked:
+        yield "", f"{asked - came} more asked for and dropped by the safety check"
 
 
 def _value(value: Any) -> str:

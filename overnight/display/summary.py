@@ -39,7 +39,7 @@ def lines(progress: Progress, harvest: Harvest, settings: Settings, flags: str =
         *headline(progress),
         *failure_table(progress, flags),
         *_to_go_on(progress, flags),
-        *harvested(progress, harvest, settings),
+        *harvested(progress, harvest, settings, flags),
     ]
 
 
@@ -66,13 +66,14 @@ def failure_table(progress: Progress, flags: str = "") -> list[str]:
     return ["", *aligned([head, *rows]), ""] if rows else []
 
 
-def harvested(progress: Progress, harvest: Harvest, settings: Settings) -> list[str]:
+def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str = "") -> list[str]:
     """Return what was bought and where it is: surplus, images, time, money."""
     folder = settings.output / progress.batch.folder
     files = limits.counted(harvest.images, "file")
     return [
         *_surplus(harvest),
         f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB)",
+        *_dropped(harvest, progress.batch.name, flags),
         *_took(harvest),
         *_cost(harvest, settings.price),
     ]
@@ -132,6 +133,15 @@ def _orphans(count: int, left: int, refused: int) -> str:
     }
     told = " and ".join(phrase.format(number) for phrase, number in done.items() if number)
     return f"{found}; {told}; what had run is charged"
+
+
+def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:
+    """Say that jobs have fewer images than they asked for."""
+    if not harvest.dropped:
+        return []
+    listed = commands.line(flags, "export", batch)
+    images = limits.counted(harvest.dropped, "image")
+    return [f"dropped  {images} by the safety check, of jobs with others: see column images of {listed}"]
 
 
 def _took(harvest: Harvest) -> list[str]:

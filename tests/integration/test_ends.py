@@ -9,7 +9,9 @@ import pytest
 from jobs import errors, lifecycle, tables
 from jobs.accounts.breaker import Tally
 from jobs.lanes import Lane
+from jobs.reports import dossier, limits, results
 from jobs.states import BatchState, Phase, State
+from overnight.display import portrait
 from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped
@@ -344,6 +346,43 @@ def test_what_the_api_deleted_while_it_was_away_is_expired_and_not_bought_again(
     assert ending(night, job_id) == ("failed", "expired")
     assert len(night.sandbox.ledger()) == 1
     assert night.release() == []
+
+
+# What the safety check takes
+
+
+def pictures(night):
+    return [path.name for path in night.settings.output.rglob("*.png")]
+
+
+@pytest.mark.parametrize("more", [{}, {"inline": 1}])
+def test_a_prediction_whose_images_are_all_black_failed_in_the_safety_check(begin, more):
+    night = begin(faults={"blacked_out:all": 1, **more})
+    [job_id] = night.make(input={"prompt": "a fox", "num_outputs": 2})
+    assert night.finish() == {"failed": 1}
+    assert ending(night, job_id) == ("failed", "nsfw")
+    assert "black" in night.job(job_id).error_message
+    assert pictures(night) == []
+    assert len(night.sandbox.ledger()) == 1
+    [attempt] = night.attempts(job_id)
+    assert attempt.cost == 0.25, "it ran"
+    assert attempt.predict_time is not None
+
+
+@pytest.mark.parametrize("fault", ["blacked_out:others", "flagged:fewer"])
+def test_images_that_the_safety_check_took_are_counted_and_the_others_kept(begin, fault):
+    night = begin(faults={fault: 1})
+    [job_id] = night.make(input={"prompt": "a fox", "num_outputs": 3})
+    night.make(input={"prompt": "a fox"})
+    assert night.finish() == {"succeeded": 2}
+    assert len(pictures(night)) == 2
+    assert len(night.sandbox.ledger()) == 2
+    with night.database.read() as tx:
+        assert results.harvest(tx, night.batch.id).dropped == 2
+        page = portrait.lines(
+            dossier.read(tx, job_id), limits.Limit(limits.Kind.FINISHED, "finished"), night.settings.output
+        )
+    assert [line for line in page if "2 more asked for" in line]
 
 
 # Doubt

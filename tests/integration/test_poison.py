@@ -182,6 +182,8 @@ def test_a_decoder_of_its_own_says_what_ours_would(tmp_path):
     path = tmp_path / "fox.png"
     path.write_bytes(rehearsal.png())
     assert quarantine.inspect(path) == images.inspect(path)
+    Image.new("RGB", (9, 5)).save(path)
+    assert quarantine.inspect(path).black
     path.write_bytes(rehearsal.png()[:100])
     with pytest.raises(errors.NotAnImage, match="broken or not whole"):
         quarantine.inspect(path)

@@ -119,6 +119,7 @@ def listed(client):
         {"inline": 1},
         {"inline": 1, "no_list:404": 1},
         {"flagged:fewer": 1},
+        {"blacked_out:others": 1},
         {"no_list:405": 1},
         {"list_bare": 1},
         {"429_odd:text": 0.5},

@@ -51,6 +51,27 @@ def test_every_mode_of_png_is_an_image(mode):
     assert images.inspect(file.getvalue()).width == 9
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour", "black"),
+    [
+        *(("RGB", "black", True), ("L", 0, True), ("1", 0, True), ("P", 0, True), ("I;16", 0, True)),
+        *(("RGB", (0, 0, 1), False), ("L", 1, False), ("RGBA", (0, 0, 0, 9), False), ("LA", (0, 9), False)),
+    ],
+)
+def test_only_an_image_of_which_nothing_is_left_is_black(mode, colour, black):
+    file = io.BytesIO()
+    Image.new(mode, (9, 5), colour).save(file, "PNG")
+    assert images.inspect(file.getvalue()).black is black
+
+
+def test_one_pixel_is_enough_not_to_be_black():
+    file = io.BytesIO()
+    picture = Image.new("RGB", (900, 500))
+    picture.putpixel((899, 499), (1, 0, 0))
+    picture.save(file, "PNG")
+    assert not images.inspect(file.getvalue()).black
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_cut_anywhere_is_none(kind):
     whole = drawn(kind)

@@ -94,6 +94,14 @@ def test_json_tells_the_same_cost_as_the_summary(configured):
         assert (told["cost"], told["predictions_without_price"]) == (cost, without)
 
 
+def test_images_that_the_safety_check_took_are_said_with_where_to_look(configured):
+    told = summary.lines(progress(succeeded=3), harvest(dropped=2), configured, "--api sandbox")
+    assert told[2] == (
+        "dropped  2 images by the safety check, of jobs with others: "
+        "see column images of overnight export cats --api sandbox"
+    )
+
+
 def test_what_may_have_been_paid_twice_is_said(configured):
     told = summary.lines(progress(succeeded=3), harvest(orphans=1, possibly_paid=2), configured)
     assert told[1].startswith("possibly paid twice: 2 ")

@@ -16,7 +16,7 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
-from jobs.lifecycle import Failure, Fence, Image
+from jobs.lifecycle import Blackened, Failure, Fence, Image
 from jobs.states import State
 from jobs.worklists import Collecting, Output
 from worker import app, context, loop, tally
@@ -26,6 +26,7 @@ from worker.transfers import quarantine, storing
 log = structlog.get_logger(__name__)
 
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
+_BLACK = "it succeeded, and its images are all black: the safety check left nothing of them"
 _MOST_MISSES = 5  # fetches, ever further apart; before that many nothing is given up, whatever the clock says
 
 
@@ -39,10 +40,10 @@ class _NotThere(errors.Undelivered):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The result of one visit: whole images, and perhaps the job's final failure."""
+    """The result of one visit: what came of each output, and perhaps the job's final failure."""
 
     job: Collecting
-    images: tuple[Image, ...]
+    outputs: tuple[Image | Blackened, ...]
     failure: Failure | None = None
     missed: bool = False  # something did not come, but still may
     rarely: bool = False  # retry rarely: a whole host may deny its images, and must not hold up the others
@@ -50,7 +51,11 @@ class Fetched:
 
     @property
     def whole(self) -> bool:
-        return len(self.images) == len(self.job.missing)
+        return len(self.outputs) == len(self.job.missing)
+
+    @property
+    def images(self) -> list[Image]:
+        return [one for one in self.outputs if isinstance(one, Image)]
 
 
 @shared_task(name=Lane.COLLECT)
@@ -85,23 +90,29 @@ class _Slice:
     counter: tally.Counter
 
     async def fetch(self, job: Collecting) -> Fetched:
-        images: list[Image] = []
+        came: list[Image | Blackened] = []
         try:
             for output in job.missing:
-                images.append(await self._image(job, output))  # noqa: PERF401  what is fetched is kept
+                came.append(await self._output(job, output))  # noqa: PERF401  what is fetched is kept
         except _NotShown as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
-            return self._late(job, images, FailureClass.EXPIRED, str(error), patience)
+            return self._late(job, came, FailureClass.EXPIRED, str(error), patience)
         except _NotThere as error:
-            return replace(self._late(job, images, FailureClass.EXPIRED, str(error)), rarely=True)
+            return replace(self._late(job, came, FailureClass.EXPIRED, str(error)), rarely=True)
         except (errors.Gone, quarantine.Poison) as error:
             why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
-            return Fetched(job, tuple(images), Failure(job.fence, why, str(error)))
+            return Fetched(job, tuple(came), Failure(job.fence, why, str(error)))
         except errors.Unavailable as error:
-            return Fetched(job, tuple(images), disk=str(error))
+            return Fetched(job, tuple(came), disk=str(error))
         except BaseException as error:  # noqa: BLE001  logged if it is not the API's
-            return self._late(job, images, *_hindrance(job, error))
-        return Fetched(job, tuple(images))
+            return self._late(job, came, *_hindrance(job, error))
+        return Fetched(job, tuple(came))
+
+    async def _output(self, job: Collecting, output: Output) -> Image | Blackened:
+        try:
+            return await self._image(job, output)
+        except errors.BlackedOut:
+            return Blackened(job.fence, output.index)
 
     async def _image(self, job: Collecting, output: Output) -> Image:
         stem = PurePosixPath(job.stem)
@@ -137,7 +148,7 @@ class _Slice:
     def _late(
         self,
         job: Collecting,
-        images: Sequence[Image],
+        came: Sequence[Image | Blackened],
         error_class: FailureClass,
         message: str,
         patience: timedelta = _LIFETIME,
@@ -145,9 +156,9 @@ class _Slice:
         """Try again while the image lives at the provider, and at least `_MOST_MISSES` times; then fail the job."""
         over = self.now >= job.produced_at + min(patience, _LIFETIME)
         if over and job.misses + 1 >= _MOST_MISSES:
-            return Fetched(job, tuple(images), Failure(job.fence, error_class, message))
+            return Fetched(job, tuple(came), Failure(job.fence, error_class, message))
         log.info("collect-again", job=job.name, reason=message)
-        return Fetched(job, tuple(images), missed=True)
+        return Fetched(job, tuple(came), missed=True)
 
 
 def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str]:
@@ -183,6 +194,9 @@ def settle(here: context.Context, group: Sequence[Fetched]) -> None:
         now = database.now(tx)
         images = [image for fetched in group for image in fetched.images]
         lifecycle.settle(tx, lambda some: lifecycle.kept(tx, now, some), images)
+        black = [one for fetched in group for one in fetched.outputs if isinstance(one, Blackened)]
+        bare = lifecycle.dropped(tx, black)
+        lifecycle.failed(tx, now, [Failure(fence, FailureClass.NSFW, _BLACK) for fence in bare])
         lifecycle.stored(tx, now, [fetched.job.fence for fetched in group if fetched.whole])
         lifecycle.failed(tx, now, [fetched.failure for fetched in group if fetched.failure])
         again: dict[Fence, datetime] = {

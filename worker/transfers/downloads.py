@@ -68,10 +68,11 @@ class Downloads:
         taken: Collection[str] = (),
         suspect: bool = False,
     ) -> storing.Stored:
-        """Fetch one output to ``STEM-INDEX.EXT``; raises Gone, Undelivered, NotAnImage, Poison or Unavailable.
+        """Fetch one output to ``STEM-INDEX.EXT``.
 
-        Fetching again what is already there changes nothing. A name with other content, or one in ``taken``,
-        is left alone, and ``STEM.2-INDEX.EXT`` used instead.
+        Raises Gone, Undelivered, BlackedOut, NotAnImage, Poison or Unavailable. Fetching again what is already there
+        changes nothing. A name with other content, or one in ``taken``, is left alone, and ``STEM.2-INDEX.EXT`` used
+        instead.
         """
         part = storing.Part(self._root, stem, taken)
         if replies.is_inline(url):

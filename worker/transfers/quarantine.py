@@ -36,8 +36,8 @@ def inspect(path: Path) -> images.Facts:
         with _turns:
             ended = _decoded(path)
         words = ended.stdout.decode(errors="replace").splitlines() if ended else []
-        if ended and ended.returncode == 0 and len(words) == 4:
-            return images.Facts(words[0], words[1], int(words[2]), int(words[3]))
+        if ended and ended.returncode == 0 and len(words) == 5:
+            return images.Facts(words[0], words[1], int(words[2]), int(words[3]), black=words[4] == str(True))
         if ended and ended.returncode == _BROKEN:
             raise errors.NotAnImage(" ".join(words))
     raise Poison(f"three processes have died of decoding {path.name}, the worker's own among them")

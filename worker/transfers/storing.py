@@ -65,12 +65,17 @@ class Part:
         self._size += len(content)
 
     def keep(self, content: bytes, index: int, *, suspect: bool = False) -> Stored:
-        """Write the rest, check the whole image and give it its name; raises NotAnImage, Poison or Unavailable."""
+        """Write the rest, check the whole image and give it its name.
+
+        Raises NotAnImage, BlackedOut, Poison or Unavailable.
+        """
         whole = content if self._path is None else self._path
         try:
             self.append(content, last=True)
             with _disk(self._root):
                 facts = quarantine.inspect(self._path) if suspect and self._path else images.inspect(whole)
+                if facts.black:
+                    raise errors.BlackedOut("The image is all black.")
                 crashpoints.reach(Place.BEFORE_RENAME)
                 kept = self._named(index, facts)
                 crashpoints.reach(Place.AFTER_RENAME)
