@@ -51,9 +51,9 @@ class Delivery:
         return await self._picture(request, prediction, int(name[1]))
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
-        succeeded = predictions.stage(prediction, time.time()).status == "succeeded"
+        produced = predictions.stage(prediction, time.time()).status in predictions.PRODUCED
         removed = self._is_removed(prediction) or self._plan.strikes("expire_url", prediction.subject)
-        return succeeded and not removed and index < predictions.count(prediction)
+        return produced and not removed and index < predictions.count(prediction)
 
     def _gone(self, prediction: Prediction | None) -> Response:
         forbidden = prediction is not None and self._plan.strikes("gone_403", prediction.subject)

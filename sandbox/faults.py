@@ -31,7 +31,8 @@ RUN = {
     "oom": "fails out of memory, whenever this input is run",
     "aborted": "ends as aborted before it starts",
     "stuck": "never ends unless it is canceled or has a deadline",
-    "unknown_status": "shows a status that no client knows until it ends",
+    "unknown_status": "shows a status that no client knows until it ends, or none",
+    "unknown_end": "has its outputs under a status that no client knows, and never another",
 }
 # How a prediction is shown. Drawn per (job, attempt), except get_5xx, which is drawn for each read.
 SHOWN = {
@@ -41,6 +42,9 @@ SHOWN = {
     "flagged": "the safety check drops all of a succeeded prediction's outputs but the first, or every one",
     "blacked_out": "the safety check leaves all of its outputs but the first black, or every one",
     "inline": "the prediction's outputs are data URIs",
+    "early_output": "the prediction's outputs are listed while it runs, and are there once it has ended",
+    "other_version": "its version is another than was asked for",
+    "undated": "without the time of its end, or without any times",
     "terse": "only id, status and output of it are shown, a single output as a string; at its creation or always",
     "vanish": "404 on reading a prediction, for some seconds (--lag) or for ever",
     "list_lag": "in the list only some seconds after its creation (--lag)",
@@ -81,6 +85,7 @@ OUTPUT = {
 COUNTED = {
     "401_after": "every call is refused once so many predictions were accepted",
     "402_after": "every create is refused once so many predictions were accepted",
+    "429_after": "every create is refused so too, with 429 and the code insufficient_quota, as one-api words it",
     "low_credit_after": "6 creates a minute (--low-credit), and no two at once, once so many were accepted",
     "outage": "no call is answered once so many were accepted, for some seconds (--outage)",
 }
@@ -95,6 +100,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "flagged": ("fewer", "none"),
     "blacked_out": ("others", "all"),
     "terse": ("created", "always"),
+    "other_version": ("other", "hidden", "null"),
+    "undated": ("ended", "always"),
     "expire_url": ("removed", "listed"),
     "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),

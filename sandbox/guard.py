@@ -91,6 +91,8 @@ class Guard:
             raise problems.unauthenticated()
         if kind == "create" and self._plan.reached("402_after", self._accepted()):
             raise problems.insufficient_credit()
+        if kind == "create" and self._plan.reached("429_after", self._accepted()):
+            raise problems.insufficient_quota()
         lane = self._lane(kind)
         if not (per_minute := self._per_minute[lane]):
             return {}

@@ -7,6 +7,7 @@ is why a line of the ledger is enough to bring it back after a restart.
 import dataclasses
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +28,10 @@ _ERRORS = {
         "The run needed too much. (E1001)",
     ),
 }
-_UNKNOWN_STATUS = "queued"
+_UNKNOWN_STATUSES = ("queued", "IN_QUEUE", "booting", None)
+_UNKNOWN_END = "completed"
+# Under which there are outputs.
+PRODUCED = frozenset({"succeeded", _UNKNOWN_END})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,7 +77,7 @@ class Prediction:
 class Stage:
     """How far a prediction is; ``started_at`` and ``completed_at`` are null until then."""
 
-    status: str
+    status: str | None
     started_at: float | None
     completed_at: float | None
 
@@ -91,10 +95,17 @@ def stage(prediction: Prediction, now: float) -> Stage:
     if prediction.fate == "aborted" and start <= now:
         return Stage("aborted", None, start)
     if end <= now:
-        return Stage("failed" if prediction.fate in _ERRORS or prediction.error else "succeeded", start, end)
+        return Stage(_end(prediction), start, end)
     if prediction.fate == "unknown_status":
-        return Stage(_UNKNOWN_STATUS, None, None)
+        return Stage(_one_of(_UNKNOWN_STATUSES, prediction), None, None)
     return Stage("processing", start, None) if start <= now else _BEFORE_ALL
+
+
+def _end(prediction: Prediction) -> str:
+    """Return the status under which a prediction ends by itself."""
+    if prediction.fate in _ERRORS or prediction.error:
+        return "failed"
+    return _UNKNOWN_END if prediction.fate == "unknown_end" else "succeeded"
 
 
 def ends_at(prediction: Prediction) -> float:
@@ -146,7 +157,7 @@ def describe(prediction: Prediction, now: float, *, base: str, lifetime: float) 
         described["logs"] = "" if gone else f"Using seed: {prediction.seed}\n"
     if reached.completed_at is not None:
         described |= _ending(prediction, reached)
-    if reached.status == "succeeded" and not gone:
+    if reached.status in PRODUCED and not gone:
         described["output"] = output_urls(prediction, base)
     return described
 
@@ -167,13 +178,12 @@ def _ending(prediction: Prediction, reached: Stage) -> dict[str, Any]:
     if reached.started_at is not None:
         ending["metrics"]["predict_time"] = completed - reached.started_at
     if reached.status == "failed":
-        ending["error"] = prediction.error or _words(prediction)
+        ending["error"] = prediction.error or _one_of(_ERRORS[prediction.fate or ""], prediction)
     return ending
 
 
-def _words(prediction: Prediction) -> str | None:
-    """Return why it failed: in the same words at every look and in every run of one plan."""
-    ways = _ERRORS[prediction.fate or ""]
+def _one_of(ways: Sequence[str | None], prediction: Prediction) -> str | None:
+    """Choose how something is said: the same at every look and in every run of one plan."""
     return ways[zlib.crc32(prediction.subject.encode()) % len(ways)]
 
 

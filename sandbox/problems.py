@@ -12,6 +12,7 @@ _ONE_API = {
     402: (403, "insufficient_user_quota"),
     429: (429, "rate_limit_exceeded"),
 }
+_SPENT = "insufficient_quota"
 _LOW_CREDIT = "While your credit is low, you have {} requests per minute with a burst of 1 request. "
 
 
@@ -52,6 +53,16 @@ class TurnedAway(Problem):
     one_api_response = response
 
 
+class Spent(Problem):
+    """An account without quota, refused by a gateway of the one-api family: by its code, not by its status."""
+
+    def response(self) -> Response:
+        error = {"message": str(self), "type": _SPENT, "param": "", "code": _SPENT}
+        return JSONResponse({"error": error}, self.status)
+
+    one_api_response = response
+
+
 def unauthenticated() -> Problem:
     """Refuse a token."""
     return Problem(401, "You did not pass a valid authentication token", title="Unauthenticated")
@@ -60,6 +71,11 @@ def unauthenticated() -> Problem:
 def insufficient_credit() -> Problem:
     """Refuse an account that cannot pay."""
     return Problem(402, "This account has no credit left to run this model.", title="Insufficient credit")
+
+
+def insufficient_quota() -> Problem:
+    """Refuse an account whose quota at a gateway is used up."""
+    return Spent(429, "You exceeded your current quota, please check your plan and billing details.")
 
 
 def throttled(

@@ -11,6 +11,9 @@ from sandbox.predictions import Prediction
 
 _FLOATS = frozenset(name for name, field in schema.INPUT["properties"].items() if field["type"] == "number")
 _ADDED = {"safety_tolerance": 2}
+_VERSIONS = {"other": "0" * 64, "hidden": "hidden", "null": None}
+_ENDED = frozenset({"completed_at"})
+_DATES = _ENDED | {"created_at", "started_at", "deadline"}
 
 
 class Views:
@@ -32,6 +35,8 @@ class Views:
             shown["urls"] = {"get": url, "cancel": f"{url}/cancel"}
         if self._plan.is_quiet():
             return shown
+        if shown["status"] == "processing" and self._plan.strikes("early_output", prediction.subject):
+            shown["output"] = predictions.output_urls(prediction, f"http://{host}")
         if shown["output"] and self._plan.strikes("inline", prediction.subject):
             indexes = range(len(shown["output"]))
             shown["output"] = [await self._outputs.data_uri(prediction, index) for index in indexes]
@@ -39,12 +44,17 @@ class Views:
 
     def _struck(self, shown: dict[str, Any], subject: str, *, new: bool) -> dict[str, Any]:
         if shown["output"]:
-            if self._plan.kind("expire_url", subject) == "removed":
+            if shown["status"] != "processing" and self._plan.kind("expire_url", subject) == "removed":
                 shown |= {"input": {}, "output": None, "data_removed": True}
             elif left := self._plan.kind("flagged", subject):
                 shown["output"] = shown["output"][:1] if left == "fewer" else []
         if shown["input"] and self._plan.strikes("rewritten", subject):
             shown["input"] = rewritten(shown["input"])
+        if version := self._plan.kind("other_version", subject):
+            shown["version"] = _VERSIONS[version]
+        if undated := self._plan.kind("undated", subject):
+            left_out = _ENDED if undated == "ended" else _DATES
+            shown = {name: value for name, value in shown.items() if name not in left_out}
         terse = self._plan.kind("terse", subject)
         return _terse(shown) if terse == "always" or (terse and new) else shown
 

@@ -149,6 +149,45 @@ def test_a_stuck_prediction_never_ends_until_it_is_canceled(start_sandbox):
         assert client.post(f"/predictions/{stuck['id']}/cancel").json()["status"] == "canceled"
 
 
+def test_an_end_that_no_client_knows_lasts_and_has_its_outputs(start_sandbox):
+    with start_sandbox(faults={"unknown_end": 1}).client() as client:
+        ended = made(client)
+        canceled = client.post(f"/predictions/{ended['id']}/cancel").json()
+    assert (ended["status"], canceled["status"]) == ("completed", "completed")
+    assert ended["completed_at"]
+    assert fetch(ended["output"][0]).content.startswith(b"\x89PNG")
+
+
+def test_outputs_are_listed_early_and_are_there_at_the_end(start_sandbox):
+    sandbox = start_sandbox(faults={"early_output": 1, "expire_url:removed": 1}, latency=60)
+    with sandbox.client() as client:
+        created = create(client).json()
+        running = eventually(lambda: as_processing(client, created["id"]))
+        assert (created["output"], running["data_removed"]) == (None, False)
+        assert fetch(running["output"][0]).status_code == 404
+
+
+def as_processing(client, prediction_id):
+    shown = client.get(f"/predictions/{prediction_id}").json()
+    return shown if shown["status"] == "processing" else None
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("other", "0" * 64), ("hidden", "hidden"), ("null", None)])
+def test_a_version_is_not_the_one_that_was_asked_for(start_sandbox, kind, shown):
+    with start_sandbox(faults={f"other_version:{kind}": 1}).client() as client:
+        answers = create(client).json(), made(client, 2), *client.get("/predictions").json()["results"]
+    assert {answer["version"] for answer in answers} == {shown} != {VERSION}
+
+
+@pytest.mark.parametrize(("kind", "left"), [("ended", {"created_at", "started_at"}), ("always", set())])
+def test_a_prediction_without_times_has_all_the_rest(start_sandbox, kind, left):
+    with start_sandbox(faults={f"undated:{kind}": 1}).client() as client:
+        ended = made(client)
+        assert client.get("/predictions").json()["results"] == [ended]
+    assert {name for name in ended if name.endswith("_at")} == left
+    assert (ended["status"], ended["metrics"].keys()) == ("succeeded", {"predict_time", "total_time"})
+
+
 def test_a_status_that_no_client_knows_is_shown_until_the_end(start_sandbox):
     with start_sandbox(faults={"unknown_status": 1}).client() as client:
         created = create(client).json()
@@ -224,6 +263,19 @@ def test_an_account_runs_dry_after_so_many_predictions_and_heals(start_sandbox):
         assert create(client).status_code == 201
         sandbox.faults(**{"401_after": 0})
         assert client.get("/predictions").status_code == 401
+
+
+def test_an_accounts_quota_at_a_gateway_is_used_up_and_heals(start_sandbox):
+    sandbox = start_sandbox(faults={"429_after": 1})
+    with sandbox.client() as client:
+        assert [create(client, seed).status_code for seed in range(2)] == [201, 429]
+        refused = create(client)
+        assert refused.json()["error"]["code"] == "insufficient_quota"
+        assert "retry-after" not in refused.headers
+        assert client.get("/predictions").status_code == 200
+        sandbox.heal()
+        assert create(client).status_code == 201
+    assert len(sandbox.ledger()) == 2
 
 
 def test_an_unknown_fault_is_refused_by_name(start_sandbox):

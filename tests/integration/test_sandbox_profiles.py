@@ -87,7 +87,7 @@ def test_a_gateway_answers_a_create_with_an_id_and_a_status(start_sandbox):
 
 def test_a_hostile_api_lags_shuffles_rewrites_and_accepts_late(start_sandbox):
     sandbox = start_sandbox(
-        profile="hostile", faults={"drip": 0, "stale": 0}, late=0.2, lag=1, creates_per_minute=0
+        profile="hostile", faults={"drip": 0, "stale": 0, "undated": 0}, late=0.2, lag=1, creates_per_minute=0
     )
     with sandbox.client(timeout=1) as client:
         for seed in range(60):
@@ -125,6 +125,13 @@ def listed(client):
         {"429_odd:text": 0.5},
         {"drip": 0.2},
         {"stale": 0.1},
+        {"other_version": 1},
+        {"other_version": 1, "exec_and_drop": 0.5},
+        {"early_output": 1},
+        {"early_output": 1, "inline": 1},
+        {"undated:ended": 1},
+        {"undated:always": 1, "exec_and_drop": 0.5},
+        {"unknown_status": 1, "exec_and_drop": 0.5},
     ],
     ids=" ".join,
 )
