@@ -1,8 +1,11 @@
 """What the status of a prediction means for its job: the API's words in, an outcome to record out."""
 
+import functools
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import structlog
 
 from jobs import retry
 from jobs.failures import FailureClass
@@ -12,6 +15,9 @@ from worker import context
 from worker.api import diagnosis, replies
 from worker.api.replies import Prediction
 
+log = structlog.get_logger(__name__)
+
+_UNDER_WAY = frozenset({"starting", "processing"})
 GIVEN_UP = 2  # deadlines after which we stop waiting for a prediction that does not end
 
 
@@ -39,7 +45,7 @@ def is_given_up(here: context.Context, accepted_at: datetime, now: datetime) -> 
 
 
 def ended(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
-    """Return what a prediction's status means for its job; an unknown status is not final."""
+    """Return what a prediction's status means for its job; an unknown one is not final before the deadline."""
     match prediction.status:
         case "succeeded":
             return _succeeded(here, row, prediction, now)
@@ -53,11 +59,28 @@ def ended(here: context.Context, row: Running, prediction: Prediction, now: date
             message = "its deadline passed before it started"
             free = None if here.cost is None else 0.0
             return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, cost=free, counted=False)
-        case _ if row.cancel_sent and is_given_up(here, row.accepted_at, now):
-            message = f"it was {prediction.status} long after its deadline, and could not be canceled"
-            return _failure(here, row, prediction, FailureClass.DEADLINE, message)
         case _:
-            return Waiting(row)
+            return _unended(here, row, prediction, now)
+
+
+def _unended(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
+    """Wait for a prediction that runs, or whose status nobody knows, but not for ever."""
+    if prediction.status not in _UNDER_WAY:
+        report(prediction.status)
+        overdue = now > row.accepted_at + timedelta(seconds=here.times.prediction_deadline)
+        if row.cancel_sent and overdue and prediction.output:
+            # Its deadline and a cancel have ended whatever still ran, and the outputs will soon be deleted.
+            return _succeeded(here, row, prediction, now)
+    if not (row.cancel_sent and is_given_up(here, row.accepted_at, now)):
+        return Waiting(row)
+    message = f"it was {prediction.status} long after its deadline, and could not be canceled"
+    return _failure(here, row, prediction, FailureClass.DEADLINE, message)
+
+
+@functools.lru_cache(maxsize=100)
+def report(status: str) -> None:
+    """Log a status that nobody knows: once in each process, since every prediction may have it."""
+    log.warning("status-unknown", status=status)
 
 
 def is_explained(prediction: Prediction) -> bool:

@@ -1,0 +1,102 @@
+"""What an API may answer although no document says so: what was bought is bought once, and ends rightly."""
+
+import pytest
+from structlog.testing import capture_logs
+
+from jobs import tables
+from jobs.states import BatchState
+from scheduler import duties
+from tests import rows
+from tests.integration import stepped
+from worker import endings
+
+MINUTE = 60
+
+
+@pytest.fixture
+def begin(database, tmp_path, start_sandbox):
+    """Begin a night at a sandbox with these options."""
+    nights = []
+
+    def begin(**options):
+        sandbox = start_sandbox(
+            **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
+        )
+        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs"))
+        nights[-1].sandbox = sandbox
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
+
+
+def started(night, count=1):
+    ids = night.make(count)
+    night.tick(duties.release)
+    return ids
+
+
+def ending(night, job_id):
+    job = night.job(job_id)
+    return job.state, job.error_class
+
+
+@pytest.mark.parametrize("profile", ["gateway", "replicate"])
+def test_outputs_under_a_status_that_nobody_knows_are_fetched_once_its_deadline_is_over(begin, profile):
+    night = begin(faults={"unknown_end": 1}, profile=profile)
+    [job_id] = started(night)
+    night.passes(29 * MINUTE)
+    night.tick(duties.cancel, duties.poll)
+    assert ending(night, job_id) == ("running", None), "it may not be its end"
+    night.passes(2 * MINUTE)
+    night.tick(duties.cancel, duties.poll)
+    night.tick(duties.collect)
+    assert ending(night, job_id) == ("succeeded", None)
+    assert len(night.sandbox.ledger()) == 1
+
+
+def test_outputs_of_what_is_known_to_run_are_not_taken_for_all_that_there_will_be(begin):
+    night = begin(faults={"stuck": 1, "early_output": 1}, profile="gateway")
+    [job_id] = started(night)
+    night.passes(31 * MINUTE)
+    night.tick(duties.cancel, duties.poll)
+    assert ending(night, job_id) == ("running", None)
+    night.passes(30 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "deadline")
+
+
+def test_a_status_that_nobody_knows_is_reported_once(begin):
+    night = begin(faults={"unknown_end": 1})
+    endings.report.cache_clear()
+    started(night, 3)
+    with capture_logs() as logged:
+        for _ in range(2):
+            night.passes(MINUTE)
+            night.tick(duties.poll)
+    assert [one["status"] for one in logged if one["event"] == "status-unknown"] == ["completed"]
+
+
+@pytest.mark.parametrize("fault", ["early_output", "undated:always", "other_version:hidden"])
+def test_what_fails_is_not_taken_for_a_success_and_not_bought_again(begin, fault):
+    night = begin(faults={"nsfw": 1, fault: 1}, latency=0.2)
+    [job_id] = night.make()
+    assert night.finish() == {"failed": 1}
+    assert ending(night, job_id) == ("failed", "nsfw")
+    assert len(night.sandbox.ledger()) == 1
+
+
+@pytest.mark.parametrize("profile", ["gateway", "replicate"])
+def test_a_used_up_quota_that_is_told_as_a_throttle_stops_the_batch_and_fails_no_job(begin, profile):
+    night = begin(faults={"429_after": 1}, profile=profile)
+    started(night)
+    night.make(3)
+    night.tick()
+    assert (night.account.breaker, night.batch_state) == ("blocked", (BatchState.PAUSED, "blocked"))
+    assert {job.attempts for job in night.jobs() if job.state == "pending"} == {0}
+    night.sandbox.heal()
+    night.until(lambda: night.states().get("succeeded") == 1)  # what is in flight is fetched all the same
+    rows.change(night.database, tables.batches, night.batch.id, state="open", pause_reason=None)
+    assert night.finish() == {"succeeded": 4}
+    assert len(night.sandbox.ledger()) == 4
