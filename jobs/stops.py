@@ -10,7 +10,8 @@ import structlog
 
 from jobs import accounts, batches, events, lifecycle, losses
 from jobs.accounts import attendance
-from jobs.accounts.breaker import Breaker, BreakerState, Tally
+from jobs.accounts.breaker import Breaker, BreakerState
+from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.events import EventKind
 from jobs.settings import Settings

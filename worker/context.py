@@ -15,7 +15,7 @@ import structlog
 
 from jobs import accounts, batches, database, errors, settings, stops, worklists
 from jobs.accounts import attendance
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
 from worker import foresight, heaps, loop, tally

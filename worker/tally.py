@@ -4,12 +4,12 @@ import threading
 from dataclasses import dataclass, field, replace
 
 from jobs import errors
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 
 
 @dataclass
 class Counter:
-    """Gathers a `jobs.accounts.breaker.Tally` from many calls; the event loop's thread counts, the task's thread takes.
+    """Gathers a `jobs.accounts.tally.Tally` from many calls; the event loop's thread counts, the task's thread takes.
 
     ``stopped``: the API asked the account to wait, or refused it, so the rest of the slice is not sent. It is
     never reset: the next group of the slice must not leave either.

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs.accounts import quota
-from jobs.accounts.breaker import Breaker, BreakerState, Tally, judge
+from jobs.accounts.breaker import Breaker, BreakerState, judge
 from jobs.accounts.rows import Account, get, storable, write
+from jobs.accounts.tally import Tally
 from jobs.settings import Settings
 from jobs.settings.times import Times
 from jobs.states import Phase

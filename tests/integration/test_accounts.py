@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from jobs import accounts, settings
 from jobs import database as databases
 from jobs.accounts import quota
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.states import State
 from jobs.tables import accounts as rows
 from tests import factory

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, events, lifecycle, settings, stops, tables
 from jobs import database as databases
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.lanes import SLICE, Lane

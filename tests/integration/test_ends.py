@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import errors, lifecycle, tables
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.lanes import Lane
 from jobs.reports import dossier, limits, results
 from jobs.states import BatchState, Phase, State

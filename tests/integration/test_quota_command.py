@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from jobs import accounts, lifecycle, settings, stops, tables
 from jobs import database as databases
-from jobs.accounts.breaker import BreakerState, Tally
+from jobs.accounts.breaker import BreakerState
+from jobs.accounts.tally import Tally
 from jobs.by_hand import buying
 from jobs.reports import usage
 from jobs.states import Phase, State

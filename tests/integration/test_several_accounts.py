@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from jobs import accounts, stops, tables
 from jobs import database as databases
 from jobs.accounts import attendance
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.errors import BlockReason
 from jobs.settings import apis
 from jobs.settings.credentials import Credential

@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from jobs import accounts, batches, settings, stops
 from jobs import database as databases
-from jobs.accounts.breaker import BreakerState, Tally
+from jobs.accounts.breaker import BreakerState
+from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.errors import BlockReason
 from jobs.settings.times import Times

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.accounts.breaker import Breaker, BreakerState, Tally, judge
+from jobs.accounts.breaker import Breaker, BreakerState, judge
+from jobs.accounts.tally import Tally
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
 

@@ -1,7 +1,7 @@
 import pytest
 
 from jobs import errors
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.errors import BlockReason
 from worker import tally
 

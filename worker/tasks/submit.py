@@ -13,7 +13,7 @@ import structlog
 from celery import shared_task
 
 from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
-from jobs.accounts.breaker import Tally
+from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
