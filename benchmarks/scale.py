@@ -23,7 +23,7 @@ from benchmarks import load
 from jobs import database, lifecycle, settings, worklists
 from jobs.by_hand import retrying
 from jobs.lanes import Lane
-from jobs.reports import results, usage
+from jobs.reports import results, status, usage
 from jobs.selecting import selection
 from jobs.states import State
 from migrations import schema
@@ -142,8 +142,8 @@ def looked(night):
     """Return how long the queries of `status`, `quota` and `retry --dry-run` take, as (what, figure, unit)."""
     failures = retrying.wanted(selection.Selection())
     questions = {
-        "status": results.overview,
-        "status BATCH: progress": lambda tx: results.progress(tx, night.batch),
+        "status": status.overview,
+        "status BATCH: progress": lambda tx: status.progress(tx, night.batch),
         "status BATCH: harvest": lambda tx: results.harvest(tx, night.batch),
         "quota": lambda tx: usage.every(tx, night.settings),
         "retry: selection": lambda tx: selection.ids(tx, failures, night.batch),

@@ -1,9 +1,9 @@
 """What limits a batch, seen from outside: if nobody works on it, that comes before any other limit."""
 
 from jobs import errors
-from jobs.reports import limits, results
+from jobs.reports import limits, status
 from jobs.reports.limits import Limit
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.settings import Settings
 from overnight import opened
 from overnight.run import lock
@@ -22,7 +22,7 @@ def limit(progress: Progress, settings: Settings, flags: str = "") -> Limit:
 def probe(settings: Settings) -> None:
     """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
     with opened.database(settings) as db, db.read() as tx:
-        unfinished = [row.batch for row in results.overview(tx) if not row.finished]
+        unfinished = [row.batch for row in status.overview(tx) if not row.finished]
         for batch in unfinished:
-            if still := limits.deserted(results.progress(tx, batch.id), settings):
+            if still := limits.deserted(status.progress(tx, batch.id), settings):
                 raise errors.Unavailable(f"{batch.name}: {still}")

@@ -5,7 +5,8 @@ from typing import Any
 
 from jobs.accounts.breaker import Breaker
 from jobs.batches import Batch, PauseReason
-from jobs.reports.results import Counts, Event, Harvest, Progress, Standing
+from jobs.reports.results import Harvest
+from jobs.reports.status import Counts, Event, Progress, Standing
 from jobs.states import BatchState, State
 
 NOW = datetime(2026, 11, 1, 22, 10, tzinfo=UTC)

@@ -9,7 +9,7 @@ from jobs import commands
 from jobs.accounts import quota
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
-from jobs.reports.results import Progress, Standing
+from jobs.reports.status import Progress, Standing
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
 

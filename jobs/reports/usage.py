@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, database
 from jobs.accounts import attendance, quota
-from jobs.reports import results
+from jobs.reports import status
 from jobs.settings import Settings
 from jobs.tables import attempts
 
@@ -45,7 +45,7 @@ def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
         Usage(
             accounts.refill(account, now, configured),
             quota.in_force(configured, account.own_limits),
-            *results.under_way(tx, attendance.answers_for(tx, account.id)),
+            *status.under_way(tx, attendance.answers_for(tx, account.id)),
             _accepted(tx, account.id, now),
             now,
         )

@@ -11,7 +11,7 @@ from overnight.display import words
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.batches import Batch
     from jobs.by_hand.cancelling import Cancelled
-    from jobs.reports.results import Counts
+    from jobs.reports.status import Counts
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats --state failed       no longer wanted
     """
     from jobs.by_hand import cancelling
-    from jobs.reports import limits, results
+    from jobs.reports import limits, status
     from jobs.selecting import lookup, selection
     from overnight import consent, opened
 
@@ -52,7 +52,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
                 ids = selection.ids(tx, chosen, found.id)
         done = cancelling.cancel_jobs(db, found, chosen, ids)
         with db.read() as tx:
-            counts = results.progress(tx, found.id).counts
+            counts = status.progress(tx, found.id).counts
     words.say("\n".join(_told(settings, found, done, counts, whole=whole)))
 
 

@@ -27,7 +27,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     overnight show cats/tom-0123456789
     overnight show outputs/cats/tom-0123456789-0.png
     """
-    from jobs.reports import dossier, results
+    from jobs.reports import dossier, status
     from jobs.selecting import lookup
     from overnight import flags, onlooker, opened
     from overnight.display import data, portrait
@@ -35,7 +35,7 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
         found = dossier.read(tx, lookup.job(tx, what, settings.output, typed))
-        progress = results.progress(tx, found.batch.id)
+        progress = status.progress(tx, found.batch.id)
     limit = onlooker.limit(progress, settings, typed)
     if as_json:
         data.document(_as_json(found, limit, settings.output, typed))

@@ -10,7 +10,8 @@ from overnight import options
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.database import Database
     from jobs.reports.limits import Limit
-    from jobs.reports.results import Harvest, Overview, Progress
+    from jobs.reports.results import Harvest
+    from jobs.reports.status import Overview, Progress
 
 
 @click.command()
@@ -41,13 +42,13 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
 
 
 def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> None:
-    from jobs.reports import results
+    from jobs.reports import status
     from jobs.settings import places
     from overnight import flags
     from overnight.display import data, plain, summary, words
 
     with database.read() as tx:
-        rows = results.overview(tx)
+        rows = status.overview(tx)
     if as_json:
         data.document([plain.overview(row) for row in rows])
     elif rows:
@@ -72,14 +73,14 @@ def _row(row: "Overview") -> tuple[str, ...]:
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
     from jobs.manifest import problems
-    from jobs.reports import results
+    from jobs.reports import results, status
     from jobs.selecting import lookup
     from overnight import flags, onlooker
     from overnight.display import data, plain
 
     with database.read() as tx:
         batch = lookup.batch(tx, name)
-        progress = results.progress(tx, batch.id)
+        progress = status.progress(tx, batch.id)
         harvest = results.harvest(tx, batch.id)
     typed = flags.typed(settings)
     limit = onlooker.limit(progress, settings, typed)
@@ -135,7 +136,7 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
     """Show one batch as it goes on, then its summary; return the exit code that says how it ended."""
     import time
 
-    from jobs.reports import limits, results
+    from jobs.reports import limits, results, status
     from overnight import flags, onlooker
     from overnight.display import bar, live, summary
 
@@ -145,7 +146,7 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
         while True:
             began = time.monotonic()
             with database.read() as tx:
-                progress = results.progress(tx, batch_id)
+                progress = status.progress(tx, batch_id)
             limit = onlooker.limit(progress, settings, typed)
             shown.quota = limits.in_force(progress, settings).creates_per_minute
             shown.update(progress, limit, began)
@@ -161,13 +162,13 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
 def _watched(database: "Database", name: str | None) -> int:
     """Return the batch to watch: the one that is named, or the only one that is not finished."""
     from jobs import errors
-    from jobs.reports import results
+    from jobs.reports import status
     from jobs.selecting import lookup
 
     with database.read() as tx:
         if name is not None:
             return lookup.batch(tx, name).id
-        unfinished = [row.batch for row in results.overview(tx) if not row.finished]
+        unfinished = [row.batch for row in status.overview(tx) if not row.finished]
     if len(unfinished) != 1:
         listed = ", ".join(batch.name for batch in unfinished) or "none"
         raise errors.Mistake(f"name the batch to watch; not finished: {listed}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from jobs import commands, failures, presence
 from jobs.batches import Batch
 from jobs.reports import limits
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.states import BatchState
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from jobs.reports import limits
 from jobs.reports.limits import Limit
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.states import State
 from overnight.display import words
 from overnight.display.live import Display, Lines, speed

@@ -9,7 +9,7 @@ from typing import Self, TextIO
 from jobs.events import EventKind
 from jobs.reports import limits
 from jobs.reports.limits import Limit
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.states import State
 from overnight.display import words
 from overnight.display.pace import Pace

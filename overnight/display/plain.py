@@ -3,7 +3,8 @@
 from typing import Any
 
 from jobs.reports.limits import Limit
-from jobs.reports.results import Harvest, Overview, Progress, Standing
+from jobs.reports.results import Harvest
+from jobs.reports.status import Overview, Progress, Standing
 from jobs.settings import Settings
 from jobs.states import State
 from overnight.display import advised

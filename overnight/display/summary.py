@@ -9,7 +9,8 @@ import click
 from jobs import commands, failures
 from jobs.batches import PauseReason
 from jobs.reports import limits
-from jobs.reports.results import Harvest, Progress
+from jobs.reports.results import Harvest
+from jobs.reports.status import Progress
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
 from overnight.display import advised, words

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jobs import database, errors
 from jobs.database import Database
-from jobs.reports import limits, results
+from jobs.reports import limits, status
 from jobs.settings import Settings, places
 from jobs.states import State
 from migrations import schema
@@ -54,15 +54,15 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
 def _unlike_workers(db: Database) -> list[Finding]:
     """Return a warning if a worker cannot do what others are to do."""
     with db.read() as tx:
-        unfinished = [row.batch.id for row in results.overview(tx) if not row.finished]
-        told = {limits.unlike_workers(results.progress(tx, batch)) for batch in unfinished}
+        unfinished = [row.batch.id for row in status.overview(tx) if not row.finished]
+        told = {limits.unlike_workers(status.progress(tx, batch)) for batch in unfinished}
     return [findings.warning("work", words) for words in sorted(told - {""})]
 
 
 def _left_behind(db: Database, settings: Settings) -> list[Finding]:
     """Return a warning for each batch with jobs under way; nobody works on them if nobody holds the lock."""
     with db.read() as tx:
-        rows = results.overview(tx)
+        rows = status.overview(tx)
     return [
         findings.warning(
             "work",

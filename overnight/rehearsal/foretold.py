@@ -6,7 +6,8 @@ from typing import Any
 
 from jobs import failures
 from jobs.reports import limits
-from jobs.reports.results import Harvest, Progress
+from jobs.reports.results import Harvest
+from jobs.reports.status import Progress
 from jobs.settings import written
 from jobs.states import State
 from overnight.display import summary

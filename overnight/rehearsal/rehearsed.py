@@ -8,8 +8,9 @@ from typing import Any
 from jobs.database import Database
 from jobs.loading.difference import Difference, Target
 from jobs.manifest.validated import Validated
-from jobs.reports import limits, results
-from jobs.reports.results import Harvest, Progress
+from jobs.reports import limits, results, status
+from jobs.reports.results import Harvest
+from jobs.reports.status import Progress
 from jobs.settings import Settings, written
 from overnight import opened
 from overnight.exits import Exit
@@ -90,9 +91,9 @@ def night(
 
 def _foretold(settings: Settings, counted: Mapping[str, Any], ended_after: float | None) -> Foretold:
     with opened.database(settings) as db, db.read() as tx:
-        (only,) = results.overview(tx)
+        (only,) = status.overview(tx)
         return Foretold(
-            progress=results.progress(tx, only.batch.id),
+            progress=status.progress(tx, only.batch.id),
             harvest=results.harvest(tx, only.batch.id),
             accepted=counted["accepted"],
             throttled=counted["throttled"],

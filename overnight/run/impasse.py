@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.batches import PauseReason
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.states import State
 
 

@@ -17,8 +17,9 @@ from jobs.loading import loader
 from jobs.loading.difference import Difference, Target
 from jobs.manifest import source
 from jobs.manifest.validated import Validated
-from jobs.reports import limits, results
-from jobs.reports.results import Harvest, Progress
+from jobs.reports import limits, results, status
+from jobs.reports.results import Harvest
+from jobs.reports.status import Progress
 from jobs.selecting import lookup
 from jobs.settings import Settings, buyers, cautions
 from jobs.states import BatchState
@@ -197,7 +198,7 @@ class Night:
 
     def _sum_up(self, db: Database, batch: Batch, end: End) -> Exit:
         with db.read() as tx:
-            progress = results.progress(tx, batch.id)
+            progress = status.progress(tx, batch.id)
             harvest = results.harvest(tx, batch.id)
         self._tell(progress, harvest)
         if end is End.INTERRUPTED:
@@ -244,4 +245,4 @@ def _option(name: str) -> str:
 
 def _progress(db: Database, batch: Batch) -> Progress:
     with db.read() as tx:
-        return results.progress(tx, batch.id)
+        return status.progress(tx, batch.id)

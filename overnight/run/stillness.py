@@ -7,7 +7,7 @@ from typing import Any
 from jobs import errors
 from jobs.reports import limits
 from jobs.reports.limits import Kind, Limit
-from jobs.reports.results import Progress
+from jobs.reports.status import Progress
 from jobs.settings import Settings
 from jobs.states import State
 

@@ -9,9 +9,9 @@ import structlog
 from jobs import batches, commands, database, errors, events
 from jobs.batches import PauseReason
 from jobs.events import EventKind
-from jobs.reports import limits, results
+from jobs.reports import limits, status
 from jobs.reports.limits import Kind, Limit
-from jobs.reports.results import Counts, Progress
+from jobs.reports.status import Counts, Progress
 from jobs.settings import Settings
 from jobs.states import BatchState, State
 from overnight.display import live, words
@@ -84,7 +84,7 @@ class Watch:
 
     def _look(self) -> Progress:
         with self.db.read() as tx:
-            progress = results.progress(tx, self.batch.id)
+            progress = status.progress(tx, self.batch.id)
         self._away = False
         moment = time.monotonic()
         self.shown.quota = limits.in_force(progress, self.settings).creates_per_minute

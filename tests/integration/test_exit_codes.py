@@ -29,9 +29,9 @@ def bug(tmp_path, start_sandbox):
     faulty.mkdir()
     # Python imports a module of this name by itself at its start.
     (faulty / "sitecustomize.py").write_text(
-        "from jobs.reports import results\n"
+        "from jobs.reports import status\n"
         "def progress(tx, batch_id): return {}['nothing']\n"
-        "results.progress = progress\n"
+        "status.progress = progress\n"
     )
     return evening.Evening(tmp_path, start_sandbox()).run_again(PYTHONPATH=str(faulty))
 

@@ -13,7 +13,7 @@ from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
 from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Failure, Image, Interrupted, Lost, NotBought, Produced, Stray
-from jobs.reports import results, usage
+from jobs.reports import results, status, usage
 from jobs.states import State
 from jobs.worklists import recalling, runs
 from scheduler import duties
@@ -223,8 +223,8 @@ EMBEDDED = {
     "unfinished": lambda s: s.asks(lambda tx: batches.unfinished(tx, s.batch.id)),
 }
 STATUS = {
-    "status": lambda s: s.asks(results.overview),
-    "status of a batch": lambda s: s.asks(lambda tx: results.progress(tx, s.batch.id)),
+    "status": lambda s: s.asks(status.overview),
+    "status of a batch": lambda s: s.asks(lambda tx: status.progress(tx, s.batch.id)),
     "any image": lambda s: s.asks(results.any_image),
     "quota": lambda s: s.asks(lambda tx: usage.every(tx, s.settings)),
 }

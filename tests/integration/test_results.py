@@ -6,7 +6,7 @@ import pytest
 
 from jobs import accounts, events
 from jobs.accounts.breaker import BreakerState
-from jobs.reports import results
+from jobs.reports import results, status
 from jobs.states import FINAL, BatchState, Phase, State
 from tests import factory
 
@@ -17,7 +17,7 @@ def moments(seconds):
 
 def look(database, batch):
     with database.read() as tx:
-        return results.progress(tx, batch.id)
+        return status.progress(tx, batch.id)
 
 
 def reap(database, batch):
@@ -141,7 +141,7 @@ def test_looking_waits_for_no_writer_and_sees_nothing_of_it_before_its_end(datab
 def test_no_writer_waits_for_somebody_who_looks(database):
     batch, account = factory.make_batch(database), factory.make_account(database)
     with database.read() as tx:
-        results.progress(tx, batch.id)
+        status.progress(tx, batch.id)
         with database.write() as writing:
             accounts.probed(writing, account.id, moments(0))
     assert look(database, batch).account.breaker.probe_at is not None
@@ -169,7 +169,7 @@ def test_the_overview_has_every_batch_in_order_also_one_without_jobs(database):
     factory.make_job(database, first)
     factory.make_job(database, first, state=State.SUCCEEDED)
     with database.read() as tx:
-        rows = results.overview(tx)
+        rows = status.overview(tx)
     assert [row.batch.name for row in rows] == [first.name, empty.name]
     assert [row.counts.by_state for row in rows] == [{State.PENDING: 1, State.SUCCEEDED: 1}, {}]
     assert [row.finished for row in rows] == [False, True]

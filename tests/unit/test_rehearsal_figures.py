@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobs import settings
-from jobs.reports.results import Counts
+from jobs.reports.status import Counts
 from jobs.states import State
 from overnight.rehearsal import compression, foretold
 
