@@ -44,6 +44,11 @@ class Counts:
     def in_flight(self) -> int:
         return self.of(*IN_FLIGHT)
 
+    @property
+    def under_way(self) -> int:
+        """How many are bought, or being bought, and not fetched."""
+        return self.of(*UNDER_WAY)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

@@ -63,10 +63,8 @@ def _row(row: "Overview") -> tuple[str, ...]:
     from jobs.states import BatchState, State
 
     counts, state = row.counts, row.batch.state
-    under_way = counts.in_flight + counts.of(State.COLLECTING)
-    numbers = (
-        counts.total, counts.of(State.SUCCEEDED), counts.of(State.FAILED), under_way, counts.of(State.PENDING)
-    )  # fmt: skip
+    ended = counts.of(State.SUCCEEDED), counts.of(State.FAILED)
+    numbers = counts.total, *ended, counts.under_way, counts.of(State.PENDING)
     shown = "finished" if row.finished and state is not BatchState.CANCELLED else state
     return (row.batch.name, shown, *map(str, numbers))
 

@@ -119,8 +119,8 @@ def numbers(progress: Progress, display: Display) -> str:
     parts = [f"{counts.ended} of {counts.total} ended"]
     if failed := counts.of(State.FAILED):
         parts.append(f"{failed} failed")
-    if under_way := counts.in_flight + counts.of(State.COLLECTING):
-        parts.append(f"{under_way} under way")
+    if counts.under_way:
+        parts.append(f"{counts.under_way} under way")
     if in_doubt := limits.look_ups(progress):
         parts.append(in_doubt)
     return ", ".join(parts) + "; " + speed(progress, display)

@@ -8,7 +8,6 @@ from jobs import database, errors
 from jobs.database import Database
 from jobs.reports import limits, status
 from jobs.settings import Settings, places
-from jobs.states import State
 from migrations import schema
 from overnight import flags, onlooker, opened
 from overnight.doctor import api, findings, mounts
@@ -70,7 +69,7 @@ def _left_behind(db: Database, settings: Settings) -> list[Finding]:
             + flags.command(settings, "run", row.batch.name),
         )
         for row in rows
-        if (count := row.counts.in_flight + row.counts.of(State.COLLECTING))
+        if (count := row.counts.under_way)
     ]
 
 

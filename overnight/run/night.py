@@ -32,7 +32,7 @@ from overnight.run.embedded import Embedded
 from overnight.run.lock import Lock
 from overnight.run.signals import Signals
 from overnight.run.surroundings import Surroundings
-from overnight.run.watch import End, Watch, under_way
+from overnight.run.watch import End, Watch
 
 _ASK_ABOVE = 1000  # jobs that nobody has agreed to buy yet
 
@@ -85,7 +85,7 @@ class Night:
             batch = tx and batches.find(tx, target.name)
         if not (db and batch and (refusal := self._refusal(batch))):
             return False
-        if not under_way(_progress(db, batch).counts):
+        if not _progress(db, batch).counts.under_way:
             raise refusal
         return True
 
@@ -115,7 +115,7 @@ class Night:
         progress = _progress(db, batch)
         if progress.finished and batch.state is not BatchState.CANCELLED:
             return self._sum_up(db, batch, End.FINISHED)
-        if (refusal := self._refusal(batch)) and not under_way(progress.counts):
+        if (refusal := self._refusal(batch)) and not progress.counts.under_way:
             raise refusal
         self._surroundings.require(db, batch.account)
         self._choose(db, batch)

@@ -13,7 +13,7 @@ from jobs.reports import limits, status
 from jobs.reports.limits import Kind, Limit
 from jobs.reports.status import Counts, Progress
 from jobs.settings import Settings
-from jobs.states import BatchState, State
+from jobs.states import BatchState
 from overnight.display import live, words
 from overnight.run import impasse
 from overnight.run.embedded import Embedded
@@ -131,7 +131,7 @@ class Watch:
         if self.lock is not None and self.lock.take(self.batch.name):
             return End.FREE
         in_vain = self._impasse.reached(progress, time.monotonic())
-        if not (self._stopped or _stands_still(progress)) or (under_way(progress.counts) and not in_vain):
+        if not (self._stopped or _stands_still(progress)) or (progress.counts.under_way and not in_vain):
             return None
         return End.INTERRUPTED if self._stopped else End.HALTED
 
@@ -172,13 +172,8 @@ class Watch:
             time.sleep(min(_WINK, left))
 
 
-def under_way(counts: Counts) -> int:
-    """Return how many jobs are bought, or being bought, and not fetched."""
-    return counts.in_flight + counts.of(State.COLLECTING)
-
-
 def _jobs(counts: Counts) -> str:
-    return limits.counted(under_way(counts), "job")
+    return limits.counted(counts.under_way, "job")
 
 
 def _stands_still(progress: Progress) -> bool:
