@@ -22,7 +22,6 @@ def limit(progress: Progress, settings: Settings, flags: str = "") -> Limit:
 def probe(settings: Settings) -> None:
     """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
     with opened.database(settings) as db, db.read() as tx:
-        unfinished = [row.batch for row in status.overview(tx) if not row.finished]
-        for batch in unfinished:
+        for batch in status.unfinished(tx):
             if still := limits.deserted(status.progress(tx, batch.id), settings):
                 raise errors.Unavailable(f"{batch.name}: {still}")

@@ -122,6 +122,11 @@ def overview(tx: sa.Connection) -> list[Overview]:
     return [Overview(batch, Counts(counted.get(batch.id, {}))) for batch in batches.every(tx)]
 
 
+def unfinished(tx: sa.Connection) -> list[batches.Batch]:
+    """Return the batches that have jobs left to do, the oldest first."""
+    return [row.batch for row in overview(tx) if not row.finished]
+
+
 def progress(tx: sa.Connection, batch_id: int) -> Progress:
     """Return how far a batch is; costs one pass over its part of the index `jobs_counted` and a few single rows."""
     batch = batches.get(tx, batch_id)

@@ -166,7 +166,7 @@ def _watched(database: "Database", name: str | None) -> int:
     with database.read() as tx:
         if name is not None:
             return lookup.batch(tx, name).id
-        unfinished = [row.batch for row in status.overview(tx) if not row.finished]
+        unfinished = status.unfinished(tx)
     if len(unfinished) != 1:
         listed = ", ".join(batch.name for batch in unfinished) or "none"
         raise errors.Mistake(f"name the batch to watch; not finished: {listed}")

@@ -53,8 +53,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
 def _unlike_workers(db: Database) -> list[Finding]:
     """Return a warning if a worker cannot do what others are to do."""
     with db.read() as tx:
-        unfinished = [row.batch.id for row in status.overview(tx) if not row.finished]
-        told = {limits.unlike_workers(status.progress(tx, batch)) for batch in unfinished}
+        told = {limits.unlike_workers(status.progress(tx, batch.id)) for batch in status.unfinished(tx)}
     return [findings.warning("work", words) for words in sorted(told - {""})]
 
 
