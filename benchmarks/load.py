@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from jobs.database import Database
-from jobs.loading import difference, loader
+from jobs.loading import difference, loader, targets
 from jobs.manifest import rows, source, validate
 from migrations import schema
 
@@ -77,7 +77,7 @@ def load(path, made):
     began = time.perf_counter()
     with source.open_source(path) as manifest, validate.validate(manifest, rows.Adaptation()) as read:
         validated = time.perf_counter()
-        target = difference.Target(name="benchmark", api="https://api.example/v1")
+        target = targets.Target(name="benchmark", api="https://api.example/v1")
         loader.load(made, read, target, difference.compare(made, read, target))
     return validated - began, time.perf_counter() - validated
 

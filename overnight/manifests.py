@@ -10,9 +10,10 @@ from pathlib import Path
 from jobs import batches, errors, names
 from jobs.batches import Batch
 from jobs.database import Database
-from jobs.loading import difference, loader
-from jobs.loading.difference import Difference, Target
+from jobs.loading import difference, loader, targets
+from jobs.loading.difference import Difference
 from jobs.loading.loader import Loaded
+from jobs.loading.targets import Target
 from jobs.manifest import document, outline, problems, source, validate
 from jobs.manifest.rows import Adaptation
 from jobs.manifest.source import Source
@@ -121,7 +122,7 @@ def _found(
     db: Database | None, template: str, name: str, api: str, manifest: Path | None, sha256: str
 ) -> Batch | None:
     """Return the batch with today's name, or one of an earlier day that is unfinished; None if there is neither."""
-    path = difference.path_of(manifest)  # first, as it refuses a name that cannot be kept
+    path = targets.path_of(manifest)  # first, as it refuses a name that cannot be kept
     if db is None:
         return None
     with db.read() as tx:
@@ -138,7 +139,7 @@ def _kept(batch: Batch | None, manifest: Source) -> Adaptation:
     """
     if batch is None:
         return Adaptation()
-    if batch.manifest_path == difference.path_of(manifest.path):
+    if batch.manifest_path == targets.path_of(manifest.path):
         return Adaptation.from_json(batch.options["adaptation"])
     return Adaptation(images=Path(batch.options["images_root"]))
 

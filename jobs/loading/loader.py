@@ -18,8 +18,9 @@ from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.events import EventKind
 from jobs.failures import FailureClass
-from jobs.loading import counterparts, difference
-from jobs.loading.difference import Difference, Target
+from jobs.loading import counterparts, difference, targets
+from jobs.loading.difference import Difference
+from jobs.loading.targets import Target
 from jobs.manifest import rows, schema, validated
 from jobs.states import BatchState
 
@@ -66,7 +67,7 @@ def _batch(database: Database, read: validated.Validated, target: Target) -> Bat
 
 def _found_or_made(database: Database, read: validated.Validated, target: Target) -> Batch:
     with database.write() as tx:
-        if (batch := difference.find(tx, read, target)) is not None:
+        if (batch := targets.find(tx, read, target)) is not None:
             return batch
         return batches.create(
             tx,
@@ -76,7 +77,7 @@ def _found_or_made(database: Database, read: validated.Validated, target: Target
             api=target.api,
             account=target.account,
             options=_options(read, target),
-            manifest_path=difference.path_of(read.path),
+            manifest_path=targets.path_of(read.path),
             manifest_sha256=read.sha256,
         )
 
@@ -84,7 +85,7 @@ def _found_or_made(database: Database, read: validated.Validated, target: Target
 def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
     return {
         "adaptation": target.adaptation.to_json(),
-        "images_root": difference.root_of(read),
+        "images_root": targets.root_of(read),
         "when_unconfirmed": target.when_unconfirmed,
         "version": read.adaptation.defaults.get("version", schema.load().version),
     }
@@ -179,7 +180,7 @@ def _with_seed(input_json: str, seed: int) -> str:
 def _finish(
     database: Database, batch: Batch, read: validated.Validated, target: Target, found: Difference
 ) -> Batch:
-    if batch.manifest_path == difference.path_of(read.path):
+    if batch.manifest_path == targets.path_of(read.path):
         changed = {"manifest_sha256": read.sha256, "options": _options(read, target)}
     else:
         changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}

@@ -95,9 +95,9 @@ def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None
 
 def _refuse_the_original(target: Path, batch: "Batch") -> None:
     """Protect the batch's own manifest: an export may have other headers and fewer rows."""
-    from jobs.loading import difference
+    from jobs.loading import targets
 
-    if difference.path_of(target) == batch.manifest_path:
+    if targets.path_of(target) == batch.manifest_path:
         raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
 
 

@@ -9,8 +9,8 @@ from overnight import options
 from overnight.display import words
 
 if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
-    from jobs.loading.difference import Target
     from jobs.loading.loader import Loaded
+    from jobs.loading.targets import Target
     from jobs.manifest.validated import Validated
 
 

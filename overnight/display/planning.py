@@ -10,8 +10,9 @@ from jobs import accounts, batches, errors, presence
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
-from jobs.loading.difference import Difference, Target
+from jobs.loading.difference import Difference
 from jobs.loading.loader import Loaded
+from jobs.loading.targets import Target
 from jobs.manifest.validated import Validated
 from jobs.purchases import Purchases
 from jobs.reports import limits, results

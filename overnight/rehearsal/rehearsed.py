@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.database import Database
-from jobs.loading.difference import Difference, Target
+from jobs.loading.difference import Difference
+from jobs.loading.targets import Target
 from jobs.manifest.validated import Validated
 from jobs.reports import limits, results, status
 from jobs.reports.results import Harvest

@@ -14,7 +14,8 @@ from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
 from jobs.loading import loader
-from jobs.loading.difference import Difference, Target
+from jobs.loading.difference import Difference
+from jobs.loading.targets import Target
 from jobs.manifest import source
 from jobs.manifest.validated import Validated
 from jobs.reports import limits, results, status

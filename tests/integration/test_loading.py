@@ -13,7 +13,7 @@ from jobs.crashpoints import Place
 from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Fence, retry
 from jobs.loading import counterparts, difference, loader
-from jobs.loading.difference import Target
+from jobs.loading.targets import Target
 from jobs.manifest import rows, schema
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
