@@ -6,14 +6,13 @@ own table.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 from jobs import states
+from jobs.dialects import Id, Json, Utc, index_where, literally
 
 metadata = sa.MetaData(
     naming_convention={
@@ -25,27 +24,6 @@ metadata = sa.MetaData(
 )
 
 
-class Utc(sa.types.TypeDecorator[datetime]):
-    """A moment: timezone-aware UTC in Python; SQLite has no such type and stores it without the zone."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None or dialect.name != "sqlite":
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002  the base class's signature
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER is a rowid in SQLite
-Json = sa.JSON().with_variant(postgresql.JSONB, "postgresql")
-
-
 def _one_of(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
@@ -53,11 +31,6 @@ def _one_of(column: str, words: type[StrEnum]) -> sa.CheckConstraint:
 
 def _words(words: frozenset[Any]) -> str:
     return ", ".join(f"'{word}'" for word in sorted(words))
-
-
-def _index_where(name: str, condition: str, *columns: sa.ColumnElement[Any], unique: bool = False) -> None:
-    where = sa.text(condition)
-    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
 _FINAL = _words(states.FINAL)
@@ -129,30 +102,11 @@ jobs = sa.Table(
 )
 # Two keys that differ only in case would be one file on half of the world's disks.
 sa.Index("jobs_one_file_name", jobs.c.batch_id, sa.func.lower(jobs.c.stem), unique=True)
-_index_where("jobs_due", "due_at IS NOT NULL", jobs.c.state, jobs.c.due_at)
-_index_where("jobs_to_release", "state = 'pending'", jobs.c.batch_id, jobs.c.priority.desc(), jobs.c.id)
-
-
-def settable(table: sa.Table, values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return values as they are, for an update that sets what is among its parameters: it drops what is no column."""
-    if strange := [name for name in values if name not in table.c]:
-        raise ValueError(f"{table.name} has no {', '.join(strange)}")
-    return values
-
-
-def literally(word: states.State | states.Phase) -> sa.ColumnElement[str]:
-    """Return a word as a part of the query.
-
-    A partial index is used only if the query contains its condition so. Where a parameter may meet the condition of
-    one, SQLite also plans the query anew each time that it is bound, which takes twenty times as long as a look.
-    """
-    quoted = sa.literal(word.value).compile(compile_kwargs={"literal_binds": True})
-    return sa.literal_column(str(quoted))
-
-
+index_where("jobs_due", "due_at IS NOT NULL", jobs.c.state, jobs.c.due_at)
 PENDING = literally(states.State.PENDING)
+index_where("jobs_to_release", "state = 'pending'", jobs.c.batch_id, jobs.c.priority.desc(), jobs.c.id)
 sa.Index("jobs_counted", jobs.c.batch_id, jobs.c.state, jobs.c.error_class)
-_index_where("jobs_to_cancel", "cancel_requested_at IS NOT NULL", jobs.c.cancel_requested_at)
+index_where("jobs_to_cancel", "cancel_requested_at IS NOT NULL", jobs.c.cancel_requested_at)
 
 accounts = sa.Table(
     "accounts",
@@ -231,19 +185,19 @@ attempts = sa.Table(
         name="bought_has_an_id",
     ),
 )
-_index_where("attempts_one_open", f"phase IN ({_OPEN})", attempts.c.job_id, unique=True)
+index_where("attempts_one_open", f"phase IN ({_OPEN})", attempts.c.job_id, unique=True)
 # Queries must repeat this word for word, or SQLite does not use the partial index.
 UNSETTLED = f"phase IN ({_words(states.UNSETTLED_PHASES)})"
 # Two sends that the list could not tell apart must not both be in doubt.
-_index_where(
+index_where(
     "attempts_one_unsettled_twin", UNSETTLED, attempts.c.account_id, attempts.c.input_digest, unique=True
 )
 sa.Index("attempts_to_match", attempts.c.input_digest)
 sa.Index("attempts_by_age", attempts.c.account_id, attempts.c.intended_at)
 # As with UNSETTLED: word for word.
 SURPLUS = "phase = 'orphan' OR possibly_paid AND phase = 'absent'"
-_index_where("attempts_surplus", SURPLUS, attempts.c.job_id)
-_index_where("attempts_orphaned", "phase = 'orphan' AND cancel_sent_at IS NULL", attempts.c.id)
+index_where("attempts_surplus", SURPLUS, attempts.c.job_id)
+index_where("attempts_orphaned", "phase = 'orphan' AND cancel_sent_at IS NULL", attempts.c.id)
 
 outputs = sa.Table(
     "outputs",
@@ -299,6 +253,13 @@ FROM jobs j
 JOIN batches b ON b.id = j.batch_id
 LEFT JOIN attempts a ON a.id = j.attempt_id
 """
+
+
+def settable(table: sa.Table, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return values as they are, for an update that sets what is among its parameters: it drops what is no column."""
+    if strange := [name for name in values if name not in table.c]:
+        raise ValueError(f"{table.name} has no {', '.join(strange)}")
+    return values
 
 
 def create(connection: sa.Connection) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import marker
+from jobs.dialects import literally
 from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, note
 from jobs.lifecycle.records import Accepted, Stray
 from jobs.states import OPEN_PHASES, BatchState, Phase, State
-from jobs.tables import attempts, batches, jobs, literally
+from jobs.tables import attempts, batches, jobs
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:

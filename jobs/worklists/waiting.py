@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs import lifecycle
+from jobs.dialects import literally
 from jobs.lifecycle import Fence
 from jobs.states import UNDER_WAY, State
-from jobs.tables import attempts, jobs, literally
+from jobs.tables import attempts, jobs
 
 
 @dataclass(frozen=True, slots=True)

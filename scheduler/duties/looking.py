@@ -8,9 +8,10 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from jobs import accounts, lifecycle, settings, worklists
+from jobs.dialects import literally
 from jobs.lanes import Lane
 from jobs.states import State
-from jobs.tables import jobs, literally
+from jobs.tables import jobs
 from scheduler.duties import cancelling, confirming, polling
 from scheduler.duties.scope import Scope
 

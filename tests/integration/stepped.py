@@ -11,7 +11,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from jobs import database as databases
-from jobs import settings, tables
+from jobs import dialects, settings, tables
 from jobs.lanes import Lane
 from jobs.states import FINAL
 from scheduler import duties
@@ -147,7 +147,7 @@ class Night:
         """Let time pass: whatever was a moment ago was longer ago."""
         with self.database.write() as tx:
             for table in _AGED:
-                moments = [column for column in table.c if isinstance(column.type, tables.Utc)]
+                moments = [column for column in table.c if isinstance(column.type, dialects.Utc)]
                 for row in tx.execute(sa.select(table.c.id, *moments)).all():
                     older = {
                         column.name: getattr(row, column.name) - timedelta(seconds=seconds)
