@@ -11,8 +11,6 @@ from overnight.display import words
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.batches import Batch
 
-_MANY = 1000
-
 
 @click.command()
 @click.argument("batch")
@@ -64,8 +62,8 @@ def command(
         elif dry_run:
             words.say(f"{found.name}: {_priced(len(ids), settings)} would run again; nothing was changed")
         else:
-            if len(ids) > _MANY:
-                consent.ask(f"Run {_priced(len(ids), settings)} of {found.name} again?", yes=yes)
+            question = f"Run {_priced(len(ids), settings)} of {found.name} again?"
+            consent.ask_if_many(len(ids), question, yes=yes)
             count = retrying.retry(db, found, chosen, ids, change)
             words.say(f"{found.name}: {_priced(count, settings)} to run again")
             words.say(doers.of_purchases(settings, found))

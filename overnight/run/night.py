@@ -35,8 +35,6 @@ from overnight.run.signals import Signals
 from overnight.run.surroundings import Surroundings
 from overnight.run.watch import End, Watch
 
-_ASK_ABOVE = 1000  # jobs that nobody has agreed to buy yet
-
 
 @dataclass
 class Night:
@@ -92,9 +90,9 @@ class Night:
 
     def _ask(self, jobs: int, unagreed: int) -> None:
         """Ask before a large purchase; the jobs that were there when the batch was begun are agreed to already."""
-        if unagreed > _ASK_ABOVE:
-            more = f"Buy {unagreed:,} more predictions, {jobs:,} with those already agreed to?"
-            consent.ask(f"Buy {jobs:,} predictions?" if jobs == unagreed else more, yes=self.yes)
+        more = f"Buy {unagreed:,} more predictions, {jobs:,} with those already agreed to?"
+        question = f"Buy {jobs:,} predictions?" if jobs == unagreed else more
+        consent.ask_if_many(unagreed, question, yes=self.yes)
 
     def _found(self, name: str, given: Mapping[str, Any]) -> str:
         """Refuse a name that is neither a file nor a batch, and options that only apply to a manifest."""
