@@ -1,10 +1,8 @@
-"""The sandbox's routes, and how its parts are put together."""
+"""How the sandbox's parts are put together. `routes` says which path leads to which."""
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
-from sandbox import plan, problems, schema
+from sandbox import plan, routes
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.control import Control
@@ -50,40 +48,4 @@ def create_app(options: Options, records: Records) -> Router:
     )
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, outputs=outputs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
-    return Router(
-        [
-            Route("/v1/predictions/{id}", guard.over("get", reading.get)),
-            Route("/v1/predictions", guard.over("create", creation.create), methods=["POST"]),
-            Route("/v1/predictions", guard.over("list", listing.list)),
-            Route("/output/{key}/{name}", delivery.output),
-            Route("/v1/predictions/{id}/cancel", guard.over("cancel", reading.cancel), methods=["POST"]),
-            Route("/v1/files", guard.over("file", files.create), methods=["POST"]),
-            Route("/v1/files", guard.over("file", files.list)),
-            Route("/v1/files/{id}", guard.over("file", files.delete), methods=["DELETE"]),
-            Route("/v1/files/{id}", guard.over("file", files.get)),
-            Route("/v1/account", guard.over("account", _account)),
-            Route("/v1/models/{owner}/{name}/versions/{id}", guard.over("version", _version)),
-            Route("/input/{key}", delivery.input),
-            Route("/_heal", control.heal, methods=["POST"]),
-            Route("/_faults", control.faults, methods=["POST"]),
-            Route("/_stats", control.stats),
-        ]
-    )
-
-
-async def _account(request: Request, account: str) -> Response:  # noqa: ARG001  a route takes the request
-    return JSONResponse({"type": "user", "username": f"rehearsal-{account}", "name": "Rehearsal"})
-
-
-async def _version(request: Request, account: str) -> Response:  # noqa: ARG001  every account sees the model
-    owner, name, version = (request.path_params[part] for part in ("owner", "name", "id"))
-    if (owner, name) != (schema.OWNER, schema.NAME):
-        raise problems.not_found()
-    return JSONResponse(
-        {
-            "id": version,
-            "created_at": "2022-12-01T00:00:00.000000Z",
-            "cog_version": "0.9.0",
-            "openapi_schema": schema.OPENAPI,
-        }
-    )
+    return Router(routes.of(guard, creation, reading, listing, delivery, files, control))
