@@ -13,7 +13,7 @@ from jobs.reports import limits, status
 from jobs.reports.limits import Kind, Limit
 from jobs.reports.status import Counts, Progress
 from jobs.settings import Settings
-from jobs.states import BatchState
+from jobs.states import BatchState, State
 from overnight.display import live, words
 from overnight.run import impasse
 from overnight.run.embedded import Embedded
@@ -103,7 +103,7 @@ class Watch:
     def _limit(self, progress: Progress, moment: float) -> Limit:
         """Return what limits: what this process knows itself takes precedence over the tables."""
         if self._stopped:
-            return Limit(Kind.PAUSED, f"stopping, {_jobs(progress.counts)} still to fetch")
+            return Limit(Kind.PAUSED, f"stopping, {_left(progress.counts)}")
         if self.engine and self.engine.waits_for:
             return Limit(Kind.OUTAGE, f"{self.engine.waits_for}; trying again")
         if self.lock is not None and (held := self.lock.holder())[1] != self.batch.name:
@@ -148,7 +148,7 @@ class Watch:
         self._stopped = True
         if self.engine:
             words.say(
-                f"stopping: nothing more is bought; {_jobs(progress.counts)} under way, still to fetch "
+                f"stopping: nothing more is bought; {_left(progress.counts)} "
                 "(Ctrl-C again leaves at once; nothing is lost either way)"
             )
             self.engine.stop_buying()
@@ -172,8 +172,15 @@ class Watch:
             time.sleep(min(_WINK, left))
 
 
-def _jobs(counts: Counts) -> str:
-    return limits.counted(counts.under_way, "job")
+def _left(counts: Counts) -> str:
+    """Say what a run that stops still waits for; a look-up may take minutes.
+
+    >>> _left(Counts({State.RUNNING: 2})), _left(Counts({State.UNCONFIRMED: 1, State.COLLECTING: 1}))
+    ('2 jobs still to fetch', '1 job still to fetch, 1 send still to be looked up')
+    """
+    in_doubt = counts.of(State.UNCONFIRMED)
+    fetched = f"{limits.counted(counts.under_way - in_doubt, 'job')} still to fetch"
+    return f"{fetched}, {limits.counted(in_doubt, 'send')} still to be looked up" if in_doubt else fetched
 
 
 def _stands_still(progress: Progress) -> bool:
