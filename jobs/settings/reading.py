@@ -36,6 +36,9 @@ def load(
     rehearses = api is not None and api.strip() == apis.SANDBOX
     own: dict[str, Any] = {name: "" for name in ("database_url", "output") if rehearses and name not in given}
     try:
+        # Alone: without these lines nobody can tell what else is amiss.
+        if unreadable := list(spelling.unreadable(Path(".env"))):
+            raise errors.Mistakes(unreadable)
         mistakes = _misspelt()
         settings = Settings(**given, **own)
         settings.model_fields_set.difference_update(own)  # by nobody

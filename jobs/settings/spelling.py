@@ -1,11 +1,39 @@
-"""Variables that look like our settings but are none, or have no value: they would silently do nothing."""
+"""What a person set in vain: variables that are no settings of ours or have no value, lines that are no variables.
+
+They would silently do nothing.
+"""
 
 import difflib
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
+from dotenv import parser
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 _OF_AN_ACCOUNT = "OVERNIGHT_API_TOKEN_"
+_QUOTED = re.compile(r"\s*[^=\n]+=\s*['\"]")
+
+
+def unreadable(file: Path) -> Iterator[str]:
+    """Yield one line for each line of a `.env` that is passed over as it cannot be parsed; none is repeated.
+
+    Any of them may hold a secret.
+    """
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8") as text:
+        for binding in parser.parse_stream(text):
+            if binding.error:
+                written = binding.original.string
+                blank = written[: len(written) - len(written.lstrip())].count("\n")
+                yield f"{file.resolve()}:{binding.original.line + blank}: {_amiss(written)}"
+
+
+def _amiss(written: str) -> str:
+    if _QUOTED.match(written):
+        return "has a quote that is not closed, or text after it; write NAME=VALUE, or NAME='VALUE'"
+    return 'is not of the form NAME=VALUE; write it so, or put "#" before it'
 
 
 def found(settings: type[BaseSettings]) -> dict[str, str | None]:

@@ -113,6 +113,23 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch):
     assert settings.load().broker_url is None
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "amiss"),
+    [
+        ("OVERNIGHT_CREATES_PER_MINUTE='60\n", 1, "has a quote that is not closed, or text after it"),
+        ('A=1\n\n\nOVERNIGHT_API_TOKEN="hush" hush\n', 4, "has a quote that is not closed, or text after it"),
+        ("A=1\n# hush\nexport OVERNIGHT_API_TOKEN: hush\n", 3, "is not of the form NAME=VALUE"),
+    ],
+)
+def test_a_line_of_the_file_that_cannot_be_parsed_is_told_without_its_value(
+    tmp_path, text, line, amiss, caplog
+):
+    (tmp_path / ".env").write_text(text)
+    (told,) = mistakes()
+    assert told.startswith(f"{tmp_path}/.env:{line}: {amiss}; write ")
+    assert "hush" not in told + caplog.text
+
+
 def test_a_file_that_is_no_text_is_a_mistake(tmp_path):
     (tmp_path / ".env").write_bytes(b"OVERNIGHT_LEASE=\xff\n")
     with pytest.raises(errors.Mistake, match=r"\.env: is not UTF-8; save it as UTF-8"):
