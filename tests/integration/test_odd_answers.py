@@ -78,6 +78,20 @@ def test_a_status_that_nobody_knows_is_reported_once(begin):
     assert [one["status"] for one in logged if one["event"] == "status-unknown"] == ["completed"]
 
 
+@pytest.mark.parametrize("faults", [{"undated": 1}, {"terse:always": 1, "terse:created": 0}], ids=str)
+@pytest.mark.parametrize("after", [6, 60])
+def test_an_end_of_which_nobody_says_when_it_was_had_come_before_it_was_seen(begin, faults, after):
+    night = begin(faults=faults, profile="gateway")
+    [job_id] = started(night)
+    night.passes(after)
+    night.tick(duties.poll)
+    [attempt] = night.attempts(job_id)
+    ran = (attempt.produced_at - attempt.accepted_at).total_seconds()
+    seen_after = (rows.now(night.database) - attempt.accepted_at).total_seconds()
+    assert ran < seen_after - 1, "the next look would come later, and later each time"
+    assert ran > seen_after - 9, "what is shown as running ten seconds after its end disproves the list"
+
+
 @pytest.mark.parametrize("fault", ["early_output", "undated:always", "other_version:hidden"])
 def test_what_fails_is_not_taken_for_a_success_and_not_bought_again(begin, fault):
     night = begin(faults={"nsfw": 1, fault: 1}, latency=0.2)
