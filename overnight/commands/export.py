@@ -28,7 +28,12 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     type=click.Choice(["job", "image"]),
     help="One line per job, or one per image on disk.  [default: job]",
 )
-@click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), help="[default: csv]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl"]),
+    help="[default: jsonl into a FILE that ends in .jsonl or .ndjson, else csv]",
+)
 @click.option("--manifest", is_flag=True, help="Write a CSV manifest of these jobs instead; implies --raw.")
 @click.option(
     "-o",
@@ -64,6 +69,7 @@ def command(
     from overnight import opened
     from overnight.display import data, newfile
 
+    form = form or _form_of(target)
     if manifest:
         _refuse_with_manifest(settings, batch, per, form)
     chosen = selection.Selection(**filters, accepted=manifest)
@@ -76,21 +82,33 @@ def command(
             if manifest and found:
                 count = _write_manifest(db, chosen, found, out)
             else:
-                count = _write_results(db, chosen, found, out, per or "job", form or "csv", raw)
+                count = _write_results(db, chosen, found, out, per or "job", form, raw)
         if target:
             words.say(f"{target}: {limits.counted(count, per or 'job')}")
         if manifest and found:
             _tell_next(settings, db, chosen, found, target if count else None)
 
 
-def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str | None) -> None:
+def _form_of(target: Path | None) -> str:
+    """Return the format that a file's name asks for; a million jobs are too many for one JSON document."""
+    suffix = target.suffix.lower() if target else ""
+    if suffix == ".json":
+        raise errors.Mistake(
+            f"{target}: no file of one JSON document is written; end its name in .csv or .jsonl"
+        )
+    return "jsonl" if suffix in {".jsonl", ".ndjson"} else "csv"
+
+
+def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str) -> None:
     if not batch:
         from overnight import flags
 
         one = flags.command(settings, "export", "BATCH", "--manifest")
         raise errors.Mistake(f"a manifest is for one batch; type {one}")
     if per == "image" or form == "jsonl":
-        raise errors.Mistake("a manifest is CSV with a row per job; leave out --per and --format")
+        raise errors.Mistake(
+            "a manifest is CSV with a row per job; leave out --per and --format, and name a .csv"
+        )
 
 
 def _refuse_the_original(target: Path, batch: "Batch") -> None:

@@ -155,6 +155,24 @@ def test_lines_are_nested_json(desk):
     assert image["sha256"] == record["images"][0]["sha256"]
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "lines"),
+    [
+        ("all.jsonl", [], True),
+        ("all.NDJSON", [], True),
+        ("all.csv", [], False),
+        ("all", [], False),
+        ("all.jsonl", ["--format", "csv"], False),
+        ("all.json", ["--format", "jsonl"], True),
+    ],
+)
+def test_a_files_name_says_its_format_unless_an_option_does(desk, name, given, lines):
+    desk.job(key="a")
+    ended = desk.type("export", "cats", "-o", name, *given)
+    assert ended.returncode == 0, ended.stderr
+    assert (desk.folder / name).read_text().startswith("{") is lines
+
+
 def test_filters_choose_what_is_exported(desk):
     desk.job(key="a", error_class="nsfw")
     desk.job(key="b", error_class="expired")
@@ -196,6 +214,8 @@ def test_a_symbolic_link_is_followed_and_stays(desk):
         (["--manifest"], "a manifest is for one batch"),
         (["cats", "--manifest", "--per", "image"], "leave out --per and --format"),
         (["cats", "--manifest", "--format", "jsonl"], "leave out --per and --format"),
+        (["cats", "--manifest", "-o", "again.jsonl"], "and name a .csv"),
+        (["cats", "-o", "all.json"], "all.json: no file of one JSON document is written"),
         (["dogs"], 'there is no batch "dogs"; there is cats'),
     ],
 )
