@@ -60,8 +60,17 @@ def reach_broker(settings: Settings) -> None:
         ) from error
 
 
+def require_no_file(output: Path) -> None:
+    """Raise if what is to be the folder of images is a file."""
+    if presence.found(output) and not presence.is_folder(output):
+        raise errors.Unavailable(
+            f"output folder {output} is a file and no folder; name another with --output or OVERNIGHT_OUTPUT"
+        )
+
+
 def require_folder(output: Path) -> None:
     """Raise unless images can be stored. Creates a file to find out: permissions do not tell of a read-only disk."""
+    require_no_file(output)
     if not presence.is_folder(output):
         raise errors.Unavailable(f"output folder {output} does not exist; make it, or set OVERNIGHT_OUTPUT")
     try:

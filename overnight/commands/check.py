@@ -31,6 +31,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     from jobs.loading import difference
     from overnight import manifests, opened
     from overnight.display import planning
+    from worker import readiness
 
     with (
         opened.found(settings) as db,
@@ -42,6 +43,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
             if as_json and read.problems:
                 _print_json(read, None)
             raise
+        readiness.require_no_file(settings.output)
         plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)

@@ -103,8 +103,12 @@ def test_an_output_folder_that_is_a_file(night):
     night.output.touch()
     process = night.run_again()
     assert process.returncode == 69
-    assert f"output folder {night.output}" in process.stderr.splitlines()[-1]
+    told = f"output folder {night.output} is a file and no folder; name another"
+    assert told in process.stderr.splitlines()[-1]
     assert night.bought() == 0
+    checked = night.type("check", "night.csv")
+    assert checked.returncode == 69
+    assert told in checked.stderr.splitlines()[-1]
 
 
 def test_an_output_folder_that_is_gone_is_not_made_anew(night):
