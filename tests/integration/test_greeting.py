@@ -14,7 +14,7 @@ LIST = json.dumps({"results": [], "next": None, "previous": None}).encode()
 UNKNOWN = json.dumps({"detail": "not found"}).encode()
 
 
-def greeted(monkeypatch, *answers):
+def greeted(monkeypatch, *answers, path="/v1"):
     """Greet a server that gives these answers in turn, the last one for ever; return how often it was asked."""
     asked = []
 
@@ -29,7 +29,7 @@ def greeted(monkeypatch, *answers):
 
     async def greet():
         async with wires.serve(answer) as served:
-            configured = settings.load(api=f"{served.url}/v1")
+            configured = settings.load(api=f"{served.url}{path}")
             [account] = configured.require_credentials()
             await asyncio.to_thread(greeting.greet, configured, account)
 
@@ -62,6 +62,13 @@ def test_an_api_is_taken_for_one_whatever_it_says_and_nothing_is_bought(monkeypa
 def test_a_web_site_is_no_api(monkeypatch, status):
     with pytest.raises(errors.Mistake, match=r"is no predictions API: .*; mend OVERNIGHT_API_URL"):
         greeted(monkeypatch, said(PAGE, status))
+
+
+@pytest.mark.parametrize(("path", "hinted"), [("", True), ("/", True), ("/v1", False), ("/api", False)])
+def test_a_url_without_a_path_is_told_how_such_urls_end(monkeypatch, path, hinted):
+    with pytest.raises(errors.Mistake, match="is no predictions API") as caught:
+        greeted(monkeypatch, said(PAGE, "404 Not Found"), path=path)
+    assert ("most such URLs end in /v1" in str(caught.value)) is hinted
 
 
 def test_a_token_that_is_refused_is_told_without_it(monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from jobs import errors
 from jobs.settings import Settings
@@ -53,8 +54,9 @@ async def _ask(api: client.PredictionClient, account: Credential) -> None:
             ) from error
     except (errors.Unsupported, errors.Unanswered) as error:
         if not await api.speaks():
+            hint = "" if urlsplit(account.api.url).path else " (most such URLs end in /v1)"
             raise errors.Mistake(
-                f"{account.api.url} is no predictions API: {_clause(error)}; mend OVERNIGHT_API_URL or --api"
+                f"{account.api.url} is no predictions API: {_clause(error)}; mend OVERNIGHT_API_URL or --api{hint}"
             ) from error
         if isinstance(error, errors.Unanswered):
             raise
