@@ -1,19 +1,22 @@
 """What is wrong with a manifest, put so that a person can act on it.
 
 The same mistake in the same column is one line however often it occurs: a column that is wrong a million
-times costs one line of text and one small object.
+times costs one line of text and one small object. Which rows they are is kept as ranges of lines, up to a limit.
 """
 
 import json
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
-from typing import Self
+from dataclasses import astuple, dataclass, field
+from typing import Any, Self
 
 from jobs import errors
 
 PRINTED_KINDS = 20
 # Kinds are bounded by columns times messages; for a file made to exceed this, further ones are only counted.
 _LISTED_KINDS = 1000
+PRINTED_RANGES = 10
+# Of all kinds together, but for those printed: every other row of a million may be wrong.
+_LISTED_RANGES = 10_000
 _SHOWN_CHARACTERS = 60
 
 
@@ -80,17 +83,57 @@ class Unreadable(errors.Mistake):
 
 
 @dataclass(slots=True)
+class Lines:
+    """Numbers of lines as ranges, both ends included; ``count`` counts all, ``last`` is the latest, kept or not."""
+
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    count: int = 0
+    last: int | None = None
+
+    def add(self, line: int, *, room: bool = True) -> bool:
+        """Keep a line, without ``room`` only if it goes on a range; return whether it took a new one."""
+        if line == self.last:  # another mistake of the same row
+            return False
+        self.count += 1
+        self.last = line
+        if self.ranges and self.ranges[-1][1] == line - 1:
+            self.ranges[-1] = (self.ranges[-1][0], line)
+            return False
+        if room:
+            self.ranges.append((line, line))
+        return room
+
+    def left_out(self, ranges: list[tuple[int, int]]) -> int:
+        """Return how many lines are in none of these ranges."""
+        return self.count - sum(last - first + 1 for first, last in ranges)
+
+    def words(self) -> str:
+        """Return the first ranges in words.
+
+        >>> some = Lines()
+        >>> taken = [some.add(line) for line in (6, 9, 10, 11, 20)]
+        >>> some.words()
+        'lines 6, 9-11, 20'
+        """
+        shown = sorted(self.ranges)[:PRINTED_RANGES]
+        told = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in shown)
+        more = f", …, and {left} more" if (left := self.left_out(shown)) else ""
+        return f"line{'s' * (self.count > 1)} {told}{more}"
+
+
+@dataclass(slots=True)
 class Kind:
     """All problems of one column with one message."""
 
     first: Problem
-    last_line: int | None
-    count: int = 1
+    lines: Lines = field(default_factory=Lines)
+    count: int = 0
 
     def sentence(self) -> str:
         if self.count == 1:
             return self.first.sentence()
-        return f"{self.first.sentence()} (lines {self.first.line}-{self.last_line}, {self.count} times)"
+        lines = f": {self.lines.words()}" if self.lines.count else ""
+        return f"{self.first.sentence()} ({self.count} times{lines})"
 
 
 class Problems:
@@ -99,16 +142,20 @@ class Problems:
     def __init__(self) -> None:
         self._kinds: dict[tuple[str, str | None, str], Kind] = {}
         self._unlisted = 0
+        self._ranges_left = _LISTED_RANGES
 
     def add(self, problem: Problem) -> None:
-        kind = self._kinds.get((problem.file, problem.column, problem.message))
-        if kind is not None:
-            kind.count += 1
-            kind.last_line = problem.line
-        elif len(self._kinds) < _LISTED_KINDS:
-            self._kinds[problem.file, problem.column, problem.message] = Kind(problem, problem.line)
-        else:
-            self._unlisted += 1
+        name = (problem.file, problem.column, problem.message)
+        kind = self._kinds.get(name)
+        if kind is None:
+            if len(self._kinds) == _LISTED_KINDS:
+                self._unlisted += 1
+                return
+            kind = self._kinds[name] = Kind(problem)
+        kind.count += 1
+        if problem.line is not None:
+            room = self._ranges_left > 0 or len(kind.lines.ranges) < PRINTED_RANGES
+            self._ranges_left -= kind.lines.add(problem.line, room=room)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())
@@ -129,15 +176,17 @@ class Problems:
         others = f", and {self._unlisted} more mistakes" if self._unlisted else ""
         return [*kinds[:PRINTED_KINDS], f"… and {more} of mistakes (listed by --json){others}"]
 
-    def as_json(self) -> list[dict[str, str | int | None]]:
-        """Return every kind, for ``--json``."""
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return every kind, for ``--json``; ``lines`` are ranges, and ``more_lines`` counts those not kept."""
         return [
             {
                 "file": kind.first.file,
                 "line": kind.first.line,
-                "last_line": kind.last_line,
+                "last_line": kind.lines.last,
                 "column": kind.first.column,
                 "count": kind.count,
+                "lines": sorted(kind.lines.ranges),
+                "more_lines": kind.lines.left_out(kind.lines.ranges),
                 "value": kind.first.value,
                 "message": kind.first.message,
                 "detail": kind.first.detail,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
 def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -> None:
     """Validate MANIFEST, and say what a run of it would buy: how many, how long, how much. Writes nothing.
 
+    A mistake in many rows is told once, with its first lines; --json has them all, as ranges [FIRST, LAST].
+
     \b
     overnight check tonight.csv                       every mistake at once, or the plan
     overnight check photos.csv --column prompt=text   a file with headers of its own

@@ -62,7 +62,7 @@ def test_every_mistake_ends_with_2_on_the_error_stream(tmp_path):
     done = overnight(tmp_path, "check", "cats.csv")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[0] == (
-        "overnight: cats.csv:2: num_outputs: 9 is more than 8 (lines 2-3, 2 times)"
+        "overnight: cats.csv:2: num_outputs: 9 is more than 8 (2 times: lines 2-3)"
     )
     assert len(done.stderr.splitlines()) == 3
     assert listing(tmp_path) == before

@@ -163,7 +163,7 @@ def test_a_missing_picture_of_many_rows_is_one_line(tmp_path):
     (line,) = mistakes(write(tmp_path, "image,prompt\n" + "tom.png,a\n" * 50))
 
     assert "tom.png cannot be found: in " in line
-    assert line.endswith("name another folder with --images DIR (lines 2-51, 50 times)")
+    assert line.endswith("name another folder with --images DIR (50 times: lines 2-51)")
 
 
 def test_a_path_with_a_nul_is_refused_before_it_reaches_the_system(tmp_path):

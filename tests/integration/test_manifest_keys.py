@@ -41,7 +41,7 @@ def test_a_given_key_twice_is_a_mistake_that_names_both_lines(tmp_path):
 
     (line,) = found
     assert line.startswith("cats.csv:4: key: x is the key of an earlier row too: line 2; give each row")
-    assert line.endswith(" a key of its own (lines 4-5, 2 times)")
+    assert line.endswith(" a key of its own (2 times: lines 4-5)")
 
 
 def test_a_default_that_changes_edits_its_rows_and_keeps_their_keys(tmp_path):

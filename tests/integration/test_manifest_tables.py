@@ -188,8 +188,8 @@ def test_all_mistakes_are_told_at_once_and_alike_ones_together(tmp_path):
     found = mistakes(write(tmp_path, text))
 
     assert found[:2] == [
-        "cats.csv:2: prompt_strength: 1.8 is more than 1 (lines 2-15, 14 times)",
-        "cats.csv:2: num_outputs: 9 is more than 8 (lines 2-15, 14 times)",
+        "cats.csv:2: prompt_strength: 1.8 is more than 1 (14 times: lines 2-15)",
+        "cats.csv:2: num_outputs: 9 is more than 8 (14 times: lines 2-15)",
     ]
     assert found[2].startswith(
         "cats.csv:16: prompt: is not given, and the model would paint a fantasy landscape"
@@ -202,7 +202,7 @@ def test_rows_with_too_many_or_too_few_cells_are_named_once_each(tmp_path):
 
     assert found == [
         "cats.csv:2: has more cells than the header: 5, not 3; put text that holds commas in quotes",
-        "cats.csv:3: has fewer cells than the header: 2 of 3 (lines 3-4, 2 times)",
+        "cats.csv:3: has fewer cells than the header: 2 of 3 (2 times: lines 3-4)",
     ]
 
 

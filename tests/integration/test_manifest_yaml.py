@@ -222,7 +222,7 @@ def test_alike_mistakes_of_many_jobs_are_one_line(tmp_path):
     (line,) = mistakes(yaml(tmp_path, "jobs:\n" + "- {image: WEB, prompt: a, strength: 1}\n" * 30))
 
     assert line.startswith("cats.yaml:2: strength: did you mean prompt_strength?")
-    assert line.endswith("(lines 2-31, 30 times)")
+    assert line.endswith("(30 times: lines 2-31)")
 
 
 BOMB = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(

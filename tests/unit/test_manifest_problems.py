@@ -15,8 +15,42 @@ def test_the_same_mistake_in_one_column_is_one_line_with_its_lines_count_and_fir
     for line in range(7, 97):
         found.add(problem(line, value=f"v{line}"))
 
-    assert found.lines() == ["cats.csv:7: seed: v7 is not a whole number (lines 7-96, 90 times)"]
+    assert found.lines() == ["cats.csv:7: seed: v7 is not a whole number (90 times: lines 7-96)"]
     assert len(found) == 90
+
+
+def test_the_first_ten_places_are_named_and_all_of_them_are_listed_as_json():
+    found = problems.Problems()
+    lines = [6, 9, 10, 11, *range(20, 60, 2)]
+    for line in lines:
+        found.add(problem(line))
+
+    (told,) = found.lines()
+    assert told.endswith(" (24 times: lines 6, 9-11, 20, 22, 24, 26, 28, 30, 32, 34, …, and 12 more)")
+    (listed,) = found.as_json()
+    assert [line for first, last in listed["lines"] for line in range(first, last + 1)] == lines
+    assert (listed["count"], listed["more_lines"]) == (24, 0)
+
+
+def test_one_row_with_the_same_mistake_twice_is_one_line():
+    found = problems.Problems()
+    for line in (7, 7):
+        found.add(problem(line))
+
+    assert found.lines() == ["cats.csv:7: seed: x is not a whole number (2 times: line 7)"]
+
+
+def test_places_without_end_are_counted_and_not_kept():
+    found = problems.Problems()
+    for line in range(0, 60_000, 2):
+        found.add(problem(line))
+    for line in range(0, 60_000, 2):
+        found.add(problem(line, column="n"))
+
+    seed, n = found.as_json()
+    assert (len(seed["lines"]), seed["more_lines"], seed["count"]) == (10_000, 20_000, 30_000)
+    assert (len(n["lines"]), n["more_lines"]) == (10, 29_990)
+    assert found.lines()[1].endswith(", 16, 18, …, and 29990 more)")
 
 
 def test_different_columns_and_messages_are_different_lines():
@@ -41,6 +75,8 @@ def test_twenty_kinds_are_printed_and_all_are_listed_as_json():
         "last_line": 2,
         "column": "c22",
         "count": 1,
+        "lines": [(2, 2)],
+        "more_lines": 0,
         "value": "x",
         "message": "is not a whole number",
         "detail": "",
