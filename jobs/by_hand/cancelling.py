@@ -48,11 +48,20 @@ def wanted(typed: Selection) -> Selection:
     return replace(typed, states=(*_UNFINISHED, *failed))
 
 
-def cancel_batch(db: database.Database, batch: batches.Batch) -> None:
-    """Cancel the batch itself, before its jobs, so that none of them is bought from now on."""
+def is_in_vain(tx: sa.Connection, batch: batches.Batch) -> bool:
+    """Whether every job of a whole batch has ended: to cancel it would only keep it from ever growing again."""
+    return batch.state is not BatchState.LOADING and not batches.unfinished(tx, batch.id)
+
+
+def cancel_batch(db: database.Database, batch: batches.Batch) -> bool:
+    """Cancel the batch itself, before its jobs, so that none of them is bought from now on; False if all ended."""
     with db.write() as tx:
-        if batches.get(tx, batch.id).state is not BatchState.CANCELLED:
+        current = batches.get(tx, batch.id)
+        if is_in_vain(tx, current):
+            return False
+        if current.state is not BatchState.CANCELLED:
             batches.cancel(tx, database.now(tx), batch.id)
+    return True
 
 
 def cancel_jobs(

@@ -22,8 +22,9 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     """Cancel BATCH: buy nothing more of it, and cancel at the API what is in flight.
 
-    What is already paid for is still fetched, and failed jobs stay failed. With filters only the chosen jobs are
-    cancelled, including failed ones, and the batch goes on.
+    What is already paid for is still fetched, and failed jobs stay failed. A cancelled batch can never be run
+    again, nor take new rows. With filters only the chosen jobs are cancelled, including failed ones, and the batch
+    goes on.
 
     \b
     overnight cancel cats
@@ -41,13 +42,17 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
             ids = selection.ids(tx, chosen, found.id)
-        what = limits.counted(len(ids), "job")
+            in_vain = whole and cancelling.is_in_vain(tx, found)
+        jobs = limits.counted(len(ids), "job")
+        question = f"Cancel {jobs}?"
         if whole:
-            what = f"the whole batch {found.name}, {what} not finished"
-        if whole or ids:
-            consent.ask(f"Cancel {what}?", yes=yes)
+            question = f"Cancel the whole batch {found.name}, {jobs} not finished? It cannot be undone."
+        if (whole or ids) and not in_vain:
+            consent.ask(question, yes=yes)
         if whole:
-            cancelling.cancel_batch(db, found)
+            if not cancelling.cancel_batch(db, found):
+                words.say(f"{found.name}: nothing to cancel, every job has ended; the batch is left as it is")
+                return
             with db.read() as tx:  # again: jobs may have been loaded while the person was thinking
                 ids = selection.ids(tx, chosen, found.id)
         done = cancelling.cancel_jobs(db, found, chosen, ids)

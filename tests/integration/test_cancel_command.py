@@ -113,6 +113,36 @@ def test_it_can_be_said_twice(database, batch):
     assert events == [("cancelled", ""), ("cancelled", "5 jobs")]
 
 
+@pytest.mark.parametrize("ends", [FINAL, {State.SUCCEEDED}, set()])
+def test_a_batch_in_which_every_job_has_ended_is_left_as_it_is(database, ends):
+    """Cancelled it would be gone for good: rows that were added to its manifest could only be bought anew."""
+    batch = factory.make_batch(database)
+    for state in ends:
+        factory.make_job(database, batch, state=state)
+    with database.read() as tx:
+        found = lookup.batch(tx, batch.name)
+    assert not cancelling.cancel_batch(database, found)
+    with database.read() as tx:
+        assert lookup.batch(tx, batch.name) == found
+        assert tx.scalar(sa.select(sa.func.count()).select_from(tables.events)) == 0
+
+
+def test_a_batch_that_is_not_loaded_whole_can_be_cancelled(database):
+    batch = factory.make_batch(database, state=BatchState.LOADING)
+    assert cancelled(database, batch, Selection()) == cancelling.Cancelled()
+    with database.read() as tx:
+        assert lookup.batch(tx, batch.name).state is BatchState.CANCELLED
+
+
+def test_nothing_to_cancel_is_said_and_not_asked_about(desk):
+    desk.job(State.SUCCEEDED)
+    desk.job(State.FAILED)
+    said = "cats: nothing to cancel, every job has ended; the batch is left as it is\n"
+    assert desk.type_in_a_terminal("cancel", "cats") == (0, said)
+    ended = desk.type("retry", "cats", "--class", "model-error")
+    assert (ended.returncode, "1 job" in ended.stderr) == (0, True)
+
+
 def test_the_command_says_what_became_of_each_kind_and_who_does_the_rest(desk):
     for state in EVERY:
         desk.job(state)
@@ -153,6 +183,7 @@ def test_in_a_terminal_it_asks_and_no_answer_is_no(desk, words, answer, code, st
     ended, shown = desk.type_in_a_terminal("cancel", "cats", *words, answer=answer)
     assert ended == code
     assert ("[y/N]" in shown) is ("--yes" not in words)
+    assert ("cannot be undone" in shown) is (not words)
     assert desk.states() == {"a": state}
 
 
