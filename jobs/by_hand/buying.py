@@ -18,12 +18,16 @@ def working(tx: sa.Connection) -> list[Batch]:
 
 
 def pause(tx: sa.Connection, batch: Batch) -> bool:
-    """Pause a batch until a person resumes it, whatever paused it before; False if a person already had."""
+    """Pause a batch until a person resumes it, whatever paused it before.
+
+    Return False, and change nothing, if a person already had, or if every job has ended: rows that are loaded
+    later are wanted.
+    """
     if batch.state is BatchState.CANCELLED:
         raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
     if batch.state is BatchState.LOADING:
         raise errors.Mistake(f"batch {batch.name} is not loaded whole, so nothing of it is bought yet")
-    if batch.pause_reason is PauseReason.PERSON:
+    if batch.pause_reason is PauseReason.PERSON or not batches.unfinished(tx, batch.id):
         return False
     now = database.now(tx)
     if not stops.pause(tx, now, [batch.id], PauseReason.PERSON, _DETAIL):

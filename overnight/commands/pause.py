@@ -13,6 +13,7 @@ from overnight.display import words
 @options.with_settings
 def command(settings: Settings, batch: str | None, every: bool) -> None:
     """Pause BATCH until `overnight resume`: nothing more of it is bought."""
+    from jobs.batches import PauseReason
     from jobs.by_hand import buying
     from jobs.selecting import lookup
     from overnight import flags, opened
@@ -25,5 +26,10 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
     if not paused:
         words.say("no batch is being worked on")
     for one, changed in paused:
+        if not changed and one.pause_reason is not PauseReason.PERSON:
+            words.say(
+                f"{one.name}: nothing is left to pause, every job has ended; the batch is left as it is"
+            )
+            continue
         how = "paused; what is in flight is still fetched" if changed else "already paused"
         words.say(f"{one.name}: {how}. To go on: {flags.command(settings, 'resume', one.name)}")

@@ -8,7 +8,7 @@ from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
 from jobs.by_hand import buying
 from jobs.selecting import lookup
-from jobs.states import BatchState, State
+from jobs.states import FINAL, BatchState, State
 from tests import factory
 
 
@@ -42,6 +42,7 @@ def test_pausing_takes_back_what_was_handed_out_and_leaves_the_rest(database):
 @pytest.mark.parametrize("reason", [reason for reason in PauseReason if reason is not PauseReason.PERSON])
 def test_a_pause_by_a_person_outranks_any_other(database, reason):
     batch = factory.make_batch(database, state=BatchState.PAUSED, pause_reason=reason)
+    factory.make_job(database, batch)
     assert paused(database, batch)
     assert now(database, batch) == (BatchState.PAUSED, PauseReason.PERSON)
     assert not paused(database, batch)
@@ -49,6 +50,7 @@ def test_a_pause_by_a_person_outranks_any_other(database, reason):
 
 def test_a_batch_that_was_not_begun_can_be_held(database):
     batch = factory.make_batch(database, state=BatchState.READY)
+    factory.make_job(database, batch)
     assert paused(database, batch)
     assert now(database, batch) == (BatchState.PAUSED, PauseReason.PERSON)
 
@@ -105,6 +107,20 @@ def test_all_means_those_that_were_begun_and_are_not_finished(desk):
 
 def test_nothing_to_pause_is_said(desk):
     assert desk.type("pause", "--all").stderr == "no batch is being worked on\n"
+    desk.job(State.SUCCEEDED)
+    ended = desk.type("pause", "cats")
+    said = "cats: nothing is left to pause, every job has ended; the batch is left as it is\n"
+    assert (ended.returncode, ended.stderr) == (0, said)
+
+
+@pytest.mark.parametrize("state", [BatchState.OPEN, BatchState.READY])
+def test_a_batch_in_which_every_job_has_ended_is_not_paused(database, state):
+    """Else the rows that the next evening adds to it would not be bought."""
+    batch = factory.make_batch(database, state=state)
+    for final in FINAL:
+        factory.make_job(database, batch, state=final)
+    assert not paused(database, batch)
+    assert now(database, batch) == (state, None)
 
 
 @pytest.mark.parametrize("verb", ["pause", "resume"])
