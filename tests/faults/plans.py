@@ -24,8 +24,10 @@ _OTHERS = {
     "fail_transient": 0.04, "aborted": 0.02, "nsfw": 0.01, "oom": 0.01, "stuck": 0.005, "unknown_status": 0.03,
     "get_5xx": 0.05, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1,
     "expire_url:removed": 0.01, "truncate": 0.05, "no_length_cut": 0.05, "not_image": 0.03, "drip:body": 0.01,
-    "redirect:once": 0.05,
+    "redirect:once": 0.05, "gone_403": 1.0, "inline": 0.1, "early_output": 0.3, "other_version": 0.3, "undated": 0.1,
+    "unknown_end": 0.005, "stale": 0.02,
 }  # fmt: skip
+_SLOWEST = 0.5  # seconds until a create is answered: half of what we wait for it in such a night
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Plan:
     jobs: int
     faults: Mapping[str, float]
     actions: Sequence[Action]
+    create_seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -71,14 +74,15 @@ def draw(seed: int, profile: str, jobs: int = 500) -> Plan:
     chance = random.Random(f"{profile}/{seed}")
     blows = _single(chance) if profile == "sqlite" else _distributed(chance)
     chance.shuffle(blows)
-    return Plan(seed, profile, jobs, _faults(chance), blows, _versions())
+    slow = round(chance.uniform(0, _SLOWEST), 2) if chance.random() < 0.3 else 0.0
+    return Plan(seed, profile, jobs, _faults(chance), blows, slow, _versions())
 
 
 def _faults(chance: random.Random) -> dict[str, float]:
     weights = {name: chance.random() for name in chance.sample(_SENDS, 7)}
     scale = chance.uniform(*_FAULTY) / sum(weights.values())
     sends = {name: round(weight * scale, 4) for name, weight in weights.items()}
-    others = chance.sample(sorted(_OTHERS), 8)
+    others = chance.sample(sorted(_OTHERS), 11)
     return sends | {name: round(chance.uniform(0, _OTHERS[name]), 4) for name in others}
 
 
@@ -108,9 +112,10 @@ def _distributed(chance: random.Random) -> list[Action]:
 
 
 def _api(gap: "_Gaps") -> list[Action]:
-    """Draw the blows on the API's side: the wire to it, its process, a refusal of the account."""
+    """Draw the blows on the API's side: the wire to it, its process, what it says of the account."""
     wires = [gap.action("api-wire", what, lasts=(0.5, 3)) for what in ("reset", "stall", "hole", "half")]
-    return [*wires, gap.action("api", "restart"), gap.action("api", "402", lasts=(1, 3))]
+    refusals = [gap.action("api", what, lasts=(1, 3)) for what in ("402", "429", "low_credit")]
+    return [*wires, gap.action("api", "restart"), *refusals]
 
 
 class _Gaps:

@@ -5,6 +5,7 @@ drawn per (seed, job, number of the send). Of the product it only imports the ma
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from jobs import marker
-from tests.faults.simulated_ledger import NEVER, Line
+from tests.faults import simulated_ledger
+from tests.faults.simulated_ledger import NEVER, PRODUCED, Line
 from tests.faults.simulated_plan import SETTLE, Plan
 
 _WIPED_AFTER = 3600.0
+_LOW_CREDIT = 10.0  # seconds from one create to the next, while credit is low
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Api:
         self._epoch = epoch.timestamp()
         self._sends: Counter[str] = Counter()
         self._reads = plan.rng("reads")
+        self._sells_again = 0.0  # when, while credit is low
         self.lines: dict[str, Line] = {}
         # (when, with which fault), of every create that left or tried to.
         self.posts: list[tuple[float, str]] = []
@@ -124,10 +128,22 @@ class Api:
         for kind, fault in (("away", "refused"), ("502", "502_before"), ("silent", "silent")):
             if kind in found:
                 return fault
-        return next((kind for kind in ("401", "402", "429") if kind in found), "")
+        if "low_credit" in found and not self._spares_one():
+            return "low_credit"
+        return next((kind for kind in ("401", "402", "429", "no_quota") if kind in found), "")
+
+    def _spares_one(self) -> bool:
+        """Whether one more is sold now although credit is low."""
+        spares = self._time() >= self._sells_again
+        if spares:
+            self._sells_again = self._time() + _LOW_CREDIT
+        return spares
 
     def _refusal(self, fault: str) -> Answer | None:
         """Return the answer to a create that buys nothing; None if it buys."""
+        if fault == "low_credit":
+            wait = math.ceil(self._sells_again - self._time())
+            return self._answer(429, {"detail": _LOW_CREDIT_SAYS.format(wait)})
         if fault in _REFUSALS:
             return self._answer(*_REFUSALS[fault])
         return {
@@ -154,16 +170,18 @@ class Api:
         return line
 
     def _told(self, line: Line, fault: str, rng: Any) -> Answer:
+        slow = self._plan.create_seconds
         match fault:
             case "502_after":
-                return self._answer(502, {"detail": "bad gateway"})
+                return self._answer(502, {"detail": "bad gateway"}, slow)
             case "no_id":
-                return self._answer(201, {"status": "starting"})
+                return self._answer(201, {"status": "starting"}, slow)
             case "answer_lost":
                 return Answer(rng.choice((self._plan.latency, NEVER)))
             case "late" | "too_late":
                 return rng.choice((Answer(NEVER), self._answer(504, {})))
-        return self._answer(201, {"id": line.id, "status": "starting", "input": line.input})
+        shown = {"id": line.id, "status": "starting", "version": self._version(line), "input": line.input}
+        return self._answer(201, shown, slow)
 
     # Reads
 
@@ -201,23 +219,37 @@ class Api:
 
     def _object(self, line: Line) -> dict[str, Any]:
         status = line.status(self._time())
-        ended = status in {"succeeded", "failed", "canceled", "aborted"}
+        ended = status not in {"starting", "processing"}
         ends_at = line.cancelled_at if status == "canceled" and line.cancelled_at else line.ends_at
         wiped = ended and self._time() > ends_at + _WIPED_AFTER
         removed = wiped or (status == "succeeded" and line.fate == "expired")
-        return {
+        early = status == "processing" and self._is_odd(line, "early_output")
+        shown = {
             "id": line.id,
-            "status": status,
+            "status": status if ended or not self._is_odd(line, "unknown_status") else "queued",
+            "version": self._version(line),
             "input": {} if wiped else line.input,
-            "output": [f"https://files.example/{line.id}/0.png"]
-            if status == "succeeded" and not removed
-            else None,
+            "output": self._output(line) if early or (status in PRODUCED and not removed) else None,
             "error": _ERRORS.get(line.fate) if status == "failed" else None,
             "data_removed": removed,
             "created_at": self._iso(line.accepted_at),
             "completed_at": self._iso(ends_at) if ended else None,
             "metrics": {"predict_time": line.run} if ended and status != "aborted" else {},
         }
+        if self._is_odd(line, "undated"):
+            del shown["created_at"], shown["completed_at"]
+        return shown
+
+    def _is_odd(self, line: Line, name: str) -> bool:
+        share = self._plan.oddities.get(name, 0.0)
+        return share > 0 and self._plan.rng(name, line.id).random() < share
+
+    def _version(self, line: Line) -> str:
+        return "hidden" if self._is_odd(line, "other_version") else "a-model"
+
+    def _output(self, line: Line) -> list[str]:
+        url = simulated_ledger.address(line.id)
+        return [simulated_ledger.inlined(url) if self._is_odd(line, "inline") else url]
 
     def _stamp(self, seconds: float) -> float:
         return self._epoch + seconds + self._plan.api_ahead
@@ -225,10 +257,11 @@ class Api:
     def _iso(self, seconds: float) -> str:
         return datetime.fromtimestamp(self._stamp(seconds), UTC).isoformat()
 
-    def _answer(self, status: int, body: Any) -> Answer:
+    def _answer(self, status: int, body: Any, slow: float = 0.0) -> Answer:
+        """Return an answer that takes so many seconds longer than the wire."""
         now = datetime.fromtimestamp(self._stamp(self._time()), UTC)
         headers = {"date": format_datetime(now, usegmt=True)}
-        return Answer(self._plan.latency, status, json.dumps(body).encode(), headers)
+        return Answer(self._plan.latency + slow, status, json.dumps(body).encode(), headers)
 
 
 _REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
@@ -236,7 +269,15 @@ _REFUSALS: dict[str, tuple[int, dict[str, Any]]] = {
     "429": (429, {"detail": "Request was throttled.", "retry_after": 7}),
     "401": (401, {"title": "Unauthenticated", "detail": "the token is not valid"}),
     "402": (402, {"title": "Insufficient credit", "detail": "no credit is left"}),
+    "no_quota": (
+        429,
+        {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}},
+    ),
 }
+_LOW_CREDIT_SAYS = (
+    "Request was throttled. While your credit is low, you have 6 requests per minute with a burst of 1 request. "
+    "Your rate limit resets in ~{}s."
+)
 _ERRORS = {
     "fail_transient": "Prediction interrupted; please retry (code: PA)",
     "nsfw": "NSFW content detected",

@@ -228,7 +228,7 @@ class House:
         """Look now and then, and resume what is paused once nothing is wrong with the account any more."""
         while True:
             await asyncio.sleep(_PERSON_LOOKS)
-            if self.api.weather() & {"401", "402"} or not self.is_paused():
+            if self.api.weather() & {"401", "402", "no_quota"} or not self.is_paused():
                 continue
             with self.database.write() as tx:
                 for batch in batches.every(tx):

@@ -1,5 +1,6 @@
-"""The ledger of the simulator's API: what was sold, and how each prediction fares over time."""
+"""The ledger of the simulator's API: what was sold, how each prediction fares over time, and what it delivers."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,15 @@ from tests.faults.simulated_plan import SETTLE
 
 NEVER = 1e9  # seconds: longer than any night
 _POST_DEADLINE = 20.0
-_ENDS = {"ok": "succeeded", "expired": "succeeded", "stuck": "canceled", "aborted": "aborted"}
+_ENDS = {
+    "ok": "succeeded",
+    "expired": "succeeded",
+    "unknown_end": "completed",
+    "stuck": "canceled",
+    "aborted": "aborted",
+}
+# Under which there are outputs; no client knows the second.
+PRODUCED = {"succeeded", "completed"}
 
 
 @dataclass
@@ -43,3 +52,18 @@ class Line:
         if now < self.starts_at:
             return "starting"
         return "processing" if now < self.ends_at else _ENDS.get(self.fate, "failed")
+
+
+def address(prediction_id: str) -> str:
+    """Return the URL of a prediction's output."""
+    return f"https://files.example/{prediction_id}/0.png"
+
+
+def content(url: str) -> bytes:
+    """Return what is delivered at a URL."""
+    return b"image at " + url.encode()
+
+
+def inlined(url: str) -> str:
+    """Return a data URI of what is delivered at a URL."""
+    return "data:image/png;base64," + base64.b64encode(content(url)).decode()

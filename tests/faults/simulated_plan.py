@@ -12,6 +12,8 @@ _HEALED_AT = 300.0  # seconds; by then every fault has had its chance
 # What may become of a create. Each is drawn per (seed, job, number of the send), never by the order of arrival.
 SENDS = ("refused", "dropped", "502_before", "502_after", "answer_lost", "no_id", "429", "late", "too_late")
 RUNS = ("fail_transient", "nsfw", "stuck", "aborted", "expired")
+# How a prediction may be shown, whatever it came to: drawn per prediction.
+ODDITIES = ("inline", "early_output", "other_version", "undated", "unknown_status")
 
 # These lie inside a transaction: a process that froze there would block all others, so it can only die there.
 _INSIDE = frozenset(
@@ -40,7 +42,7 @@ _STEPS = (-90.0, 90.0)
 class Weather:
     """A spell in which all calls of a kind fail in the same way."""
 
-    kind: str  # away, 502, silent, 401, 402, 429, no_list, no_files
+    kind: str  # away, 502, silent, 401, 402, 429, no_quota, low_credit, no_list, no_files
     begin: float
     end: float
 
@@ -67,8 +69,10 @@ class Plan:
     creates_per_minute: str = "600"
     max_in_flight: int = 200
     latency: float = 0.3
+    create_seconds: float = 0.0  # from accepting a create to its answer
     sends: Mapping[str, float] = field(default_factory=dict)
     runs: Mapping[str, float] = field(default_factory=dict)
+    oddities: Mapping[str, float] = field(default_factory=dict)
     reads_fail: float = 0.0
     unknown_ids: float = 0.0  # of ids that a GET does not know for a while
     pages_fail: float = 0.0
@@ -115,7 +119,24 @@ def draw(seed: int, jobs: int = 40) -> Plan:
         latency=rng.choice((0.05, 0.3, 3.0)),
         favourite=rng.choice(PLACES),
     )
-    return replace(calm, **_api(rng), **_house(rng, embedded))
+    return _oddly(replace(calm, **_api(rng), **_house(rng, embedded)))
+
+
+def _oddly(plan: Plan) -> Plan:
+    """Add what documents do not promise: by luck of its own, so that a seed's night stays the same otherwise."""
+    rng = plan.rng("oddities")
+    spells = [
+        Weather(kind, begin, begin + rng.uniform(20, 120))
+        for kind, begin in (("no_quota", rng.uniform(0, 120)), ("low_credit", rng.uniform(0, 120)))
+        if rng.random() < 0.1
+    ]
+    return replace(
+        plan,
+        create_seconds=rng.choice((0.0, 0.0, 0.0, 5.0, 15.0)),
+        runs={**plan.runs, "unknown_end": 0.02} if rng.random() < 0.1 else plan.runs,
+        oddities={name: rng.choice((0.05, 0.5, 1.0)) for name in ODDITIES if rng.random() < 0.2},
+        weather=(*plan.weather, *spells),
+    )
 
 
 def _api(rng: random.Random) -> dict[str, object]:

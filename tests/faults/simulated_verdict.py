@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.failures import FailureClass
 from jobs.states import FINAL, Phase, State
-from tests.faults import course, evidence, money, simulated_wire
+from tests.faults import course, evidence, money, simulated_ledger, simulated_wire
 from tests.faults.evidence import FAILED_THERE, Evidence, Terms
 from tests.faults.report import Finding, Report
 from tests.faults.simulated_ledger import Line
@@ -126,6 +126,7 @@ def _files(seen: Evidence, disk: simulated_wire.Disk) -> Finding:
     rows = defaultdict(list)
     for row in seen.outputs:
         rows[row.attempt_id].append(row)
+    bought = {row.id: row.prediction_id for row in seen.attempts}
     against = []
     for job in seen.jobs:
         if job.state != State.SUCCEEDED:
@@ -133,7 +134,8 @@ def _files(seen: Evidence, disk: simulated_wire.Disk) -> Finding:
         if not rows[job.attempt_id]:
             against.append(f"{job.key}: succeeded without a file")
         for row in rows[job.attempt_id]:
-            digest = hashlib.sha256(simulated_wire.served(row)).hexdigest()
+            made = simulated_ledger.content(simulated_ledger.address(bought[row.attempt_id]))
+            digest = hashlib.sha256(made).hexdigest()
             if not disk.files.get(row.path) == digest == row.sha256:
                 against.append(f"{job.key}: {row.path} is not what its row says")
     strange = sorted(set(disk.files) - {row.path for row in seen.outputs})

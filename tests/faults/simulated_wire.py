@@ -5,18 +5,19 @@ once are part of what is tested.
 """
 
 import asyncio
+import base64
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from jobs import crashpoints, errors
 from jobs.crashpoints import Place
+from tests.faults import simulated_ledger
 from tests.faults.simulated_api import Api
 from tests.faults.simulated_plan import Plan
 from tests.faults.simulated_processes import Mortal
-from worker.api import wire
+from worker.api import replies, wire
 from worker.transfers import storing
 
 _SIDE = 64  # pixels
@@ -106,11 +107,6 @@ class Disk:
         self.files = {path: digest for path, digest in self.files.items() if path in self._lasting}
 
 
-def content(url: str) -> bytes:
-    """Return what the API delivers at a URL."""
-    return b"image at " + url.encode()
-
-
 class Downloads:
     """Stands in for `worker.transfers.downloads.Downloads`."""
 
@@ -132,24 +128,25 @@ class Downloads:
         await self._actor.awake()
         await asyncio.sleep(self._plan.latency)
         await self._actor.awake()
-        if "no_files" in self._api.weather():
-            raise errors.Undelivered("The output did not come.")
-        if not self._api.has_file(url):
-            raise errors.Gone("It is not there yet.")
-        if not self._api.healed and self._luck.random() < self._plan.downloads_fail:
-            raise self._luck.choice((errors.Undelivered, errors.NotAnImage))("It did not come.")
+        body = self._received(url)
         crashpoints.reach(Place.DURING_DOWNLOAD)
-        body = content(url)
         crashpoints.reach(Place.BEFORE_RENAME)
         digest = hashlib.sha256(body).hexdigest()
         path = self._disk.place(stem, index, digest, taken)
         crashpoints.reach(Place.AFTER_RENAME)
         return storing.Stored(path, "image/png", len(body), _SIDE, _SIDE, digest)
 
+    def _received(self, url: str) -> bytes:
+        """Return what comes from a URL; the content of a data URI is there already."""
+        if replies.is_inline(url):
+            return base64.b64decode(url.partition(",")[2])
+        if "no_files" in self._api.weather():
+            raise errors.Undelivered("The output did not come.")
+        if not self._api.has_file(url):
+            raise errors.Gone("It is not there yet.")
+        if not self._api.healed and self._luck.random() < self._plan.downloads_fail:
+            raise self._luck.choice((errors.Undelivered, errors.NotAnImage))("It did not come.")
+        return simulated_ledger.content(url)
+
     async def aclose(self) -> None:
         """Nothing is open."""
-
-
-def served(outputs: Any) -> bytes:
-    """Return what the API delivered for an output's row."""
-    return content(outputs.url)

@@ -23,6 +23,7 @@ SETTINGS = {
 # Late, but within the settle time: what comes later than that may be paid twice, and is reported.
 _API = {
     "creates_per_minute": 0, "reads_per_minute": 0, "output_size": 64, "latency": 0.3, "late": 2, "lag": 1.5,
+    "low_credit": 120,
 }  # fmt: skip
 _CANARY = 1.5  # seconds, as TIME_SCALE makes them
 _SLOTS = 4 * SLICE[Lane.SUBMIT]  # sends that this many processes may have begun when they are stopped
@@ -34,8 +35,9 @@ class Stage:
     def __init__(self, plan, folder):
         self.plan = plan
         self.sandbox = rehearsal.Sandbox(
-            folder / "sandbox", seed=plan.seed, faults=plan.faults, port=conftest.free_port(), **_API
-        )
+            folder / "sandbox", seed=plan.seed, faults=plan.faults, port=conftest.free_port(),
+            create_seconds=plan.create_seconds, **_API,
+        )  # fmt: skip
         self.sandbox.token = f"canary-{os.urandom(12).hex()}"
         here = self.sandbox.url.removesuffix("/v1").rpartition(":")[2]
         self.api = wires.Wire(("127.0.0.1", int(here)))

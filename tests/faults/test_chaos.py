@@ -1,5 +1,8 @@
 """Whole nights under seeded plans of blows, on one machine and on servers: lost 0, paid twice 0, wrong files 0."""
 
+import dataclasses
+import json
+
 import pytest
 
 from tests.faults import chaos, plans
@@ -33,3 +36,22 @@ def test_a_seed_is_a_plan_and_a_plan_survives_being_written_down(tmp_path):
 
     assert plans.Plan.read(tmp_path / "run.json") == plan == plans.draw(7, "servers")
     assert plan.actions != plans.draw(8, "servers").actions
+
+
+def test_a_plan_that_was_written_before_creates_could_be_slow_is_read_as_it_was_meant(tmp_path):
+    plan = plans.draw(7, "sqlite")
+    plain = dataclasses.asdict(plan)
+    del plain["create_seconds"]
+    (tmp_path / "run.json").write_text(json.dumps(plain))
+
+    assert plans.Plan.read(tmp_path / "run.json") == dataclasses.replace(plan, create_seconds=0.0)
+
+
+def test_every_fault_and_every_blow_on_the_api_comes_in_some_night():
+    nights = [plans.draw(seed, "sqlite") for seed in range(40)]
+    assert any(plan.create_seconds for plan in nights)
+    assert not all(plan.create_seconds for plan in nights)
+    drawn = {fault.partition(":")[0] for plan in nights for fault in plan.faults}
+    assert drawn > {"gone_403", "inline", "early_output", "other_version", "undated", "unknown_end", "stale"}
+    blows = {action.what for plan in nights for action in plan.actions}
+    assert blows > {"402", "429", "low_credit"}

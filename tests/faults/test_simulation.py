@@ -70,9 +70,31 @@ def test_an_outage_of_half_an_hour_costs_a_few_calls_and_no_job(kind):
     assert night.states() == {"succeeded": 300}
 
 
-def test_a_token_that_is_refused_stops_the_night_within_seconds_and_fails_no_job():
-    night = live(simulated_spells.spell("401", 20, 600, jobs=1000))
-    refused = [came_to for _, came_to in night.api.posts].count("401")
+@pytest.mark.parametrize("kind", ["401", "no_quota"])
+def test_an_account_that_is_refused_stops_the_night_within_seconds_and_fails_no_job(kind):
+    night = live(simulated_spells.spell(kind, 20, 600, jobs=1000))
+    refused = [came_to for _, came_to in night.api.posts].count(kind)
     assert night.moment_of("paused") <= 20 + 5
     assert refused <= night.plan.workers * 50 + simulated_spells.most_probes(night)
     assert night.states() == {"succeeded": 1000}
+
+
+def test_low_credit_slows_the_night_down_to_what_is_sold_and_stops_nothing():
+    night = live(simulated_spells.spell("low_credit", 20, 620, jobs=300))
+    sold = sum(20 < line.sent_at < 620 for line in night.api.lines.values())
+    assert night.moment_of("paused") is None
+    assert sold >= 0.5 * 600 / 10, "the scheduler looks every fifteen seconds at most here"
+    assert night.states() == {"succeeded": 300}
+
+
+@pytest.mark.parametrize("oddity", simulated_plan.ODDITIES)
+def test_however_oddly_predictions_are_shown_each_succeeds_and_is_bought_once(oddity):
+    plan = dataclasses.replace(
+        simulated_spells.spell("calm", 0, 0, jobs=40),
+        oddities={oddity: 1.0},
+        sends={"answer_lost": 0.3},
+        healed_at=60.0,
+    )
+    night = live(plan)
+    assert night.states() == {"succeeded": 40}
+    assert len(night.api.lines) == 40
