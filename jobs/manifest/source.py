@@ -1,6 +1,8 @@
 """The file that a manifest is read from: where it is, which format it has, and whether it is text at all."""
 
+import codecs
 import hashlib
+import io
 import re
 import shutil
 import stat
@@ -10,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from jobs import errors
 from jobs.manifest import problems
@@ -18,6 +20,7 @@ from jobs.manifest import problems
 STDIN = "-"
 _SNIFFED_BYTES = 4096
 _PIECE_BYTES = 1_000_000
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".yaml": "yaml", ".yml": "yaml", ".json": "yaml"}
 _YAML_START = re.compile(rb"(---(\s|$)|%YAML|[{\[]|- |[A-Za-z_][\w-]*:(\s|$))")
@@ -63,12 +66,13 @@ def open_source(name: str | Path, stdin: BinaryIO | None = None) -> Iterator[Sou
     called = str(name)
     if called == STDIN and stdin is not None:
         with tempfile.TemporaryFile() as spool:
-            _spool(stdin, spool)
-            yield _source("stdin", None, Path.cwd(), spool)
+            _spool("stdin", stdin, spool)
+            with _in_utf8("stdin", spool) as text:
+                yield _source("stdin", None, Path.cwd(), text)
     else:
-        with _open(called) as file:
+        with _open(called) as file, _in_utf8(called, file) as text:
             path = Path(called).absolute()
-            yield _source(called, path, path.parent, file)
+            yield _source(called, path, path.parent, text)
 
 
 @contextmanager
@@ -85,13 +89,37 @@ def of_both(manifest: Source, beside: Source) -> str:
     return hashlib.sha256(f"{manifest.sha256}{beside.sha256}".encode()).hexdigest()
 
 
-def _spool(stdin: BinaryIO, spool: BinaryIO) -> None:
+@contextmanager
+def _in_utf8(name: str, file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield a file as it is, or a copy of one with the mark of UTF-16, which spreadsheets call Unicode text."""
+    file.seek(0)
+    head = file.read(4)
+    file.seek(0)
+    if not head.startswith(_UTF_16) or head.startswith(codecs.BOM_UTF32_LE):
+        yield file
+        return
+    with tempfile.TemporaryFile() as spool:
+        there, here = (
+            io.TextIOWrapper(file, "utf-16", newline=""),
+            io.TextIOWrapper(spool, "utf-8", newline=""),
+        )
+        try:
+            _spool(name, there, here)
+        except UnicodeError:
+            raise _unreadable(name, "is no whole UTF-16: save it as UTF-8") from None
+        finally:
+            there.detach()  # each file is its owner's to close
+            here.detach()
+        yield spool
+
+
+def _spool(name: str, source: IO[Any], spool: IO[Any]) -> None:
     try:
-        shutil.copyfileobj(stdin, spool)
+        shutil.copyfileobj(source, spool)
         spool.flush()
     except OSError as error:
         folder = tempfile.gettempdir()
-        raise errors.Unavailable(f"stdin cannot be kept in {folder}: {error.strerror}") from error
+        raise errors.Unavailable(f"{name} cannot be kept in {folder}: {error.strerror}") from error
 
 
 def _open(name: str) -> BinaryIO:

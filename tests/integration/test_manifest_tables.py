@@ -108,6 +108,16 @@ def test_a_trailing_comma_in_every_line_is_no_column(tmp_path):
     assert len(rows_of(write(tmp_path, f"image,prompt,\n{WEB},a,\n{WEB},b,,,\n"))) == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["cats.csv", "cats.txt"])
+def test_utf_16_with_its_mark_is_read_as_spreadsheets_write_it(tmp_path, encoding, name):
+    text = f"image\tprompt\r\n{WEB}\ta, ü 🐈\r\n"
+
+    (row,) = rows_of(write(tmp_path, f"\ufeff{text}".encode(encoding), name))
+
+    assert (row, inputs_of(row)["prompt"]) == (rows_of(write(tmp_path, text, name))[0], "a, ü 🐈")
+
+
 BROKEN = {
     "semicolons": ("image;prompt\na;b\n", "cats.csv:1: has columns divided by ';': save it with commas"),
     "no header": (
@@ -130,7 +140,11 @@ BROKEN = {
         f"image,prompt\n{WEB},ä ".encode() + b"caf\xe9",
         "cats.csv:2: is not UTF-8: save the file as UTF-8: byte",
     ),
-    "UTF-16": ("image,prompt\n".encode("utf-16"), "cats.csv: is UTF-16 or UTF-32: save it as UTF-8"),
+    "UTF-32": ("image,prompt\n".encode("utf-32"), "cats.csv: is UTF-16 or UTF-32: save it as UTF-8"),
+    "half of UTF-16": (
+        "image,prompt\n".encode("utf-16")[:-1],
+        "cats.csv: is no whole UTF-16: save it as UTF-8",
+    ),
     "UTF-16 without a mark": ("image,prompt\n".encode("utf-16-le"), "cats.csv: is UTF-16 or UTF-32"),
     "spreadsheet": (b"PK\x03\x04...", "cats.csv: is a spreadsheet or an archive: save it as CSV"),
     "gzip": (b"\x1f\x8b\x08", "cats.csv: is compressed"),
