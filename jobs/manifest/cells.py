@@ -17,6 +17,7 @@ LONGEST = 131_072
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}(\.0*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _VERSION = re.compile(r"([\w.-]+/[\w.-]+:)?[0-9a-f]{64}", re.ASCII)
 
@@ -60,6 +61,18 @@ def number(cell: str) -> float:
     if not math.isfinite(value):
         raise problems.Rejected("is a number too large to store")
     return value
+
+
+def with_decimal_comma(usual: Reader) -> Reader:
+    """Return the reader for a file whose cells are not divided by commas: numbers may have a decimal comma."""
+    return number_with_comma if usual is number else usual
+
+
+def number_with_comma(cell: str) -> float:
+    """Read a decimal number, written with a point or a comma; not `1,500`, which may be a thousand and a half."""
+    stripped = cell.strip()
+    plain = _DECIMAL_COMMA.fullmatch(stripped) and not _THOUSANDS.fullmatch(stripped)
+    return number(stripped.replace(",", ".") if plain else stripped)
 
 
 def truth(cell: str) -> bool:

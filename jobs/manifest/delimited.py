@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from jobs.manifest import cells, source
 
 # Characters of one line; a row may have several lines, within the csv module's limit for a cell.
 _LONGEST_LINE = 4_000_000
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 class Record(NamedTuple):
@@ -20,15 +22,22 @@ class Record(NamedTuple):
     misquoted: int | None = None
 
 
-def records(manifest: source.Source) -> Iterator[Record]:
-    """Yield the header and every row that is not blank; raise `problems.Unreadable` if it is no table."""
+def read(manifest: source.Source) -> tuple[str, Iterator[Record]]:
+    """Return the delimiter, and the header with every row that is not blank.
+
+    Raises `problems.Unreadable` if it is no table, and so does the iterator.
+    """
     lines = _lines(manifest)
     before, first = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, ""))
     if not first:
         raise manifest.problem("is empty")
     delimiter = _delimiter(manifest, before + 1, first)
+    return delimiter, _records(manifest, delimiter, before, chain([first], lines))
+
+
+def _records(manifest: source.Source, delimiter: str, before: int, lines: Iterator[str]) -> Iterator[Record]:
     kept: list[str] = []
-    reader = csv.reader(_keeping(chain([first], lines), kept), delimiter=delimiter, strict=True)
+    reader = csv.reader(_keeping(lines, kept), delimiter=delimiter, strict=True)
     line = before + 1
     try:
         for row in reader:
@@ -59,16 +68,18 @@ def _misquoted(row: Sequence[str], lines: Sequence[str], delimiter: str) -> int 
 
 
 def _delimiter(manifest: source.Source, line: int, header: str) -> str:
-    """Return the delimiter, judged by the header alone: prompts are full of commas."""
+    """Return the delimiter, judged by the header alone: prompts are full of commas.
+
+    Where a comma is the decimal mark, spreadsheets write semicolons into what they call CSV.
+    """
+    header = _QUOTED.sub("", header)
     if "\t" in header and (manifest.format is source.Format.TSV or "," not in header):
         return "\t"
     if manifest.format is source.Format.TSV:
         if "," in header:
             raise manifest.problem("has columns divided by ',': save it with tabs, or as .csv", line)
         return "\t"
-    if ";" in header and "," not in header:
-        raise manifest.problem("has columns divided by ';': save it with commas, or with tabs as .tsv", line)
-    return ","
+    return ";" if ";" in header and "," not in header else ","
 
 
 def _broken(error: csv.Error, line: int, started: int) -> tuple[str, int]:

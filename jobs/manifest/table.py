@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from jobs.manifest import columns, delimited, problems, source
+from jobs.manifest import cells, columns, delimited, problems, source
 
 _MOST_COLUMNS = 1000
 _NO_HEADER = "names no column that is known: begin the file with a header, such as image,prompt"
+_DIVIDERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _MISQUOTED = (
     "has a blank before its opening quote",
     'delete the blank; quotes that belong to the text are written """like this"""',
@@ -28,7 +29,7 @@ class Table:
 
     def __init__(self, manifest: source.Source, known: columns.Columns) -> None:
         self._file = manifest.name
-        self._rows = delimited.records(manifest)
+        self._delimiter, self._rows = delimited.read(manifest)
         self._line, header, misquoted = next(self._rows, delimited.Record(1, []))
         if not header:
             raise manifest.problem("is empty")
@@ -39,6 +40,9 @@ class Table:
         self._header = [name.strip() for name in header]
         self._known = known
         self._plan = [(i, column) for i, name in enumerate(self._header) for column in known.of(name) if name]
+        if self._delimiter == ";":
+            for _, column in self._plan:
+                column.read = cells.with_decimal_comma(column.read)
         self._unnamed = [i for i, name in enumerate(self._header) if not name]
 
     @property
@@ -117,5 +121,5 @@ class Table:
             return problems.Problem(
                 self._file, line, None, "has fewer cells than the header", detail=f"{cells} of {width}"
             )
-        detail = f"{cells}, not {width}; put text that holds commas in quotes"
+        detail = f"{cells}, not {width}; put text that holds {_DIVIDERS[self._delimiter]} in quotes"
         return problems.Problem(self._file, line, None, "has more cells than the header", detail=detail)

@@ -104,6 +104,60 @@ def test_commas_under_the_name_of_a_table_with_tabs_are_told(tmp_path):
     assert line == "cats.tsv:1: has columns divided by ',': save it with tabs, or as .csv"
 
 
+IDENTITY = ("key", "digest", "input_json", "labels_json", "row")
+COMMAS = f'image,prompt,prompt_strength,label.a\n{WEB},"a, b; ü",0.5,x\n{WEB},b,,\n'
+SEMICOLONS = f'image;prompt;prompt_strength;label.a\n{WEB};"a, b; ü";0,5;x\n{WEB};b;;\n'
+TABS = SEMICOLONS.replace(";", "\t").replace("a, b\t ü", "a, b; ü").replace("0,5", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (SEMICOLONS, "cats.csv"),
+        (SEMICOLONS.replace("0,5", "0.5"), "cats"),
+        (SEMICOLONS.replace("\n", "\r\n").encode("utf-8-sig"), "cats.csv"),
+        (TABS, "cats.tsv"),
+    ],
+)
+def test_what_divides_the_cells_changes_no_row(tmp_path, content, name):
+    wanted = [[getattr(row, field) for field in IDENTITY] for row in rows_of(write(tmp_path, COMMAS))]
+
+    found = rows_of(write(tmp_path, content, name))
+
+    assert [[getattr(row, field) for field in IDENTITY] for row in found] == wanted
+
+
+@pytest.mark.parametrize("other", ['"Really, truly"', '"a, ""b"", c"'])
+def test_a_comma_in_a_quoted_header_divides_nothing(tmp_path, other):
+    path = write(tmp_path, f"image;prompt;{other}\n{WEB};a;b\n")
+
+    (row,) = rows_of(path, rows.Adaptation(labels=("*",)))
+
+    assert list(labels_of(row).values()) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "told"),
+    [
+        ("guidance_scale", "7,500", 'guidance_scale: "7,500" has a decimal comma: write 7.500'),
+        ("guidance_scale", "7,5,5", 'guidance_scale: "7,5,5" is not a number'),
+        ("seed", "7,0", 'seed: "7,0" is not a whole number'),
+        ("prompt_strength", "1,8", 'prompt_strength: "1,8" is more than 1'),
+    ],
+)
+def test_a_comma_between_semicolons_is_a_decimal_one_only_where_nothing_else_can_be_meant(
+    tmp_path, column, cell, told
+):
+    assert mistakes(write(tmp_path, f"image;prompt;{column}\n{WEB};a;{cell}\n")) == [f"cats.csv:2: {told}"]
+
+
+@pytest.mark.parametrize(("mark", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")])
+def test_too_many_cells_are_told_by_what_divides_them(tmp_path, mark, name):
+    (line,) = mistakes(write(tmp_path, "image|prompt\nx|a|b\n".replace("|", mark)))
+
+    assert line.endswith(f"3, not 2; put text that holds {name} in quotes")
+
+
 def test_a_trailing_comma_in_every_line_is_no_column(tmp_path):
     assert len(rows_of(write(tmp_path, f"image,prompt,\n{WEB},a,\n{WEB},b,,,\n"))) == 2
 
@@ -119,7 +173,6 @@ def test_utf_16_with_its_mark_is_read_as_spreadsheets_write_it(tmp_path, encodin
 
 
 BROKEN = {
-    "semicolons": ("image;prompt\na;b\n", "cats.csv:1: has columns divided by ';': save it with commas"),
     "no header": (
         f"{WEB},a fox\n{WEB},a hen\n",
         "cats.csv:1: names no column that is known: begin the file with a header",
