@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from jobs.states import BatchState, State
 from tests import rows
 from tests.integration import stepped
 from worker.tasks.collect import collect
+from worker.transfers import storing
 
 
 @pytest.fixture
@@ -43,3 +45,34 @@ def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
     told = {output.path for output in rows.rows(night.database, tables.outputs)}
     there = [path for path in night.settings.output.rglob("*") if path.is_file()]
     assert {path.relative_to(night.settings.output).as_posix() for path in there} == told
+
+
+@pytest.fixture
+def hasty(database, tmp_path, start_sandbox):
+    """A night that gives the images of a message two seconds."""
+    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+    made = stepped.Night(database, sandbox.url, tmp_path / "outputs", post_deadline="1s", lease="4s")
+    yield made
+    made.close()
+
+
+def test_what_came_in_time_is_kept_however_slow_the_disk_is(hasty, monkeypatch):
+    keep, kept = storing.Part.keep, []
+
+    def slowly(part, *args, **more):
+        kept.append(part)
+        time.sleep(3)
+        return keep(part, *args, **more)
+
+    [single] = hasty.make()
+    [double] = hasty.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})
+    hasty.until(lambda: hasty.states() == {State.COLLECTING: 2})
+    with monkeypatch.context() as slow:
+        slow.setattr(storing.Part, "keep", slowly)
+        collect([single, double])
+    assert len(kept) == 2, "nothing more is begun when the time is over"
+    assert [hasty.job(job).state for job in (single, double)] == [State.SUCCEEDED, State.COLLECTING]
+    assert len(rows.rows(hasty.database, tables.outputs)) == 3
+    assert sum(output.path is not None for output in rows.rows(hasty.database, tables.outputs)) == 2
+    collect([double])
+    assert hasty.states() == {State.SUCCEEDED: 2}

@@ -21,7 +21,7 @@ from jobs.states import State
 from jobs.worklists import Collecting, Output
 from worker import app, context, loop, tally
 from worker.api.replies import Prediction
-from worker.transfers import quarantine, storing
+from worker.transfers import downloads, quarantine, storing
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +93,8 @@ class _Slice:
         came: list[Image | Blackened] = []
         try:
             for output in job.missing:
-                came.append(await self._output(job, output))  # noqa: PERF401  what is fetched is kept
+                downloads.stop_if_cancelled()
+                came.append(await self._output(job, output))
         except _NotShown as error:
             patience = timedelta(seconds=self.here.times.gone_patience)
             return self._late(job, came, FailureClass.EXPIRED, str(error), patience)

@@ -76,7 +76,7 @@ class Downloads:
         """
         part = storing.Part(self._root, stem, taken)
         if replies.is_inline(url):
-            return await self._threaded(self._keep_inline, part, url, index, suspect)
+            return await self._to_its_end(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)
         try:
             async with self._breadth.places, self._lines.one() as line:
@@ -91,7 +91,7 @@ class Downloads:
 
     async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
         try:
-            return await self._threaded(partial(part.keep, body.rest(), index, suspect=suspect))
+            return await self._to_its_end(partial(part.keep, body.rest(), index, suspect=suspect))
         except errors.NotAnImage as error:
             if body.end_is_certain:
                 raise
@@ -129,12 +129,28 @@ class Downloads:
 
     async def _threaded(self, call: Callable[..., _T], *args: Any) -> _T:
         """Run a call in a thread; on cancellation wait for its end, or it would go on writing after the clean-up."""
+        result = await self._to_its_end(call, *args)
+        stop_if_cancelled()
+        return result
+
+    async def _to_its_end(self, call: Callable[..., _T], *args: Any) -> _T:
+        """Run a call in a thread and return its result, even if the task is cancelled meanwhile.
+
+        What came in time is kept however long the disk takes: given up, it would be fetched again, and again in vain.
+        """
         running = asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             await asyncio.wait([running])
-            raise
+            return running.result()
+
+
+def stop_if_cancelled() -> None:
+    """Raise CancelledError in a task that was cancelled, whatever it still brought to its end."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class _Body:
