@@ -17,7 +17,7 @@ _STEM = "sketch-mountains"
 @click.argument("folder", required=False, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--yaml", "suffix", flag_value=".yaml", default=".csv", help="YAML instead of CSV.")
 def command(folder: Path | None, suffix: str) -> None:
-    """Print an example manifest, or put it into FOLDER together with its pictures.
+    """Print an example manifest, or put it into FOLDER, a new or an empty one, together with its pictures.
 
     \b
     overnight example > tonight.csv     a manifest to fill with rows of your own
@@ -29,11 +29,23 @@ def command(folder: Path | None, suffix: str) -> None:
         click.echo(manifest.read_text("utf-8"), nl=False)
         words.say("The pictures that it names come with: overnight example FOLDER")
         return
+    _refuse_others(folder)
     copied = folder / manifest.name
     _copy(manifest, copied)
     for picture in (source / "images").iterdir():
         _copy(picture, folder / "images" / picture.name)
     words.say(f"Type next: overnight run {copied} --api sandbox")
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder that holds anything: nobody could tell a person's own files from ours."""
+    try:
+        if any(folder.iterdir()):
+            raise errors.Mistake(f"{folder} is not empty; name a new folder")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise errors.Unavailable(f"{folder}: {error.strerror}") from None
 
 
 def _copy(source: Traversable, target: Path) -> None:

@@ -258,6 +258,7 @@ def test_the_example_is_a_manifest_on_stdout(typed, suffix, tmp_path):
 
 
 def test_the_example_in_a_folder_has_its_pictures_and_never_overwrites(tmp_path):
+    (tmp_path / "rehearsal").mkdir()
     first = overnight("example", "rehearsal", folder=tmp_path)
     assert (first.returncode, first.stdout) == (0, "")
     copied = tmp_path / "rehearsal"
@@ -269,6 +270,14 @@ def test_the_example_in_a_folder_has_its_pictures_and_never_overwrites(tmp_path)
     again = overnight("example", "rehearsal", folder=tmp_path)
     assert again.returncode == 2
     assert (copied / "sketch-mountains.csv").read_text() == "mine"
+
+
+def test_the_example_does_not_go_among_a_persons_own_files(tmp_path):
+    mine = tmp_path / "holidays.png"
+    mine.touch()
+    ended = overnight("example", ".", folder=tmp_path)
+    assert (ended.returncode, ended.stderr) == (2, "overnight: . is not empty; name a new folder\n")
+    assert list(tmp_path.iterdir()) == [mine]
 
 
 def test_the_sandbox_refuses_a_fault_it_does_not_know(tmp_path):

@@ -53,8 +53,8 @@ def test_an_installed_wheel_runs_the_example_to_images(installed, tmp_path):
     where = run(installed, tmp_path, "-c", "import overnight, jobs, worker; print(overnight.__file__)")
     assert where.stdout.startswith(str(installed)), "the checkout is not what is tested"
 
-    assert run(installed, tmp_path, "-m", "overnight", "example", ".").returncode == 0
-    night = run(installed, tmp_path, "-m", "overnight", "run", "sketch-mountains.csv", "--api", "sandbox")
+    assert run(installed, tmp_path, "-m", "overnight", "example", "new").returncode == 0
+    night = run(installed, tmp_path, "-m", "overnight", "run", "new/sketch-mountains.csv", "--api", "sandbox")
 
     assert night.returncode == 0, night.stderr
     assert "8 succeeded" in night.stdout
