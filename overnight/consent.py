@@ -4,16 +4,27 @@ import sys
 
 import click
 
-_MANY = 1000  # predictions that nobody has agreed to buy yet
+from jobs import errors
+from overnight.exits import Exit
+
+MANY = 1000  # predictions that nobody has agreed to buy yet
 
 
-def ask(question: str, *, yes: bool) -> None:
-    """Return if a person agrees, or if nobody can be asked; otherwise exit as if interrupted, with nothing changed."""
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        click.confirm(question, abort=True, err=True)
+class Declined(errors.OvernightError):
+    """A person answered no; the message says what has not happened."""
+
+    exit_code = Exit.INTERRUPTED
+
+
+def ask(question: str, *, yes: bool, declined: str = "nothing was changed") -> None:
+    """Return if a person agrees, or if nobody can be asked; otherwise raise, with nothing changed."""
+    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not click.confirm(question, err=True):
+        raise Declined(declined)
 
 
 def ask_if_many(count: int, question: str, *, yes: bool) -> None:
     """Ask before more than a thousand predictions are bought; fewer are no reason to stop anyone."""
-    if count > _MANY:
-        ask(question, yes=yes)
+    if count > MANY:
+        ask(question, yes=yes, declined="nothing was bought, nothing was changed")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from jobs import failures, states
+from overnight import consent
 
 Command = Callable[..., Any]
 Decorated = TypeVar("Decorated", bound=Command)
@@ -82,6 +83,9 @@ limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="A
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors, and what --json prints.")
 yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+yes_to_many = click.option(
+    "--yes", is_flag=True, help=f"Do not ask, as in a terminal before more than {consent.MANY:,} purchases."
+)
 
 probe = click.option("--probe", is_flag=True, help="Only say whether work goes on, as a health check.")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
 )
 @click.option("--new-seed", is_flag=True, help="A new seed for each job.")
 @click.option("--dry-run", is_flag=True, help="Say how many jobs that is and what they cost; change nothing.")
-@options.yes
+@options.yes_to_many
 @options.with_settings
 def command(
     settings: Settings,

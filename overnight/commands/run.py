@@ -12,7 +12,7 @@ from overnight.exits import Exit
 @click.command()
 @click.argument("what", metavar="MANIFEST|BATCH")
 @options.manifest
-@options.yes
+@options.yes_to_many
 @options.quiet
 @options.as_json
 @options.when_unconfirmed

@@ -184,6 +184,7 @@ def test_in_a_terminal_it_asks_and_no_answer_is_no(desk, words, answer, code, st
     assert ended == code
     assert ("[y/N]" in shown) is ("--yes" not in words)
     assert ("cannot be undone" in shown) is (not words)
+    assert ("overnight: nothing was changed" in shown) is (code == 130)
     assert desk.states() == {"a": state}
 
 

@@ -28,12 +28,20 @@ def leaves(child, terminal):
     return child.wait(timeout=3)
 
 
-@pytest.mark.parametrize("answer", ["n\n", "\n", "\x03"], ids=["no", "enter", "Ctrl-C"])
-def test_whoever_does_not_say_yes_buys_nothing_and_leaves_nothing(night, answer):
+NOTHING = "overnight: nothing was bought, nothing was changed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [("n\n", NOTHING), ("\n", NOTHING), ("\x03", "overnight: interrupted")],
+    ids=["no", "enter", "Ctrl-C"],
+)
+def test_whoever_does_not_say_yes_buys_nothing_and_leaves_nothing(night, answer, words):
     with night.in_a_terminal("run", "night.csv", login=True) as (child, terminal):
         assert "jobs      1,001 to buy" in terminal.shows(QUESTION)
         terminal.types(answer)
         assert leaves(child, terminal) == 130
+        terminal.shows(words)
     assert not night.has_database
     assert night.bought() == 0
 

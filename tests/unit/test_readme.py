@@ -8,7 +8,7 @@ import pytest
 
 from jobs import batches, failures, settings, states
 from jobs.manifest import columns, outline
-from overnight import cli, exits
+from overnight import cli, consent, exits
 
 LINES = (Path(__file__).parents[2] / "README.md").read_text("utf-8").splitlines()
 
@@ -95,6 +95,13 @@ CONTEXT = click.Context(cli.group)
 
 def command_of(name):
     return cli.group.get_command(CONTEXT, name)
+
+
+def test_from_how_many_purchases_on_a_person_is_asked_is_said():
+    assert f"it buys more than {consent.MANY:,} predictions" in "\n".join(LINES)
+    for name in ("run", "retry"):
+        (yes,) = (option for option in command_of(name).params if option.name == "yes")
+        assert f"more than {consent.MANY:,} purchases" in yes.help
 
 
 def test_every_column_and_every_yaml_key_of_a_manifest_is_described():
