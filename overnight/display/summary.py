@@ -28,8 +28,8 @@ def tell(
 
 
 def exit_code(progress: Progress) -> Exit:
-    """Return the exit code that says how a batch stands: unfinished, some failed, or none."""
-    if not progress.finished:
+    """Return the exit code that says how a batch stands: unfinished or cancelled, some failed, or none."""
+    if not progress.finished or progress.batch.state is BatchState.CANCELLED:
         return Exit.HALTED
     return Exit.SOME_FAILED if progress.counts.of(State.FAILED) else Exit.NONE_FAILED
 
@@ -100,12 +100,14 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _to_go_on(progress: Progress, flags: str) -> list[str]:
-    """Say why an unfinished batch stands still, and what makes it go on."""
+    """Say why an unfinished batch stands still, and what makes it go on; of a cancelled one, that it never will."""
     batch = progress.batch
+    if batch.state is BatchState.CANCELLED:
+        return [
+            "cancelled by hand" if progress.finished else "cancelled; what is in flight has not ended yet"
+        ]
     if progress.finished:
         return []
-    if batch.state is BatchState.CANCELLED:
-        return ["cancelled; what is in flight has not ended yet"]
     verb = "resume" if batch.pause_reason is PauseReason.PERSON else "run"
     why = "not finished"
     if batch.state is BatchState.PAUSED:

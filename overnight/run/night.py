@@ -202,7 +202,8 @@ class Night:
         self._tell(progress, harvest)
         if end is End.INTERRUPTED:
             return Exit.INTERRUPTED
-        batches.refuse_cancelled(progress.batch)
+        # As it was at the start: one that was cancelled since then has ended as the summary says.
+        batches.refuse_cancelled(batch)
         return summary.exit_code(progress)
 
     def _tell(self, progress: Progress, harvest: Harvest) -> None:

@@ -360,6 +360,17 @@ def test_what_a_cancelled_batch_has_in_flight_is_seen_to_before_it_is_refused(tm
     assert night.bought() == 3
 
 
+def test_a_batch_that_is_cancelled_meanwhile_ends_with_its_summary(long_night):
+    with long_night.running() as child:
+        long_night.until_bought(3)
+        long_night.type("cancel", "night")
+        code, out, words = ended(child)
+    assert code == 75, words
+    assert "\ncancelled by hand\n" in out
+    assert "overnight: " not in words
+    assert set(long_night.states()) <= {"cancelled", "succeeded"}
+
+
 def test_a_batch_that_a_person_paused_waits_for_its_resume(night):
     night.type("load", "night.csv")
     night.type("pause", "night")

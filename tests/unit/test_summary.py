@@ -148,6 +148,14 @@ def test_an_unfinished_batch_says_why_and_what_makes_it_go_on(columns, line, con
     assert summary.lines(moment, harvest(), configured, "--api sandbox")[1] == line
 
 
+def test_a_cancelled_batch_that_has_ended_says_so(configured):
+    moment = progress(succeeded=1, cancelled=2, batch=batch(state=BatchState.CANCELLED))
+    assert summary.lines(moment, harvest(), configured)[:2] == [
+        "cats: 3 jobs: 1 succeeded, 2 cancelled",
+        "cancelled by hand",
+    ]
+
+
 def test_quiet_prints_nothing(configured, capsys):
     summary.tell(progress(failed=1), harvest(), configured, quiet=True)
     assert capsys.readouterr() == ("", "")
@@ -169,6 +177,7 @@ def test_nothing_from_the_database_can_steer_the_terminal(configured, capsys):
         (progress(succeeded=3, failed=1), Exit.SOME_FAILED),
         (progress(failed=25, batch=batch(state=BatchState.PAUSED)), Exit.SOME_FAILED),
         (progress(failed=1, pending=1), Exit.HALTED),
+        (progress(succeeded=3, cancelled=2, batch=batch(state=BatchState.CANCELLED)), Exit.HALTED),
         (progress(collecting=1), Exit.HALTED),
         (progress(batch=batch(state=BatchState.LOADING)), Exit.HALTED),
     ],
