@@ -1,5 +1,6 @@
 """`overnight load`: a manifest's rows become jobs. It buys nothing; loading again is a diff."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,7 +9,8 @@ from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
 
-if TYPE_CHECKING:  # both load SQLAlchemy, and `--help` must not
+if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+    from jobs.database import Database
     from jobs.loading.loader import Loaded
     from jobs.loading.targets import Target
     from jobs.manifest.validated import Validated
@@ -29,7 +31,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     from overnight import manifests
     from overnight.display import data, doers, planning
 
-    loaded = manifests.loaded(settings, manifest, manifests.Asked(**given), _warn)
+    loaded = manifests.loaded(settings, manifest, manifests.Asked(**given), partial(_warn, settings))
     if as_json:
         data.document(_as_json(loaded))
     else:
@@ -40,10 +42,13 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
         words.say(doers.of_purchases(settings, loaded.batch))
 
 
-def _warn(_db: object, read: "Validated", target: "Target", _found: object) -> None:
+def _warn(
+    settings: Settings, db: "Database | None", read: "Validated", target: "Target", _found: object
+) -> None:
     from overnight.display import planning
 
-    for line in (*planning.dated(target), *(f"warning: {warning}" for warning in read.warnings.lines())):
+    warnings = (*read.warnings.lines(), *planning.unknown(settings, db, target.name))
+    for line in (*planning.dated(target), *(f"warning: {warning}" for warning in warnings)):
         words.say(line)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, batches, errors, presence
+from jobs import accounts, batches, errors, names, presence
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
@@ -20,7 +20,10 @@ from jobs.reports.plan import Plan
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, places
 from overnight import flags
+from overnight.display import stored
 from worker.transfers import room
+
+_ENOUGH = 10_000  # files in a folder; more are not counted
 
 
 def before(
@@ -37,6 +40,7 @@ def before(
             *cautions.of(settings),
             *read.warnings.lines(),
             *_token(settings, target.account),
+            *unknown(settings, db, target.name),
             *_elsewhere(settings, db, target.name),
         ),
     )
@@ -57,6 +61,24 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
         when_unconfirmed=settings.when_unconfirmed,
         warnings=tuple(_elsewhere(settings, db, batch.name)),
     )
+
+
+def unknown(settings: Settings, db: Database | None, name: str) -> list[str]:
+    """Warn if a new batch's folder has files: they may be its images, of which another database knows."""
+    taken = set()
+    if db is not None:
+        with db.read() as tx:
+            if batches.find(tx, name):
+                return []
+            taken = {one.folder for one in batches.every(tx)}
+    folder = settings.output / names.folder(name, taken)
+    if not (found := stored.files(folder, _ENOUGH)):
+        return []
+    counted = limits.counted(found, "file") + (" or more" if found == _ENOUGH else "")
+    there = f"{folder} has {counted} already, but this database does not know batch {name}"
+    return [
+        f"{there}: every row is bought, even if its image is among them; was it run with another database?"
+    ]
 
 
 def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:

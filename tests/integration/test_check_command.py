@@ -41,6 +41,20 @@ def test_a_missing_token_is_told_and_is_no_mistake(tmp_path):
     assert "warning" not in plan_of(overnight(tmp_path, "check", "cats.csv", "--api", "sandbox"))
 
 
+def test_images_that_the_database_does_not_know_are_told_before_they_are_bought_again(tmp_path):
+    write(tmp_path, table("a", "b"))
+    there = tmp_path / "outputs-sandbox" / "cats"
+    (there / "more").mkdir(parents=True)
+    (there / ".hidden").touch()
+    assert "warning" not in plan_of(overnight(tmp_path, "check", "cats.csv", "--api", "sandbox"))
+    for name in ("a-0.png", "more/b-0.png"):
+        (there / name).touch()
+    told = f"{there} has 2 files already, but this database does not know batch cats: every row is bought"
+    assert told in plan_of(overnight(tmp_path, "check", "cats.csv", "--api", "sandbox"))["warning"]
+    assert f"warning: {told}" in overnight(tmp_path, "load", "cats.csv", "--api", "sandbox").stderr
+    assert "warning" not in plan_of(overnight(tmp_path, "check", "cats.csv", "--api", "sandbox"))
+
+
 def test_the_plan_says_why_it_is_this_api(tmp_path):
     write(tmp_path, table("a"))
     replicate = "replicate https://api.replicate.com/v1"
