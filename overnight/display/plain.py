@@ -7,7 +7,7 @@ from jobs.reports.results import Harvest
 from jobs.reports.status import Overview, Progress, Standing
 from jobs.settings import Settings
 from jobs.states import State
-from overnight.display import advised
+from overnight.display import advised, stored
 
 
 def overview(row: Overview) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def detail(
     progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str = ""
 ) -> dict[str, Any]:
     """Return all about one batch."""
+    folder = settings.output / progress.batch.folder
     return overview(progress) | {
         "at": progress.at,
         "limit": {"kind": limit.kind, "text": limit.text},
@@ -41,6 +42,7 @@ def detail(
         "account": _account(progress.account) if progress.account else None,
         "accounts": [_account(one) for one in progress.accounts],
         "images": harvest.images,
+        "images_not_there": harvest.images - stored.files(folder, harvest.images),
         "bytes": harvest.bytes,
         "images_dropped": harvest.dropped,
         "predictions": harvest.predictions,
@@ -50,7 +52,7 @@ def detail(
         "orphans_to_cancel": harvest.orphans_left,
         "orphans_not_cancelled": harvest.orphans_refused,
         "possibly_paid_twice": harvest.possibly_paid,
-        "folder": str(settings.output / progress.batch.folder),
+        "folder": str(folder),
         "events": [{"at": event.at, "kind": event.kind, "detail": event.detail} for event in progress.events],
     }
 

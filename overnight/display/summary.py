@@ -13,7 +13,7 @@ from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
-from overnight.display import advised, words
+from overnight.display import advised, stored, words
 from overnight.exits import Exit
 
 _MEGABYTE = 1_000_000
@@ -71,9 +71,10 @@ def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: s
     """Return what was bought and where it is: surplus, images, time, money."""
     folder = settings.output / progress.batch.folder
     files = limits.counted(harvest.images, "file")
+    gone = harvest.images - stored.files(folder, harvest.images)
     return [
         *_surplus(harvest),
-        f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB)",
+        f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB{f'; {gone:,} not there' if gone else ''})",
         *_dropped(harvest, progress.batch.name, flags),
         *_took(harvest),
         *_cost(harvest, settings.price),

@@ -153,7 +153,7 @@ def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
         "now      nobody works on it: overnight run cats",
     ]
     assert any(line.endswith("overnight jobs cats --class model-error") for line in told)
-    assert f"images   {tmp_path / 'outputs' / 'cats'} (1 file, 0.0 MB)" in told
+    assert f"images   {tmp_path / 'outputs' / 'cats'} (1 file, 0.0 MB; 1 not there)" in told
     assert "manifest /home/me/cats.csv" in told
     assert f"database {sqlite_database.path}" in told
     assert told[-1].endswith("  started: by\\x1b[2J hand")

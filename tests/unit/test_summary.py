@@ -1,5 +1,6 @@
 """What is said in the morning, and the exit code that goes with it."""
 
+import shutil
 from decimal import Decimal
 
 import pytest
@@ -21,6 +22,18 @@ def configured(tmp_path, monkeypatch):
     return settings.load()
 
 
+@pytest.fixture
+def images(configured):
+    """The files of which `harvest` tells, one of them in a folder of its own."""
+    folder = configured.output / "cats"
+    made = [folder / name for name in ("a-0.png", "a-1.png", "b-0.png", "more/c-0.png")]
+    made[-1].parent.mkdir(parents=True)
+    for path in made:
+        path.touch()
+    return made
+
+
+@pytest.mark.usefixtures("images")
 def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
     began, ended = (f"{moment.astimezone():%Y-%m-%d %H:%M}" for moment in (NOW, after(3725)))
     assert summary.lines(progress(succeeded=3), harvest(cost=0.0279), configured) == [
@@ -29,6 +42,23 @@ def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
         f"took     1h2m5s, from {began} to {ended}",
         "cost     0.0279, at OVERNIGHT_PRICE as it was when each prediction ended",
     ]
+
+
+@pytest.mark.parametrize(("gone", "told"), [(0, ""), (1, "; 1 not there"), (4, "; 4 not there")])
+def test_images_that_are_no_longer_there_are_counted(configured, images, gone, told):
+    for path in images[:gone]:
+        path.unlink()
+    (images[-1].parent / ".overnight-1.part").touch()
+    moment = progress(succeeded=3)
+    line = f"images   {images[0].parent} (4 files, 1.2 MB{told})"
+    assert summary.lines(moment, harvest(), configured)[1] == line
+    found = plain.detail(moment, harvest(), limits.current(moment, configured), configured)
+    assert found["images_not_there"] == gone
+
+
+def test_of_a_folder_that_is_gone_no_image_is_there(configured, images):
+    shutil.rmtree(images[0].parent)
+    assert summary.lines(progress(succeeded=3), harvest(), configured)[1].endswith("; 4 not there)")
 
 
 def test_each_failure_class_has_its_command_with_the_options_that_were_typed(configured):
