@@ -1,9 +1,11 @@
 """What limits a batch, seen from outside: if nobody works on it, that comes before any other limit."""
 
+from collections.abc import Sequence
+
 from jobs import errors
 from jobs.reports import limits, status
 from jobs.reports.limits import Limit
-from jobs.reports.status import Progress
+from jobs.reports.status import Overview, Progress
 from jobs.settings import Settings
 from overnight import opened
 from overnight.run import lock
@@ -14,9 +16,22 @@ def limit(progress: Progress, settings: Settings, flags: str = "") -> Limit:
 
     On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
-    path = settings.database_path
-    alone = limits.left_alone(progress, flags) if path is not None and lock.is_free(path) else None
+    alone = limits.left_alone(progress, flags) if _is_free(settings) else None
     return limits.deserted(progress, settings, flags) or alone or limits.current(progress, settings, flags)
+
+
+def at_a_glance(rows: Sequence[Overview], settings: Settings, flags: str = "") -> list[Limit | None]:
+    """Return what limits each of many batches, as far as it can be told without a query for each; None: nothing known.
+
+    That a server's workers are gone is among what cannot.
+    """
+    alone = _is_free(settings)
+    return [limits.at_a_glance(row, flags, alone=alone) for row in rows]
+
+
+def _is_free(settings: Settings) -> bool:
+    path = settings.database_path
+    return path is not None and lock.is_free(path)
 
 
 def probe(settings: Settings) -> None:

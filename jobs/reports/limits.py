@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from jobs import commands
 from jobs.accounts import quota
-from jobs.accounts.breaker import Breaker, BreakerState
+from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
-from jobs.reports.status import Progress, Standing
+from jobs.reports.status import Overview, Progress, Standing
 from jobs.settings import Settings, written
 from jobs.states import BatchState, State
 
@@ -68,6 +68,14 @@ def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
     )
 
 
+def at_a_glance(row: Overview, flags: str = "", *, alone: bool) -> Limit | None:
+    """Return what limits one batch among many, as far as its row and its counts tell; None if it is being worked on.
+
+    ``alone``: whether the caller knows that nobody works on any batch.
+    """
+    return (left_alone(row, flags) if alone else None) or _standstill(row, flags)
+
+
 def in_force(progress: Progress, settings: Settings) -> Settings:
     """Return the settings in force for the account that buys a batch."""
     return quota.in_force(settings, progress.account.own_limits) if progress.account else settings
@@ -105,7 +113,7 @@ def unlike_workers(progress: Progress) -> str:
     )
 
 
-def left_alone(progress: Progress, flags: str = "") -> Limit | None:
+def left_alone(progress: Overview, flags: str = "") -> Limit | None:
     """Return the limit for a batch with work left, for a caller that already knows that nobody works on it."""
     if progress.finished or progress.batch.state is not BatchState.OPEN:
         return None
@@ -143,7 +151,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _standstill(progress: Progress, flags: str) -> Limit | None:
+def _standstill(progress: Overview, flags: str) -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
         return Limit(Kind.LOADING, f"being loaded, {counted(counts.total, 'job')} so far")
@@ -158,7 +166,7 @@ def _standstill(progress: Progress, flags: str) -> Limit | None:
     return None
 
 
-def _paused(progress: Progress, flags: str) -> Limit:
+def _paused(progress: Overview, flags: str) -> Limit:
     batch = progress.batch
     if batch.pause_reason is PauseReason.BLOCKED:
         return Limit(Kind.BLOCKED, _blocked(progress, batch.pause_detail or "", flags))
@@ -169,14 +177,17 @@ def _paused(progress: Progress, flags: str) -> Limit:
     return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {commands.line(flags, verb, batch.name)}")
 
 
-def _blocked(progress: Progress, reason: str, flags: str) -> str:
-    breaker = progress.account.breaker if progress.account else Breaker()
-    if breaker.probe_at is None:
-        return f"blocked: {_brief(reason)}: {commands.line(flags, 'run', progress.batch.name)}"
-    return f"blocked: {_brief(reason)}, next try in {_until(breaker.probe_at, progress)}"
+def _blocked(progress: Overview, reason: str, flags: str) -> str:
+    if (
+        isinstance(progress, Progress)
+        and progress.account
+        and (probe_at := progress.account.breaker.probe_at)
+    ):
+        return f"blocked: {_brief(reason)}, next try in {_until(probe_at, progress)}"
+    return f"blocked: {_brief(reason)}: {commands.line(flags, 'run', progress.batch.name)}"
 
 
-def _still_fetched(progress: Progress) -> str:
+def _still_fetched(progress: Overview) -> str:
     bought = progress.counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
     return f"; {counted(bought, 'job')} in flight still to fetch" if bought else ""
 

@@ -44,29 +44,31 @@ def command(settings: Settings, name: str | None, *, watch: bool, as_json: bool)
 def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> None:
     from jobs.reports import status
     from jobs.settings import places
-    from overnight import flags
+    from overnight import flags, onlooker
     from overnight.display import data, plain, summary, words
 
     with database.read() as tx:
         rows = status.overview(tx)
+    known = onlooker.at_a_glance(rows, settings, flags.typed(settings))
     if as_json:
-        data.document([plain.overview(row) for row in rows])
+        data.document([plain.glance(row, limit) for row, limit in zip(rows, known, strict=True)])
     elif rows:
-        head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending")
-        click.echo("\n".join(summary.aligned([head, *map(_row, rows)])))
+        head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending", "now")
+        click.echo("\n".join(summary.aligned([head, *map(_row, rows, known)])))
     else:
         begin = flags.command(settings, "run", "MANIFEST")
         words.say(f"{places.shown(settings.database_url)} holds no batch yet; type: {begin}")
 
 
-def _row(row: "Overview") -> tuple[str, ...]:
+def _row(row: "Overview", limit: "Limit | None") -> tuple[str, ...]:
     from jobs.states import BatchState, State
 
     counts, state = row.counts, row.batch.state
     ended = counts.of(State.SUCCEEDED), counts.of(State.FAILED)
     numbers = counts.total, *ended, counts.under_way, counts.of(State.PENDING)
     shown = "finished" if row.finished and state is not BatchState.CANCELLED else state
-    return (row.batch.name, shown, *map(str, numbers))
+    now = "" if row.finished or limit is None else limit.text
+    return (row.batch.name, shown, *map(str, numbers), now)
 
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:

@@ -28,6 +28,11 @@ def overview(row: Overview) -> dict[str, Any]:
     }
 
 
+def glance(row: Overview, limit: Limit | None) -> dict[str, Any]:
+    """Return what is known of one batch among many, with what limits it, as far as that is known."""
+    return overview(row) | {"limit": limit and _limit(limit)}
+
+
 def detail(
     progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str = ""
 ) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def detail(
     folder = settings.output / progress.batch.folder
     return overview(progress) | {
         "at": progress.at,
-        "limit": {"kind": limit.kind, "text": limit.text},
+        "limit": _limit(limit),
         "failures": _failures(progress, flags),
         "look_ups_end": progress.look_ups_end,
         "next_due": progress.next_due,
@@ -55,6 +60,10 @@ def detail(
         "folder": str(folder),
         "events": [{"at": event.at, "kind": event.kind, "detail": event.detail} for event in progress.events],
     }
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    return {"kind": limit.kind, "text": limit.text}
 
 
 def _failures(progress: Progress, flags: str) -> list[dict[str, Any]]:

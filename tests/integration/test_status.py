@@ -117,12 +117,34 @@ def test_every_batch_has_a_line(status, sqlite_database):
     for state in (State.PENDING, State.RUNNING, State.COLLECTING, State.FAILED):
         factory.make_job(sqlite_database, cats, state=state)
     factory.make_job(sqlite_database, dogs, state=State.SUCCEEDED)
-    ended = status()
+    with lock.Lock(sqlite_database.path) as held:
+        assert held.take("cats")
+        ended = status()
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [line.split() for line in ended.stdout.splitlines()[1:]] == [
         ["cats", "open", "4", "0", "1", "2", "1"],
         ["dogs", "finished", "1", "1", "0", "0", "0"],
     ]
+
+
+def test_of_every_batch_it_is_said_what_it_waits_for(status, sqlite_database):
+    blocked = {"state": BatchState.PAUSED, "pause_reason": "blocked", "pause_detail": "no credit"}
+    batches = {"cats": {}, "dogs": {"state": BatchState.PAUSED}, "foxes": blocked, "owls": {}}
+    for name, columns in batches.items():
+        batch = factory.make_batch(sqlite_database, name=name, **columns)
+        factory.make_job(sqlite_database, batch, state=State.SUCCEEDED if name == "owls" else State.PENDING)
+    told = [
+        "nobody works on it: overnight run cats",
+        "paused by hand: overnight resume dogs",
+        "blocked: no credit: overnight run foxes",
+    ]
+    head, *rows = status().stdout.splitlines()
+    assert [line[head.index("now") :] for line in rows] == [*told, ""]
+    limits = [row["limit"] for row in json.loads(status("--json").stdout)]
+    assert [limit["text"] for limit in limits] == [*told, "finished"]
+    with lock.Lock(sqlite_database.path) as held:
+        assert held.take("cats")
+        assert json.loads(status("--json").stdout)[0]["limit"] is None
 
 
 def test_a_cancelled_batch_is_not_called_finished(status, sqlite_database):
