@@ -55,3 +55,15 @@ def probed(
 def creates_in_doubt(account: accounts.Account) -> bool:
     """Whether only creates are in doubt. Polls then wait: they may fail too, and prove nothing about creates."""
     return account.breaker.in_doubt and account.breaker.failing is Failing.CREATES
+
+
+def longest_doubt(configured: settings.Settings) -> timedelta:
+    """Return how long a doubt can last, with the last create unanswered: by then it is an outage or over."""
+    return timedelta(seconds=configured.times.outage_after + configured.times.post_deadline)
+
+
+def is_fresh_doubt(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:
+    """Whether it may soon be an outage. If no more creates are wanted, a doubt about them stays, and says nothing."""
+    since = account.breaker.failing_since
+    stays = creates_in_doubt(account) and since is not None and now > since + longest_doubt(configured)
+    return account.breaker.in_doubt and not stays

@@ -23,7 +23,7 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     most = allowance.reads(account, now)
-    if not most or account.breaker.in_doubt:
+    if not most or allowance.is_fresh_doubt(account, now, configured):
         return []
     overdue, lease = patience(configured)
     of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]

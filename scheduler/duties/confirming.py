@@ -80,7 +80,9 @@ def may_sweep(
     early: bool = False,
 ) -> bool:
     """Whether a sweep is due, or may begin ``early``, leaving aside whether there are reads for it."""
-    if account.can_list is False or account.breaker.is_away or account.breaker.in_doubt:
+    if account.can_list is False or account.breaker.is_away:
+        return False
+    if allowance.is_fresh_doubt(account, now, configured):
         return False
     if not early and account.sweep_at is not None and account.sweep_at > now:
         return False

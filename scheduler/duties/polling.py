@@ -35,9 +35,7 @@ def _polled(
     reads = allowance.reads(account, now)
     if not reads or is_early(account, now, configured):
         return [], [], 0
-    # Longer than a doubt can last, with the last create unanswered: by then it is an outage or over.
-    doubt = configured.times.outage_after + configured.times.post_deadline
-    late = timedelta(seconds=doubt if allowance.creates_in_doubt(account) else 0)
+    late = allowance.longest_doubt(configured) if allowance.creates_in_doubt(account) else timedelta()
     lease = timedelta(seconds=configured.times.lease)
     moment = now - late
     look, stuck = None, set[int]()

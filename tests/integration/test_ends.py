@@ -429,6 +429,37 @@ def test_what_is_handed_out_goes_back_when_an_outage_is_feared(begin, lost, stat
     assert {job.state for job in night.jobs()} == {state}
 
 
+def creates_fail(night):
+    """Make the last creates failures that no other create has followed."""
+    doubt = {"failures": 3, "failing": "creates", "failing_since": rows.now(night.database)}
+    rows.change(night.database, tables.accounts, night.account.id, **doubt)
+
+
+@pytest.mark.parametrize("profile", ["replicate", "gateway"])
+def test_what_is_stuck_is_cancelled_although_the_last_creates_of_a_night_failed(begin, profile):
+    night = begin(faults={"stuck": 1}, profile=profile)
+    [job_id] = started(night)
+    night.passes(31 * MINUTE)
+    creates_fail(night)
+    assert night.told(duties.cancel) == [], "the API may be away"
+    night.passes(31)
+    assert night.tick(duties.cancel) == [Lane.CANCEL]
+    night.passes(30 * MINUTE)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "deadline")
+
+
+def test_what_nobody_knows_of_is_searched_for_although_the_last_creates_of_a_night_failed(begin):
+    night = begin()
+    started(night)
+    night.finish()
+    night.passes(10 * MINUTE)
+    creates_fail(night)
+    assert night.told(duties.sweep) == [], "the API may be away"
+    night.passes(31)
+    assert night.tick(duties.sweep) == [Lane.RECONCILE]
+
+
 # Room
 
 
