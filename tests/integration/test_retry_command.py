@@ -211,6 +211,7 @@ def test_a_mistake_ends_with_2_and_changes_nothing(desk, words, sentence):
 
 def test_a_cancelled_batch_ends_with_2(desk):
     desk.job(error_class="expired")
+    desk.job("pending")
     assert desk.type("cancel", "cats").returncode == 0
     ended = desk.type("retry", "cats")
     assert ended.returncode == 2

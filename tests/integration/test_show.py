@@ -220,6 +220,7 @@ def test_an_unknown_name_ends_with_2(desk):
 
 def test_a_failed_job_of_a_cancelled_batch_has_nothing_to_type(desk):
     desk.job(key="tom")
+    desk.job("pending")
     desk.type("cancel", "cats")
     assert json.loads(desk.type("show", "cats/tom", "--json").stdout)["next"] == []
     with desk.database.read() as tx:
