@@ -19,6 +19,10 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     from jobs.reports.spreadsheet import Writable
     from jobs.selecting.selection import Selection
 
+_NOT_WRITTEN = frozenset(
+    {".json", ".tsv", ".tab", ".yaml", ".yml"}
+)  # loading would read them by their suffix
+
 
 @click.command()
 @click.argument("batch", required=False)
@@ -90,12 +94,10 @@ def command(
 
 
 def _form_of(target: Path | None) -> str:
-    """Return the format that a file's name asks for; a million jobs are too many for one JSON document."""
+    """Return the format that a file's name asks for; a million jobs are too many for one JSON or YAML document."""
     suffix = target.suffix.lower() if target else ""
-    if suffix == ".json":
-        raise errors.Mistake(
-            f"{target}: no file of one JSON document is written; end its name in .csv or .jsonl"
-        )
+    if suffix in _NOT_WRITTEN:
+        raise errors.Mistake(f"{target}: only CSV and JSON lines are written; end its name in .csv or .jsonl")
     return "jsonl" if suffix in {".jsonl", ".ndjson"} else "csv"
 
 
