@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.integration import rehearsal, typed
+from tests.integration import rehearsal, stepped, typed
 
 
 @pytest.fixture
@@ -20,6 +20,24 @@ def start_sandbox(tmp_path):
     yield start
     for sandbox in started:
         sandbox.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def begin(database, tmp_path, start_sandbox):
+    """Begin a night at a sandbox with these options."""
+    nights = []
+
+    def begin(**options):
+        sandbox = start_sandbox(
+            **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
+        )
+        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs", price="0.25"))
+        nights[-1].sandbox = sandbox
+        return nights[-1]
+
+    yield begin
+    for night in nights:
+        night.close()
 
 
 @pytest.fixture

@@ -215,3 +215,15 @@ class Stalled:
         self.api.go_on()
         self._thread.join(20)
         assert not self._thread.is_alive()
+
+
+def started(night, count=1):
+    """Make jobs and let them be bought; return their ids."""
+    ids = night.make(count)
+    night.tick(duties.release)
+    return ids
+
+
+def ending(night, job_id):
+    job = night.job(job_id)
+    return job.state, job.error_class

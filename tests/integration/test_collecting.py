@@ -49,9 +49,9 @@ def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
 
 @pytest.fixture
 def hasty(database, tmp_path, start_sandbox):
-    """A night that gives the images of a message two seconds."""
+    """A night that gives the images of a message five seconds."""
     sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    made = stepped.Night(database, sandbox.url, tmp_path / "outputs", post_deadline="1s", lease="4s")
+    made = stepped.Night(database, sandbox.url, tmp_path / "outputs", post_deadline="1s", lease="10s")
     yield made
     made.close()
 
@@ -61,7 +61,7 @@ def test_what_came_in_time_is_kept_however_slow_the_disk_is(hasty, monkeypatch):
 
     def slowly(part, *args, **more):
         kept.append(part)
-        time.sleep(3)
+        time.sleep(6)  # longer than that
         return keep(part, *args, **more)
 
     [single] = hasty.make()

@@ -7,39 +7,10 @@ from jobs import tables
 from jobs.states import BatchState
 from scheduler import duties
 from tests import rows
-from tests.integration import stepped
+from tests.integration.stepped import ending, started
 from worker import endings
 
 MINUTE = 60
-
-
-@pytest.fixture
-def begin(database, tmp_path, start_sandbox):
-    """Begin a night at a sandbox with these options."""
-    nights = []
-
-    def begin(**options):
-        sandbox = start_sandbox(
-            **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
-        )
-        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs"))
-        nights[-1].sandbox = sandbox
-        return nights[-1]
-
-    yield begin
-    for night in nights:
-        night.close()
-
-
-def started(night, count=1):
-    ids = night.make(count)
-    night.tick(duties.release)
-    return ids
-
-
-def ending(night, job_id):
-    job = night.job(job_id)
-    return job.state, job.error_class
 
 
 @pytest.mark.parametrize("profile", ["gateway", "replicate"])
