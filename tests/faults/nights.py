@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import sqlalchemy as sa
 
 from jobs import database, tables
@@ -117,7 +116,7 @@ class Night:
     def served(self, line, index):
         """Return what the API delivers for an output; None for one that it has deleted."""
         host = self.sandbox.url.removesuffix("/v1")
-        reply = httpx.get(f"{host}/output/{line['key']}/out-{index}.png", trust_env=False)
+        reply = rehearsal.fetch(f"{host}/output/{line['key']}/out-{index}.png")
         return reply.content if reply.status_code == 200 else None
 
     @property

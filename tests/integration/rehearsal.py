@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import ssl
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from tests import programs
 
 ROOT = Path(__file__).parents[2]
+TLS = ssl.create_default_context()  # to make one for each call costs more than the call, and none needs it
 
 
 class Sandbox:
@@ -58,13 +60,13 @@ class Sandbox:
     def client(self, timeout=30):
         """An HTTP client with this sandbox's base URL and token."""
         headers = {"authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=timeout)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, verify=TLS, timeout=timeout)
 
     def control(self, name, body=None):
         """Call one of `heal`, `faults`, `stats`."""
         url = f"{self.url.removesuffix('/v1')}/_{name}"
         method = "GET" if name == "stats" else "POST"
-        return httpx.request(method, url, json=body, trust_env=False).raise_for_status().json()
+        return httpx.request(method, url, json=body, trust_env=False, verify=TLS).raise_for_status().json()
 
     def faults(self, **shares):
         """Set some faults: all of them are off after `heal`."""
@@ -90,7 +92,7 @@ def data_uri(content=None):
 
 def fetch(url):
     """Get a URL as an output is got: without a token."""
-    return httpx.get(url, trust_env=False)
+    return httpx.get(url, trust_env=False, verify=TLS)
 
 
 def eventually(look, seconds=30):
