@@ -12,6 +12,9 @@ from jobs.manifest import cells, source
 # Characters of one line; a row may have several lines, within the csv module's limit for a cell.
 _LONGEST_LINE = 4_000_000
 _QUOTED = re.compile(r'"[^"]*"')
+_NAMED = re.compile(
+    r'"?sep=([,;\t])"?[,;\t]*', re.IGNORECASE
+)  # a spreadsheet may treat the line as a row of cells
 
 
 class Record(NamedTuple):
@@ -25,14 +28,22 @@ class Record(NamedTuple):
 def read(manifest: source.Source) -> tuple[str, Iterator[Record]]:
     """Return the delimiter, and the header with every row that is not blank.
 
-    Raises `problems.Unreadable` if it is no table, and so does the iterator.
+    A first line such as `sep=;`, which spreadsheets understand, names the delimiter and is no row. Raises
+    `problems.Unreadable` if it is no table, and so does the iterator.
     """
-    lines = _lines(manifest)
-    before, first = next(((n, line) for n, line in enumerate(lines) if line.strip()), (0, ""))
+    lines = enumerate(_lines(manifest))
+    before, first = _next(lines)
+    if named := _NAMED.fullmatch(first.rstrip("\r\n")):
+        before, first = _next(lines)
     if not first:
         raise manifest.problem("is empty")
-    delimiter = _delimiter(manifest, before + 1, first)
-    return delimiter, _records(manifest, delimiter, before, chain([first], lines))
+    delimiter = named[1] if named else _delimiter(manifest, before + 1, first)
+    return delimiter, _records(manifest, delimiter, before, chain([first], (line for _, line in lines)))
+
+
+def _next(lines: Iterator[tuple[int, str]]) -> tuple[int, str]:
+    """Return the next line that is not blank, with its place; an empty one at the end."""
+    return next(((place, line) for place, line in lines if line.strip()), (0, ""))
 
 
 def _records(manifest: source.Source, delimiter: str, before: int, lines: Iterator[str]) -> Iterator[Record]:

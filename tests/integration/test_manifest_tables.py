@@ -127,6 +127,36 @@ def test_what_divides_the_cells_changes_no_row(tmp_path, content, name):
     assert [[getattr(row, field) for field in IDENTITY] for row in found] == wanted
 
 
+@pytest.mark.parametrize(
+    ("first", "text", "name"),
+    [
+        ("sep=;\n", SEMICOLONS, "cats.csv"),
+        ("\ufeffSEP=;\r\n", SEMICOLONS, "cats.csv"),
+        ('"sep=;"\n', SEMICOLONS, "cats"),
+        ("sep=,,,\n", COMMAS, "cats.csv"),
+        ("\nsep=,\n", COMMAS, "cats.tsv"),
+        ("sep=\t\n", TABS, "cats.csv"),
+    ],
+)
+def test_a_first_line_for_spreadsheets_names_what_divides_the_cells_and_is_no_row(
+    tmp_path, first, text, name
+):
+    plain, named = rows_of(write(tmp_path, text)), rows_of(write(tmp_path, first + text, name))
+
+    assert [row.digest for row in named] == [row.digest for row in plain]
+    assert [row.row for row in named] == [row.row + first.count("\n") for row in plain]
+
+
+def test_a_named_separator_is_taken_at_its_word(tmp_path):
+    (row,) = rows_of(write(tmp_path, f"sep=;\nimage;prompt;label.a,b\n{WEB};a;x\n"))
+
+    assert labels_of(row) == {"a,b": "x"}
+
+
+def test_a_named_separator_and_nothing_else_is_empty(tmp_path):
+    assert mistakes(write(tmp_path, "sep=;\n")) == ["cats.csv: is empty"]
+
+
 @pytest.mark.parametrize("other", ['"Really, truly"', '"a, ""b"", c"'])
 def test_a_comma_in_a_quoted_header_divides_nothing(tmp_path, other):
     path = write(tmp_path, f"image;prompt;{other}\n{WEB};a;b\n")
