@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from jobs import errors
+from jobs import commands, errors
 from overnight.display import words
 
 _STEM = "sketch-mountains"
@@ -34,7 +34,7 @@ def command(folder: Path | None, suffix: str) -> None:
     _copy(manifest, copied)
     for picture in (source / "images").iterdir():
         _copy(picture, folder / "images" / picture.name)
-    words.say(f"Type next: overnight run {copied} --api sandbox")
+    words.say(f"Type next: {commands.line('--api sandbox', 'run', str(copied))}")
 
 
 def _refuse_others(folder: Path) -> None:

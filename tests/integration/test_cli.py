@@ -258,16 +258,17 @@ def test_the_example_is_a_manifest_on_stdout(typed, suffix, tmp_path):
 
 
 def test_the_example_in_a_folder_has_its_pictures_and_never_overwrites(tmp_path):
-    (tmp_path / "rehearsal").mkdir()
-    first = overnight("example", "rehearsal", folder=tmp_path)
+    (tmp_path / "a rehearsal").mkdir()
+    first = overnight("example", "a rehearsal", folder=tmp_path)
     assert (first.returncode, first.stdout) == (0, "")
-    copied = tmp_path / "rehearsal"
+    copied = tmp_path / "a rehearsal"
     assert (copied / "sketch-mountains.csv").is_file()
+    assert first.stderr == "Type next: overnight run 'a rehearsal/sketch-mountains.csv' --api sandbox\n"
     assert {p.name for p in (copied / "images").iterdir()} == {
         p.name for p in (ROOT / "jobs/examples/images").iterdir()
     }
     (copied / "sketch-mountains.csv").write_text("mine")
-    again = overnight("example", "rehearsal", folder=tmp_path)
+    again = overnight("example", "a rehearsal", folder=tmp_path)
     assert again.returncode == 2
     assert (copied / "sketch-mountains.csv").read_text() == "mine"
 
