@@ -36,13 +36,17 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command. On a broken pipe click itself would exit with 1, which means "some failed" here."""
+        result: object = None
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError as error:
             if not _reader_left():
                 raise errors.Unavailable("a connection broke off; run the same command again") from error
-            return 0
+        except OSError as error:
+            if not _is_full():
+                raise
+            raise errors.Unavailable(f"the output cannot be written: {error.strerror}") from error
         return result
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -53,11 +57,25 @@ class LazyGroup(click.Group):
 
 
 def _reader_left() -> bool:
-    """Whether the reader of our stdout has gone, as after `| head`; if so, send what is left to /dev/null."""
+    """Whether the reader of our stdout has gone, as after `| head`; if so, drop what is left."""
     watch = select.poll()
     watch.register(sys.stdout, 0)  # no event requested: only a hang-up or an error is reported
     if not watch.poll(0):
         return False
-    # Python flushes once more at exit, and would complain then.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _drop_output()
     return True
+
+
+def _is_full() -> bool:
+    """Whether it is our stdout, a file on a full disk, that takes nothing more; if so, drop what is left."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """Send what is left to /dev/null: Python flushes once more at exit, and would complain then."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

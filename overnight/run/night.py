@@ -214,9 +214,7 @@ class Night:
                 data.document(detail)
             else:
                 summary.tell(progress, harvest, self.settings, flags=self._flags, quiet=self.quiet)
-        except BrokenPipeError:
-            raise
-        except OSError:  # the terminal is gone, and no SIGHUP came
+        except OSError:  # the terminal or the reader is gone; the exit code still says how it ended
             self.signals.go_unseen()
 
     def _say(self, *lines: str) -> None:

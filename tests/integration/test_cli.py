@@ -238,6 +238,30 @@ def command():
         assert child.stderr.read() == ""
 
 
+def test_a_reader_that_has_seen_enough_leaves_the_exit_code_as_it_is(tmp_path):
+    body = """
+@click.command()
+def command():
+    print("summary")
+    return exits.Exit.SOME_FAILED
+"""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = in_shell(as_command(body, tmp_path), tmp_path, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is Linux's")
+@pytest.mark.parametrize("typed", ["example", "example --yaml"])
+def test_a_full_disk_behind_the_output_is_no_bug(typed, tmp_path):
+    command = [sys.executable, "-m", "overnight", *typed.split()]
+    ended = in_shell(command, tmp_path, ">/dev/full", stderr=subprocess.PIPE)
+    assert ended.returncode == 69
+    assert ended.stderr == b"overnight: the output cannot be written: No space left on device\n"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_left(tmp_path):
     body = """
 @click.command()
@@ -324,9 +348,9 @@ def test_what_to_type_where_nothing_was_loaded_yet_has_the_options_that_were_typ
         assert command in overnight(*typed, *options, folder=tmp_path).stderr
 
 
-def in_shell(command, folder, **options):
-    """Run a made-up command with its streams as a shell sets them; buffered, as they are for most people."""
-    typed = f"{shlex.join(as_command(command, folder))} {options.pop('streams')}"
+def in_shell(command, folder, streams="", **options):
+    """Run a command with its streams as a shell sets them; buffered, as they are for most people."""
+    typed = f"{shlex.join(command)} {streams}"
     env = {name: text for name, text in BARE.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(["sh", "-c", typed], cwd=folder, env=env, timeout=60, check=False, **options)
 
@@ -340,7 +364,7 @@ def command():
         click.echo("data")
         assert database.fileno() > 2
 """
-    assert in_shell(body, tmp_path, streams="<&- >&- 2>&-").returncode == 0
+    assert in_shell(as_command(body, tmp_path), tmp_path, "<&- >&- 2>&-").returncode == 0
     assert (tmp_path / "database").read_bytes() == b""
 
 
@@ -351,5 +375,5 @@ def test_words_that_could_not_be_said_leave_the_exit_code_as_it_is(tmp_path):
 def command():
     raise errors.Mistake("nobody hears this")
 """
-    ended = in_shell(body, tmp_path, streams="2>/dev/full")
+    ended = in_shell(as_command(body, tmp_path), tmp_path, "2>/dev/full")
     assert ended.returncode == 2
