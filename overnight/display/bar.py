@@ -47,6 +47,8 @@ class Bar(Display):
     def __enter__(self) -> Self:
         try:
             self._live.start()
+            # Live hides it; whoever ends the process at once, as a second Ctrl-C does, would leave it hidden.
+            self._console.show_cursor(True)
         except OSError:
             self.go_silent()
         return self

@@ -71,6 +71,14 @@ def test_sentences_said_meanwhile_go_above_the_bar_and_data_does_not(console, ca
     assert "machine slept: 2h" in written
 
 
+def test_a_process_that_is_ended_at_any_moment_leaves_a_cursor_to_type_at(console):
+    hidden, shown = "\x1b[?25l", "\x1b[?25h"
+    with bar.Bar(console) as display:
+        display.update(progress(pending=1), QUOTA, 0.0)
+        written = console.file.getvalue()
+        assert written.rfind(shown) > written.rfind(hidden)
+
+
 def test_once_silent_it_writes_nothing_more_and_gives_the_streams_back(console):
     before, terminal = sys.stderr, console.file
     with bar.Bar(console) as shown:
