@@ -169,7 +169,10 @@ def _were_bought(rows: int) -> str:
 
 
 def _api_reason(settings: Settings) -> str:
-    if click.get_current_context().params.get("api"):
+    typed = click.get_current_context().params
+    if (label := typed.get("account")) in {one.label for one in settings.accounts}:
+        return f"account {label}"
+    if typed.get("api"):
         return "--api"
     return "OVERNIGHT_API_URL" if "api" in settings.model_fields_set else "the default"
 

@@ -62,6 +62,16 @@ def test_the_plan_says_why_it_is_this_api(tmp_path):
     by_setting = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_API_URL="replicate")
     assert plan_of(by_option)["api"] == f"{replicate} (--api)"
     assert plan_of(by_setting)["api"] == f"{replicate} (OVERNIGHT_API_URL)"
+    accounts = {
+        "OVERNIGHT_ACCOUNTS": "main,spare",
+        "OVERNIGHT_API_TOKEN_MAIN": "a",
+        "OVERNIGHT_API_TOKEN_SPARE": "b",
+        "OVERNIGHT_API_URL_SPARE": "replicate",
+    }
+    by_account = overnight(tmp_path, "check", "cats.csv", "--account", "spare", **accounts)
+    assert plan_of(by_account)["api"] == f"{replicate} (account spare)"
+    anyone = overnight(tmp_path, "check", "cats.csv", "--account", "any", **accounts)
+    assert plan_of(anyone)["api"].endswith("(the default)")
 
 
 def test_what_is_done_about_lost_answers_can_be_chosen(tmp_path):
