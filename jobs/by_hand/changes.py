@@ -57,7 +57,7 @@ def read(written: Iterable[tuple[str, str]], *, new_seed: bool) -> Change:
     for name, text in written:
         try:
             column = _column(known, name, new_seed=new_seed)
-            if text:
+            if text.strip():
                 given[name] = column.read(text)
             else:
                 removed.add(_removable(name))

@@ -36,6 +36,7 @@ def test_the_last_word_on_an_input_counts():
         ("key", "x", "--set key=x: is no input that can be set: export --manifest"),
         ("label.a", "x", "--set label.a=x: is no input that can be set"),
         ("prompt", "", "--set prompt=: has no value"),
+        ("prompt", "  ", "--set prompt=  : has no value"),
         ("seed", "", "--set seed=: has no value: --new-seed chooses one"),
         ("num_outputs", "99", "--set num_outputs: 99 is more than 8"),
         ("prompt_strength", "0,5", "--set prompt_strength=0,5: has a decimal comma: write 0.5"),
