@@ -35,27 +35,39 @@ def load(
     given = {name: text for name, text in typed.items() if text is not None}
     rehearses = api is not None and api.strip() == apis.SANDBOX
     own: dict[str, Any] = {name: "" for name in ("database_url", "output") if rehearses and name not in given}
+    _require_legible(_current_folder() / ".env")
+    mistakes = _misspelt()
     try:
-        # Alone: without these lines nobody can tell what else is amiss.
-        if unreadable := list(spelling.unreadable(Path(".env"))):
-            raise errors.Mistakes(unreadable)
-        mistakes = _misspelt()
         settings = Settings(**given, **own)
-        settings.model_fields_set.difference_update(own)  # by nobody
     except ValidationError as error:
-        # Without `from None` the traceback would show the input, which may contain a token.
-        raise errors.Mistakes(
-            [*mistakes, *(line for one in error.errors() for line in _sentences(dict(one), given))]
+        mistakes += [line for one in error.errors() for line in _sentences(dict(one), given)]
+    if mistakes:
+        # Outside of the handler: the traceback of a ValidationError shows the input, which may contain a token.
+        raise errors.Mistakes(mistakes)
+    settings.model_fields_set.difference_update(own)  # by nobody
+    return settings
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError:
+        raise errors.Mistake(
+            "the current folder is not there any more; change to another one with cd"
         ) from None
+
+
+def _require_legible(dotenv: Path) -> None:
+    """Raise the mistakes of a file of settings: without the lines concerned nobody can tell what else is amiss."""
+    try:
+        if unreadable := list(spelling.unreadable(dotenv)):
+            raise errors.Mistakes(unreadable)
     except UnicodeError:
-        raise errors.Mistake(f"{Path('.env').resolve()}: is not UTF-8; save it as UTF-8") from None
+        raise errors.Mistake(f"{dotenv}: is not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise errors.Mistake(
-            f"{Path('.env').resolve()}: cannot be read: {error.strerror}; mend that, or move the file away"
+            f"{dotenv}: cannot be read: {error.strerror}; mend that, or move the file away"
         ) from None
-    if mistakes:
-        raise errors.Mistakes(mistakes)
-    return settings
 
 
 def origin(field: str, typed: Container[str]) -> str:

@@ -40,6 +40,15 @@ def test_the_defaults_are_those_of_the_design(tmp_path):
     assert given_nothing.when_unconfirmed == "resubmit"
 
 
+def test_a_current_folder_that_was_removed_is_a_mistake(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(errors.Mistake, match="the current folder is not there any more"):
+        settings.load()
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         settings.load().lease = 3
