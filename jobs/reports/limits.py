@@ -154,7 +154,11 @@ def counted(count: int, noun: str) -> str:
 def _standstill(progress: Overview, flags: str) -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
-        return Limit(Kind.LOADING, f"being loaded, {counted(counts.total, 'job')} so far")
+        again = commands.line(flags, "load", batch.manifest_path or "-", "--batch", batch.name)
+        return Limit(
+            Kind.LOADING,
+            f"being loaded, {counted(counts.total, 'job')} so far; if that has broken off: {again}",
+        )
     if batch.state is BatchState.CANCELLED:
         return Limit(Kind.CANCELLED, "cancelled" + _still_fetched(progress))
     if progress.finished:

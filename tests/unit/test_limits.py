@@ -29,10 +29,15 @@ AWAY = Breaker(BreakerState.OUTAGE, "connection refused.", since=NOW, probe_at=a
 NO_CREDIT = Breaker(BreakerState.BLOCKED, "credit: top up", since=NOW, probe_at=after(30))
 NO_TOKEN = Breaker(BreakerState.BLOCKED, "token: 401", since=NOW)
 CLOCK = f"{NOW.astimezone():%H:%M}"
+LOAD = "if that has broken off: overnight load /home/me/cats.csv --batch cats"
 
 TABLE = [
-    (Kind.LOADING, "being loaded, 7 jobs so far", progress(pending=7, batch=batch(state=BatchState.LOADING))),
-    (Kind.LOADING, "being loaded, 0 jobs so far", progress(batch=batch(state=BatchState.LOADING))),
+    (
+        Kind.LOADING,
+        f"being loaded, 7 jobs so far; {LOAD}",
+        progress(pending=7, batch=batch(state=BatchState.LOADING)),
+    ),
+    (Kind.LOADING, f"being loaded, 0 jobs so far; {LOAD}", progress(batch=batch(state=BatchState.LOADING))),
     (
         Kind.READY,
         "loaded, not begun: overnight run cats",
