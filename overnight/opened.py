@@ -22,7 +22,8 @@ def database(settings: Settings) -> Iterator[Database]:
 def found(settings: Settings) -> Iterator[Database | None]:
     """Open the database if it exists; nothing is created."""
     with _opened(settings) as opened:
-        if _is_there(opened):
+        # Look for the file first: SQLite would create an empty one.
+        if (opened.path is None or presence.found(opened.path)) and schema.current(opened) is not None:
             schema.require(opened, flags.typed(settings))
             yield opened
         else:
@@ -31,19 +32,11 @@ def found(settings: Settings) -> Iterator[Database | None]:
 
 @contextmanager
 def made(settings: Settings) -> Iterator[Database]:
-    """Open the database, or create it; one that is older or newer than this program is refused."""
+    """Create the database that `found` did not find, and open it; another command may do the same meanwhile."""
     with _opened(settings) as opened:
-        if _is_there(opened):
-            schema.require(opened, flags.typed(settings))
-        else:
-            schema.upgrade(opened)
+        schema.upgrade(opened)
         yield opened
 
 
 def _opened(settings: Settings) -> closing[Database]:
     return closing(Database(settings.database_url))
-
-
-def _is_there(opened: Database) -> bool:
-    # Look for the file first: SQLite would create an empty one.
-    return (opened.path is None or presence.found(opened.path)) and schema.current(opened) is not None
