@@ -82,11 +82,6 @@ def image_of(tx: sa.Connection, batch_id: int) -> str | None:
     return path
 
 
-def any_image(tx: sa.Connection) -> bool:
-    """Whether any image of any batch is, or was, on disk."""
-    return bool(tx.execute(sa.select(sa.exists().where(outputs.c.path.is_not(None)))).scalar_one())
-
-
 def latest_images(tx: sa.Connection, most: int) -> list[str]:
     """Return where the images are that were recorded last, from the output folder."""
     recorded = sa.select(outputs.c.path).where(outputs.c.path.is_not(None))

@@ -82,16 +82,15 @@ def require_workers(settings: Settings) -> None:
 
 def require_mounted(output: Path, db: Database | None) -> None:
     """Refuse to replace a missing folder that had images: its disk may not be mounted. ``db`` may be None."""
-    if db is not None and _has_images(db):
+    if db is None:
+        return
+    with db.read() as tx:
+        stored = results.latest_images(tx, 1)
+    if stored:
         raise errors.Unavailable(
             f"output folder {output} is not there, and images were stored in it before; "
             "mount its disk, or make the folder"
         )
-
-
-def _has_images(db: Database) -> bool:
-    with db.read() as tx:
-        return results.any_image(tx)
 
 
 def _make(output: Path) -> None:

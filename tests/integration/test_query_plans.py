@@ -225,7 +225,7 @@ EMBEDDED = {
 STATUS = {
     "status": lambda s: s.asks(status.overview),
     "status of a batch": lambda s: s.asks(lambda tx: status.progress(tx, s.batch.id)),
-    "any image": lambda s: s.asks(results.any_image),
+    "latest images": lambda s: s.asks(lambda tx: results.latest_images(tx, 1)),
     "quota": lambda s: s.asks(lambda tx: usage.every(tx, s.settings)),
 }
 ALL = DUTIES | TASKS | EMBEDDED | STATUS
@@ -276,7 +276,8 @@ EXCUSED = {
     ("bytes of a job", "outputs_pkey"),
     ("unfinished", "jobs_to_release"),
     ("status of a batch", "jobs_to_release"),
-    ("any image", None),
+    ("latest images", None),
+    ("latest images", "outputs_pkey"),
     # A night has a few dozen events.
     ("status of a batch", "events"),
     ("limit losses", "events"),
