@@ -1,8 +1,9 @@
 """`overnight export`: results for other programs, or a manifest to edit and run again."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,10 +69,8 @@ def command(
     With --manifest the rows can be edited and loaded again. Pictures are named as in the batch's own manifest:
     relative to its folder of pictures, which --images names when FILE lies elsewhere.
     """
-    from jobs.reports import limits
     from jobs.selecting import lookup, selection
     from overnight import opened
-    from overnight.display import data, newfile
 
     form = form or _form_of(target)
     if manifest:
@@ -80,17 +79,14 @@ def command(
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch) if batch else None
-        if manifest and found and target:
-            _refuse_the_original(target, found)
-        with newfile.written(target, replace=force) if target else nullcontext(data.stream()) as out:
-            if manifest and found:
-                count = _write_manifest(db, chosen, found, out)
-            else:
-                count = _write_results(db, chosen, found, out, per or "job", form, raw)
-        if target:
-            words.say(f"{target}: {limits.counted(count, per or 'job')}")
         if manifest and found:
+            if target:
+                _refuse_the_original(target, found)
+            count = _written(target, force, "job", partial(_write_manifest, db, chosen, found))
             _tell_next(settings, db, chosen, found, target if count else None)
+        else:
+            noun = per or "job"
+            _written(target, force, noun, partial(_write_results, db, chosen, found, noun, form, raw))
 
 
 def _form_of(target: Path | None) -> str:
@@ -121,6 +117,18 @@ def _refuse_the_original(target: Path, batch: "Batch") -> None:
         raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
 
 
+def _written(target: Path | None, force: bool, noun: str, write: Callable[["Writable"], int]) -> int:
+    """Have something written to a file or to stdout, and return how many lines it has; those of a file are told."""
+    from jobs.reports import limits
+    from overnight.display import data, newfile
+
+    with newfile.written(target, replace=force) if target else nullcontext(data.stream()) as out:
+        count = write(out)
+    if target:
+        words.say(f"{target}: {limits.counted(count, noun)}")
+    return count
+
+
 def _write_manifest(db: "Database", chosen: "Selection", batch: "Batch", out: "Writable") -> int:
     from jobs.reports import exports, spreadsheet
 
@@ -133,10 +141,10 @@ def _write_results(
     db: "Database",
     chosen: "Selection",
     batch: "Batch | None",
-    out: "Writable",
     per: str,
     form: str,
     raw: bool,
+    out: "Writable",
 ) -> int:
     from jobs.reports import exports, spreadsheet
 

@@ -10,6 +10,8 @@ from overnight.display import words
 
 if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
     from jobs.batches import Batch
+    from jobs.database import Database
+    from jobs.selecting.selection import Selection
 
 
 @click.command()
@@ -43,7 +45,6 @@ def command(
     from jobs.by_hand import changes, retrying
     from jobs.selecting import lookup, selection
     from overnight import consent, opened
-    from overnight.display import doers
 
     typed = selection.Selection(**filters)
     chosen = retrying.wanted(typed)
@@ -55,19 +56,16 @@ def command(
             found = lookup.batch(tx, batch)
             batches.refuse_cancelled(found)
             ids = selection.ids(tx, chosen, found.id)
-            others = retrying.left_out(tx, found) if typed.chooses_all else []
-            refused = selection.refused(tx, chosen, found.id)
         if not ids:
             words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
         elif dry_run:
             words.say(f"{found.name}: {_priced(len(ids), settings)} would run again; nothing was changed")
         else:
-            question = f"Run {_priced(len(ids), settings)} of {found.name} again?"
-            consent.ask_if_many(len(ids), question, yes=yes)
-            count = retrying.retry(db, found, chosen, ids, change)
-            words.say(f"{found.name}: {_priced(count, settings)} to run again")
-            words.say(doers.of_purchases(settings, found))
-    _tell_left_out(settings, found, others, refused)
+            consent.ask_if_many(
+                len(ids), f"Run {_priced(len(ids), settings)} of {found.name} again?", yes=yes
+            )
+            _tell(settings, found, retrying.retry(db, found, chosen, ids, change))
+        _tell_left_out(settings, db, found, chosen, plainly=typed.chooses_all)
 
 
 def _priced(count: int, settings: Settings) -> str:
@@ -79,11 +77,26 @@ def _priced(count: int, settings: Settings) -> str:
     return f"{jobs} (about {count * settings.price:,} at {settings.price} each)"
 
 
-def _tell_left_out(settings: Settings, batch: "Batch", others: list[tuple[str, int]], refused: int) -> None:
+def _tell(settings: Settings, batch: "Batch", count: int) -> None:
+    from overnight.display import doers
+
+    words.say(f"{batch.name}: {_priced(count, settings)} to run again")
+    words.say(doers.of_purchases(settings, batch))
+
+
+def _tell_left_out(
+    settings: Settings, db: "Database", batch: "Batch", chosen: "Selection", *, plainly: bool
+) -> None:
+    """Say which failed jobs need something else, and what to type for them."""
     from jobs import failures
+    from jobs.by_hand import retrying
+    from jobs.selecting import selection
     from overnight import flags
     from overnight.display import advised
 
+    with db.read() as tx:
+        others = retrying.left_out(tx, batch) if plainly else []
+        refused = selection.refused(tx, chosen, batch.id)
     if refused:
         words.say(advised.correction(refused, batch, flags.typed(settings)))
     commands = advised.of_classes(batch.name, [name for name, _ in others], flags.typed(settings))
