@@ -129,7 +129,7 @@ class Columns:
 
     def unknown(self, file: str, line: int, header: str, taken: AbstractSet[str]) -> problems.Problem:
         """Return the problem with a column that the model would silently ignore."""
-        carry = f"--label {shlex.quote(header)}"
+        carry = _carried(header)
         near = self.nearest(header, taken)
         if header in self.known and header in self.moved:
             message = "is not read, because another column gives this input"
@@ -149,7 +149,7 @@ class Columns:
                 yield _option(name, header), header
         for header in self._adaptation.labels:
             if header != EVERY:
-                yield f"--label {shlex.quote(header)}", header
+                yield _carried(header), header
 
     def misadaptations(self, written: origins.Origins) -> Iterator[problems.Problem]:
         """Yield what is wrong with ``--column``: inputs that the model does not know, headers without a name."""
@@ -185,6 +185,12 @@ def together(cells_by_name: Mapping[str, Cell]) -> str:
 def is_label(name: str) -> bool:
     """Whether this may name a label: it becomes a JSON key and a word on the command line."""
     return bool(name) and len(name) <= _LONGEST_LABEL and name.isprintable()
+
+
+def _carried(header: str) -> str:
+    """Return the option that carries a column; a header that holds a comma is quoted as in the file itself."""
+    doubled = header.replace('"', '""')
+    return "--label " + shlex.quote(f'"{doubled}"' if "," in header else header)
 
 
 def _option(name: str, header: str) -> str:

@@ -130,6 +130,14 @@ def test_a_file_with_names_of_its_own_is_adapted_once(tmp_path):
     assert (again.returncode, again.stdout) == (0, "cats: 0 new, 1 there\n")
 
 
+def test_what_carries_a_column_along_works_as_it_is_printed(tmp_path):
+    write(tmp_path, f'image,prompt,"zzz, ""px"""\n{WEB},a fox,9\n')
+    printed = overnight(tmp_path, "load", "cats.csv").stderr.partition("to carry the column along: ")[2]
+    assert overnight(tmp_path, "load", "cats.csv", *shlex.split(printed)).returncode == 0
+    (row,) = rows_of(in_folder(tmp_path))
+    assert row.labels == {'zzz, "px"': "9"}
+
+
 def test_what_a_yaml_file_says_is_not_kept_against_its_next_edition(tmp_path):
     content = f"batch: tom\ndefaults: {{num_outputs: N}}\njobs:\n  - {{key: a, image: '{WEB}', prompt: x}}\n"
     write(tmp_path, content.replace("N", "2"), "cats.yaml")
