@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors, events
+from jobs import errors, events, presence
 from jobs.accounts import Account
 from jobs.states import UNDER_WAY, BatchState
 from jobs.tables import PENDING, batches, jobs
@@ -44,6 +45,13 @@ class Batch:
     created_at: datetime
     opened_at: datetime | None
     finished_at: datetime | None
+
+    def is_of(self, path: str | None, sha256: str) -> bool:
+        """Whether a manifest is the one that was loaded: at its path, edited or not, or moved from there unedited."""
+        before = self.manifest_path
+        if path is None or before is None or path == before:
+            return path == before
+        return self.manifest_sha256 == sha256 and not presence.found(Path(before))
 
 
 def create(

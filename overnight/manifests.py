@@ -74,7 +74,7 @@ def reading(
         template, sha256 = _top(file, asked)
         name = _name(file, asked, template)
         batch = _found(db, template, name, settings.api.identity, file.path, sha256)
-        adaptation = asked.adaptation().over(_kept(batch, file))
+        adaptation = asked.adaptation().over(_kept(batch, file, sha256))
         with validate.validate(file, adaptation, keep_going=asked.keep_going, limit=asked.limit) as read:
             yield (
                 read,
@@ -132,14 +132,14 @@ def _found(
         return lookup.begun(tx, template, api=api, manifest_path=path, manifest_sha256=sha256)
 
 
-def _kept(batch: Batch | None, manifest: Source) -> Adaptation:
+def _kept(batch: Batch | None, manifest: Source, sha256: str) -> Adaptation:
     """Return the options with which the batch's manifest was read.
 
     Another file may have other headers (an export has the model's), so it only shares the folder of pictures.
     """
     if batch is None:
         return Adaptation()
-    if batch.manifest_path == targets.path_of(manifest.path):
+    if batch.is_of(targets.path_of(manifest.path), sha256):
         return Adaptation.from_json(batch.options["adaptation"])
     return Adaptation(images=Path(batch.options["images_root"]))
 

@@ -180,8 +180,9 @@ def _with_seed(input_json: str, seed: int) -> str:
 def _finish(
     database: Database, batch: Batch, read: validated.Validated, target: Target, found: Difference
 ) -> Batch:
-    if batch.manifest_path == targets.path_of(read.path):
-        changed = {"manifest_sha256": read.sha256, "options": _options(read, target)}
+    path = targets.path_of(read.path)
+    if batch.is_of(path, read.sha256):
+        changed = {"manifest_path": path, "manifest_sha256": read.sha256, "options": _options(read, target)}
     else:
         changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}
     with database.write() as tx:

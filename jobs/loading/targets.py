@@ -51,7 +51,7 @@ def _refusal(batch: Batch, read: validated.Validated, target: Target) -> str | N
             f"is bought by account {batch.account or ANY}, and stays with it; "
             f"for {target.account or ANY} load the manifest under another name with --batch NAME"
         )
-    elsewhere = batch.manifest_path != path_of(read.path)
+    elsewhere = not batch.is_of(path_of(read.path), read.sha256)
     if elsewhere and not (target.update and target.named):
         return (
             f"was loaded from {batch.manifest_path or 'stdin'}; load this manifest under another name with "

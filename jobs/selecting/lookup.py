@@ -36,8 +36,8 @@ def begun(
     A run that is interrupted before midnight must not be bought again after it.
     """
     for one in reversed(batches.every(tx)):
-        same = (one.api, one.manifest_path, one.manifest_sha256) == (api, manifest_path, manifest_sha256)
-        if same and names.may_give(template, one.name) and _is_under_way(tx, one):
+        unedited = one.manifest_sha256 == manifest_sha256 and one.is_of(manifest_path, manifest_sha256)
+        if one.api == api and unedited and names.may_give(template, one.name) and _is_under_way(tx, one):
             return one
     return None
 

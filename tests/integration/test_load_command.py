@@ -21,7 +21,11 @@ from tests.manifests import WEB, picture, write
 
 def rows_of(url):
     query = sa.select(
-        tables.jobs, tables.batches.c.uuid, tables.batches.c.name, tables.batches.c.state.label("batch")
+        tables.jobs,
+        tables.batches.c.uuid,
+        tables.batches.c.name,
+        tables.batches.c.state.label("batch"),
+        tables.batches.c.options,
     )
     database = Database(url)
     with database.read() as tx:
@@ -138,6 +142,21 @@ def test_what_carries_a_column_along_works_as_it_is_printed(tmp_path):
     assert row.labels == {'zzz, "px"': "9"}
 
 
+def test_a_folder_that_was_renamed_goes_on_with_its_batch_and_its_pictures(tmp_path):
+    before, after = tmp_path / "before", tmp_path / "after"
+    picture(before / "photos" / "tom.png")
+    write(before, "image,prompt\nphotos/tom.png,a fox\n")
+    assert overnight(before, "load", "cats.csv").returncode == 0
+    before.rename(after)
+    told = overnight(after, "load", "cats.csv")
+    assert (told.returncode, "add --update" in told.stderr) == (2, True)
+    done = overnight(after, "load", "cats.csv", "--update")
+    assert (done.returncode, done.stdout) == (0, "cats: 0 new, 1 there\n")
+    assert overnight(after, "load", "cats.csv").returncode == 0
+    (row,) = rows_of(in_folder(after))
+    assert row.options["images_root"] == str(after)
+
+
 def test_what_a_yaml_file_says_is_not_kept_against_its_next_edition(tmp_path):
     content = f"batch: tom\ndefaults: {{num_outputs: N}}\njobs:\n  - {{key: a, image: '{WEB}', prompt: x}}\n"
     write(tmp_path, content.replace("N", "2"), "cats.yaml")
@@ -200,7 +219,7 @@ def test_so_it_is_when_a_yaml_file_gives_the_name_and_another_one_the_rows(tmp_p
     [
         {"state": "succeeded", "due_at": None, "finished_at": sa.func.now()},
         {"manifest_sha256": "0" * 64},
-        {"manifest_path": "/elsewhere/cats.csv"},
+        {"manifest_path": __file__},
         {"api": "https://other.example/v1"},
         {"name": "dogs-2026-01-31"},
         {"state": "cancelled"},
