@@ -25,14 +25,14 @@ def draw(path, size=(32, 32), kind="PNG"):
 
 
 @asynccontextmanager
-async def ready(answer=LACKS, doubt=0):
+async def ready(answer=LACKS, doubt=0, patience=5):
     async with (
         wires.serve(answer) as served,
         client.PredictionClient(
             served.url, SecretStr("token"), post_deadline=5, read_deadline=5, connections=4
         ) as api,
     ):
-        yield served, inputs.Inputs(api, doubt=doubt)
+        yield served, inputs.Inputs(api, doubt=doubt, patience=patience)
 
 
 def run(root, image, answer=LACKS):
@@ -149,6 +149,32 @@ def uploads_within(root, monkeypatch, told, seconds):
             return len(served.heard)
 
     return asyncio.run(conversation())
+
+
+def test_an_upload_that_outlasted_its_jobs_patience_is_made_again_before_the_api_forgets_it(
+    tmp_path, monkeypatch
+):
+    draw(tmp_path / "fox.png", (400, 400))
+    ends = asyncio.Event()
+    monkeypatch.setattr(clock, "ticks", lambda: 0.0)
+
+    async def slowly(*conversation):
+        await ends.wait()
+        await TAKES(*conversation)
+
+    async def conversation():
+        async with ready(slowly, patience=0) as (served, made):
+            with pytest.raises(uploads.NotYet) as caught:
+                await made.wire_form("fox.png", tmp_path)
+            ends.set()
+            await asyncio.wait({caught.value.sending})
+            assert await made.wire_form("fox.png", tmp_path) == FILE_URL
+            monkeypatch.setattr(clock, "ticks", lambda: 24 * 3600.0)
+            monkeypatch.setattr(made._uploads, "_patience", 5)
+            assert await made.wire_form("fox.png", tmp_path) == FILE_URL
+            assert len(served.heard) == 2
+
+    asyncio.run(conversation())
 
 
 def test_an_upload_that_fails_is_not_remembered(tmp_path):

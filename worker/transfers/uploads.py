@@ -100,7 +100,7 @@ class Uploads:
         if not sending.done():
             words = "Its image is still being uploaded."
             raise NotYet(words, self._allowed(source.size), sending)
-        if self._sending.get(source.digest) is sending:  # reported once: later callers try again
+        if self._sending.get(source.digest) is sending:  # a failure is reported once: later callers try again
             del self._sending[source.digest]
         outcome = sending.result()
         if isinstance(outcome, errors.ApiError):
@@ -129,6 +129,9 @@ class Uploads:
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
         lives = _LIVES if file.lives is None else file.lives
         remember(self._urls, source.digest, (file.url, clock.ticks() + lives - self._needed))
+        del self._sending[
+            source.digest
+        ]  # perhaps nobody waits for it any more, and it must not outlive the URL
         return file.url
 
     async def _api_answers(self) -> bool:
