@@ -31,7 +31,7 @@ def observe(
     if tally.blocked:  # even if already blocked: a person may have opened a batch to probe it
         _block(tx, now, account, after.reason or "")
     # Take back what may not leave, or it would wait for its lease to end; in doubt, jobs are handed out one by one.
-    if tally.throttled_creates or (after.in_doubt and not before.in_doubt):
+    if tally.throttled is not None or (after.in_doubt and not before.in_doubt):
         lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
     if before.state is after.state:
         return

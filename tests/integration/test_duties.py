@@ -61,13 +61,16 @@ def handed(duty, database, whose=None, **given):
 # Release
 
 
-def test_what_was_handed_out_when_the_api_said_wait_is_there_for_when_it_is_over(database, account, batch):
+@pytest.mark.parametrize("of_creates", [True, False])
+def test_what_was_handed_out_when_the_api_said_wait_is_there_for_when_it_is_over(
+    database, account, batch, of_creates
+):
     make(database, batch, 3)
     assert len(handed(duties.release, database)) == 3
     chosen = configure()
     with database.write() as tx:
         known = accounts.get(tx, account.id)
-        tally = Tally(throttled=5.0, throttled_creates=True)
+        tally = Tally(throttled=5.0, throttled_creates=of_creates)
         stops.observe(tx, databases.now(tx), known, tally, chosen)
     assert {job.state for job in rows.rows(database, tables.jobs)} == {State.PENDING}
     assert handed(duties.release, database) == []
