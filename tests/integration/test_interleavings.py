@@ -884,6 +884,17 @@ def test_a_canary_is_a_wanted_job_when_nothing_is_in_flight(night, sandbox):
     assert all(job.attempts == job.absences == 0 for job in night.jobs())
 
 
+@pytest.mark.parametrize(("breaker", "absences"), [("closed", 1), ("outage", 0), ("blocked", 0)])
+def test_a_canary_that_is_lost_is_not_held_against_its_job(night, sandbox, breaker, absences):
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = stepped.started(night)
+    sandbox.heal()
+    stop = {"breaker_reason": "for a test", "failing": "creates"} if breaker != "closed" else {}
+    rows.change(night.database, tables.accounts, night.account.id, breaker=breaker, **stop)
+    night.settles()
+    assert (night.phases(job_id), night.job(job_id).absences) == (["absent"], absences)
+
+
 # Results
 
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs import accounts, database, lifecycle
-from jobs.accounts.breaker import BreakerState
 from jobs.lifecycle import Fence
 from jobs.states import State
 from jobs.worklists import Case
@@ -117,7 +116,7 @@ class Look:
             else:
                 lapsed.append(case.fence)
         gap = timedelta(seconds=self.here.times.absence_gap)
-        selling = self.account.breaker.state is not BreakerState.OUTAGE
+        selling = self.account.breaker.is_closed
         lifecycle.absent(self.tx, self.now, proven, self.started, gap, counted=selling)
         lifecycle.unprovable(self.tx, self.now, lapsed, _DELETED)
         self._wait(waiting)
