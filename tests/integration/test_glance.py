@@ -13,6 +13,7 @@ from tests.integration import stepped
 from worker import foresight
 from worker.api.replies import Page
 from worker.lookup import glance
+from worker.tasks.poll import poll
 
 MINUTE = 60
 
@@ -294,3 +295,22 @@ def test_in_doubt_nobody_looks_at_the_list(night):
     night.passes(2 * MINUTE)
     [message] = night.told(duties.poll)
     assert (len(message.payload), message.pages) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"failures": 5, "failing": "reads"},
+        {"breaker": "outage", "breaker_reason": "for a test", "failing": "reads"},
+    ],
+)
+def test_a_message_that_is_older_than_a_doubt_costs_one_question_more(night, doubt):
+    ids = bought(night, 40)
+    night.passes(5)
+    [message] = night.told(duties.poll)
+    api = Counted(night.here.api)
+    rows.change(night.database, tables.accounts, night.here.account.id, **doubt)
+    night.work_as(dataclasses.replace(night.here, api=api))
+    poll(*message.args)
+    assert (api.pages, api.questions) == (1, 1)
+    assert states(night, ids) == ["collecting"] * 40

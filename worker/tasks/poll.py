@@ -29,7 +29,7 @@ _AT_ONCE = SLICE[Lane.POLL]
 def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
     """Look for these predictions on ``pages`` of the list, or ask for each once if that is 0.
 
-    If the API may be away, one question comes first, and the others only if that is answered: the message may
+    If the API may be away, one question comes first, and all else only if that is answered: the message may
     be older than the doubt. What is not asked for is due again after its lease.
     """
     if (here := app.held(account_id)) is None:
@@ -44,7 +44,7 @@ def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
     elif breaker.in_doubt:
         _ask(here, slice_, rows[:1])
         rows = rows[1:] if slice_.answered else []
-    elif pages and rows:
+    if pages and rows:
         rows = _glance(here, slice_, rows, pages)
     if rows:
         _ask(here, slice_, rows)
