@@ -33,9 +33,7 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if targets:
         lifecycle.hand_out_cancels(tx, now + lease, list(targets))
         accounts.spend(tx, account, creates=0, reads=len(targets))
-    # A cancel serves as the probe, and one is enough.
-    if targets and account.breaker.is_away:
-        allowance.probed(tx, now, account, configured)
+    # In an outage no other probe waits for it: what is never answered would be asked for in place of everything else.
     return list(targets.items())
 
 

@@ -567,6 +567,19 @@ def test_nothing_is_cancelled_in_an_outage(database, account, batch):
     assert cancelled(database) == set()
 
 
+@pytest.mark.parametrize(("state", "duty"), [(State.RUNNING, duties.poll), (State.PENDING, duties.release)])
+def test_a_cancel_that_is_never_answered_takes_nobodys_turn_to_try_in_an_outage(
+    database, account, batch, state, duty
+):
+    make(database, batch, 1, state)
+    for job_id in make(database, batch, 2, State.SUCCEEDED):
+        factory.make_attempt(database, rows.job(database, job_id), Phase.ORPHAN)
+    open_breaker(database, account, "outage", rows.now(database))
+    assert len(cancelled(database)) == 1
+    assert len(handed(duty, database)) == 1
+    assert cancelled(database) == set()
+
+
 def test_another_apis_orphans_are_not_asked_for_here(database, batch):  # noqa: ARG001  an API of ours, without orphans
     elsewhere = factory.make_batch(database, api="https://elsewhere.example/v1")
     foreign = factory.make_account(database, api="https://elsewhere.example/v1")
