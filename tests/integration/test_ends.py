@@ -1,10 +1,13 @@
 """How predictions end that do not end well: stuck, aborted, unknown, wiped; and what a disk without room prevents."""
 
+import asyncio
+import dataclasses
 import shutil
 import types
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from jobs import errors, lifecycle, tables
 from jobs.accounts.tally import Tally
@@ -16,6 +19,7 @@ from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped
 from tests.integration.stepped import ending, started
+from worker.tasks.cancel import cancel
 from worker.tasks.poll import poll
 from worker.tasks.submit import submit
 
@@ -376,6 +380,24 @@ def test_an_api_that_may_be_away_is_asked_for_one_prediction_and_then_for_the_ot
     night.sandbox.heal()
     poll(ids)
     assert night.states() == {"collecting": 5}
+
+
+@pytest.mark.parametrize("call", ["get", "cancel"])
+def test_a_call_that_outlasts_its_slice_is_nothing_that_broke(begin, monkeypatch, call):
+    night = begin(latency=600)
+    [job_id] = started(night)
+    [attempt] = night.attempts(job_id)
+
+    async def never(_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(night.here.api, call, never)
+    hasty = night.here.settings.model_copy(update={"lease": 0.1})
+    night.work_as(dataclasses.replace(night.here, settings=hasty))
+    with capture_logs() as logged:
+        poll([job_id]) if call == "get" else cancel([(attempt.id, attempt.prediction_id)])
+    assert [line for line in logged if line["log_level"] == "error"] == []
+    assert night.states() == {"running": 1}
 
 
 @pytest.mark.parametrize("kind", ["5xx", "refuse"])

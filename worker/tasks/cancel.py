@@ -1,5 +1,6 @@
 """Ask the API to cancel predictions: at a person's request, past their deadline, or orphans."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -71,8 +72,9 @@ class _Slice:
             self.counter.failed_alone(error)
             if endings.is_given_up(self.here, target.accepted_at, self.now):
                 return Asked(target.attempt, str(error))
-        except BaseException:
-            log.exception("cancel-broke", prediction=target.prediction_id)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):  # the slice's time is up
+                log.exception("cancel-broke", prediction=target.prediction_id)
         return None
 
     async def _ask(self, target: Target) -> Asked:

@@ -1,5 +1,6 @@
 """Ask how running predictions stand, and record how they ended."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -170,8 +171,9 @@ class _Slice:
             if isinstance(error, errors.Unanswered):
                 self.unanswered[row] = error
             return Waiting(row)
-        except BaseException:
-            log.exception("poll-broke", prediction=row.prediction_id)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):  # the slice's time is up
+                log.exception("poll-broke", prediction=row.prediction_id)
             return Waiting(row)
         self.counter.answered()
         self.answered = True
