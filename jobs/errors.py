@@ -81,13 +81,12 @@ class BlockReason(StrEnum):
     """Why an API refuses the account rather than a job."""
 
     TOKEN = "token"  # noqa: S105  a word for the reason, not a secret
-    CREDIT = "credit"
-    QUOTA = "quota"
+    CREDIT = "credit"  # or a quota that was paid for in advance, and is used up
     NOT_AN_API = "not-an-api"
 
 
 class Blocked(ApiError):
-    """The API refuses the account: 401, 402, 403 for quota, or the URL is no predictions API."""
+    """The API refuses the account: its token, for want of credit, or because the URL is no predictions API."""
 
     def __init__(self, message: str, reason: BlockReason) -> None:
         super().__init__(message)

@@ -8,7 +8,7 @@ from jobs.accounts.tally import Tally
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
 
-_DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)  # without credit or quota, reads still work
+_DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)  # without credit, reads still work
 _DOUBTFUL = 3
 _FAILURES = 10
 _WORTH = 17  # creates risked before an outage is certain; with polls, twenty calls

@@ -45,7 +45,6 @@ def test_it_is_in_vain_once_nothing_has_moved_for_a_while(impasse, moment):
     [
         progress(running=3),
         progress(running=3, account=blocked("credit")),
-        progress(running=3, account=blocked("quota")),
         progress(running=1, collecting=2, batch=FULL),
         progress(collecting=2),
         progress(running=3, **beside_a_refused(in_flight=1)),
@@ -54,7 +53,6 @@ def test_it_is_in_vain_once_nothing_has_moved_for_a_while(impasse, moment):
     ids=[
         "slow",
         "credit",
-        "quota",
         "full disk, one still runs",
         "slow downloads",
         "the other account has something to do",

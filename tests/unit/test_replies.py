@@ -161,17 +161,17 @@ def test_a_url_that_is_no_predictions_api_blocks(status):
         (401, {"title": "Unauthenticated"}, "token"),
         (402, {"title": "Insufficient credit"}, "credit"),
         (402, None, "credit"),
-        (403, {"error": {"message": "quota is used up", "code": "x"}}, "quota"),
-        (403, {"error": {"message": "用户额度不足", "code": "insufficient_user_quota"}}, "quota"),
+        (403, {"error": {"message": "quota is used up", "code": "x"}}, "credit"),
+        (403, {"error": {"message": "用户额度不足", "code": "insufficient_user_quota"}}, "credit"),
         (403, {"detail": "Your credit balance is too low."}, "credit"),
         (400, {"error": {"message": "no", "code": "invalid_api_key"}}, "token"),
         (400, {"error": {"message": "no", "code": "insufficient_credit"}}, "credit"),
         (
             429,
             {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}},
-            "quota",
+            "credit",
         ),
-        (429, {"error": {"message": "no", "type": "insufficient_quota", "code": None}}, "quota"),
+        (429, {"error": {"message": "no", "type": "insufficient_quota", "code": None}}, "credit"),
     ],
 )
 @pytest.mark.parametrize("reader", READERS)

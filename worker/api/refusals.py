@@ -13,9 +13,8 @@ SHORTEST_WAIT = 0.1
 USUAL_WAIT = 5.0
 
 _SPENT = re.compile(r"insufficient|not_enough|pre_consume|billing|arrears")
-# Their last alternatives: gateways of the one-api family answer in Chinese, whatever the caller's language.
-_CREDIT = re.compile(r"\b(?:credit|balance|billing|payment)|余额", re.IGNORECASE)
-_QUOTA = re.compile(r"quota|额度", re.IGNORECASE)
+# The last two: gateways of the one-api family answer in Chinese, whatever the caller's language.
+_CREDIT = re.compile(r"\b(?:credit|balance|billing|payment)|quota|余额|额度", re.IGNORECASE)
 _JOBS_OWN = re.compile(r"\b(?:model|version|nsfw|content policy|moderation|sensitive)\b", re.IGNORECASE)
 _NO_SUCH_MODEL = re.compile(r"\b(?:model|version)", re.IGNORECASE)
 _WAIT = re.compile(
@@ -99,21 +98,9 @@ def _block_reason(status: int, code: str, words: str) -> errors.BlockReason | No
     """
     if status == 401 or "invalid_api_key" in code:
         return errors.BlockReason.TOKEN
-    if status == 402:
+    if status == 402 or _SPENT.search(code) or (status == 403 and _CREDIT.search(words)):
         return errors.BlockReason.CREDIT
-    if _SPENT.search(code):
-        return (
-            errors.BlockReason.CREDIT if _CREDIT.search(code.replace("_", " ")) else errors.BlockReason.QUOTA
-        )
-    return _forbidden(words) if status == 403 else None
-
-
-def _forbidden(words: str) -> errors.BlockReason | None:
-    if _CREDIT.search(words):
-        return errors.BlockReason.CREDIT
-    if _QUOTA.search(words):
-        return errors.BlockReason.QUOTA
-    return None if _JOBS_OWN.search(words) else errors.BlockReason.TOKEN
+    return errors.BlockReason.TOKEN if status == 403 and not _JOBS_OWN.search(words) else None
 
 
 def _sentence(status: int, reply: Any) -> str:
