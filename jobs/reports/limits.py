@@ -61,7 +61,7 @@ class Limit:
 def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
     """Return what limits a batch; ``flags`` are options that the next typed command needs."""
     return (
-        _standstill(progress, flags)
+        _standstill(progress, flags, _next_try(progress))
         or _held_back(progress, flags)
         or _buying(progress, in_force(progress, settings))
         or _waiting(progress)
@@ -151,7 +151,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _standstill(progress: Overview, flags: str) -> Limit | None:
+def _standstill(progress: Overview, flags: str, next_try: str = "") -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
         again = commands.line(flags, "load", batch.manifest_path or "-", "--batch", batch.name)
@@ -166,14 +166,14 @@ def _standstill(progress: Overview, flags: str) -> Limit | None:
     if batch.state is BatchState.READY:
         return Limit(Kind.READY, f"loaded, not begun: {commands.line(flags, 'run', batch.name)}")
     if batch.state is BatchState.PAUSED:
-        return _paused(progress, flags)
+        return _paused(progress, flags, next_try)
     return None
 
 
-def _paused(progress: Overview, flags: str) -> Limit:
+def _paused(progress: Overview, flags: str, next_try: str) -> Limit:
     batch = progress.batch
     if batch.pause_reason is PauseReason.BLOCKED:
-        return Limit(Kind.BLOCKED, _blocked(progress, batch.pause_detail or "", flags))
+        return _blocked(batch.name, batch.pause_detail or "", flags, next_try)
     if batch.pause_reason is PauseReason.PERSON:
         why, verb = "paused by hand", "resume"
     else:
@@ -181,14 +181,15 @@ def _paused(progress: Overview, flags: str) -> Limit:
     return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {commands.line(flags, verb, batch.name)}")
 
 
-def _blocked(progress: Overview, reason: str, flags: str) -> str:
-    if (
-        isinstance(progress, Progress)
-        and progress.account
-        and (probe_at := progress.account.breaker.probe_at)
-    ):
-        return f"blocked: {_brief(reason)}, next try in {_until(probe_at, progress)}"
-    return f"blocked: {_brief(reason)}: {commands.line(flags, 'run', progress.batch.name)}"
+def _blocked(batch: str, reason: str, flags: str, next_try: str) -> Limit:
+    then = next_try or f": {commands.line(flags, 'run', batch)}"
+    return Limit(Kind.BLOCKED, f"blocked: {_brief(reason)}{then}")
+
+
+def _next_try(progress: Progress) -> str:
+    """Return when a blocked account is tried again; empty if it is not."""
+    probe_at = progress.account and progress.account.breaker.probe_at
+    return f", next try in {_until(probe_at, progress)}" if probe_at else ""
 
 
 def _still_fetched(progress: Overview) -> str:
@@ -203,7 +204,7 @@ def _held_back(progress: Progress, flags: str) -> Limit | None:
         return None
     breaker = account.breaker
     if breaker.state is BreakerState.BLOCKED:
-        return Limit(Kind.BLOCKED, _blocked(progress, breaker.reason or "", flags))
+        return _blocked(progress.batch.name, breaker.reason or "", flags, _next_try(progress))
     if breaker.state is BreakerState.OUTAGE:
         since = f" since {breaker.since.astimezone():%H:%M}" if breaker.since else ""
         why = f" ({_brief(breaker.reason)})" if breaker.reason else ""
