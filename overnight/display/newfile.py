@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from jobs import errors, presence
+from jobs import durable, errors, presence
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def written(path: Path, *, replace: bool) -> Iterator[TextIO]:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(target)
-        _sync(target.parent)
+        durable.sync(target.parent)
     except OSError as error:
         raise errors.Unavailable(f"{path}: cannot be written: {error.strerror}") from error
     finally:
@@ -39,12 +39,3 @@ def _refuse(path: Path, target: Path, *, replace: bool) -> None:
         raise errors.Mistake(f"{path} is not a regular file; leave out -o and redirect the output")
     if presence.found(target) and not replace:
         raise errors.Mistake(f"{path} already exists; add --force to replace it, or name another file")
-
-
-def _sync(folder: Path) -> None:
-    """Make the new name outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

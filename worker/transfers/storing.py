@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from jobs import crashpoints, errors, images
+from jobs import crashpoints, durable, errors, images
 from jobs.crashpoints import Place
 from worker.transfers import quarantine
 
@@ -106,7 +106,7 @@ def sync_names(root: Path, paths: Iterable[str]) -> None:
     """Sync the names of outputs before any row mentions them; one fsync serves a whole folder."""
     with _disk(root):
         for folder in {(root / path).parent for path in paths}:
-            _sync(folder)
+            durable.sync(folder)
 
 
 def sweep(root: Path) -> int:
@@ -180,7 +180,7 @@ def _directory(root: Path, stem: PurePosixPath) -> Path:
         for folder in (wanted, *wanted.parents):  # a new folder's own name must be durable too
             if not folder.is_relative_to(whole):
                 break
-            _sync(folder)
+            durable.sync(folder)
     return wanted
 
 
@@ -211,11 +211,3 @@ def _same(final: Path, size: int, digest: str) -> bool:
         return False
     with final.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == digest
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
