@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,21 +16,6 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A header's date has whole seconds, and the answer took time; a larger difference means a wrong clock.
 _CLOCKS_AGREE = timedelta(seconds=5)
-_BLOCK = 4096
-
-
-class _Attempts:
-    """A set of attempts, a byte for each: one night's ids lie close together, and may be a hundred thousand."""
-
-    def __init__(self) -> None:
-        self._blocks: defaultdict[int, bytearray] = defaultdict(functools.partial(bytearray, _BLOCK))
-
-    def add(self, attempt: int) -> None:
-        self._blocks[attempt // _BLOCK][attempt % _BLOCK] = True
-
-    def __contains__(self, attempt: int) -> bool:
-        block = self._blocks.get(attempt // _BLOCK)
-        return bool(block and block[attempt % _BLOCK])
 
 
 @dataclass
@@ -64,7 +48,7 @@ class Walk:
     error: errors.ApiError | None = None
     ahead: timedelta = timedelta()
     _back_to: datetime = _NOW
-    _familiar: _Attempts = field(default_factory=_Attempts)
+    _familiar: set[int] = field(default_factory=set)  # attempts
     _witnesses: int = 0
 
     def add(self, page: Page) -> None:
