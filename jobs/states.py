@@ -55,7 +55,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.QUEUED, State.CANCELLED, State.RUNNING}),
     State.QUEUED: frozenset({State.PENDING, State.SUBMITTING, State.CANCELLED, State.RUNNING}),
     State.SUBMITTING: frozenset({State.PENDING, State.UNCONFIRMED, State.RUNNING, State.FAILED}),
-    State.UNCONFIRMED: frozenset({State.PENDING, State.RUNNING, State.FAILED, State.CANCELLED}),
+    State.UNCONFIRMED: frozenset({State.PENDING, State.RUNNING, State.FAILED}),
     State.RUNNING: frozenset({State.PENDING, State.COLLECTING, State.FAILED, State.CANCELLED}),
     State.COLLECTING: frozenset({State.SUCCEEDED, State.FAILED}),
     State.SUCCEEDED: frozenset({State.PENDING}),

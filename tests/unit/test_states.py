@@ -5,7 +5,7 @@ PICTURE = """
 pending → queued running cancelled
 queued → pending submitting running cancelled
 submitting → pending unconfirmed running failed
-unconfirmed → pending running failed cancelled
+unconfirmed → pending running failed
 running → pending collecting failed cancelled
 collecting → succeeded failed
 succeeded → pending
