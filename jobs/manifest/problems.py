@@ -84,7 +84,7 @@ class Unreadable(errors.Mistake):
 
 @dataclass(slots=True)
 class Lines:
-    """Numbers of lines as ranges, both ends included; ``count`` counts all, ``last`` is the latest, kept or not."""
+    """Numbers of lines as ranges, both ends included; ``count`` counts all, ``last`` is the largest, kept or not."""
 
     ranges: list[tuple[int, int]] = field(default_factory=list)
     count: int = 0
@@ -95,13 +95,23 @@ class Lines:
         if line == self.last:  # another mistake of the same row
             return False
         self.count += 1
-        self.last = line
+        self.last = max(self.last or 0, line)
         if self.ranges and self.ranges[-1][1] == line - 1:
             self.ranges[-1] = (self.ranges[-1][0], line)
             return False
         if room:
             self.ranges.append((line, line))
         return room
+
+    def joined(self) -> list[tuple[int, int]]:
+        """Return the ranges in order, adjacent ones as one: rows without a usable picture come in a second pass."""
+        found: list[tuple[int, int]] = []
+        for first, last in sorted(self.ranges):
+            if found and found[-1][1] == first - 1:
+                found[-1] = (found[-1][0], last)
+            else:
+                found.append((first, last))
+        return found
 
     def left_out(self, ranges: list[tuple[int, int]]) -> int:
         """Return how many lines are in none of these ranges."""
@@ -115,7 +125,7 @@ class Lines:
         >>> some.words()
         'lines 6, 9-11, 20'
         """
-        shown = sorted(self.ranges)[:PRINTED_RANGES]
+        shown = self.joined()[:PRINTED_RANGES]
         told = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in shown)
         more = f", …, and {left} more" if (left := self.left_out(shown)) else ""
         return f"line{'s' * (self.count > 1)} {told}{more}"
@@ -185,7 +195,7 @@ class Problems:
                 "last_line": kind.lines.last,
                 "column": kind.first.column,
                 "count": kind.count,
-                "lines": sorted(kind.lines.ranges),
+                "lines": kind.lines.joined(),
                 "more_lines": kind.lines.left_out(kind.lines.ranges),
                 "value": kind.first.value,
                 "message": kind.first.message,

@@ -40,6 +40,15 @@ def test_one_row_with_the_same_mistake_twice_is_one_line():
     assert found.lines() == ["cats.csv:7: seed: x is not a whole number (2 times: line 7)"]
 
 
+def test_places_that_come_out_of_order_are_joined():
+    found = problems.Problems()
+    for line in (3, 6, 2, 4, 5, 9):  # pictures are judged in a second pass
+        found.add(problems.Problem("cats.csv", line, "image", "cannot be found", f"{line}.png"))
+    assert found.lines() == ["cats.csv:3: image: 3.png cannot be found (6 times: lines 2-6, 9)"]
+    (listed,) = found.as_json()
+    assert (listed["lines"], listed["last_line"], listed["more_lines"]) == ([(2, 6), (9, 9)], 9, 0)
+
+
 def test_places_without_end_are_counted_and_not_kept():
     found = problems.Problems()
     for line in range(0, 60_000, 2):
