@@ -1,6 +1,7 @@
 """`overnight export`: results for other programs, or a manifest to edit and run again."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from functools import partial
@@ -15,6 +16,8 @@ from overnight import options
 from overnight.display import words
 
 if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
+    import sqlalchemy as sa
+
     from jobs.batches import Batch
     from jobs.database import Database
     from jobs.reports.spreadsheet import Writable
@@ -79,9 +82,9 @@ def command(
     with opened.database(settings) as db:
         with db.read() as tx:
             found = lookup.batch(tx, batch) if batch else None
-        if manifest and found:
             if target:
-                _refuse_the_original(target, found)
+                _refuse_a_manifest(tx, target)
+        if manifest and found:
             count = _written(target, force, "job", partial(_write_manifest, db, chosen, found))
             _tell_next(settings, db, chosen, found, target if count else None)
         else:
@@ -109,12 +112,14 @@ def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None
         )
 
 
-def _refuse_the_original(target: Path, batch: "Batch") -> None:
-    """Protect the batch's own manifest: an export may have other headers and fewer rows."""
-    from jobs.loading import targets
+def _refuse_a_manifest(tx: "sa.Connection", target: Path) -> None:
+    """Protect what a person wrote, from --force too: an export has other headers, and perhaps fewer rows."""
+    from jobs import batches
 
-    if targets.path_of(target) == batch.manifest_path:
-        raise errors.Mistake(f"{target} is the manifest of batch {batch.name} itself; name another file")
+    place = os.path.realpath(target)
+    for one in batches.every(tx):
+        if one.manifest_path and os.path.realpath(one.manifest_path) == place:
+            raise errors.Mistake(f"{target} is the manifest of batch {one.name} itself; name another file")
 
 
 def _written(target: Path | None, force: bool, noun: str, write: Callable[["Writable"], int]) -> int:

@@ -228,6 +228,18 @@ def test_a_mistake_ends_with_2_and_leaves_nothing(desk, words, sentence):
     assert sorted(desk.folder.iterdir()) == before
 
 
+@pytest.mark.parametrize("words", [["cats", "--manifest"], ["cats"], []])
+@pytest.mark.parametrize("name", ["cats.csv", "link.csv"])
+def test_no_export_replaces_a_batchs_manifest_even_by_force(desk, words, name):
+    mine = desk.folder / "cats.csv"
+    mine.write_text("mine")
+    (desk.folder / "link.csv").symlink_to(mine)
+    ended = desk.type("export", *words, "-o", name, "--force")
+    assert ended.returncode == 2
+    assert f"{name} is the manifest of batch cats itself; name another file" in ended.stderr
+    assert mine.read_text() == "mine"
+
+
 def test_a_manifest_says_what_to_type_and_names_the_pictures_folder_only_from_elsewhere(desk):
     desk.job(key="a", error_class="invalid-input")
     here = desk.type("export", "cats", "--manifest", "-o", "again.csv")
