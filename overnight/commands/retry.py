@@ -8,7 +8,9 @@ from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
 
-if TYPE_CHECKING:  # all of it loads SQLAlchemy, and `--help` must not
+if TYPE_CHECKING:  # most of it loads SQLAlchemy, and `--help` must not
+    from array import array
+
     from jobs.batches import Batch
     from jobs.database import Database
     from jobs.selecting.selection import Selection
@@ -41,9 +43,8 @@ def command(
     overnight retry cats --key tom-0123456789      this job, even if it succeeded
     overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
     """
-    from jobs import batches
     from jobs.by_hand import changes, retrying
-    from jobs.selecting import lookup, selection
+    from jobs.selecting import selection
     from overnight import consent, opened
 
     typed = selection.Selection(**filters)
@@ -52,20 +53,27 @@ def command(
     for warning in change.warnings:
         words.say(f"warning: {warning}")
     with opened.database(settings) as db:
-        with db.read() as tx:
-            found = lookup.batch(tx, batch)
-            batches.refuse_cancelled(found)
-            ids = selection.ids(tx, chosen, found.id)
+        found, ids = _meant(db, batch, chosen)
+        priced = _priced(len(ids), settings)
         if not ids:
             words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
         elif dry_run:
-            words.say(f"{found.name}: {_priced(len(ids), settings)} would run again; nothing was changed")
+            words.say(f"{found.name}: {priced} would run again; nothing was changed")
         else:
-            consent.ask_if_many(
-                len(ids), f"Run {_priced(len(ids), settings)} of {found.name} again?", yes=yes
-            )
+            consent.ask_if_many(len(ids), f"Run {priced} of {found.name} again?", yes=yes)
             _tell(settings, found, retrying.retry(db, found, chosen, ids, change))
         _tell_left_out(settings, db, found, chosen, plainly=typed.chooses_all)
+
+
+def _meant(db: "Database", name: str, chosen: "Selection") -> "tuple[Batch, array[int]]":
+    """Return the batch and those of its jobs that are to run again."""
+    from jobs import batches
+    from jobs.selecting import lookup, selection
+
+    with db.read() as tx:
+        found = lookup.batch(tx, name)
+        batches.refuse_cancelled(found)
+        return found, selection.ids(tx, chosen, found.id)
 
 
 def _priced(count: int, settings: Settings) -> str:
