@@ -911,9 +911,13 @@ def test_a_dead_url_is_asked_for_again(night, sandbox):
     assert sold(sandbox) == 1
 
 
-def test_an_image_that_the_api_lists_before_it_has_arrived_is_waited_for(night, sandbox, monkeypatch):
+@pytest.mark.parametrize("first", ["a URL", "the image itself"])
+def test_an_image_that_the_api_lists_before_it_has_arrived_is_waited_for(night, sandbox, monkeypatch, first):
     [job_id] = night.make()
     night.until(lambda: night.states() == {"collecting": 1})
+    if first == "the image itself":
+        [output] = rows.rows(night.database, tables.outputs)
+        rows.change(night.database, tables.outputs, output.id, url=None)
     with monkeypatch.context() as early:
         early.setattr(night.here.downloads, "fetch", not_there)
         collect([job_id])

@@ -1,7 +1,7 @@
 """Fetch the images of paid predictions while they still exist. Nothing here ever buys."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
 _BLACK = "it succeeded, and its images are all black: the safety check left nothing of them"
+_Fetch = Callable[[str], Awaitable[storing.Stored]]
 _MOST_MISSES = 5  # fetches, ever further apart; before that many nothing is given up, whatever the clock says
 
 
@@ -116,20 +117,30 @@ class _Slice:
             return Blackened(job.fence, output.index)
 
     async def _image(self, job: Collecting, output: Output) -> Image:
-        stem = PurePosixPath(job.stem)
-        fetch = partial(self.here.downloads.fetch, taken=job.taken, suspect=job.suspect)
-        try:
-            url = output.url or await self._asked_again(job, output)
-            kept = await fetch(url, stem, output.index)
-        except (errors.Gone, errors.Undelivered) as error:
-            if output.url is None:
-                raise
-            # A URL may be dead while the image is available under a new one.
-            url = await self._asked_again(job, output)
-            if url == output.url:
-                raise _listed(error) from error
-            kept = await _fetched_as_listed(fetch(url, stem, output.index))
+        fetch = partial(
+            self.here.downloads.fetch,
+            stem=PurePosixPath(job.stem), index=output.index, taken=job.taken, suspect=job.suspect,
+        )  # fmt: skip
+        if output.url is None:
+            kept = await self._as_listed(job, output, fetch)
+        else:
+            try:
+                kept = await fetch(output.url)
+            except (errors.Gone, errors.Undelivered) as error:
+                kept = await self._as_listed(job, output, fetch, error)
         return Image(job.fence, output.index, **asdict(kept))
+
+    async def _as_listed(
+        self, job: Collecting, output: Output, fetch: _Fetch, failed: errors.DownloadError | None = None
+    ) -> storing.Stored:
+        """Fetch an output from where the API lists it now, unless that has just failed: a URL may be replaced."""
+        url = await self._asked_again(job, output)
+        try:
+            if failed and url == output.url:
+                raise failed
+            return await fetch(url)
+        except errors.Gone as error:
+            raise _NotThere(str(error)) from error
 
     async def _asked_again(self, job: Collecting, output: Output) -> str:
         try:
@@ -173,19 +184,6 @@ def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str
             return FailureClass.DOWNLOAD_FAILED, "The image did not come within half a lease."
     log.error("collect-broke", job=job.name, exc_info=error)
     return FailureClass.DOWNLOAD_FAILED, f"{type(error).__name__} while it was fetched"
-
-
-async def _fetched_as_listed(fetching: Awaitable[storing.Stored]) -> storing.Stored:
-    """Await the fetch of an output that the API lists now."""
-    try:
-        return await fetching
-    except errors.Gone as error:
-        raise _listed(error) from error
-
-
-def _listed(error: errors.Gone | errors.Undelivered) -> errors.DownloadError:
-    """Return the error for an output that did not come although the API lists it."""
-    return _NotThere(str(error)) if isinstance(error, errors.Gone) else error
 
 
 def settle(here: context.Context, group: Sequence[Fetched]) -> None:
