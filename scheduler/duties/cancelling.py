@@ -23,7 +23,8 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
     most = allowance.reads(account, now)
-    if not most or allowance.is_fresh_doubt(account, now, configured):
+    # In an outage a poll or a purchase finds out whether it is over: a cancel may never be answered.
+    if not most or account.breaker.is_away or allowance.is_fresh_doubt(account, now, configured):
         return []
     overdue, lease = patience(configured)
     of, most_at_once = scope.seat.answers_for, SLICE[Lane.CANCEL]
@@ -33,7 +34,6 @@ def _unwanted(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     if targets:
         lifecycle.hand_out_cancels(tx, now + lease, list(targets))
         accounts.spend(tx, account, creates=0, reads=len(targets))
-    # In an outage no other probe waits for it: what is never answered would be asked for in place of everything else.
     return list(targets.items())
 
 
