@@ -286,7 +286,7 @@ def test_an_outage_ends_no_job_however_long_it_is(begin):
             night.tick(duty)
     assert night.account.breaker == "outage"
     assert night.states() == {"running": len(ids)}
-    assert all(night.attempts(job_id)[0].cancel_refused for job_id in ids)
+    assert not any(night.attempts(job_id)[0].cancel_sent_at for job_id in ids)
 
 
 # Ends that cost nothing, and ends that cost the image
