@@ -79,11 +79,17 @@ class Evidence:
 
     @cached_property
     def found_late(self) -> frozenset[str]:
-        """Predictions of which an event tells that they turned up when nobody waited for them any more."""
+        """Predictions that turned up when nobody waited for them: an event tells, or a later attempt took them."""
         told = [event.detail for event in self.events if event.kind == EventKind.ORPHANED]
         return frozenset(
-            str(line["id"]) for line in self.ledger if any(str(line["id"]) in one for one in told)
+            id_
+            for id_, line in self.lines.items()
+            if any(id_ in one for one in told) or self._was_sent_before_its_attempt(line)
         )
+
+    def _was_sent_before_its_attempt(self, line: Line) -> bool:
+        row = self.known.get(line["id"])
+        return row is not None and bool(line["t"] < row.intended_at.timestamp())
 
     @cached_property
     def name(self) -> Mapping[int, str]:

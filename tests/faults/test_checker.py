@@ -45,7 +45,7 @@ def night(tmp_path):
     job = {"id": 1, "batch_id": 1, "key": "a", "state": "succeeded", "attempt_id": 1, "attempts": 1, "input": INPUT,
            "error_class": None, "error_message": None}  # fmt: skip
     attempt = {"id": 1, "job_id": 1, "phase": "succeeded", "prediction_id": "p1", "predict_time": 2.0, "cost": 0.5,
-               "finished_at": at(15), "input_digest": marker.digest(INPUT)}  # fmt: skip
+               "intended_at": at(9), "finished_at": at(15), "input_digest": marker.digest(INPUT)}  # fmt: skip
     stored = {"attempt_id": 1, "index": 0, "path": "a-0.png", "bytes": len(PICTURE), "width": facts.width,
               "height": facts.height, "sha256": hashlib.sha256(PICTURE).hexdigest()}  # fmt: skip
     terms = {"keys": ["a"], "served": lambda *_: PICTURE, "price": 0.5, "most_attempts": 3, "slots": 0,
@@ -126,6 +126,16 @@ def test_one_that_runs_again_because_it_was_found_late_is_told_and_was_not_open(
     bought = {"ledger": [line(fate="fail_transient"), line(2)], "more_attempts": [SECOND], "changes": late}
     assert night(**bought, events=[told]).clean
     assert broken(night(**bought, events=[told | {"detail": "job 1: p3: running"}])) == ["I7"]
+
+
+def test_one_that_a_later_attempt_took_for_its_own_was_not_open_meanwhile(night):
+    """The first send is accepted so late that it was given up; the third finds it, as the oldest, in its place."""
+    taken = {"attempt": {"finished_at": at(50), "intended_at": at(29)}}
+    failed = SECOND | {"finished_at": at(25), "intended_at": at(19), "phase": "failed"}
+    surplus = {"id": 3, "prediction_id": "p3", "phase": "orphan", "predict_time": None, "intended_at": at(9)}
+    bought = [line(), line(2, fate="fail_transient"), line(3)]
+    found = night(ledger=bought, more_attempts=[failed, surplus], changes=taken)
+    assert broken(found) == ["D"], "the surplus alone"
 
 
 def test_a_prediction_that_no_row_knows_is_unexpected(night):
