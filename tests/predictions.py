@@ -16,7 +16,6 @@ def shown(name, sent=None, *, status="succeeded", created_at=BORN, **fields):
             "output": (),
             "error": None,
             "input": sent or {},
-            "version": None,
             "created_at": created_at,
             "completed_at": None,
             "predict_time": None,

@@ -61,7 +61,6 @@ def test_every_field_of_a_whole_object_is_read():
     assert prediction.completed_at == datetime(2026, 11, 23, 21, 59, 7, 500_000, tzinfo=UTC)
     assert prediction.completed_at.tzinfo is UTC
     assert prediction.predict_time == 6.81
-    assert prediction.version == "15a3689e"
     assert prediction.final
 
 

@@ -37,7 +37,6 @@ class Prediction:
     output: tuple[str, ...]
     error: str | None
     input: Mapping[str, Any]
-    version: str | None
     created_at: datetime | None
     completed_at: datetime | None
     predict_time: float | None
@@ -198,7 +197,6 @@ def _prediction(value: Any) -> Prediction | None:
         output=_output(reply.get("output")),
         error=_error(reply.get("error")),
         input=_without_data_uris(bodies.fields(reply.get("input"))),
-        version=_text(reply.get("version")),
         created_at=dates.iso(reply.get("created_at")),
         completed_at=dates.iso(reply.get("completed_at")),
         predict_time=_seconds(bodies.fields(reply.get("metrics")).get("predict_time")),
