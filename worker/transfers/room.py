@@ -23,7 +23,11 @@ def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
             f"output folder {output} is not to be had: {error.strerror}; mount its disk or make it, then run the "
             "same command again"
         )
-    if free >= _PLENTY or free >= (needed := db.unit(lambda tx: _needed(tx, api, more))):
+    if free >= _PLENTY:
+        return ""
+    with db.read() as tx:
+        needed = _needed(tx, api, more)
+    if free >= needed:
         return ""
     return (
         f"the disk of output folder {output} has {plan.amount(free)} free, and what is in flight may take "
