@@ -101,22 +101,13 @@ _BEGUN = (
     .limit(sa.bindparam("most"))
     .subquery()
 )
-_HOW_MANY_BEGUN = sa.select(sa.func.count()).select_from(_BEGUN)
 _FIRST_BEGUN = sa.select(sa.func.count(), sa.func.min(_BEGUN.c.intended_at)).select_from(_BEGUN)
 
 
-def begun_since(tx: sa.Connection, account_id: int, since: datetime, most: int) -> int:
-    """Return how many purchases an account has begun since a moment; counts at most ``most``."""
-    return tx.execute(_HOW_MANY_BEGUN, {"account": account_id, "since": since, "most": most}).scalar_one()
-
-
-def begun_lately(
-    tx: sa.Connection, account_id: int, now: datetime, seconds: float, most: int
-) -> tuple[int, float]:
-    """Return how many purchases an account has begun in the last ``seconds``, and how long ago the first was."""
-    since = now - timedelta(seconds=seconds)
-    row = tx.execute(_FIRST_BEGUN, {"account": account_id, "since": since, "most": most}).one()
-    return row[0], (now - row[1]).total_seconds() if row[0] else seconds
+def begun(tx: sa.Connection, account_id: int, since: datetime, most: int) -> tuple[int, datetime]:
+    """Return how many purchases an account has begun since a moment, and when the first; counts at most ``most``."""
+    count, first = tx.execute(_FIRST_BEGUN, {"account": account_id, "since": since, "most": most}).one()
+    return count, first or since
 
 
 _SOME_RUNNING = (

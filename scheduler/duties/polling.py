@@ -71,7 +71,7 @@ def _look(
 ) -> tuple[polling.Look | None, set[int]]:
     """Choose how to look at what is due; also return the jobs that lie too deep in the list."""
     due = worklists.due(tx, account.id, moment, _GLANCED)
-    look = polling.look(len(due), lambda n: worklists.begun_since(tx, account.id, due[n][1], _DEEPEST), reads)
+    look = polling.look(len(due), lambda n: worklists.begun(tx, account.id, due[n][1], _DEEPEST)[0], reads)
     return look, {job for job, _ in due[: look.alone]} if look else set()
 
 
@@ -80,12 +80,12 @@ def _interval(
 ) -> timedelta:
     """Return the time between two looks at the list: the busier, the shorter, at the same number of calls per job."""
     times = configured.times
-    lately = _LATELY * configured.time_scale
-    bought, within = worklists.begun_lately(tx, account.id, now, lately, _GLANCED)
+    lately = timedelta(seconds=_LATELY * configured.time_scale)
+    bought, first = worklists.begun(tx, account.id, now - lately, _GLANCED)
     told = _is_told(account, now, configured)
     seconds = polling.interval(
         bought,
-        within,
+        (now - first).total_seconds(),
         least=times.tick_least,
         most=times.poll_told if told else times.poll_first,
         together=polling.HARVEST_TOLD if told else polling.HARVEST,

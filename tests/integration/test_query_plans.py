@@ -124,10 +124,7 @@ DUTIES = {
     "release, away": lambda s: list(duties.release(*s.duty_away)),
     "limit losses": lambda s: duties.limit_losses(s.database),
     "due": lambda s: s.arrow(lambda tx, at: worklists.due(tx, s.account.id, at, 2000)),
-    "begun since": lambda s: s.arrow(lambda tx, at: worklists.begun_since(tx, s.account.id, at - HOUR, 9000)),
-    "begun lately": lambda s: s.arrow(
-        lambda tx, at: worklists.begun_lately(tx, s.account.id, at, 10.0, 2000)
-    ),
+    "begun": lambda s: s.arrow(lambda tx, at: worklists.begun(tx, s.account.id, at - HOUR, 9000)),
 }
 TASKS = {
     "begin": lambda s: s.arrow(lifecycle.begin, s.account.id, s.ids(State.QUEUED), LEASE),
@@ -244,7 +241,7 @@ INDEXES = {
     "release, away": {"jobs_to_release"},
     "limit losses": {"jobs_to_release", "jobs_counted", "attempts_surplus"},
     "due": {"jobs_due"},
-    "begun since": {"attempts_by_age"},
+    "begun": {"attempts_by_age"},
     "begin": {"attempts_one_unsettled_twin"},
     "run times": {"attempts_by_age"},
     "hints": {"hints_by_age"},
