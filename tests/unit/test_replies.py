@@ -180,7 +180,11 @@ def test_the_account_is_blocked_by_status_and_by_code(reader, status, reply, rea
     assert caught.value.reason == reason
 
 
-FORBIDDEN = [None, {"detail": "You do not have permission to perform this action."}]
+FORBIDDEN = [
+    None,
+    {"detail": "You do not have permission to perform this action."},
+    {"error": {"message": "Not allowed.", "code": "insufficient_permissions"}},
+]
 
 
 @pytest.mark.parametrize("reply", FORBIDDEN)

@@ -12,7 +12,7 @@ LONGEST_WAIT = 900.0
 SHORTEST_WAIT = 0.1
 USUAL_WAIT = 5.0
 
-_SPENT = re.compile(r"insufficient|not_enough|pre_consume|billing|arrears")
+_SPENT = re.compile(r"insufficient(?!_?(?:perm|priv|scope))|not_enough|pre_consume|billing|arrears")
 # The last two: gateways of the one-api family answer in Chinese, whatever the caller's language.
 _CREDIT = re.compile(r"\b(?:credit|balance|billing|payment)|quota|余额|额度", re.IGNORECASE)
 _JOBS_OWN = re.compile(r"\b(?:model|version|nsfw|content policy|moderation|sensitive)\b", re.IGNORECASE)
