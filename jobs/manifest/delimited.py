@@ -12,9 +12,8 @@ from jobs.manifest import cells, source
 # Characters of one line; a row may have several lines, within the csv module's limit for a cell.
 _LONGEST_LINE = 4_000_000
 _QUOTED = re.compile(r'"[^"]*"')
-_NAMED = re.compile(
-    r'"?sep=([,;\t])"?[,;\t]*', re.IGNORECASE
-)  # a spreadsheet may treat the line as a row of cells
+# A spreadsheet may treat the line as a row of cells.
+_NAMED = re.compile(r'"?sep=([,;\t])"?[,;\t]*', re.IGNORECASE)
 
 
 class Record(NamedTuple):

@@ -129,9 +129,8 @@ class Uploads:
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
         lives = _LIVES if file.lives is None else file.lives
         remember(self._urls, source.digest, (file.url, clock.ticks() + lives - self._needed))
-        del self._sending[
-            source.digest
-        ]  # perhaps nobody waits for it any more, and it must not outlive the URL
+        # Perhaps nobody waits for it any more, and it must not outlive the URL.
+        del self._sending[source.digest]
         return file.url
 
     async def _api_answers(self) -> bool:
