@@ -27,6 +27,7 @@ from tests.faults.report import Finding, Report
 
 _STAGES = {"sqlite": stages.Stage, "servers": distributed.Distributed}
 _NOTHING_MOVES = 15.0  # seconds without progress after which the next blow comes anyway
+_LOOKS = 0.1  # seconds between two looks; each opens the database anew, which costs more than the night if too often
 CONVERGES_WITHIN = 400.0  # seconds after everything was healed; a hang lasts longer
 _FINE = {0, 1}  # exit codes of a finished run; some jobs may have failed by their own fault
 
@@ -48,7 +49,7 @@ def live(plan: Plan, folder: Path) -> Lived:
         stage.start()
         struck = _break(stage, plan)
         stage.heal()
-        nights.eventually(lambda: _converged(stage), CONVERGES_WITHIN)
+        nights.eventually(lambda: _converged(stage), CONVERGES_WITHIN, every=_LOOKS)
         _swept(stage)
         checked = stage.night.check(**stage.terms())
         idle = _changes_nothing(stage)
@@ -93,7 +94,7 @@ def _while_patient(look):
                 return
         except errors.Unavailable:  # a server was just struck
             pass
-        time.sleep(0.02)
+        time.sleep(_LOOKS)
 
 
 def _converged(stage):

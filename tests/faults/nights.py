@@ -147,5 +147,5 @@ def kill_group(process):
     process.wait()
 
 
-def eventually(look, seconds=60):
-    return rehearsal.eventually(look, seconds)
+def eventually(look, seconds=60, **more):
+    return rehearsal.eventually(look, seconds, **more)

@@ -95,10 +95,10 @@ def fetch(url):
     return httpx.get(url, trust_env=False, verify=TLS)
 
 
-def eventually(look, seconds=30):
+def eventually(look, seconds=30, every=0.02):
     """Return what `look` finds, trying again until it finds something true."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
+        time.sleep(every)
     return found
