@@ -1055,9 +1055,12 @@ def test_a_download_that_breaks_off_is_tried_again_without_a_purchase(night, san
 
 def test_images_that_come_in_the_answer_are_stored_as_they_came(night, sandbox):
     sandbox.faults(inline=1)
-    night.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})
+    [job_id] = night.make(input={"prompt": "a fox", "seed": 7, "num_outputs": 2})
+    night.until(lambda: night.job(job_id).state == State.COLLECTING)
+    asked = sandbox.stats()["requests"].get("get", 0)
     assert night.finish() == {"succeeded": 1}
     assert "output" not in sandbox.stats()["requests"]
+    assert sandbox.stats()["requests"]["get"] == asked + 1, "one answer holds both"
     [line] = sandbox.ledger()
     host = sandbox.url.removesuffix("/v1")
     pictures = [rehearsal.fetch(f"{host}/output/{line['key']}/out-{index}.png").content for index in range(2)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -89,6 +89,8 @@ class _Slice:
     here: context.Context
     now: datetime
     counter: tally.Counter
+    # Asked for once a visit, for the sake of the quota: an answer may hold all of a job's images.
+    _shown: dict[Fence, Prediction] = field(default_factory=dict)
 
     async def fetch(self, job: Collecting) -> Fetched:
         came: list[Image | Blackened] = []
@@ -108,6 +110,8 @@ class _Slice:
             return Fetched(job, tuple(came), disk=str(error))
         except BaseException as error:  # noqa: BLE001  logged if it is not the API's
             return self._late(job, came, *_hindrance(job, error))
+        finally:
+            self._shown.pop(job.fence, None)
         return Fetched(job, tuple(came))
 
     async def _output(self, job: Collecting, output: Output) -> Image | Blackened:
@@ -134,7 +138,9 @@ class _Slice:
         self, job: Collecting, output: Output, fetch: _Fetch, failed: errors.DownloadError | None = None
     ) -> storing.Stored:
         """Fetch an output from where the API lists it now, unless that has just failed: a URL may be replaced."""
-        url = await self._asked_again(job, output)
+        if job.fence not in self._shown:
+            self._shown[job.fence] = await self._ask(job)
+        url = _url(self._shown[job.fence], output)
         try:
             if failed and url == output.url:
                 raise failed
@@ -142,20 +148,14 @@ class _Slice:
         except errors.Gone as error:
             raise _NotThere(str(error)) from error
 
-    async def _asked_again(self, job: Collecting, output: Output) -> str:
+    async def _ask(self, job: Collecting) -> Prediction:
         try:
             prediction: Prediction = await self.here.api.get(job.prediction_id)
         except errors.ApiError as error:
-            self.counter.failed(error)
+            self.counter.failed_alone(error)
             raise  # even Missing: some APIs forget a prediction for a moment, and the image is paid
         self.counter.answered()
-        if output.index >= len(prediction.output):
-            if prediction.data_removed:
-                raise errors.Gone("the API has deleted the outputs")
-            if prediction.final:  # by this one answer
-                raise _NotShown("the API shows that it succeeded, and no image")
-            raise errors.Undelivered("the API shows the prediction without its outputs")
-        return prediction.output[output.index]
+        return prediction
 
     def _late(
         self,
@@ -171,6 +171,17 @@ class _Slice:
             return Fetched(job, tuple(came), Failure(job.fence, error_class, message))
         log.info("collect-again", job=job.name, reason=message)
         return Fetched(job, tuple(came), missed=True)
+
+
+def _url(prediction: Prediction, output: Output) -> str:
+    """Return where the API lists an output now."""
+    if output.index < len(prediction.output):
+        return prediction.output[output.index]
+    if prediction.data_removed:
+        raise errors.Gone("the API has deleted the outputs")
+    if prediction.final:  # by this one answer
+        raise _NotShown("the API shows that it succeeded, and no image")
+    raise errors.Undelivered("the API shows the prediction without its outputs")
 
 
 def _hindrance(job: Collecting, error: BaseException) -> tuple[FailureClass, str]:
