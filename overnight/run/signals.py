@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
@@ -50,6 +50,9 @@ class Signals:
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         if self.stop:
+            # Past all buffers, which may be in the middle of a write; the bar's last line is left as it stands.
+            with suppress(OSError):
+                os.write(2, b"\novernight: interrupted\n")
             os._exit(Exit.INTERRUPTED)  # every row says what to do next; there is nothing to tidy up
         self.stop = True
         if not self._heeded:

@@ -18,7 +18,8 @@ def night(tmp_path, start_sandbox):
 def leaves(child, terminal):
     """Wait for the end as a person does who presses Ctrl-C again.
 
-    A signal in the instant between Python's look for signals and its read is noticed with the next one.
+    Python's `input` forgets an interruption of the write of its question, and does not notice one in the instant
+    before it reads.
     """
     for _ in range(10):
         try:
