@@ -133,7 +133,7 @@ def _neglect(progress: Progress, settings: Settings) -> float:
     """Return how many seconds without a sign of life mean neglect: at a few calls a minute, some are normal."""
     lowered = progress.account.rate if progress.account else None
     rates = (settings.creates_per_minute if lowered is None else lowered, settings.reads_per_minute)
-    return 2 * max(settings.times.lease, *(60 / rate for rate in rates if rate))
+    return 2 * max([settings.times.lease, *(60 / rate for rate in rates if rate)])
 
 
 def look_ups(progress: Progress) -> str:

@@ -31,7 +31,7 @@ def aligned(pages: Iterable[Sequence[Line]], width: int) -> Iterator[str]:
     for page in pages:
         rows = header + [_cells(line) for line in page]
         header = []
-        widths = [max(known, *(cells.cell_len(row[n]) for row in rows)) for n, known in enumerate(widths)]
+        widths = [max([known, *(cells.cell_len(row[n]) for row in rows)]) for n, known in enumerate(widths)]
         for row in rows:
             padded = (cells.set_cell_size(text, known) for text, known in zip(row, widths, strict=False))
             line = _GAP.join([*padded, row[-1]]).rstrip()

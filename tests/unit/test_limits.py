@@ -196,8 +196,9 @@ def test_sends_in_doubt_are_named_whatever_else_limits():
         progress(pending=3, next_due=after(-5000), batch=snapshots.batch(opened_at=after(-121))),
     ],
 )
-def test_work_that_nobody_takes_up_is_called_deserted(moment, configured):
-    found = limits.deserted(moment, configured)
+@pytest.mark.parametrize("quotas", [{}, {"creates_per_minute": None, "reads_per_minute": None}])
+def test_work_that_nobody_takes_up_is_called_deserted(moment, configured, quotas):
+    found = limits.deserted(moment, configured.model_copy(update=quotas))
     clock = f"{after(-121).astimezone():%Y-%m-%d %H:%M}"
     text = f"nobody has worked on it since {clock}: overnight run cats"
     assert found == limits.Limit(Kind.WORKERS, text, deserted=True)
