@@ -14,6 +14,7 @@ from jobs.accounts.rows import (
 )
 from jobs.accounts.sight import (
     blind_spot,
+    can_look_up,
     glanced,
     hinted,
     hinted_at,
@@ -29,6 +30,7 @@ __all__ = [
     "Account",
     "attended",
     "blind_spot",
+    "can_look_up",
     "every",
     "follow_settings",
     "forget_the_future",

@@ -1,5 +1,6 @@
 """What is known of an account's API: does it have a list, what does that show and how late, do webhooks come."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -97,3 +98,10 @@ def blind_spot(account: Account) -> str | None:
     if account.list_echoes is False:
         return "the API's list does not show what was sent, so nobody can tell whether it was bought"
     return None
+
+
+def can_look_up(there: Collection[Account]) -> bool | None:
+    """Whether the API of these accounts can show what became of a lost answer; None if nobody knows yet."""
+    if any(blind_spot(one) for one in there):
+        return False
+    return any(one.can_list for one in there) or None

@@ -24,8 +24,8 @@ _SENT = {
     Travel.UPLOAD: "uploaded, as they are over 256 kB",
 }
 _UNCONFIRMED = {
-    "resubmit": "an answer lost at an API without a list: bought once more, reported as possibly paid twice",
-    "hold": "an answer lost at an API without a list: failed, class unconfirmed, for a person to decide",
+    "resubmit": "bought once more, reported as possibly paid twice",
+    "hold": "failed, class unconfirmed, for a person to decide",
 }
 
 
@@ -46,6 +46,7 @@ class Plan:
     free_bytes: int | None
     price: Decimal | None
     when_unconfirmed: str
+    can_look_up: bool | None = None  # whether the API shows what became of a lost answer; None if unknown
     warnings: tuple[str, ...] = ()
     flags: str = ""  # options that the next typed command needs
 
@@ -85,7 +86,7 @@ class Plan:
             f"time      {self._time()}",
             f"disk      {self._disk()}",
             f"cost      {self._cost()}",
-            f"in doubt  {_UNCONFIRMED[self.when_unconfirmed]}",
+            *(f"in doubt  {line}" for line in self._in_doubt()),
             *(f"warning   {warning}" for warning in self.cautions()),
         ]
 
@@ -153,6 +154,13 @@ class Plan:
         purpose = "to give them up" if found.unlisted_keys else "they are among"
         command = commands.line(self.flags, *typed)
         return [f"{which} are no longer listed, but are bought all the same; {purpose}: {command}"]
+
+    def _in_doubt(self) -> list[str]:
+        """Say what becomes of a purchase whose answer was lost; nothing if it can be looked up."""
+        if self.can_look_up:
+            return []
+        where = "" if self.can_look_up is False else ", if the API has no list"
+        return [f"an answer lost{where}: {_UNCONFIRMED[self.when_unconfirmed]}"]
 
     def _sent(self) -> str:
         parts = [f"{n:,} {_SENT[travel]}" for travel in Travel if (n := self.pictures[travel])]

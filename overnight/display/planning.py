@@ -36,6 +36,7 @@ def before(
         difference=found,
         pictures=read.images,
         when_unconfirmed=_when_unconfirmed(settings, target),
+        can_look_up=_can_look_up(settings, db),
         warnings=(
             *cautions.of(settings),
             *read.warnings.lines(),
@@ -49,6 +50,14 @@ def before(
 def _when_unconfirmed(settings: Settings, target: Target) -> str:
     """Return what becomes of lost answers: one `hold` is enough, the batch's or that of whoever buys."""
     return "hold" if "hold" in {target.when_unconfirmed, settings.when_unconfirmed} else "resubmit"
+
+
+def _can_look_up(settings: Settings, db: Database | None) -> bool | None:
+    """Return what is known of the API: some account may have asked for its list already."""
+    if db is None:
+        return None
+    with db.read() as tx:
+        return accounts.can_look_up([one for one in accounts.every(tx) if one.api == settings.api.identity])
 
 
 def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) -> Plan:

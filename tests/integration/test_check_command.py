@@ -3,6 +3,10 @@
 import json
 import shlex
 
+import pytest
+
+from jobs.settings import apis
+from tests import factory
 from tests.integration.loads import listing, overnight, table
 from tests.manifests import WEB, write
 
@@ -28,7 +32,7 @@ def test_the_plan_is_printed_and_nothing_is_written(tmp_path):
     assert plan["time"].startswith("about 7s at 600 purchases a minute")
     assert plan["disk"].startswith("about 3.0 MB at 1.5 MB an image; ")
     assert plan["cost"] == "about 1.0 at 0.5 a job"
-    assert plan["in doubt"].startswith("an answer lost at an API without a list: bought once more")
+    assert plan["in doubt"].startswith("an answer lost, if the API has no list: bought once more")
     assert "warning" not in plan
     assert listing(tmp_path) == before
 
@@ -165,6 +169,24 @@ def test_what_was_typed_of_lost_answers_is_in_the_plan_of_the_next_time(tmp_path
     assert plan_of(overnight(tmp_path, "check", "cats.csv"))["in doubt"].endswith(held)
     again = overnight(tmp_path, "check", "cats.csv", "--when-unconfirmed", "resubmit")
     assert "bought once more" in plan_of(again)["in doubt"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"can_list": True}, None),
+        ({"can_list": True, "list_echoes": False}, "an answer lost: bought once more"),
+        ({"can_list": False}, "an answer lost: bought once more"),
+        ({}, "an answer lost, if the API has no list: bought once more"),
+    ],
+)
+def test_of_lost_answers_the_plan_says_what_is_true_of_this_api(tmp_path, sqlite_database, seen, told):
+    write(tmp_path, table("a"))
+    api = "https://api.quickrouter.ai/replicate/v1"
+    factory.make_account(sqlite_database, api=apis.parse(api).identity, **seen)
+    url = f"sqlite:///{sqlite_database.path}"
+    said = plan_of(overnight(tmp_path, "check", "cats.csv", OVERNIGHT_DATABASE_URL=url)).get("in doubt")
+    assert said is None if told is None else said.startswith(told)
 
 
 def test_what_a_run_would_refuse_is_refused(tmp_path):

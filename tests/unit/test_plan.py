@@ -111,6 +111,19 @@ def test_what_becomes_of_lost_answers_is_said_before_the_first_purchase(choice, 
     assert any(word in line for line in planned(when_unconfirmed=choice).lines())
 
 
+@pytest.mark.parametrize(
+    ("can_look_up", "said"),
+    [
+        (None, ["an answer lost, if the API has no list: bought once more, reported as possibly paid twice"]),
+        (False, ["an answer lost: bought once more, reported as possibly paid twice"]),
+        (True, []),
+    ],
+)
+def test_what_becomes_of_lost_answers_is_said_unless_the_api_is_known_to_show_it(can_look_up, said):
+    lines = planned(can_look_up=can_look_up).lines()
+    assert [line[10:] for line in lines if line.startswith("in doubt")] == said
+
+
 def test_a_sandbox_without_an_address_is_named_alone():
     assert "api       sandbox (--api)" in planned(api="sandbox", api_url="").lines()
 
