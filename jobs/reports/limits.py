@@ -86,8 +86,8 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
 
     Only for observers: a process that works on the batch may just have begun.
     """
-    due = progress.untouched_since
-    if due is None and progress.account and not progress.account.under_way:
+    account, due = progress.account, progress.untouched_since
+    if due is None and not (account and account.under_way):
         due = progress.next_due
     if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
         return None
@@ -96,9 +96,18 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
         return None
     remedy = commands.line(flags, "run", progress.batch.name)
     if settings.broker_url:
-        remedy = unlike_workers(progress) or "start `overnight scheduler` and `overnight worker`"
+        start = "start `overnight scheduler` and `overnight worker`"
+        remedy = unlike_workers(progress) or never_came(progress) or start
     text = f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}"
     return Limit(Kind.WORKERS, text, deserted=True)
+
+
+def never_came(progress: Progress) -> str:
+    """Say that no worker for a batch has ever been there, and what to do; empty if one has."""
+    if progress.account is not None:
+        return ""
+    which = f" of account {progress.batch.account}" if progress.batch.account else ""
+    return f"no worker{which} has ever run; start `overnight worker` and `overnight scheduler`"
 
 
 def unlike_workers(progress: Progress) -> str:

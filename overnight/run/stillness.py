@@ -69,8 +69,8 @@ class Stillness:
 def _missing(progress: Progress) -> str:
     if unlike := limits.unlike_workers(progress):
         return unlike
-    if progress.account is None:
-        return "no worker has ever run; start `overnight worker` and `overnight scheduler`"
+    if nobody := limits.never_came(progress):
+        return nobody
     if progress.counts.of(State.QUEUED):
         return "no worker takes up what is handed out; start `overnight worker`"
     return "is a scheduler running, and a worker? Start `overnight scheduler` and `overnight worker`"

@@ -241,6 +241,20 @@ def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
     assert "start `overnight scheduler` and `overnight worker`" in found["work"][0][1]
 
 
+def test_work_that_nobody_ever_came_for_is_69(ward, postgres_url, redis_url):
+    (ward.folder / "outputs").mkdir()
+    with closing(Database(postgres_url)) as db:
+        long_ago = datetime.now(UTC) - timedelta(minutes=10)
+        batch = factory.make_batch(db, name="cats", state=BatchState.OPEN, api=NOWHERE, opened_at=long_ago)
+        factory.make_job(db, batch, due_at=long_ago)
+    settings = {"database_url": postgres_url, "broker_url": redis_url, "api_token": None}
+    code, found = ward.finds("--api", NOWHERE, **settings)
+    assert code == 69
+    assert found["work"][0][1].endswith(
+        ": no worker has ever run; start `overnight worker` and `overnight scheduler`"
+    )
+
+
 def test_workers_with_different_accounts_are_a_warning(ward, postgres_url, redis_url):
     (ward.folder / "outputs").mkdir()
     with closing(Database(postgres_url)) as db:

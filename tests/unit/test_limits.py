@@ -204,12 +204,26 @@ def test_work_that_nobody_takes_up_is_called_deserted(moment, configured, quotas
     assert found == limits.Limit(Kind.WORKERS, text, deserted=True)
 
 
+@pytest.fixture
+def distributed(configured):
+    return configured.model_copy(update={"broker_url": "redis://broker/0"})
+
+
+def test_who_never_came_is_missed_once_work_has_been_due_for_long_enough(distributed):
+    never = {"pending": 3, "next_due": after(-5000), "account": None}
+    assert limits.deserted(progress(**never, batch=batch(opened_at=after(-119))), distributed) is None
+    said = limits.deserted(progress(**never, batch=batch(opened_at=after(-121))), distributed)
+    assert said.deserted
+    assert said.text.endswith(": no worker has ever run; start `overnight worker` and `overnight scheduler`")
+    said = limits.deserted(progress(**never, batch=batch(account="spare")), distributed)
+    assert "no worker of account spare has ever run" in said.text
+
+
 @pytest.mark.parametrize(
     "moment",
     [
         progress(running=3, untouched_since=after(-119)),
         progress(pending=3, next_due=after(-5000), account=standing(in_flight=200)),
-        progress(pending=3, next_due=after(-5000), account=None),
         progress(pending=3, next_due=after(-5000), batch=snapshots.batch(state=BatchState.READY)),
         progress(running=3, untouched_since=after(-5000), account=standing(breaker=AWAY)),
         progress(succeeded=3),
