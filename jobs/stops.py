@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, batches, events, lifecycle, losses
+from jobs import accounts, batches, blocks, events, lifecycle, losses
 from jobs.accounts import attendance
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.accounts.tally import Tally
@@ -29,7 +29,7 @@ def observe(
     """Record the outcome of a slice of calls, and stop or go on accordingly."""
     before, after = accounts.observe(tx, now, account.id, tally, configured)
     if tally.blocked:  # even if already blocked: a person may have opened a batch to probe it
-        _block(tx, now, account, after.reason or "")
+        _block(tx, now, account)
     # Take back what may not leave, or it would wait for its lease to end; in doubt, jobs are handed out one by one.
     if tally.throttled is not None or (after.in_doubt and not before.in_doubt):
         lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
@@ -55,14 +55,15 @@ def _wait_out(tx: sa.Connection, now: datetime, account: accounts.Account, reaso
     lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
 
 
-def _block(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:
+def _block(tx: sa.Connection, now: datetime, account: accounts.Account) -> None:
     """Take back what was handed out for the account; pause the batches that no other account may buy for."""
     lifecycle.rescue(tx, now, account_id=account.id, expired_only=False)
-    others = [one for one in _beside(tx, account) if one.breaker.state is not BreakerState.BLOCKED]
-    served = {batch for one in others for batch in batches.releasable(tx, one)}
-    left = [batch for batch in batches.releasable(tx, account) if batch not in served]
-    whose = f"account {account.label}: " if account.label else ""
-    batches.pause(tx, now, left, PauseReason.BLOCKED, whose + reason)
+    there = [accounts.known(tx, account.id), *_beside(tx, account)]
+    buys = [(one, set(batches.releasable(tx, one))) for one in there]
+    for batch in batches.releasable(tx, account):
+        buyers = [one for one, may_buy in buys if batch in may_buy]
+        if all(one.breaker.state is BreakerState.BLOCKED for one in buyers):
+            batches.pause(tx, now, [batch], PauseReason.BLOCKED, blocks.told(buyers))
 
 
 def _beside(tx: sa.Connection, account: accounts.Account) -> list[accounts.Account]:

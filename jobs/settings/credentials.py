@@ -36,7 +36,7 @@ class Credential:
     @property
     def variable(self) -> str:
         """The variable to correct if the token is wrong."""
-        return _variable(_STEMS[0], self.label) if self.label else _STEMS[0]
+        return token_of(self.label)
 
 
 class Wrong(ValueError):
@@ -60,6 +60,11 @@ def variables_of(name: str) -> tuple[str, str, str]:
     """Return the variables of one account: its token, its token's file, its API's URL."""
     token, file, url = (_variable(stem, name) for stem in _STEMS)
     return token, file, url
+
+
+def token_of(label: str | None) -> str:
+    """Return the variable of an account's token; without a label, of the only account's."""
+    return _variable(_STEMS[0], label) if label else _STEMS[0]
 
 
 def read(listed: str, found: Found, usual: Api) -> tuple[Credential, ...]:

@@ -252,6 +252,8 @@ def test_a_blocked_account_pauses_nothing_that_the_other_may_buy(night):
     assert night.buyers(queued)[-1] == "spare"
     block(night.database, spare)
     assert night.batch_state == ("paused", "blocked")
+    told = rows.batch(night.database, night.batch.id).pause_detail
+    assert told == "; ".join(f"account {name}: credit: The API answered 402: no credit" for name in NAMES)
     observe(night.database, spare, Tally(bought=1))
     assert night.batch_state == ("open", None)
 
