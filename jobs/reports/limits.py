@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs import commands
+from jobs import blocks, commands
 from jobs.accounts import quota
 from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
@@ -14,7 +14,6 @@ from jobs.settings import Settings, written
 from jobs.states import BatchState, State
 
 _NEARLY = 0.95  # of the in-flight cap: between two ticks a few have always just ended
-_REASON = 200  # characters of the reason that an API gave
 
 
 class Kind(StrEnum):
@@ -60,12 +59,27 @@ class Limit:
 
 def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
     """Return what limits a batch; ``flags`` are options that the next typed command needs."""
-    return (
-        _standstill(progress, flags, _next_try(progress))
-        or _held_back(progress, flags)
-        or _buying(progress, in_force(progress, settings))
-        or _waiting(progress)
+    if still := _standstill(progress, flags, _next_try(progress)):
+        return still
+    limit = (
+        _held_back(progress, flags) or _buying(progress, in_force(progress, settings)) or _waiting(progress)
     )
+    refused = blocks.told(progress.accounts)
+    if not refused or limit.kind is Kind.BLOCKED:
+        return limit
+    kind = Kind.BLOCKED if is_forsaken(progress) else limit.kind
+    return Limit(kind, f"{limit}; blocked: {refused}{_next_try(progress)}")
+
+
+def is_forsaken(progress: Progress) -> bool:
+    """Whether everything left is under way at refused accounts, while the other accounts have nothing to do.
+
+    What an account has in flight is not known per batch: while it has anything, some of it may be this batch's.
+    """
+    others = [one for one in progress.accounts if not one.breaker.is_deaf]
+    left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
+    idle = not progress.counts.of(*left_to_others) and not any(one.under_way for one in others)
+    return bool(others) and len(others) < len(progress.accounts) and idle
 
 
 def at_a_glance(row: Overview, flags: str = "", *, alone: bool) -> Limit | None:
@@ -182,23 +196,23 @@ def _standstill(progress: Overview, flags: str, next_try: str = "") -> Limit | N
 def _paused(progress: Overview, flags: str, next_try: str) -> Limit:
     batch = progress.batch
     if batch.pause_reason is PauseReason.BLOCKED:
-        return _blocked(batch.name, batch.pause_detail or "", flags, next_try)
+        return _blocked(batch.name, " ".join((batch.pause_detail or "").split()), flags, next_try)
     if batch.pause_reason is PauseReason.PERSON:
         why, verb = "paused by hand", "resume"
     else:
-        why, verb = f"paused, {batch.pause_reason}: {_brief(batch.pause_detail or '')}", "run"
+        why, verb = f"paused, {batch.pause_reason}: {blocks.brief(batch.pause_detail or '')}", "run"
     return Limit(Kind.PAUSED, f"{why}{_still_fetched(progress)}: {commands.line(flags, verb, batch.name)}")
 
 
 def _blocked(batch: str, reason: str, flags: str, next_try: str) -> Limit:
     then = next_try or f": {commands.line(flags, 'run', batch)}"
-    return Limit(Kind.BLOCKED, f"blocked: {_brief(reason)}{then}")
+    return Limit(Kind.BLOCKED, f"blocked: {reason}{then}")
 
 
 def _next_try(progress: Progress) -> str:
-    """Return when a blocked account is tried again; empty if it is not."""
-    probe_at = progress.account and progress.account.breaker.probe_at
-    return f", next try in {_until(probe_at, progress)}" if probe_at else ""
+    """Return when a refused account is tried again; empty if none is."""
+    tries = [one.breaker.probe_at for one in blocks.among(progress.accounts) if one.breaker.probe_at]
+    return f", next try in {_until(min(tries), progress)}" if tries else ""
 
 
 def _still_fetched(progress: Overview) -> str:
@@ -213,10 +227,10 @@ def _held_back(progress: Progress, flags: str) -> Limit | None:
         return None
     breaker = account.breaker
     if breaker.state is BreakerState.BLOCKED:
-        return _blocked(progress.batch.name, breaker.reason or "", flags, _next_try(progress))
+        return _blocked(progress.batch.name, blocks.told(progress.accounts), flags, _next_try(progress))
     if breaker.state is BreakerState.OUTAGE:
         since = f" since {breaker.since.astimezone():%H:%M}" if breaker.since else ""
-        why = f" ({_brief(breaker.reason)})" if breaker.reason else ""
+        why = f" ({blocks.brief(breaker.reason)})" if breaker.reason else ""
         return Limit(Kind.OUTAGE, f"API away{since}{why}, next try in {_until(breaker.probe_at, progress)}")
     if account.not_before and account.not_before > progress.at:
         return Limit(Kind.THROTTLED, f"API asked to wait {_until(account.not_before, progress)}")
@@ -279,8 +293,3 @@ def _until(moment: datetime | None, progress: Progress) -> str:
     """Return how long it is until a moment; 0 s if that is past."""
     seconds = (moment - progress.at).total_seconds() if moment else 0
     return written.as_duration(max(0, math.ceil(seconds)))
-
-
-def _brief(reason: str) -> str:
-    text = " ".join(reason.split()).rstrip(".")
-    return text if len(text) <= _REASON else text[: _REASON - 1] + "…"

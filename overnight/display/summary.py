@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import click
 
-from jobs import commands, failures
+from jobs import blocks, commands, failures
 from jobs.batches import PauseReason
 from jobs.reports import limits
 from jobs.reports.results import Harvest
@@ -113,6 +113,8 @@ def _to_go_on(progress: Progress, flags: str) -> list[str]:
     why = "not finished"
     if batch.state is BatchState.PAUSED:
         why = words.line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
+    elif refused := blocks.told(progress.accounts):
+        why = words.line(f"not finished, blocked: {refused}")
     return [f"{why}; to go on, type: {commands.line(flags, verb, batch.name)}"]
 
 

@@ -1,11 +1,13 @@
-"""Whether what is under way can still end by itself: not while all calls are refused, or no image can be stored."""
+"""Whether a batch can still go on by itself: not while all calls are refused, or no image can be stored."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
-from jobs.reports.status import Progress
-from jobs.states import State
+from jobs.reports import limits
+from jobs.reports.status import Progress, Standing
+from jobs.states import BatchState, State
 
 
 @dataclass
@@ -27,20 +29,24 @@ class Impasse:
         return stuck and moment - self._since >= self.patience
 
 
-def is_forsaken(progress: Progress) -> bool:
-    """Whether everything left is under way at refused accounts, while the other accounts have nothing to do.
+def stands_still(progress: Progress) -> bool:
+    """Whether the batch buys nothing more, and no probe may change that."""
+    state, reason = progress.batch.state, progress.batch.pause_reason
+    if state is BatchState.CANCELLED or (state is BatchState.PAUSED and reason is not PauseReason.BLOCKED):
+        return True
+    refused = state is BatchState.PAUSED or limits.is_forsaken(progress)
+    return refused and not any(_is_tried(one, progress) for one in progress.accounts)
 
-    What an account has in flight is not known per batch: while it has anything, some of it may be this batch's.
-    """
-    others = [one for one in progress.accounts if not one.breaker.is_deaf]
-    left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
-    idle = not progress.counts.of(*left_to_others) and not any(one.under_way for one in others)
-    return bool(others) and len(others) < len(progress.accounts) and idle
+
+def _is_tried(account: Standing, progress: Progress) -> bool:
+    """Whether a refused account is still tried: for that it needs something to buy, or to ask for."""
+    has_cause = account.under_way or progress.counts.of(State.PENDING, State.QUEUED)
+    return bool(has_cause and account.breaker.state is BreakerState.BLOCKED and account.breaker.probe_at)
 
 
 def _refused(progress: Progress) -> bool:
     everybody = bool(progress.accounts) and all(one.breaker.is_deaf for one in progress.accounts)
-    return everybody or is_forsaken(progress)
+    return everybody or limits.is_forsaken(progress)
 
 
 def _nowhere_to_store(progress: Progress) -> bool:

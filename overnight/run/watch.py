@@ -7,13 +7,12 @@ from enum import Enum, auto
 import structlog
 
 from jobs import batches, commands, database, errors, events
-from jobs.batches import PauseReason
 from jobs.events import EventKind
 from jobs.reports import limits, status
 from jobs.reports.limits import Kind, Limit
 from jobs.reports.status import Counts, Progress
 from jobs.settings import Settings
-from jobs.states import BatchState, State
+from jobs.states import State
 from overnight.display import live, words
 from overnight.run import impasse
 from overnight.run.embedded import Embedded
@@ -131,7 +130,9 @@ class Watch:
         if self.lock is not None and self.lock.take(self.batch.name):
             return End.FREE
         in_vain = self._impasse.reached(progress, time.monotonic())
-        if not (self._stopped or _stands_still(progress)) or (progress.counts.under_way and not in_vain):
+        if not (self._stopped or impasse.stands_still(progress)) or (
+            progress.counts.under_way and not in_vain
+        ):
             return None
         return End.INTERRUPTED if self._stopped else End.HALTED
 
@@ -181,18 +182,3 @@ def _left(counts: Counts) -> str:
     in_doubt = counts.of(State.UNCONFIRMED)
     fetched = f"{limits.counted(counts.under_way - in_doubt, 'job')} still to fetch"
     return f"{fetched}, {limits.counted(in_doubt, 'send')} still to be looked up" if in_doubt else fetched
-
-
-def _stands_still(progress: Progress) -> bool:
-    """Whether the batch buys nothing more, and no probe may change that."""
-    state = progress.batch.state
-    if impasse.is_forsaken(progress):
-        return True
-    return state is BatchState.CANCELLED or (state is BatchState.PAUSED and not _probing(progress))
-
-
-def _probing(progress: Progress) -> bool:
-    """Whether a blocked account is still tried."""
-    account = progress.account
-    blocked = progress.batch.pause_reason is PauseReason.BLOCKED
-    return blocked and account is not None and account.breaker.probe_at is not None

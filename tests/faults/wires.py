@@ -65,12 +65,14 @@ class Wire:
             return await asyncio.start_unix_server(self._connected, self._own)
         return await asyncio.start_server(self._connected, "127.0.0.1", 0)
 
-    async def _connected(self, reader, writer):
+    async def _connected(self, reader, writer, head=b""):
+        """Pass on a new connection, of which a ``head`` has been read already."""
         try:
             far = await self._reach()
         except OSError:
             writer.transport.abort()
             return
+        far[1].write(head)
         link = {writer, far[1]}
         self._links.add(frozenset(link))
         try:

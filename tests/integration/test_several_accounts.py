@@ -4,6 +4,7 @@ import json
 import signal
 from collections import Counter
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -18,9 +19,11 @@ from jobs.settings.credentials import Credential
 from jobs.states import State
 from scheduler import duties
 from tests import factory, rows
+from tests.faults.wires import Wire
 from tests.integration import stepped
 from tests.integration.evening import Evening
 from tests.integration.test_services import place, states  # noqa: F401  a fixture
+from tests.integration.wires import reply
 from worker import app, context
 from worker.tasks.submit import submit
 
@@ -314,6 +317,43 @@ def test_a_run_with_two_accounts_buys_about_half_with_each_and_nothing_twice(eve
     assert sorted(one["label"] for one in told["accounts"]) == ["main", "spare"]
     kept = [path.read_bytes() for path in evening.folder.rglob("*") if path.is_file()]
     assert not any(b"token-of" in content for content in kept)
+
+
+class Door(Wire):
+    """Lets nobody pass who shows a certain token, once it is refused."""
+
+    refused = None
+
+    async def _connected(self, reader, writer, head=b""):
+        """Judge a connection by its first call: each account has its own."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        if self.refused and self.refused in head:
+            writer.write(reply(b"{}", "401 Unauthorized", "Connection: close"))
+            await writer.drain()
+            writer.close()
+            return
+        await super()._connected(reader, writer, head)
+
+
+def test_a_run_that_ends_for_want_of_one_account_says_which_and_why(tmp_path, start_sandbox):
+    sandbox = start_sandbox(output_size=64, creates_per_minute=300, latency=2)
+    tokens = {f"api_token_{name}": f"token-of-{name}" for name in NAMES}
+    night = Evening(tmp_path, sandbox, 20, accounts="main,spare", creates_per_minute=300, **tokens)
+    door = Door(("127.0.0.1", urlsplit(sandbox.url).port))
+    try:
+        night.environment["OVERNIGHT_API_TOKEN"] = None
+        with night.running(OVERNIGHT_API_URL=f"http://127.0.0.1:{door.port}/v1") as child:
+            night.until_bought(8)
+            door.refused = b"token-of-spare"
+            door.reset()
+            told, words = child.communicate(timeout=90)
+    finally:
+        door.close()
+    refused = "blocked: account spare: token: The API answered 401"
+    assert child.returncode == 75, words
+    assert f"\nnot finished, {refused}" in told
+    assert "; mend OVERNIGHT_API_TOKEN_SPARE; to go on, type: overnight run night\n" in told
+    assert refused in words
 
 
 def test_a_batch_keeps_to_the_account_that_it_was_loaded_for(evening):

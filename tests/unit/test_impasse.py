@@ -5,14 +5,16 @@ import pytest
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
 from jobs.states import BatchState
+from overnight.run import impasse as impasses
 from overnight.run.impasse import Impasse
-from tests.snapshots import batch, progress, standing
+from tests.snapshots import after, batch, progress, standing
 
 FULL = batch(state=BatchState.PAUSED, pause_reason=PauseReason.STORAGE)
 
 
-def blocked(reason):
-    return standing(breaker=Breaker(BreakerState.BLOCKED, f"{reason}: The API answered so."))
+def blocked(reason, probe_at=None, **more):
+    breaker = Breaker(BreakerState.BLOCKED, f"{reason}: The API answered so.", probe_at=probe_at)
+    return standing(breaker=breaker, **more)
 
 
 def beside_a_refused(**more):
@@ -70,3 +72,30 @@ def test_what_moves_starts_the_waiting_anew(impasse):
     assert not impasse.reached(progress(running=2, collecting=1, account=account), 159)
     assert not impasse.reached(progress(running=2, collecting=1, account=account), 218)
     assert impasse.reached(progress(running=2, collecting=1, account=account), 219)
+
+
+BLOCKED = batch(state=BatchState.PAUSED, pause_reason=PauseReason.BLOCKED)
+TRIED = blocked("token", after(30), in_flight=3)
+GIVEN_UP = blocked("token", in_flight=3)
+AWAY = standing(breaker=Breaker(BreakerState.OUTAGE, "no answer", probe_at=after(-30)))
+
+
+@pytest.mark.parametrize(
+    ("moment", "still"),
+    [
+        (progress(running=3, batch=BLOCKED, account=TRIED), False),
+        (progress(running=3, batch=BLOCKED, account=GIVEN_UP), True),
+        (progress(running=3, accounts=(standing(), TRIED)), False),
+        (progress(running=3, accounts=(standing(), GIVEN_UP)), True),
+        (progress(running=3, accounts=(AWAY, GIVEN_UP)), True),
+        (progress(running=3, pending=1, accounts=(standing(), GIVEN_UP)), False),
+        (progress(pending=3, batch=BLOCKED, account=blocked("credit", after(30))), False),
+        (progress(running=3, batch=BLOCKED, accounts=(blocked("credit", after(-30)), GIVEN_UP)), True),
+        (progress(running=3, batch=BLOCKED, accounts=(blocked("token", after(-30)), GIVEN_UP)), True),
+        (progress(running=3, batch=FULL, account=TRIED), True),
+        (progress(running=3, batch=batch(state=BatchState.CANCELLED)), True),
+        (progress(running=3), False),
+    ],
+)
+def test_a_refused_account_is_waited_for_as_long_as_it_is_tried_whoever_else_buys(moment, still):
+    assert impasses.stands_still(moment) is still

@@ -1,5 +1,7 @@
 """What limits a batch, as a table: one moment, one phrase."""
 
+from dataclasses import replace
+
 import pytest
 
 from jobs import settings
@@ -28,6 +30,10 @@ def paused(reason, detail):
 AWAY = Breaker(BreakerState.OUTAGE, "connection refused.", since=NOW, probe_at=after(12))
 NO_CREDIT = Breaker(BreakerState.BLOCKED, "credit: top up", since=NOW, probe_at=after(30))
 NO_TOKEN = Breaker(BreakerState.BLOCKED, "token: 401", since=NOW)
+MAIN = standing(label="main")
+MAIN_WITHOUT_CREDIT = standing(label="main", breaker=NO_CREDIT)
+REFUSED = standing(label="spare", breaker=NO_TOKEN, in_flight=10)
+TRIED = replace(REFUSED, breaker=replace(NO_TOKEN, probe_at=after(20)))
 CLOCK = f"{NOW.astimezone():%H:%M}"
 LOAD = "if that has broken off: overnight load /home/me/cats.csv --batch cats"
 
@@ -86,8 +92,40 @@ TABLE = [
     ),
     (
         Kind.BLOCKED,
-        "blocked: token: 401: overnight run cats",
+        "blocked: token: 401; mend OVERNIGHT_API_TOKEN: overnight run cats",
         progress(pending=1, account=standing(breaker=NO_TOKEN)),
+    ),
+    (
+        Kind.BLOCKED,
+        (
+            "blocked: account main: credit: top up; account spare: token: 401; mend OVERNIGHT_API_TOKEN_SPARE"
+            ", next try in 30s"
+        ),
+        progress(pending=1, accounts=(MAIN_WITHOUT_CREDIT, REFUSED)),
+    ),
+    (
+        Kind.BLOCKED,
+        (
+            "waiting for predictions: 10 running; "
+            "blocked: account spare: token: 401; mend OVERNIGHT_API_TOKEN_SPARE, next try in 20s"
+        ),
+        progress(running=10, accounts=(MAIN, TRIED)),
+    ),
+    (
+        Kind.QUOTA,
+        (
+            "quota 600/min at each of 2 accounts; "
+            "blocked: account spare: token: 401; mend OVERNIGHT_API_TOKEN_SPARE, next try in 20s"
+        ),
+        progress(pending=5, running=10, accounts=(MAIN, TRIED)),
+    ),
+    (
+        Kind.PREDICTIONS,
+        (
+            "waiting for predictions: 10 running; "
+            "blocked: account spare: token: 401; mend OVERNIGHT_API_TOKEN_SPARE"
+        ),
+        progress(running=10, accounts=(standing(label="main", in_flight=3), REFUSED)),
     ),
     (
         Kind.CANCELLED,

@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from jobs import failures, settings
+from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.batches import PauseReason
 from jobs.reports import limits
 from jobs.states import BatchState
 from overnight.display import plain, summary
 from overnight.exits import Exit
-from tests.snapshots import NOW, after, batch, harvest, progress
+from tests.snapshots import NOW, after, batch, harvest, progress, standing
 
 
 @pytest.fixture
@@ -176,6 +177,15 @@ def test_a_batch_that_never_bought_says_no_time(configured):
 def test_an_unfinished_batch_says_why_and_what_makes_it_go_on(columns, line, configured):
     moment = progress(pending=1, batch=batch(**columns))
     assert summary.lines(moment, harvest(), configured, "--api sandbox")[1] == line
+
+
+def test_an_unfinished_batch_says_which_of_its_accounts_is_refused(configured):
+    refused = standing(label="spare", breaker=Breaker(BreakerState.BLOCKED, "token: The API answered 401."))
+    moment = progress(running=2, accounts=(standing(label="main"), refused))
+    assert summary.lines(moment, harvest(), configured)[1] == (
+        "not finished, blocked: account spare: token: The API answered 401; mend OVERNIGHT_API_TOKEN_SPARE; "
+        "to go on, type: overnight run cats"
+    )
 
 
 def test_a_cancelled_batch_that_has_ended_says_so(configured):
