@@ -8,7 +8,6 @@ from jobs.settings import Settings
 from overnight import opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
-from overnight.run import surroundings
 from worker import readiness
 from worker.transfers import room
 
@@ -30,7 +29,7 @@ def _output(settings: Settings) -> Iterator[Finding]:
             yield from _shared(settings)
             return
         with opened.found(settings) as db:
-            surroundings.require_mounted(settings.output, db)
+            readiness.require_mounted(settings.output, db)
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
         return

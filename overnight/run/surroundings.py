@@ -5,11 +5,9 @@ Each missing thing is reported in one line. What a worker or a scheduler needs i
 
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
-from jobs import errors, presence
+from jobs import errors
 from jobs.database import Database
-from jobs.reports import results
 from jobs.settings import Settings, buyers
 from jobs.settings.credentials import Credential
 from overnight.display import words
@@ -63,10 +61,7 @@ class Surroundings:
 
     def _require_output(self, db: Database | None) -> None:
         output = self._settings.output
-        if not presence.found(output):
-            require_mounted(output, db)
-            _make(output)
-        readiness.require_folder(output)
+        readiness.prepare_folder(output, db)
         if not shutil.disk_usage(output).free:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 
@@ -78,26 +73,3 @@ def require_workers(settings: Settings) -> None:
             "a database on a server needs workers: set OVERNIGHT_BROKER_URL=redis://…, "
             "or keep all in one process with --database sqlite:///overnight.db"
         )
-
-
-def require_mounted(output: Path, db: Database | None) -> None:
-    """Refuse to replace a missing folder that had images: its disk may not be mounted. ``db`` may be None."""
-    if db is None:
-        return
-    with db.read() as tx:
-        stored = results.latest_images(tx, 1)
-    if stored:
-        raise errors.Unavailable(
-            f"output folder {output} is not there, and images were stored in it before; "
-            "mount its disk, or make the folder"
-        )
-
-
-def _make(output: Path) -> None:
-    """Create the folder for its owner alone: pictures and prompts may be private; sharing them takes a decision."""
-    try:
-        output.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.Unavailable(
-            f"output folder {output} cannot be made: {error.strerror}; mend it, or set OVERNIGHT_OUTPUT"
-        ) from error

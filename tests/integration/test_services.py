@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from jobs.accounts import attendance
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import State
-from tests import programs
+from tests import factory, programs
 from tests.faults import processes
 from tests.integration import rehearsal
 from worker import app
@@ -162,8 +163,19 @@ def test_a_worker_needs_a_token(place):
     refused(place.overnight("worker", api_token=None), 2, "no token for 127.0.0.1")
 
 
-def test_a_worker_needs_its_output_folder(place):
-    refused(place.overnight("worker", output=str(place.folder / "elsewhere")), 69, "elsewhere does not exist")
+def test_a_worker_makes_the_output_folder_for_itself_alone(place):
+    place.output.rmdir()
+    place.start("overnight", "worker", "--concurrency=1")
+    rehearsal.eventually(lambda: enrolled(place))
+    assert stat.S_IMODE(place.output.stat().st_mode) == 0o700
+
+
+def test_a_worker_makes_no_output_folder_anew_that_had_images(place):
+    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db:
+        factory.make_job(db, factory.make_batch(db), state=State.SUCCEEDED)
+    place.output.rmdir()
+    refused(place.overnight("worker"), 69, "is not there, and images were stored in it before")
+    assert not place.output.exists()
 
 
 def test_a_worker_needs_an_output_folder_that_takes_files(place):
