@@ -1,7 +1,7 @@
 """Open a command's database, at this program's revision: one that must exist, may exist, or is created."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from jobs import presence
 from jobs.database import Database
@@ -36,6 +36,13 @@ def made(settings: Settings) -> Iterator[Database]:
     with _opened(settings) as opened:
         schema.upgrade(opened)
         yield opened
+
+
+@contextmanager
+def found_or_made(settings: Settings) -> Iterator[Database]:
+    """Open the database, created if it does not exist: for a service that may be started before the first run."""
+    with ExitStack() as stack:
+        yield stack.enter_context(found(settings)) or stack.enter_context(made(settings))
 
 
 def _opened(settings: Settings) -> closing[Database]:

@@ -24,7 +24,7 @@ def command(settings: Settings, host: str, port: int) -> None:
 
     settings.require_webhook_secret()
     logs.to_stderr(settings.secrets)
-    with opened.database(settings) as db:
+    with opened.found_or_made(settings) as db:
         try:
             refusal = server.serve(settings, db, host, port, _announce)
         except OSError as error:

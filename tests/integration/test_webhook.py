@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import threading
 import time
@@ -278,6 +279,17 @@ def test_without_a_secret_that_is_one_nothing_is_listened_to(desk, secret, words
     assert words in ended.stderr
     assert "canary" not in ended.stderr
     assert not ended.stdout
+
+
+def test_started_before_the_first_run_it_makes_the_database(tmp_path):
+    path = tmp_path / "night.db"
+    started = Receiver(tmp_path, f"sqlite:///{path}")
+    body = json.dumps({"id": "p1", "status": "succeeded"}).encode()
+    try:
+        assert started.call(body, signed(body)) == 204
+    finally:
+        started.end()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(desk, shared):
