@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.manifest import assemble, keys, problems, rows
+from jobs.manifest import assemble, keys, pictures, problems, rows
 
 _BUFFERED_ROWS = 2000
 # Tried in turn until no two stems are alike; six digits nearly always suffice.
@@ -20,7 +20,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE rows (
-    seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, line INTEGER, key TEXT, image TEXT, input TEXT,
+    seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, travel TEXT, line INTEGER, key TEXT, image TEXT, input TEXT,
     seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT, problem TEXT,
     unusable TEXT
 );
@@ -28,7 +28,7 @@ BEGIN;
 """
 # In the order of the fields of `rows.Row`.
 _ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem, unusable"
-_INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
+_INSERT = f"INSERT INTO rows (key_given, folded, travel, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
 
 _INDEX_KEYS = "CREATE INDEX rows_by_key ON rows (key)"
 _FIND_REPEATED = """
@@ -60,6 +60,11 @@ WHERE folded IN (SELECT folded FROM rows GROUP BY folded HAVING count(*) > 1)
 _SELECT = f"SELECT {_ROW} FROM rows ORDER BY seq"  # noqa: S608  the columns above
 _SELECT_UNUSABLE = f"SELECT {_ROW} FROM rows WHERE unusable IS NOT NULL ORDER BY seq"  # noqa: S608  the same
 
+# Where the file has no column of pictures, that is told once for all rows.
+_COUNT_SOUND = """
+SELECT travel, count(*), sum(outputs) FROM rows WHERE problem IS NULL AND travel IS NOT NULL GROUP BY travel
+"""
+
 
 class Staging:
     """A temporary database of rows: filled once, then settled, then read."""
@@ -80,7 +85,7 @@ class Staging:
         unusable = draft.unusable and draft.unusable.to_json()
         stem = keys.slug(draft.key)
         self._buffer.append((
-            draft.key_given, stem.casefold(), draft.line, draft.key, draft.image, draft.input_json,
+            draft.key_given, stem.casefold(), draft.travel, draft.line, draft.key, draft.image, draft.input_json,
             draft.seeded, draft.version, draft.labels_json, draft.priority, draft.outputs, draft.digest,
             stem, problem, unusable,
         ))  # fmt: skip
@@ -119,10 +124,13 @@ class Staging:
     def _repeated_key(self, line: int, key: str, first_line: int) -> str:
         return self._repeated(line, key, first_line).of_row()
 
-    def failed(self) -> int:
-        """Return how many rows have a problem."""
-        found = self._database.execute("SELECT count(*) FROM rows WHERE problem IS NOT NULL").fetchone()
-        return int(found[0])
+    def sound(self) -> list[tuple[pictures.Travel, int, int]]:
+        """Return, of the rows without a problem, how many pictures travel how, and how many images they ask for.
+
+        Only valid after `settle`, which finds further problems.
+        """
+        found = self._database.execute(_COUNT_SOUND)
+        return [(pictures.Travel(travel), count, outputs) for travel, count, outputs in found]
 
     def unusable(self, chunk: int) -> Iterator[list[rows.Row]]:
         """Yield the rows with nothing wrong but their picture, ``chunk`` at a time."""

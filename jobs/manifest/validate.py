@@ -131,10 +131,6 @@ class _Pass:
                 break
             draft = assembler.draft(record)
             into.count += 1
-            if draft.problem is None:
-                into.outputs += draft.outputs
-                if draft.travel:
-                    into.images[draft.travel] += 1
             self._tell(draft)
             into.staged.add(draft)
         else:
@@ -142,7 +138,10 @@ class _Pass:
                 raise manifest.problem("lists no jobs", detail="add a row for each image wanted")
         for problem in into.staged.settle(manifest.name):
             into.of_rows.add(problem)
-        into.failed = into.staged.failed()
+        for travel, sound, outputs in into.staged.sound():
+            into.images[travel] = sound
+            into.outputs += outputs
+        into.failed = into.count - into.images.total()
 
     def _tell(self, draft: assemble.Draft) -> None:
         for problem in draft.wrong:

@@ -2,6 +2,7 @@ import pytest
 
 from jobs import errors
 from jobs.manifest import problems, rows, schema
+from jobs.manifest.pictures import Travel
 from tests.manifests import WEB, inputs_of, labels_of, mistakes, picture, reading, rows_of, write
 
 VERSION = "stability-ai/stable-diffusion-img2img:" + "0" * 64
@@ -405,7 +406,7 @@ def test_keep_going_makes_a_bad_row_a_failed_one_with_its_place(tmp_path):
 
         assert not read.problems
         assert len(read.warnings.lines()) == 3
-        assert (read.count, read.failed, read.outputs) == (4, 3, 2)
+        assert (read.count, read.failed, read.outputs) == (4, 3, 1)
 
     assert [row.problem for row in found] == [
         "line 2, column seed: x is not a whole number",
@@ -414,6 +415,13 @@ def test_keep_going_makes_a_bad_row_a_failed_one_with_its_place(tmp_path):
         "line 5: has fewer cells than the header: 2 of 4",
     ]
     assert [row.key for row in found][:3] == ["one", "two", "two-2"]
+
+
+def test_a_row_whose_key_is_taken_counts_for_no_image(tmp_path):
+    path = write(tmp_path, f"key,image,prompt,num_outputs\na,{WEB},x,1\na,{WEB},y,4\nb,{WEB},z,2\n")
+    with reading(path, keep_going=True) as read:
+        assert (read.count, read.failed, read.outputs) == (3, 1, 3)
+        assert read.images == {Travel.URL: 2}
 
 
 def test_keep_going_does_not_forgive_the_file_itself(tmp_path):
