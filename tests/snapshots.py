@@ -74,6 +74,7 @@ def harvest(**more: Any) -> Harvest:
         "images": 4,
         "bytes": 1_234_567,
         "dropped": 0,
+        "refused": 0,
         "predictions": 3,
         "cost": None,
         "unpriced": 0 if "cost" in more else 3,

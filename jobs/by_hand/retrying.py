@@ -85,10 +85,11 @@ def _change(tx: sa.Connection, batch: batches.Batch, rows: Sequence[sa.Row[Any]]
 
 
 def left_out(tx: sa.Connection, batch: batches.Batch) -> list[tuple[str, int]]:
-    """Return the failure classes that a plain retry leaves out, with their counts."""
+    """Return the failure classes that a plain retry leaves out, with their counts but for refused rows."""
+    failed = (jobs.c.state == State.FAILED, jobs.c.error_class.not_in(PLAIN), lifecycle.ACCEPTED)
     query = (
         sa.select(jobs.c.error_class, sa.func.count())
-        .where(jobs.c.batch_id == batch.id, jobs.c.state == State.FAILED, jobs.c.error_class.not_in(PLAIN))
+        .where(jobs.c.batch_id == batch.id, *failed)
         .group_by(jobs.c.error_class)
         .order_by(sa.func.count().desc(), jobs.c.error_class)
     )

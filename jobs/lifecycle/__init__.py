@@ -31,7 +31,7 @@ from jobs.lifecycle.handing import (
     look_sooner,
     missed,
 )
-from jobs.lifecycle.loading import Wanted, add, replace_input
+from jobs.lifecycle.loading import Wanted, add, forget, replace_input
 from jobs.lifecycle.records import (
     Accepted,
     Blackened,
@@ -81,6 +81,7 @@ __all__ = [
     "dropped",
     "expire_sends",
     "failed",
+    "forget",
     "found_late",
     "give_up",
     "hand_out",

@@ -124,6 +124,15 @@ def _change(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: s
     }
 
 
+def forget(tx: sa.Connection, batch_id: int, keys: Sequence[str]) -> int:
+    """failed at its load → gone: its row was refused, nothing was ever bought for it, and it is no longer listed."""
+    if not keys:
+        return 0
+    return tx.execute(
+        sa.delete(jobs).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(keys), ~deciding.ACCEPTED)
+    ).rowcount
+
+
 def _insert(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
     as_time = jobs.c.created_at.type.bind_processor(tx.dialect)
     moment = as_time(now) if as_time else now

@@ -1,21 +1,29 @@
 """Which jobs of a batch already stand for these rows of a manifest: those with their keys. Reads only."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from jobs import purchases
+from jobs import lifecycle, purchases
 from jobs.tables import jobs
 
 # A job's ``key``, ``row_digest``, ``state``, and how many ``images`` it makes.
 Counterpart = sa.Row[str, str, str, int]
+
+_FETCHED = 1_000
 
 
 def of(tx: sa.Connection, batch_id: int, keys: Collection[str]) -> dict[str, Counterpart]:
     """Return the jobs of a batch that have one of these keys, by key."""
     query = _one_by_one if tx.dialect.name == "postgresql" else _together
     return {job.key: job for job in tx.execute(query(batch_id, keys))}
+
+
+def refused(tx: sa.Connection, batch_id: int) -> Iterator[str]:
+    """Yield the keys of the jobs whose rows were refused when they were loaded."""
+    query = sa.select(jobs.c.key).where(jobs.c.batch_id == batch_id, ~lifecycle.ACCEPTED)
+    yield from tx.execute(query.order_by(jobs.c.id).execution_options(yield_per=_FETCHED)).scalars()
 
 
 def _columns() -> sa.Select[str, str, str, int]:

@@ -29,7 +29,7 @@ class Difference:
     failed jobs, ``unusable`` of them only because of their picture. ``jobs`` and ``images`` count what a run
     would buy once the rows are loaded, as `purchases` counts it. Of these jobs nobody has approved ``unagreed``
     yet, and ``unlisted`` have no row among those read; ``unlisted_keys`` names the latter if they are few
-    enough to type.
+    enough to type. ``dropped`` names the jobs that an update drops: their rows were refused and are gone.
     """
 
     new: int = 0
@@ -43,6 +43,7 @@ class Difference:
     unagreed: int = 0
     unlisted: int = 0
     unlisted_keys: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     @property
     def asks(self) -> bool:
@@ -59,6 +60,7 @@ class Difference:
         parts += [f"{self.there:,} there"] if self.there else []
         parts += [f"{self.gone:,} no longer listed"] if self.gone else []
         parts += [f"{self.changed:,} changed"] if self.changed else []
+        parts += [f"{len(self.dropped):,} dropped, refused before"] if self.dropped else []
         return ", ".join(parts)
 
 
@@ -152,9 +154,17 @@ class _Comparison:
         if self.read.complete:
             with self.database.read() as tx:
                 size = batches.size(tx, self.batch.id)
-            self.found.gone = size - self.found.there - self.found.changed
+            self.found.dropped = self._dropped()
+            self.found.gone = size - self.found.there - self.found.changed - len(self.found.dropped)
         self._add_what_is_left()
         return self.found
+
+    def _dropped(self) -> tuple[str, ...]:
+        """Return the refused jobs whose rows are gone; another manifest than the batch's own lists what it likes."""
+        if not (self.target.update and self.batch.is_of(targets.path_of(self.read.path), self.read.sha256)):
+            return ()
+        with self.database.read() as tx:
+            return tuple(self.read.unlisted(counterparts.refused(tx, self.batch.id)))
 
     def _count(self, row: rows.Row, job: counterparts.Counterpart | None) -> None:
         if job is None:

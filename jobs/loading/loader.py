@@ -51,6 +51,9 @@ def load(database: Database, read: validated.Validated, target: Target, found: D
     if found.new or found.changed:
         for chunk in read.rows(_MOST_ROWS):
             writing.write(chunk)
+    for start in range(0, len(found.dropped), _PIECE):
+        with database.write() as tx:
+            lifecycle.forget(tx, batch.id, found.dropped[start : start + _PIECE])
     crashpoints.reach(Place.BEFORE_BATCH_READY)
     batch = _finish(database, batch, read, target, found)
     return Loaded(batch, found, writing.updated, writing.kept, writing.kept_key)
@@ -187,8 +190,8 @@ def _finish(
         changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}
     with database.write() as tx:
         batches.loaded(tx, batch.id, **changed)
-        if found.new or found.changed:
-            kind = EventKind.UPDATED if found.changed else EventKind.LOADED
+        if found.new or found.changed or found.dropped:
+            kind = EventKind.UPDATED if found.changed or found.dropped else EventKind.LOADED
             events.record(tx, now(tx), batch.id, kind, found.line())
         return batches.get(tx, batch.id)
 

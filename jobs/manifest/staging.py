@@ -20,9 +20,9 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -16000;
 CREATE TABLE rows (
-    seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, travel TEXT, line INTEGER, key TEXT, image TEXT, input TEXT,
-    seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT, problem TEXT,
-    unusable TEXT
+    seq INTEGER PRIMARY KEY, key_given INTEGER, folded TEXT, travel TEXT, line INTEGER, key TEXT, image TEXT,
+    input TEXT, seeded INTEGER, version TEXT, labels TEXT, priority INTEGER, outputs INTEGER, digest TEXT, stem TEXT,
+    problem TEXT, unusable TEXT
 );
 BEGIN;
 """

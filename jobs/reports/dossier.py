@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, database
+from jobs import batches, database, lifecycle
 from jobs.batches import Batch
 from jobs.states import Phase, State
 from jobs.tables import accounts, attempts, jobs, outputs
@@ -34,6 +34,7 @@ class Job:
     cancel_requested_at: datetime | None
     error_class: str | None
     error_message: str | None
+    refused: bool  # its row was, when it was loaded: see `lifecycle.ACCEPTED`
     created_at: datetime
     finished_at: datetime | None
 
@@ -100,7 +101,10 @@ class Dossier:
 
 def read(tx: sa.Connection, job_id: int) -> Dossier:
     """Collect what is known about a job."""
-    of_job: sa.Select[Any] = sa.select(*_columns(Job, jobs), jobs.c.batch_id).where(jobs.c.id == job_id)
+    refused = (~lifecycle.ACCEPTED).label("refused")
+    of_job: sa.Select[Any] = sa.select(*_columns(Job, jobs), refused, jobs.c.batch_id).where(
+        jobs.c.id == job_id
+    )
     tries: sa.Select[Any] = (
         sa.select(*_columns(Attempt, attempts), _account().label("account"))
         .join(accounts, accounts.c.id == attempts.c.account_id)

@@ -108,6 +108,7 @@ class Plan:
             "there": self.difference.there,
             "changed": self.difference.changed,
             "no_longer_listed": self.difference.gone,
+            "dropped": len(self.difference.dropped),
             "api": self.api,
             "api_url": self.api_url,
             "api_reason": self.api_reason,

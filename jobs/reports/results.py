@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import sqlalchemy as sa
 
-from jobs import purchases
+from jobs import lifecycle, purchases
+from jobs.failures import FailureClass
 from jobs.states import Phase, State
 from jobs.tables import attempts, jobs, outputs
 
@@ -18,6 +19,7 @@ class Harvest:
     images: int
     bytes: int
     dropped: int  # images that were asked for and did not come, of jobs that have others
+    refused: int  # failed jobs whose rows were refused when they were loaded
     predictions: int
     cost: float | None  # of those whose price was recorded at their end; None: there are none
     unpriced: int  # the other predictions: none was set, or they run, or were canceled
@@ -58,7 +60,7 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.max(attempts.c.finished_at),
         ).where(attempts.c.job_id.in_(of_batch))
     ).one()
-    return Harvest(files[0], int(files[1]), _dropped(tx, batch_id), *bought)
+    return Harvest(files[0], int(files[1]), _dropped(tx, batch_id), _refused(tx, batch_id), *bought)
 
 
 def _dropped(tx: sa.Connection, batch_id: int) -> int:
@@ -72,6 +74,12 @@ def _dropped(tx: sa.Connection, batch_id: int) -> int:
     return int(
         tx.execute(sa.select(sa.func.coalesce(sa.func.sum(counted), 0)).where(counted > 0)).scalar_one()
     )
+
+
+def _refused(tx: sa.Connection, batch_id: int) -> int:
+    failed = (jobs.c.state == State.FAILED, jobs.c.error_class == FailureClass.INVALID_INPUT)
+    counted = sa.select(sa.func.count()).where(jobs.c.batch_id == batch_id, *failed, ~lifecycle.ACCEPTED)
+    return tx.execute(counted).scalar_one()
 
 
 def image_of(tx: sa.Connection, batch_id: int) -> str | None:

@@ -64,4 +64,5 @@ def _as_json(loaded: "Loaded") -> dict[str, Any]:
         "failed": found.broken,
         "updated": loaded.updated,
         "left_as_bought": loaded.kept,
+        "dropped": len(found.dropped),
     }

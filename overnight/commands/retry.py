@@ -99,12 +99,14 @@ def _tell_left_out(
     from jobs import failures
     from jobs.by_hand import retrying
     from jobs.selecting import selection
+    from jobs.states import State
     from overnight import flags
     from overnight.display import advised
 
     with db.read() as tx:
         others = retrying.left_out(tx, batch) if plainly else []
-        refused = selection.refused(tx, chosen, batch.id)
+        every = selection.Selection(states=(State.FAILED,))
+        refused = selection.refused(tx, every if plainly else chosen, batch.id)
     if refused:
         words.say(advised.correction(refused, batch, flags.typed(settings)))
     commands = advised.of_classes(batch.name, [name for name, _ in others], flags.typed(settings))

@@ -104,7 +104,7 @@ def _detail(
         *summary.headline(progress),
         f"now      {limit}"
         + (f"; {in_doubt}" if in_doubt and limit.kind is not limits.Kind.LOOK_UPS else ""),
-        *summary.failure_table(progress, typed),
+        *summary.failure_table(progress, harvest, typed),
         *summary.harvested(progress, harvest, settings, typed),
         f"api      {batch.api}",
         *_accounts(progress),

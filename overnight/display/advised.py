@@ -1,21 +1,44 @@
 """What a person types next about failures: a command for each class, which works as it is printed."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jobs import commands, failures, presence
 from jobs.batches import Batch
+from jobs.failures import FailureClass
 from jobs.reports import limits
 from jobs.reports.status import Progress
 from jobs.states import BatchState
 
 
-def of(progress: Progress, flags: str = "") -> list[str]:
-    """Return the command for each class of a batch's failures; empty ones if the batch is cancelled."""
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """How many jobs failed alike, and the command that helps; an empty one if the batch is cancelled."""
+
+    error_class: str
+    count: int
+    meaning: str
+    command: str
+
+
+def of(progress: Progress, refused: int, flags: str = "") -> list[Advised]:
+    """Return what helps against each class of a batch's failures; jobs whose rows were ``refused`` stand apart."""
+    left = Counter(progress.failures)
+    left[FailureClass.INVALID_INPUT] -= refused
+    classes = [name for name in progress.failures if left[name] > 0]
+    told = [
+        Advised(name, left[name], failures.advice(name).meaning, command)
+        for name, command in zip(classes, of_classes(progress.batch.name, classes, flags), strict=True)
+    ]
+    if refused:
+        meaning = "its row has a mistake; correct it in the manifest"
+        told.append(Advised(FailureClass.INVALID_INPUT, refused, meaning, corrected(progress.batch, flags)))
     if progress.batch.state is BatchState.CANCELLED:
-        return [""] * len(progress.failures)
-    return of_classes(progress.batch.name, progress.failures, flags)
+        return [replace(one, command="") for one in told]
+    return told
 
 
 def of_classes(batch: str, error_classes: Iterable[str], flags: str = "") -> list[str]:
@@ -27,11 +50,15 @@ def of_classes(batch: str, error_classes: Iterable[str], flags: str = "") -> lis
 
 def correction(count: int, batch: Batch, flags: str = "") -> str:
     """Return what to do about jobs whose rows were refused: only the manifest has all that they say."""
-    typed = commands.line(flags, "run", batch.manifest_path or "-", "--batch", batch.name, "--update")
     return (
         f"left out: {limits.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
-        + typed
+        + corrected(batch, flags)
     )
+
+
+def corrected(batch: Batch, flags: str = "") -> str:
+    """Return the command that takes corrected rows from a batch's manifest."""
+    return commands.line(flags, "run", batch.manifest_path or "-", "--batch", batch.name, "--update")
 
 
 def again(batch: str) -> Iterator[str]:

@@ -41,7 +41,7 @@ def detail(
     return overview(progress) | {
         "at": progress.at,
         "limit": _limit(limit),
-        "failures": _failures(progress, flags),
+        "failures": _failures(progress, harvest, flags),
         "look_ups_end": progress.look_ups_end,
         "next_due": progress.next_due,
         "account": _account(progress.account) if progress.account else None,
@@ -66,11 +66,10 @@ def _limit(limit: Limit) -> dict[str, Any]:
     return {"kind": limit.kind, "text": limit.text}
 
 
-def _failures(progress: Progress, flags: str) -> list[dict[str, Any]]:
-    commands = advised.of(progress, flags)
+def _failures(progress: Progress, harvest: Harvest, flags: str) -> list[dict[str, Any]]:
     return [
-        {"class": error_class, "count": count, "command": command or None}
-        for (error_class, count), command in zip(progress.failures.items(), commands, strict=True)
+        {"class": one.error_class, "count": one.count, "command": one.command or None}
+        for one in advised.of(progress, harvest.refused, flags)
     ]
 
 

@@ -41,6 +41,8 @@ def next_commands(dossier: Dossier, flags: str = "") -> list[str]:
     job, name = dossier.job, dossier.batch.name
     if job.state not in {State.FAILED, State.CANCELLED} or dossier.batch.state is BatchState.CANCELLED:
         return []
+    if job.refused:
+        return [advised.corrected(dossier.batch, flags)]
     this = [name, "--key", globs.exactly(job.key)]
     remedy = failures.advice(job.error_class).remedy if job.error_class else None
     if remedy is Remedy.NEW_INPUT:

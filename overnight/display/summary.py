@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import click
 
-from jobs import blocks, commands, failures
+from jobs import blocks, commands
 from jobs.batches import PauseReason
 from jobs.reports import limits
 from jobs.reports.results import Harvest
@@ -38,7 +38,7 @@ def lines(progress: Progress, harvest: Harvest, settings: Settings, flags: str =
     """Return the whole summary."""
     return [
         *headline(progress),
-        *failure_table(progress, flags),
+        *failure_table(progress, harvest, flags),
         *_to_go_on(progress, flags),
         *harvested(progress, harvest, settings, flags),
     ]
@@ -55,13 +55,11 @@ def headline(progress: Progress) -> list[str]:
     ]
 
 
-def failure_table(progress: Progress, flags: str = "") -> list[str]:
+def failure_table(progress: Progress, harvest: Harvest, flags: str = "") -> list[str]:
     """Return a line per failure class, with the command that helps, if one does."""
     rows = [
-        (str(n), error_class, failures.advice(error_class).meaning, command)
-        for (error_class, n), command in zip(
-            progress.failures.items(), advised.of(progress, flags), strict=True
-        )
+        (str(one.count), one.error_class, one.meaning, one.command)
+        for one in advised.of(progress, harvest.refused, flags)
     ]
     head = ("failed", "class", "meaning", "" if progress.batch.state is BatchState.CANCELLED else "type next")
     return ["", *aligned([head, *rows]), ""] if rows else []

@@ -115,7 +115,7 @@ def test_json_has_the_counts(tmp_path):
     done = overnight(tmp_path, "load", "cats.csv", "--limit", "1", "--json")
     assert json.loads(done.stdout) == {
         "batch": "cats", "state": "ready", "new": 1, "there": 0, "changed": 0, "no_longer_listed": 0,
-        "failed": 0, "updated": 0, "left_as_bought": 0,
+        "failed": 0, "updated": 0, "left_as_bought": 0, "dropped": 0,
     }  # fmt: skip
 
 

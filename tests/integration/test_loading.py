@@ -382,6 +382,40 @@ def test_a_bad_row_that_was_corrected_is_wanted_after_all(database, tmp_path, co
     assert jobs_of(database)["a"].state == State.PENDING
 
 
+TWICE = f"key,image,prompt\na,{WEB},a fox\na,{WEB},a wolf\n"
+
+
+def test_an_update_drops_a_job_whose_row_was_refused_and_is_gone(database, tmp_path):
+    load(database, write(tmp_path, TWICE), keep_going=True)
+    assert jobs_of(database)["a-2"].state == State.FAILED
+    path = write(tmp_path, TWICE.replace(f"a,{WEB},a wolf", f"b,{WEB},a wolf"))
+    assert load(database, path).difference.line() == "1 new, 1 there, 1 no longer listed"
+    assert set(jobs_of(database)) == {"a", "a-2", "b"}, "without an update nothing goes"
+    assert (
+        load(database, path, target(update=True)).difference.line()
+        == "0 new, 2 there, 1 dropped, refused before"
+    )
+    assert set(jobs_of(database)) == {"a", "b"}
+
+
+def test_an_update_drops_no_other_job_whose_row_is_gone(database, tmp_path):
+    load(database, write(tmp_path, table("a", "b")))
+    settle_as(database, jobs_of(database)["b"], State.FAILED)
+    found = load(database, write(tmp_path, table("a")), target(update=True)).difference
+    assert found.line() == "0 new, 1 there, 1 no longer listed"
+    assert set(jobs_of(database)) == {"a", "b"}
+
+
+def test_an_update_from_another_manifest_or_from_a_part_of_it_drops_nothing(database, tmp_path):
+    path = write(tmp_path, f"key,image,prompt\nb,{WEB},a hill\na,{WEB},a fox\na,{WEB},a wolf\n")
+    load(database, path, keep_going=True)
+    elsewhere = tmp_path / "again.csv"
+    elsewhere.write_text(f"key,image,prompt\na,{WEB},a lynx\n")
+    load(database, elsewhere, target(update=True, named=True))
+    load(database, path, target(update=True), keep_going=True, limit=1)
+    assert set(jobs_of(database)) == {"a", "b", "a-2"}
+
+
 def test_an_edit_that_breaks_a_row_is_refused_even_with_keep_going(database, tmp_path):
     load(database, write(tmp_path, BROKEN.replace("many", "1")))
     path = write(tmp_path, BROKEN)

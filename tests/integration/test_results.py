@@ -188,6 +188,7 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
         images=1,
         bytes=1234,
         dropped=0,
+        refused=0,
         predictions=4,
         cost=0.75,
         unpriced=2,
@@ -203,4 +204,4 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
-    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, None, 0, 0, 0, 0, 0, None, None)
+    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0, None, None)

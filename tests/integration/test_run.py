@@ -212,7 +212,8 @@ def test_a_row_that_was_refused_is_never_bought_without_its_refused_cell(night):
     """Its job lacks the cell, so neither a retry nor an export of it may be bought; the printed command is."""
     rows = "key,image,prompt\na,https://example.com/a.png,a lake\nb,https://example.com/b.png,{}\n"
     night.manifest.write_text(rows.format("a fox, in the snow"))
-    assert night.type("run", "night.csv", "--keep-going").returncode == 1
+    summed = night.type("run", "night.csv", "--keep-going")
+    assert summed.returncode == 1
     retried = night.type("retry", "night", "--state", "failed")
     exported = night.type("export", "night", "--class", "invalid-input", "--manifest", "-o", "again.csv")
     for told in (retried.stderr, exported.stderr):
@@ -223,6 +224,9 @@ def test_a_row_that_was_refused_is_never_bought_without_its_refused_cell(night):
     assert night.bought() == 1
     night.manifest.write_text(rows.format('"a fox, in the snow"'))
     printed = retried.stderr.partition("then type: overnight ")[2].splitlines()[0]
+    for told in (summed.stdout, night.type("retry", "night").stderr, night.type("show", "night/b").stdout):
+        assert printed in told
+        assert "export" not in told
     assert night.type(*shlex.split(printed)).returncode == 0
     assert [entry["input"]["prompt"] for entry in night.sandbox.ledger()][-1] == "a fox, in the snow"
 

@@ -85,14 +85,26 @@ def test_each_class_is_exported_to_a_file_that_is_not_there_yet(configured, tmp_
 
 @pytest.mark.parametrize("error_class", [*failures.FailureClass, "from-a-newer-version"])
 def test_every_failure_class_has_a_line_and_a_command(error_class):
-    table = summary.failure_table(progress(failed=1, failures={error_class: 1}))
+    table = summary.failure_table(progress(failed=1, failures={error_class: 1}), harvest())
     assert error_class in table[2]
     assert "overnight " in table[2]
 
 
+def test_rows_that_were_refused_stand_apart_with_the_command_that_takes_them_corrected():
+    moment = progress(failed=3, failures={"invalid-input": 3})
+    take = "overnight run /home/me/cats.csv --batch cats --update"
+    for refused, others in ((1, ["     2"]), (3, [])):
+        (*told, last, _) = summary.failure_table(moment, harvest(refused=refused))[2:]
+        assert [line[:6] for line in told] == others
+        assert last.startswith(
+            f"     {refused}  invalid-input  its row has a mistake; correct it in the manifest"
+        )
+        assert last.endswith(take)
+
+
 def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_refused():
     moment = progress(failed=1, failures={"nsfw": 1}, batch=batch(state=BatchState.CANCELLED))
-    assert summary.failure_table(moment)[1:3] == [
+    assert summary.failure_table(moment, harvest())[1:3] == [
         "failed  class  meaning",
         "     1  nsfw   the safety check dropped every image",
     ]
