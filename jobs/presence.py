@@ -15,3 +15,13 @@ def found(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether there is a folder."""
     return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises, see above
+
+
+def nearest(path: Path) -> Path:
+    """Return a path, or the deepest of its folders that is there."""
+    return next(one for one in (path, *path.parents) if found(one))
+
+
+def takes_files(path: Path) -> bool:
+    """Whether files could be made in a folder, or in the one where it would be made; tells of a read-only disk too."""
+    return os.access(nearest(path), os.W_OK | os.X_OK)

@@ -1,9 +1,10 @@
 """Open a command's database, at this program's revision: one that must exist, may exist, or is created."""
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
-from jobs import presence
+from jobs import errors, presence
 from jobs.database import Database
 from jobs.settings import Settings
 from migrations import schema
@@ -28,6 +29,20 @@ def found(settings: Settings) -> Iterator[Database | None]:
             yield opened
         else:
             yield None
+
+
+def require_writable(settings: Settings) -> None:
+    """Raise unless a run could make the database or write to it, as far as that can be told without making it."""
+    path = settings.database_path
+    if path is None:
+        return
+    if not presence.is_folder(path.parent):
+        raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
+    if not presence.takes_files(path.parent) or (presence.found(path) and not os.access(path, os.W_OK)):
+        raise errors.Unavailable(
+            f"database {path} cannot be written to: mend the rights of its folder and of its disk, "
+            "or name another with --database"
+        )
 
 
 @contextmanager

@@ -53,6 +53,17 @@ def reach_broker(settings: Settings) -> None:
         ) from error
 
 
+def require_storable(output: Path) -> None:
+    """Raise unless images could be stored, as far as that can be told without making a file or a folder."""
+    require_no_file(output)
+    if not presence.takes_files(output):
+        what = "written to" if presence.found(output) else "made"
+        raise errors.Unavailable(
+            f"output folder {output} cannot be {what}: {presence.nearest(output)} takes no files; "
+            "mend it, or set OVERNIGHT_OUTPUT"
+        )
+
+
 def require_no_file(output: Path) -> None:
     """Raise if what is to be the folder of images is a file."""
     if presence.found(output) and not presence.is_folder(output):

@@ -45,7 +45,9 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
             if as_json and read.problems:
                 _print_json(read, None)
             raise
-        readiness.require_no_file(settings.output)
+        opened.require_writable(settings)
+        if not settings.broker_url:  # otherwise workers store the images
+            readiness.require_storable(settings.output)
         plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)

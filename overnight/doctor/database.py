@@ -22,6 +22,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     path = settings.database_path
     if path is not None:
         _refuse_network_disk(path)
+        opened.require_writable(settings)
         if not path.exists():
             yield _to_be_made(path, settings)
             return
@@ -73,8 +74,6 @@ def _left_behind(db: Database, settings: Settings) -> list[Finding]:
 
 
 def _to_be_made(path: Path, settings: Settings) -> Finding:
-    if not path.parent.is_dir():
-        raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
     make = flags.command(settings, "run", "MANIFEST")
     return findings.ok("database", f"there is none at {path} yet; `{make}` makes it")
 

@@ -1,6 +1,7 @@
 """Check that images can be stored, and that there is room for them and for the database; creates no folder."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from jobs import errors, presence
 from jobs.reports import plan, results
@@ -12,6 +13,7 @@ from worker import readiness
 from worker.transfers import room
 
 _SAMPLE = 200  # images; with several workers, each has stored some of them
+_ELSEWHERE = "a worker stores elsewhere; mount one folder for all hosts, and look for these images on theirs"
 _LITTLE = 1_000_000_000  # bytes: a few hundred images of a megapixel
 
 
@@ -23,33 +25,37 @@ def look(settings: Settings) -> Iterator[Finding]:
 
 def _output(settings: Settings) -> Iterator[Finding]:
     try:
-        if settings.output.exists() or settings.broker_url:
+        if presence.found(settings.output):
             readiness.require_folder(settings.output)
             yield findings.ok("output", f"{settings.output} can be written to")
-            yield from _shared(settings)
+            yield from _stored(settings)
             return
         with opened.found(settings) as db:
             readiness.require_mounted(settings.output, db)
+        readiness.require_storable(settings.output)
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
         return
-    yield findings.ok("output", f"{settings.output} will be made by the first run")
+    first = "worker" if settings.broker_url else "run"
+    yield findings.ok("output", f"{settings.output} will be made by the first {first}")
 
 
-def _shared(settings: Settings) -> Iterator[Finding]:
-    """Warn if images that workers have stored are not in the folder that is theirs by the settings here."""
-    if not settings.broker_url:  # nobody else stores images
-        return
+def _stored(settings: Settings) -> Iterator[Finding]:
+    """Warn if images that were stored are not in the folder that is theirs by the settings here."""
     try:
-        with opened.database(settings) as db, db.read() as tx:
-            paths = results.latest_images(tx, _SAMPLE)
+        with opened.found(settings) as db, db.read() if db else nullcontext() as tx:
+            paths = results.latest_images(tx, _SAMPLE) if tx else []
     except errors.OvernightError:  # reported by the database's part
         return
     if missing := sum(not presence.found(settings.output / path) for path in paths):
         yield findings.warning(
             "output",
             f"{missing} of the {len(paths)} images stored last are not in {settings.output}: unless you moved them "
-            "away, a worker stores elsewhere; mount one folder for all hosts, and look for these images on theirs",
+            + (
+                "away, " + _ELSEWHERE
+                if settings.broker_url
+                else "away or deleted them, mount the disk that has them"
+            ),
         )
 
 

@@ -14,6 +14,7 @@ import redis
 import sqlalchemy as sa
 
 from jobs import errors
+from jobs import settings as settings_module
 from jobs.database import Database
 from jobs.states import BatchState, State
 from overnight.doctor import api, broker, database, disks, findings, mounts
@@ -203,6 +204,31 @@ def test_an_output_folder_that_takes_no_files_is_69(ward):
     code, found = ward.finds(output="/proc")  # whoever is root may write anywhere but here
     assert code == 69
     assert "cannot be written to" in found["output"][0][1]
+
+
+def test_a_folder_that_can_take_no_new_ones_is_69_though_nothing_is_made_there(tmp_path, monkeypatch):
+    there = settings_module.load(f"sqlite:///{tmp_path}/night.db", str(tmp_path / "a" / "b"), NOWHERE)
+    assert next(disks.look(there)).verdict is Verdict.OK
+    assert [one.verdict for one in database.look(there)] == [Verdict.OK]
+    monkeypatch.setattr(
+        os, "access", lambda path, _mode: path != tmp_path
+    )  # whoever is root may write anywhere
+    (output, *_) = disks.look(there)
+    assert (output.verdict, output.exit_code) == (Verdict.WRONG, 69)
+    assert output.words.startswith(f"output folder {tmp_path}/a/b cannot be made: {tmp_path} takes no files")
+    with pytest.raises(errors.Unavailable, match="cannot be written to: mend the rights"):
+        list(database.look(there))
+
+
+def test_images_that_are_not_there_any_more_are_a_warning(ward, sqlite_url):
+    (ward.folder / "outputs").mkdir()
+    with closing(Database(sqlite_url)) as db:
+        factory.make_job(db, factory.make_batch(db), state=State.SUCCEEDED)
+    _, found = ward.finds(database_url=sqlite_url, output=str(ward.folder / "outputs"))
+    (_, (verdict, sentence)) = found["output"]
+    assert verdict == "warning"
+    assert sentence.startswith("1 of the 1 images stored last are not in ")
+    assert sentence.endswith("unless you moved them away or deleted them, mount the disk that has them")
 
 
 def test_an_output_folder_that_had_images_and_is_gone_is_69(ward, sqlite_url):

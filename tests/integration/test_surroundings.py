@@ -97,6 +97,9 @@ def test_an_output_folder_that_cannot_be_made(night):
     assert process.returncode == 69
     assert "cannot be made: Not a directory; mend it, or set OVERNIGHT_OUTPUT" in process.stderr
     assert night.bought() == 0
+    checked = night.type("check", "night.csv", OVERNIGHT_OUTPUT=str(night.folder / "file" / "outputs"))
+    assert checked.returncode == 69
+    assert one_line(checked.stderr, f"cannot be made: {night.folder / 'file'} takes no files")
 
 
 def test_an_output_folder_that_is_a_file(night):

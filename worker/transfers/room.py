@@ -37,8 +37,7 @@ def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
 
 def free_bytes(place: Path) -> int:
     """Return the free bytes on the disk that holds, or will hold, a path."""
-    there = next(folder for folder in (place, *place.parents) if presence.found(folder))
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(presence.nearest(place)).free
 
 
 def _needed(tx: sa.Connection, api: str, more: int) -> int:
