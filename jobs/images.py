@@ -4,6 +4,7 @@ Thread-safe: every call has its own decoders, and Pillow's global limits are lef
 """
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,13 @@ FORMATS = (
     Format("webp", b"RIFF", WebPImagePlugin.WebPImageFile),
     Format("gif", b"GIF8", GifImagePlugin.GifImageFile),
 )
+# What people have and no model of ours takes; it is only named, never opened.
+_OTHERS = (
+    ("TIFF", re.compile(rb"II\*\0|MM\0\*")),
+    ("BMP", re.compile(rb"BM....\0\0\0\0", re.DOTALL)),
+    ("HEIC", re.compile(rb"....ftyp(?:hei|hev|mif1|msf1)", re.DOTALL)),
+    ("AVIF", re.compile(rb"....ftypavi", re.DOTALL)),
+)
 _SUFFIXES = {"jpeg": "jpg"}
 
 
@@ -73,6 +81,15 @@ def kind_of(head: bytes) -> Format | None:
     """Return the format of a file by its first 16 bytes; None if it is no accepted one."""
     named = (kind for kind in FORMATS if head.startswith(kind.magic))
     return next((kind for kind in named if kind.name != "webp" or head[8:12] == b"WEBP"), None)
+
+
+def other_kind(head: bytes) -> str | None:
+    r"""Return the name of a format that is not accepted, by a file's first 16 bytes; None if it is none we know.
+
+    >>> other_kind(b"II*\0"), other_kind(b"BM stands for bitmap")
+    ('TIFF', None)
+    """
+    return next((name for name, begins in _OTHERS if begins.match(head)), None)
 
 
 def _accepted(file: BinaryIO) -> Format:

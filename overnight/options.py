@@ -5,6 +5,7 @@
 """
 
 import csv
+import difflib
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,18 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name.strip(), text
 
 
+class Word(click.Choice[str]):
+    """One of many words; of a misspelt one only the nearest is named, not all."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        near = difflib.get_close_matches(str(value), self.choices, n=1)
+        return (
+            f'"{value}" is unknown; did you mean {near[0]}?'
+            if near
+            else super().get_invalid_choice_message(value, ctx)
+        )
+
+
 database = click.option(
     "--database", metavar="URL", help="sqlite:///FILE or postgresql://…  [default: sqlite:///overnight.db]"
 )
@@ -57,14 +70,14 @@ state = click.option(
     "--state",
     "states",
     multiple=True,
-    type=click.Choice([str(s) for s in states.State]),
+    type=Word([str(s) for s in states.State]),
     help="Only jobs in this state; may be repeated.",
 )
 error_class = click.option(
     "--class",
     "classes",
     multiple=True,
-    type=click.Choice([str(c) for c in failures.FailureClass]),
+    type=Word([str(c) for c in failures.FailureClass]),
     help="Only failures of this class; may be repeated.",
 )
 label = click.option(

@@ -82,6 +82,8 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     if Path(image).is_absolute() and not absolute_allowed:
         raise problems.Rejected("is an absolute path", "name the folder it may lie in with --images DIR")
     real = Path(os.path.realpath(root / image))
+    if _leads_nowhere(root / image):
+        raise Unusable("is a link that leads nowhere", f"to {real}; mend the link")
     if not real.is_relative_to(os.path.realpath(root)):
         raise Unusable("lies outside the folder of pictures", f"{root}; choose another with --images DIR")
     try:
@@ -92,6 +94,17 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise Unusable(f"is {kind}", "name a picture")
     return real
+
+
+def _leads_nowhere(path: Path) -> bool:
+    """Whether a path is a link to something that is not there."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return path.is_symlink()
+    except OSError:  # it is reported for the path that it leads to
+        return False
+    return False
 
 
 def data_uri_length(size: int) -> int:
@@ -145,9 +158,10 @@ def _pixels(file: BinaryIO, head: bytes) -> int:
     if not head:
         raise Unusable("is an empty file", "was it copied whole?")
     if (kind := images.kind_of(head)) is None:
-        raise Unusable(
-            "is not an image", f"use one of {', '.join(kind.name.upper() for kind in images.FORMATS)}"
-        )
+        accepted = ", ".join(kind.name.upper() for kind in images.FORMATS)
+        if other := images.other_kind(head):
+            raise Unusable(f"is a {other} image, which is not accepted", f"convert it to one of {accepted}")
+        raise Unusable("is not an image", f"use one of {accepted}")
     file.seek(0)
     try:
         width, height = kind.open(file).size

@@ -55,6 +55,13 @@ REFUSED = {
     "text": ("notes.txt", "notes.txt is not an image: use one of PNG, JPEG, WEBP, GIF"),
     "empty": ("empty.png", "empty.png is an empty file: was it copied whole?"),
     "vector": ("x.svg", "x.svg is not an image"),
+    "bitmap": (
+        "x.bmp",
+        "x.bmp is a BMP image, which is not accepted: convert it to one of PNG, JPEG, WEBP, GIF",
+    ),
+    "scan": ("x.tif", "x.tif is a TIFF image, which is not accepted"),
+    "phone": ("x.heic", "x.heic is a HEIC image, which is not accepted"),
+    "text that begins like a bitmap": ("bm.txt", "bm.txt is not an image"),
     "cut off": ("cut.png", "cut.png is"),
     "gigapixel": ("giga.png", "giga.png has more pixels than the model can hold"),
     "many pixels": ("mega.png", "mega.png has more pixels than the model can hold"),
@@ -67,6 +74,11 @@ REFUSED = {
     "hidden climbing": ("cats/../../outside.png", "lies outside the folder of pictures"),
     "link to a file outside": ("link.png", "link.png lies outside the folder of pictures"),
     "link to a folder outside": ("up/outside.png", "up/outside.png lies outside the folder of pictures"),
+    "link to nothing inside": (
+        "lost.png",
+        "lost.png is a link that leads nowhere: to gone.png; mend the link",
+    ),
+    "link to nothing outside": ("away.png", "away.png is a link that leads nowhere: to /nowhere/gone.png"),
     "link to itself": ("loop.png", "loop.png cannot be found"),
     "pipe": ("pipe.png", "pipe.png is no regular file"),
     "device": ("zero.png", "zero.png lies outside the folder of pictures"),
@@ -92,6 +104,12 @@ def folder(tmp_path_factory):
     (inside / "notes.txt").write_text("root:x:0:0")
     (inside / "empty.png").touch()
     (inside / "x.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (inside / "x.bmp").write_bytes(b"BM\x36\x00\x03\x00\x00\x00\x00\x00\x36\x00\x00\x00")
+    (inside / "x.tif").write_bytes(b"II*\x00\x08\x00\x00\x00")
+    (inside / "x.heic").write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00")
+    (inside / "bm.txt").write_text("BM is a bitmap's mark")
+    (inside / "lost.png").symlink_to("gone.png")
+    (inside / "away.png").symlink_to("/nowhere/gone.png")
     (inside / "cut.png").write_bytes(good[:20])
     (inside / "giga.png").write_bytes(png_that_claims(40_000, 40_000))
     (inside / "mega.png").write_bytes(png_that_claims(10_000, 9_500))
