@@ -1,7 +1,7 @@
 """The options that several commands share.
 
 `with_settings` gives a command `settings` instead of `--database --output --api`; `filters` gives it
-`states classes labels keys match limit`, and `manifest` the fields of `manifests.Asked`.
+`states classes labels keys match missing limit`, and `manifest` the fields of `manifests.Asked`.
 """
 
 import csv
@@ -91,6 +91,9 @@ key = click.option(
     "--key", "keys", multiple=True, metavar="GLOB", help="Only jobs whose key matches, such as cats/*."
 )
 match = click.option("--match", metavar="TEXT", help="Only jobs with this text in their error.")
+missing = click.option(
+    "--missing", is_flag=True, help="Only succeeded jobs of which an image is not in the output folder."
+)
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many jobs.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
@@ -177,7 +180,7 @@ def manifest(command: Decorated) -> Decorated:
 
 def filters(command: Decorated) -> Decorated:
     """Add the filters, the same ones everywhere."""
-    for option in (limit, match, key, label, error_class, state):
+    for option in (limit, missing, match, key, label, error_class, state):
         command = option(command)
     return command
 
@@ -204,6 +207,8 @@ def with_settings(command: Command) -> Command:
             settings.load(database, output, api, when_unconfirmed), given.get("account")
         )
         logs.to_file(chosen.log_path, chosen.secrets)
+        if "missing" in given:  # from the flag to where the files should be
+            given["missing"] = chosen.output if given["missing"] else None
         return command(settings=chosen, **given)
 
     return configured

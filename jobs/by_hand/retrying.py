@@ -29,14 +29,14 @@ def wanted(typed: Selection) -> Selection:
     """Return what a person means: without filters, the failures of the classes that a plain retry takes.
 
     With filters, exactly what they choose among the failed, except jobs whose rows were refused. Succeeded or
-    cancelled jobs are bought again only if chosen by state, or by their full keys.
+    cancelled jobs are bought again only if chosen by state, by their full keys, or because an image is missing.
     """
     if wrong := set(typed.states) - FINAL:
         raise errors.Mistake(f"a job that is {min(wrong)} is under way already; retry takes ended ones")
     if typed.chooses_all:
         return replace(typed, states=(State.FAILED,), classes=PLAIN)
     typed = replace(typed, accepted=True)
-    if typed.states:
+    if typed.states or typed.missing:
         return typed
     named = typed.keys and all(globs.literal(key) is not None for key in typed.keys)
     return replace(typed, states=tuple(sorted(FINAL)) if named else (State.FAILED,))

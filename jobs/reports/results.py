@@ -11,6 +11,9 @@ from jobs.failures import FailureClass
 from jobs.states import Phase, State
 from jobs.tables import attempts, jobs, outputs
 
+# Of a job that was bought again only the later images count, as in an export.
+_CURRENT = (jobs.c.id == outputs.c.job_id) & (jobs.c.attempt_id == outputs.c.attempt_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
@@ -41,9 +44,9 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
     """Add up a batch's files, its purchases and what they cost."""
     of_batch = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id)
     files = tx.execute(
-        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(outputs.c.bytes), 0)).where(
-            outputs.c.job_id.in_(of_batch), outputs.c.path.is_not(None)
-        )
+        sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(outputs.c.bytes), 0))
+        .join(jobs, _CURRENT)
+        .where(jobs.c.batch_id == batch_id, outputs.c.path.is_not(None))
     ).one()
     orphaned = attempts.c.phase == Phase.ORPHAN
     presumed_absent = attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)
@@ -84,9 +87,10 @@ def _refused(tx: sa.Connection, batch_id: int) -> int:
 
 def image_of(tx: sa.Connection, batch_id: int) -> str | None:
     """Return the path below OUTPUT of one image of a batch, None if it has none yet."""
-    of_batch = jobs.c.batch_id == batch_id
-    query = sa.select(outputs.c.path).join(jobs, jobs.c.id == outputs.c.job_id)
-    path: str | None = tx.execute(query.where(of_batch, outputs.c.path.is_not(None)).limit(1)).scalar()
+    done = (jobs.c.batch_id == batch_id, jobs.c.state == State.SUCCEEDED, outputs.c.path.is_not(None))
+    path: str | None = tx.execute(
+        sa.select(outputs.c.path).join(jobs, _CURRENT).where(*done).limit(1)
+    ).scalar()
     return path
 
 

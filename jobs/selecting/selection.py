@@ -5,16 +5,21 @@ no LIKE, no path inside JSON.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
+from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors, lifecycle, texts
+from jobs import errors, lifecycle, presence, texts
 from jobs.database import Database
 from jobs.selecting import globs
-from jobs.tables import jobs
+from jobs.states import State
+from jobs.tables import jobs, outputs
 
 # Rows of one write transaction, which takes a tenth of a second, so that no other writer waits long.
 CHUNK = 2000
@@ -29,7 +34,8 @@ class Selection:
     """The filters. Several states are alternatives, as are classes and keys; every label, and every kind, must match.
 
     ``keys`` are GLOBs. ``match`` is searched for in the error message, ignoring the case of A to Z. ``limit``
-    takes the first few in the order of loading.
+    takes the first few in the order of loading. ``missing`` is the output folder, and leaves only the succeeded
+    jobs of which an image is not in it.
     """
 
     states: tuple[str, ...] = ()
@@ -38,6 +44,7 @@ class Selection:
     keys: tuple[str, ...] = ()
     match: str | None = None
     limit: int | None = None
+    missing: Path | None = None
     accepted: bool = False  # leave out jobs whose rows were refused: see `lifecycle.ACCEPTED`
 
     def __post_init__(self) -> None:
@@ -52,10 +59,10 @@ class Selection:
     @property
     def chooses_all(self) -> bool:
         """Whether no filter is given; a limit is none."""
-        return not (self.states or self.classes or self.labels or self.keys or self.match)
+        return not (self.states or self.classes or self.labels or self.keys or self.match or self.missing)
 
     def conditions(self, dialect: str) -> list[Condition]:
-        """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``."""
+        """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``; `ids` looks at the files."""
         chosen: list[Condition] = []
         if self.states:
             chosen.append(jobs.c.state.in_(self.states))
@@ -65,6 +72,8 @@ class Selection:
             chosen.append(sa.or_(*(_key_fits(glob, dialect) for glob in self.keys)))
         if self.accepted:
             chosen.append(lifecycle.ACCEPTED)
+        if self.missing:
+            chosen.append(jobs.c.state == State.SUCCEEDED)
         if self.match:
             chosen.append(_message_holds(self.match, dialect))
         return chosen + [_has_label(name, value, dialect) for name, value in self.labels]
@@ -114,9 +123,37 @@ def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) ->
     query = sa.select(jobs.c.id).where(*selection.conditions(tx.dialect.name)).order_by(jobs.c.id)
     if batch_id is not None:
         query = query.where(jobs.c.batch_id == batch_id)
+    if selection.missing is not None:
+        with closing(_without_image(tx, query, selection.missing)) as found:
+            return array("q", islice(found, selection.limit))
     if selection.limit is not None:
         query = query.limit(selection.limit)
     return array("q", tx.execute(query.execution_options(yield_per=_FETCHED)).scalars())
+
+
+def _without_image(tx: sa.Connection, query: sa.Select[int], output: Path) -> Generator[int]:
+    """Yield the jobs of a query of which an image is not below the output folder."""
+    if not presence.is_folder(output):
+        raise errors.Unavailable(
+            f"output folder {output} is not there; mount its disk, or name another with --output"
+        )
+    stored = outputs.c.path.is_not(None) & (outputs.c.attempt_id == jobs.c.attempt_id)
+    each = query.add_columns(outputs.c.path).join(outputs, stored).execution_options(yield_per=_FETCHED)
+    with tx.execute(each) as found:
+        for job, rows in groupby(found, key=itemgetter(0)):
+            if any(_is_gone(output / path) for _, path in rows):
+                yield job
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether there is no file; one that we may not look at is none that is to be bought again."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise errors.Unavailable(f"nobody can tell whether {path} is there: {error.strerror}") from error
+    return False
 
 
 def chunks(chosen: "array[int]", size: int = CHUNK) -> Iterator[list[int]]:

@@ -41,6 +41,7 @@ def command(
     overnight retry cats                           failures that may pass; lists the others
     overnight retry cats --class nsfw --new-seed   exactly these
     overnight retry cats --key tom-0123456789      this job, even if it succeeded
+    overnight retry cats --missing                 those whose images were deleted; they cost again
     overnight retry cats --state succeeded --set prompt_strength=0.6 --dry-run
     """
     from jobs.by_hand import changes, retrying

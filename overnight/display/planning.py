@@ -99,7 +99,9 @@ def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
         path = results.image_of(tx, batch.id) if batch else None
     if path is None or (settings.output / path).exists():
         return []
-    return [f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"]
+    again = flags.command(settings, "retry", name, "--missing")
+    gone = f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"
+    return [f"{gone} If it was deleted, this makes it wanted again: {again}"]
 
 
 def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:

@@ -73,6 +73,7 @@ def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: s
     return [
         *_surplus(harvest),
         f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB{f'; {gone:,} not there' if gone else ''})",
+        *_missing(gone, progress.batch.name, flags),
         *_dropped(harvest, progress.batch.name, flags),
         *_took(harvest),
         *_cost(harvest, settings.price),
@@ -137,6 +138,14 @@ def _orphans(count: int, left: int, refused: int) -> str:
     }
     told = " and ".join(phrase.format(number) for phrase, number in done.items() if number)
     return f"{found}; {told}; what had run is charged"
+
+
+def _missing(gone: int, batch: str, flags: str) -> list[str]:
+    """Say how images that were deleted come back."""
+    if not gone:
+        return []
+    again = commands.line(flags, "retry", batch, "--missing")
+    return [f"missing  put them back, or buy them again, which costs again: {again}"]
 
 
 def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from jobs import errors, presence
 from jobs.reports import plan, results
 from jobs.settings import Settings
-from overnight import opened
+from overnight import flags, opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from worker import readiness
@@ -48,14 +48,12 @@ def _stored(settings: Settings) -> Iterator[Finding]:
     except errors.OvernightError:  # reported by the database's part
         return
     if missing := sum(not presence.found(settings.output / path) for path in paths):
+        lost = "mount the disk that has them, or buy them again: "
+        lost += flags.command(settings, "retry", "BATCH", "--missing")
         yield findings.warning(
             "output",
             f"{missing} of the {len(paths)} images stored last are not in {settings.output}: unless you moved them "
-            + (
-                "away, " + _ELSEWHERE
-                if settings.broker_url
-                else "away or deleted them, mount the disk that has them"
-            ),
+            f"away, {_ELSEWHERE if settings.broker_url else lost}",
         )
 
 

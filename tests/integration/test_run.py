@@ -231,6 +231,19 @@ def test_a_row_that_was_refused_is_never_bought_without_its_refused_cell(night):
     assert [entry["input"]["prompt"] for entry in night.sandbox.ledger()][-1] == "a fox, in the snow"
 
 
+def test_images_that_were_deleted_are_bought_again_with_the_command_that_is_printed(night):
+    assert night.run_again().returncode == 0
+    next((night.output / "night").iterdir()).unlink()
+    summed = night.run_again()
+    assert "(3 files, 0.0 MB; 1 not there)" in summed.stdout
+    printed = summed.stdout.partition("which costs again: overnight ")[2].splitlines()[0]
+    assert "night: 1 job " in night.type(*shlex.split(printed)).stderr
+    summed = night.run_again()
+    assert (summed.returncode, night.bought()) == (0, 4)
+    assert "not there" not in summed.stdout + summed.stderr
+    assert "no job to run again among those" in night.type(*shlex.split(printed)).stderr
+
+
 def test_pictures_that_vanished_hinder_only_what_is_still_to_be_bought(night):
     for name in ("done.png", "gone.png", "here.png"):
         picture(night.folder / name)

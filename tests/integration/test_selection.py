@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from jobs import errors, tables
 from jobs.selecting import globs, selection
 from jobs.states import State
-from tests import factory
+from tests import factory, rows
 
 # What ends a text, opens another, matches anything or is a command, in one of the languages on the way.
 FRAGMENTS = [
@@ -190,3 +190,44 @@ def _fits(tokens, key):
         case character:
             found = key[:1] == character
     return found and _fits(tokens[1:], key[1:])
+
+
+def stored(database, output, batch, key):
+    """Make a job that succeeded, with its image on disk; return where."""
+    job = factory.make_job(database, batch, state=State.SUCCEEDED, key=key)
+    [image] = rows.rows(database, tables.outputs, tables.outputs.c.job_id == job.id)
+    path = output / image.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_missing_are_the_succeeded_jobs_of_which_an_image_is_not_there(database, batch, tmp_path):
+    for key in ("gone", "there", "lost", "also gone"):
+        path = stored(database, tmp_path, batch, key)
+        if key != "there":
+            path.unlink()
+        if key == "lost":
+            path.symlink_to("nowhere.png")
+    factory.make_job(database, batch, state=State.FAILED, key="failed")
+    assert chosen(database, batch, missing=tmp_path) == ["gone", "lost", "also gone"]
+    assert chosen(database, batch, missing=tmp_path, limit=2) == ["gone", "lost"]
+    assert chosen(database, batch, missing=tmp_path, keys=("*gone",), limit=1) == ["gone"]
+    assert not selection.Selection(missing=tmp_path).chooses_all
+
+
+def test_an_image_of_another_attempt_is_not_missed(database, batch, tmp_path):
+    stored(database, tmp_path, batch, "tom")
+    [job] = rows.rows(database, tables.jobs)
+    factory.make_output(database, factory.make_attempt(database, job, phase="succeeded"))
+    assert chosen(database, batch, missing=tmp_path) == []
+
+
+def test_nothing_is_called_missing_while_nobody_can_tell(database, batch, tmp_path):
+    path = stored(database, tmp_path, batch, "tom")
+    with pytest.raises(errors.Unavailable, match="is not there; mount its disk"):
+        chosen(database, batch, missing=tmp_path / "elsewhere")
+    path.unlink()
+    path.symlink_to(path)
+    with pytest.raises(errors.Unavailable, match="nobody can tell whether"):
+        chosen(database, batch, missing=tmp_path)

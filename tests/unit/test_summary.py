@@ -53,6 +53,8 @@ def test_images_that_are_no_longer_there_are_counted(configured, images, gone, t
     moment = progress(succeeded=3)
     line = f"images   {images[0].parent} (4 files, 1.2 MB{told})"
     assert summary.lines(moment, harvest(), configured)[1] == line
+    advice = "missing  put them back, or buy them again, which costs again: overnight retry cats --missing"
+    assert (advice in summary.lines(moment, harvest(), configured)) == bool(gone)
     found = plain.detail(moment, harvest(), limits.current(moment, configured), configured)
     assert found["images_not_there"] == gone
 
@@ -110,6 +112,7 @@ def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_ref
     ]
 
 
+@pytest.mark.usefixtures("images")
 def test_predictions_without_a_price_are_told_at_the_price_of_now(configured):
     priced = configured.model_copy(update={"price": Decimal("0.0093")})
     told = summary.lines(progress(succeeded=3), harvest(), priced)
@@ -137,6 +140,7 @@ def test_json_tells_the_same_cost_as_the_summary(configured):
         assert (told["cost"], told["predictions_without_price"]) == (cost, without)
 
 
+@pytest.mark.usefixtures("images")
 def test_images_that_the_safety_check_took_are_said_with_where_to_look(configured):
     told = summary.lines(progress(succeeded=3), harvest(dropped=2), configured, "--api sandbox")
     assert told[2] == (
@@ -218,7 +222,7 @@ def test_nothing_from_the_database_can_steer_the_terminal(configured, capsys):
     summary.tell(hostile, harvest(), configured)
     out, err = capsys.readouterr()
     assert all(c.isprintable() or c == "\n" for c in out)
-    assert (err, len(out.splitlines())) == ("", 7)
+    assert (err, len(out.splitlines())) == ("", 8)
 
 
 @pytest.mark.parametrize(
