@@ -17,7 +17,7 @@ place = test_services.place  # a fixture
     [
         ("worker", {"api_token": None}, 2, "no token for 127.0.0.1"),
         ("worker", {"broker_url": None}, 2, "a worker needs a broker"),
-        ("worker", {"output": "nowhere"}, 69, "does not exist"),
+        ("worker", {"output": "/proc/outputs"}, 69, "cannot be made"),
         ("worker", {"lease": "1x"}, 2, 'OVERNIGHT_LEASE: "1x" is no duration'),
         ("beat", {"broker_url": None}, 2, "a scheduler needs a broker"),
         ("beat", {"broker_url": NOBODY}, 69, f"broker {NOBODY}: "),
