@@ -82,13 +82,13 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     if Path(image).is_absolute() and not absolute_allowed:
         raise problems.Rejected("is an absolute path", "name the folder it may lie in with --images DIR")
     real = Path(os.path.realpath(root / image))
-    if _leads_nowhere(root / image):
-        raise Unusable("is a link that leads nowhere", f"to {real}; mend the link")
     if not real.is_relative_to(os.path.realpath(root)):
+        _refuse_lost(root / image, real, root)
         raise Unusable("lies outside the folder of pictures", f"{root}; choose another with --images DIR")
     try:
         mode = real.stat().st_mode
     except OSError as error:
+        _refuse_lost(root / image, real, root)
         raise Unusable("cannot be found", _why_missing(image, root, error)) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
@@ -96,15 +96,17 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     return real
 
 
-def _leads_nowhere(path: Path) -> bool:
-    """Whether a path is a link to something that is not there."""
+def _refuse_lost(link: Path, real: Path, root: Path) -> None:
+    """Raise if a link in the folder of pictures leads to nothing; nobody looks at a link that lies outside."""
+    if not Path(os.path.realpath(link.parent)).is_relative_to(os.path.realpath(root)):
+        return
     try:
-        path.stat()
+        if link.is_symlink():
+            link.stat()
     except FileNotFoundError:
-        return path.is_symlink()
-    except OSError:  # it is reported for the path that it leads to
-        return False
-    return False
+        raise Unusable("is a link that leads nowhere", f"to {real}; mend the link") from None
+    except OSError:  # the caller says what is wrong with the path that it leads to
+        return
 
 
 def data_uri_length(size: int) -> int:

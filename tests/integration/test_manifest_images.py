@@ -79,6 +79,7 @@ REFUSED = {
         "lost.png is a link that leads nowhere: to gone.png; mend the link",
     ),
     "link to nothing outside": ("away.png", "away.png is a link that leads nowhere: to /nowhere/gone.png"),
+    "link to nothing that lies outside": ("../gone.png", "../gone.png lies outside the folder of pictures"),
     "link to itself": ("loop.png", "loop.png cannot be found"),
     "pipe": ("pipe.png", "pipe.png is no regular file"),
     "device": ("zero.png", "zero.png lies outside the folder of pictures"),
@@ -109,6 +110,7 @@ def folder(tmp_path_factory):
     (inside / "x.heic").write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00")
     (inside / "bm.txt").write_text("BM is a bitmap's mark")
     (inside / "lost.png").symlink_to("gone.png")
+    (inside.parent / "gone.png").symlink_to("nowhere.png")
     (inside / "away.png").symlink_to("/nowhere/gone.png")
     (inside / "cut.png").write_bytes(good[:20])
     (inside / "giga.png").write_bytes(png_that_claims(40_000, 40_000))
