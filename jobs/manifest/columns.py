@@ -106,22 +106,23 @@ class Columns:
         return Column(header, Place.INPUT, name, cells.reader(self._model.inputs[name].type))
 
     def nearest(self, header: str, taken: AbstractSet[str] = frozenset()) -> str | None:
-        """Return the known name that was probably meant, unless another column has it."""
-        return slips.meant(header, self._free(taken))
+        """Return the known name that was probably meant; None if another column has it: it was not meant twice."""
+        near = slips.meant(header, self._unmoved())
+        return None if near in taken else near
 
     def instead(self, name: str) -> str:
         """Return what to write instead of a name that is not known."""
         near = self.nearest(name)
         return f"did you mean {near}?" if near else f"it knows {', '.join(self.known)}"
 
-    def _free(self, taken: AbstractSet[str] = frozenset()) -> list[str]:
-        return [name for name in self.known if name not in taken and name not in self.moved]
+    def _unmoved(self) -> list[str]:
+        return [name for name in self.known if name not in self.moved]
 
     def slip(self, header: str) -> str | None:
         """Return the input that a header misspells, if it is a label only because ``*`` makes every column one."""
         if header in self._adaptation.labels or any(c.place is not Place.LABEL for c in self.of(header)):
             return None
-        return slips.misspelt(header, self._free())
+        return slips.misspelt(header, self._unmoved())
 
     def carried(self, file: str, line: int, header: str, slip: str) -> problems.Problem:
         """Return the problem with a column that is carried as a label, and misspells an input."""

@@ -337,10 +337,11 @@ def test_a_column_like_nothing_known_lists_what_is(tmp_path):
     assert line.endswith("to carry the column along: --label zzz")
 
 
-def test_a_name_that_has_its_column_is_not_suggested_again(tmp_path):
-    (line,) = mistakes(write(tmp_path, f"image,prompt,caption\n{WEB},a,b\n"))
+@pytest.mark.parametrize("header", ["caption", "promt"])
+def test_a_name_that_has_its_column_is_not_suggested_again_nor_another_instead(tmp_path, header):
+    (line,) = mistakes(write(tmp_path, f"image,prompt,{header}\n{WEB},a,b\n"))
 
-    assert line.startswith("cats.csv:1: caption: is no input of the model")
+    assert line.startswith(f"cats.csv:1: {header}: is no input of the model")
 
 
 def test_a_missing_image_column_is_told_once_or_by_the_column_that_was_meant(tmp_path):
