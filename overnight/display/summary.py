@@ -100,19 +100,23 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _to_go_on(progress: Progress, flags: str) -> list[str]:
-    """Say why an unfinished batch stands still, and what makes it go on; of a cancelled one, that it never will."""
+    """Say why an unfinished batch stands still, and what makes it go on; of a cancelled one, that it never will.
+
+    A finished one needs nothing, but an account that it left refused stops the next one.
+    """
     batch = progress.batch
     if batch.state is BatchState.CANCELLED:
         return [
             "cancelled by hand" if progress.finished else "cancelled; what is in flight has not ended yet"
         ]
+    refused = blocks.told(progress.accounts)
     if progress.finished:
-        return []
+        return [words.line(f"blocked: {refused}")] if refused else []
     verb = "resume" if batch.pause_reason is PauseReason.PERSON else "run"
     why = "not finished"
     if batch.state is BatchState.PAUSED:
         why = words.line(f"paused, {batch.pause_reason}: {batch.pause_detail or ''}").rstrip(": ")
-    elif refused := blocks.told(progress.accounts):
+    elif refused:
         why = words.line(f"not finished, blocked: {refused}")
     return [f"{why}; to go on, type: {commands.line(flags, verb, batch.name)}"]
 

@@ -204,6 +204,14 @@ def test_an_unfinished_batch_says_which_of_its_accounts_is_refused(configured):
     )
 
 
+def test_a_finished_batch_says_which_account_stays_refused(configured):
+    refused = standing(label="spare", breaker=Breaker(BreakerState.BLOCKED, "token: The API answered 401."))
+    moment = progress(succeeded=2, accounts=(standing(label="main"), refused))
+    assert summary.lines(moment, harvest(), configured)[1] == (
+        "blocked: account spare: token: The API answered 401; mend OVERNIGHT_API_TOKEN_SPARE"
+    )
+
+
 def test_a_cancelled_batch_that_has_ended_says_so(configured):
     moment = progress(succeeded=1, cancelled=2, batch=batch(state=BatchState.CANCELLED))
     assert summary.lines(moment, harvest(), configured)[:2] == [
