@@ -11,12 +11,14 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +32,8 @@ _NOTHING_MOVES = 15.0  # seconds without progress after which the next blow come
 _LOOKS = 0.1  # seconds between two looks; each opens the database anew, which costs more than the night if too often
 CONVERGES_WITHIN = 400.0  # seconds after everything was healed; a hang lasts longer
 _FINE = {0, 1}  # exit codes of a finished run; some jobs may have failed by their own fault
+
+_stopped = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ def _changes_nothing(stage):
 
 def _tell(plan: Plan) -> Report | None:
     """Run one night and print its result; return None if it broke off. A clean night's folder is removed."""
+    if _stopped.is_set():
+        return None
     folder = Path(tempfile.mkdtemp(prefix=f"overnight-chaos-{plan.profile}-{plan.seed}-"))
     head = f"{plan.profile} seed {plan.seed}: {plan.jobs} jobs, {plan.faulty_sends:.0%} faulty sends"
     began = time.monotonic()
@@ -169,15 +175,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _all(asked: Sequence[Plan], beside: int) -> Sequence[Report]:
+    """Run nights, some at a time; return the reports of those that came to their end, at Ctrl-C too."""
+    with ProcessPoolExecutor(beside, initializer=_begin_none_after_ctrl_c) as pool:
+        begun = [pool.submit(_tell, plan) for plan in asked]
+        try:
+            wait(begun)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+    ended = (night for night in begun if not night.cancelled() and not night.exception())
+    return [report for night in ended if (report := night.result())]
+
+
+def _begin_none_after_ctrl_c() -> None:
+    """Prepare a process of the pool: it ends its night at Ctrl-C, and would take the next one that is queued."""
+
+    def stop(*_: object) -> None:
+        _stopped.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+
+
 def main() -> int:
     """Run the nights that are asked for, and add them up; return 1 if any of them was not clean."""
     # The database's library keeps a lock there, and warns if it is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="overnight-"))
     given = _parser().parse_args()
     asked = _plans(given)
-    with ProcessPoolExecutor(given.beside) as pool:
-        reports = list(pool.map(_tell, asked))
-    lived = [one for one in reports if one is not None]
+    lived = _all(asked, given.beside)
     if lived:
         _say(f"\n{len(lived)} of {len(asked)} nights came to their end\n{report.total(lived)}")
     return int(len(lived) < len(asked) or not all(one.clean for one in lived))

@@ -75,10 +75,10 @@ class Wire:
         far[1].write(head)
         link = {writer, far[1]}
         self._links.add(frozenset(link))
-        try:
+        # Only the close cancels it, and asyncio of Python 3.11 prints a traceback for a cancelled connection.
+        with suppress(asyncio.CancelledError):
             await asyncio.gather(self._forward(reader, far[1]), self._backward(far[0], writer, link))
-        finally:
-            self._links.discard(frozenset(link))
+        self._links.discard(frozenset(link))
 
     async def _reach(self):
         if isinstance(self._upstream, str):
