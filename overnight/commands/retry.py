@@ -67,14 +67,23 @@ def command(
 
 
 def _meant(db: "Database", name: str, chosen: "Selection") -> "tuple[Batch, array[int]]":
-    """Return the batch and those of its jobs that are to run again."""
-    from jobs import batches
+    """Return the batch and those of its jobs that are to run again.
+
+    A whole folder that is gone was moved, or its disk is not mounted, more often than it was deleted.
+    """
+    from jobs import batches, errors, presence
     from jobs.selecting import lookup, selection
 
     with db.read() as tx:
         found = lookup.batch(tx, name)
         batches.refuse_cancelled(found)
-        return found, selection.ids(tx, chosen, found.id)
+        ids = selection.ids(tx, chosen, found.id)
+    if chosen.missing and ids and not presence.found(folder := chosen.missing / found.folder):
+        raise errors.Mistake(
+            f"{folder} is not there: mount its disk, or move it back; if it was deleted, choose the jobs by "
+            "--state succeeded instead of --missing"
+        )
+    return found, ids
 
 
 def _priced(count: int, settings: Settings) -> str:

@@ -210,6 +210,19 @@ def test_a_mistake_ends_with_2_and_changes_nothing(desk, words, sentence):
     assert desk.states() == {"a": "failed"}
 
 
+def test_a_folder_that_is_gone_as_a_whole_is_not_bought_again(desk):
+    desk.job("succeeded", key="a")
+    output = desk.folder / "outputs"
+    output.mkdir()
+    ended = desk.type("retry", "cats", "--missing")
+    assert ended.returncode == 2
+    assert f"{output / 'cats'} is not there: mount its disk, or move it back" in ended.stderr
+    assert desk.states() == {"a": "succeeded"}
+    (output / "cats").mkdir()
+    assert desk.type("retry", "cats", "--missing").returncode == 0
+    assert desk.states() == {"a": "pending"}
+
+
 def test_a_cancelled_batch_ends_with_2(desk):
     desk.job(error_class="expired")
     desk.job("pending")
