@@ -7,7 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from jobs import batches, database, events, lifecycle
+from jobs import batches, database, errors, events, lifecycle
 from jobs.reports import limits
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
@@ -15,6 +15,7 @@ from jobs.states import FINAL, BatchState, State
 from jobs.tables import jobs
 
 _UNFINISHED = tuple(str(state) for state in State if state not in FINAL)
+_PAID = {State.COLLECTING, State.SUCCEEDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,10 @@ def is_whole(typed: Selection) -> bool:
 
 def wanted(typed: Selection) -> Selection:
     """Return what a person means: all unfinished jobs and, with filters, also the failed ones among the chosen."""
+    if wrong := _PAID.intersection(typed.states):
+        raise errors.Mistake(
+            f"a job that is {min(wrong)} is paid for; cancel takes unfinished and failed ones"
+        )
     if typed.states:
         return typed
     failed = () if typed.chooses_all else (str(State.FAILED),)

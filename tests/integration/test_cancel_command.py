@@ -94,7 +94,7 @@ def test_with_filters_failed_jobs_are_given_up_and_the_batch_goes_on(database, b
         (Selection(states=("failed",)), {"failed"}),
         (Selection(states=("pending", "running")), {"pending", "running"}),
         (Selection(classes=("model-error",)), {"failed"}),
-        (Selection(states=("succeeded", "collecting", "cancelled")), set()),
+        (Selection(states=("cancelled",)), set()),
         (Selection(limit=2), {"pending", "queued"}),
     ],
 )
@@ -103,6 +103,12 @@ def test_it_takes_what_is_chosen_and_nothing_else(database, batch, typed, change
     assert cancelled(database, batch, typed).total == len(changed)
     after = states(database)
     assert {key for key in after if after[key] != before[key]} == changed
+
+
+@pytest.mark.parametrize("state", ["collecting", "succeeded"])
+def test_what_is_paid_for_cannot_be_chosen(state):
+    with pytest.raises(errors.Mistake, match=f"a job that is {state} is paid for"):
+        cancelling.wanted(Selection(states=("pending", state)))
 
 
 def test_it_can_be_said_twice(database, batch):
