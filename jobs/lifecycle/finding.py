@@ -97,14 +97,14 @@ def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedel
     """Write the attempt of a prediction that has a job's seed and input, though no attempt records it.
 
     Its intent was lost in a power cut, or with a database restored from a backup. Like any late id it is
-    adopted if nothing was bought instead, and otherwise an orphan.
+    adopted if nothing was bought instead, and otherwise an orphan; so is one that may be another job's picture.
     """
     wanted = tx.execute(sa.select(jobs.c.input).where(jobs.c.id == stray.job).with_for_update()).scalar_one()
     attempt = _record(
         tx, now, stray.job, stray.prediction_id,
         account_id=stray.account_id, input=wanted, input_digest=marker.digest(wanted), intended_at=stray.made_at,
     )  # fmt: skip
-    if not _run_again(tx, now, Fence(stray.job, attempt), first_look):
+    if stray.shared or not _run_again(tx, now, Fence(stray.job, attempt), first_look):
         return Phase.ORPHAN
     note(tx, [{"attempt": attempt}], phase=Phase.RUNNING, finished_at=None)
     return Phase.RUNNING

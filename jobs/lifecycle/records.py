@@ -37,6 +37,7 @@ class Stray:
     account_id: int
     prediction_id: str
     made_at: datetime
+    shared: bool = False  # by its seed and input it may just as well be another job's
 
 
 @dataclass(frozen=True, slots=True)

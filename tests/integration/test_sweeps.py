@@ -164,6 +164,23 @@ def test_a_purchase_that_went_with_the_power_and_was_made_again_is_an_orphan(nig
     assert "orphaned" in night.events()
 
 
+def test_a_purchase_that_two_jobs_may_have_made_is_an_orphan_and_gives_neither_the_others_picture(night):
+    twins = night.make(2, input={"prompt": "a fox", "seed": 7})  # by chance: a seed has 31 bits
+    night.make()
+    for _ in twins:
+        night.tick(duties.release)
+        night.passes(10)
+    bought = [one.prediction_id for i in twins for one in night.attempts(i)]
+    for job_id in twins:
+        forget(night, job_id)
+    sweep(night)
+    assert night.states() == {"pending": 2, "running": 1}
+    assert {(one.phase, one.prediction_id) for i in twins for one in night.attempts(i)} == {
+        ("orphan", prediction) for prediction in bought
+    }
+    assert night.events().count("orphaned") == 2
+
+
 def test_what_others_buy_with_the_same_account_is_left_alone(night, sandbox):
     night.make()
     night.make(input={"prompt": "a fox", "seed": 70_007}, own_seed=False)

@@ -41,16 +41,17 @@ def claim(
         if phase:
             _tell(tx, now, trace.fence.job, prediction, phase)
     told = {prediction.id for _, prediction in explained}
-    for job, prediction in _forgotten(here, tx, [p for p in strange if p.id not in told]):
-        stray = Stray(job, here.account.id, prediction.id, prediction.created_at or now)
+    for one in _forgotten(here, tx, [p for p in strange if p.id not in told]):
+        made_at = one.prediction.created_at or now
+        stray = Stray(one.job, here.account.id, one.prediction.id, made_at, shared=one.shared)
         phase = lifecycle.recalled(tx, now, stray, first_look)
-        _tell(tx, now, job, prediction, f"{phase}, no attempt remembered it")
+        _tell(tx, now, one.job, one.prediction, f"{phase}, no attempt remembered it")
 
 
 def _forgotten(
     here: context.Context, tx: sa.Connection, strange: Sequence[Prediction]
-) -> list[tuple[int, Prediction]]:
-    """Return (job, prediction) of sends whose intent was lost in a power cut or by restoring a backup."""
+) -> list[matching.Owned]:
+    """Return the predictions of sends whose intent was lost in a power cut or by restoring a backup."""
     seeds = {seed for p in strange if (seed := _seed(p)) is not None}
     owners = recalling.owners(tx, here.account.api, sorted(seeds)) if seeds else []
     return matching.own(strange, owners)

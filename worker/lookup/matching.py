@@ -154,7 +154,19 @@ def explain(strange: Sequence[Prediction], traces: Sequence[Trace]) -> list[tupl
     return [(ours[min(shows[p.id], key=likeliest)], p) for p in strange if p.id in shows]
 
 
-def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[tuple[int, Prediction]]:
-    """Return which strange predictions show all that a job wants, own seed included; the best to adopt first."""
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A prediction that shows all that a job wants, own seed included; ``shared`` if others want just the same.
+
+    Among some ten thousand jobs, two may by chance have one seed, and differ only in their images.
+    """
+
+    job: int
+    prediction: Prediction
+    shared: bool
+
+
+def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[Owned]:
+    """Return which strange predictions are whose; the best to adopt first, and each once."""
     shows = _shown(_inputs(strange), {owner.job: owner.wanted for owner in owners})
-    return [(job, p) for p in sorted(strange, key=_preference) for job in shows.get(p.id, ())]
+    return [Owned(of[0], p, len(of) > 1) for p in sorted(strange, key=_preference) if (of := shows.get(p.id))]
