@@ -645,6 +645,22 @@ def test_twins_in_doubt_at_a_list_that_ceased_to_show_images_get_no_other_ones_p
     assert sold(sandbox) == 4
 
 
+def test_a_persons_seed_that_another_client_sent_too_gets_no_other_images_picture(night, sandbox):
+    [job_id] = twins_of_other_images(night, 1)
+    rows.change(night.database, tables.accounts, night.here.account.id, list_shows_images=True)
+    sandbox.faults(**{"502_before": 1})
+    night.tick(duties.release)
+    sandbox.heal()
+    buy_elsewhere(sandbox, {"prompt": "a fox", "seed": 7})
+    night.passes(5)
+    night.tick(duties.poll)
+    night.settles()
+    assert night.phases(job_id) == ["unconfirmed"], (
+        "the other client's may yet be ours, and is not taken for it"
+    )
+    assert sold(sandbox) == 1
+
+
 CHILD = """
 import sys
 from jobs import database, settings

@@ -90,10 +90,11 @@ def test_twins_are_told_apart_by_their_images_where_the_list_shows_them():
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_who_has_no_twin_is_known_by_its_scalars_however_its_image_is_shown(images):
+@pytest.mark.parametrize("sent", [FOX, with_image(FOX, "a")])
+def test_who_has_no_twin_is_known_by_its_scalars_unless_the_list_would_show_its_image(sent, images):
     signed = shown("a", {**FOX, "image": "https://images.example/a.png?signature=1"})
-    matched = matching.match(TWINS[:1], [signed], images=images)
-    assert [prediction.id for _, prediction in matched.found] == ["a"]
+    matched = matching.match([case(sent)], [signed], images=images)
+    assert bool(matched.found) == (sent == FOX or not images)
 
 
 def test_of_twins_that_nothing_tells_apart_none_is_given_anothers_picture():

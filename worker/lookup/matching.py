@@ -40,14 +40,15 @@ def match(
 
     If one attempt sent only a part of what another sent, the prediction belongs to the one that sent more.
     ``unsettled`` holds the inputs of all unsettled sends: some may still be answered, and their predictions
-    are neither found nor strange. Twins, which differ only in their images, are told apart if the list shows
-    ``images`` as they were sent; otherwise none of them is found.
+    are neither found nor strange. If the list shows ``images`` as they were sent, a send with a seed of a person's
+    choice must show its own: others, here or at another client, may differ from it in nothing else. If it does not,
+    none of such twins here is found.
     """
     sends = [*unsettled, *(case.sent for case in cases)]
     twins = _twins(sends)
 
     def compared(sent: Mapping[str, Any]) -> Mapping[str, Any]:
-        return marker.with_image(sent) if marker.digest(sent) in twins else sent
+        return marker.with_image(sent) if images or marker.digest(sent) in twins else sent
 
     digests = [marker.digest(compared(case.sent)) for case in cases]
     told = sends if images else [sent for sent in sends if marker.digest(sent) not in twins]
