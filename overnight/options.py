@@ -97,7 +97,12 @@ missing = click.option(
 limit = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many jobs.")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, for scripts.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print only errors, and what --json prints.")
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    help="No plan and no progress; of a run, the summary only if jobs failed or are left.",
+)
 yes = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 yes_to_many = click.option(
     "--yes", is_flag=True, help=f"Do not ask, as in a terminal before more than {consent.MANY:,} purchases."

@@ -22,8 +22,11 @@ _MEGABYTE = 1_000_000
 def tell(
     progress: Progress, harvest: Harvest, settings: Settings, *, flags: str = "", quiet: bool = False
 ) -> None:
-    """Print the summary on stdout; ``flags`` are the options that a command typed next must carry."""
-    if not quiet:
+    """Print the summary on stdout; ``flags`` are the options that a command typed next must carry.
+
+    A ``quiet`` run speaks if it needs a person: cron mails what was said, and no exit code.
+    """
+    if not quiet or exit_code(progress) is not Exit.NONE_FAILED:
         click.echo(words.printable("\n".join(lines(progress, harvest, settings, flags))))
 
 

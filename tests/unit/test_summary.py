@@ -220,9 +220,17 @@ def test_a_cancelled_batch_that_has_ended_says_so(configured):
     ]
 
 
-def test_quiet_prints_nothing(configured, capsys):
-    summary.tell(progress(failed=1), harvest(), configured, quiet=True)
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.parametrize(
+    ("moment", "spoken"),
+    [
+        (progress(succeeded=2, cancelled=1), False),
+        (progress(succeeded=2, failed=1), True),
+        (progress(succeeded=2, pending=1, batch=batch(state=BatchState.PAUSED)), True),
+    ],
+)
+def test_quiet_prints_the_summary_only_if_it_needs_a_person(configured, capsys, moment, spoken):
+    summary.tell(moment, harvest(), configured, quiet=True)
+    assert bool(capsys.readouterr().out) is spoken
 
 
 def test_nothing_from_the_database_can_steer_the_terminal(configured, capsys):
