@@ -64,15 +64,17 @@ def number(cell: str) -> float:
 
 
 def with_decimal_comma(usual: Reader) -> Reader:
-    """Return the reader for a file whose cells are not divided by commas: numbers may have a decimal comma."""
-    return number_with_comma if usual is number else usual
+    """Return the reader for a file whose cells are not divided by commas: numbers may have a decimal comma.
+
+    Not `1,500`, which may be a thousand and a half.
+    """
+    return (lambda cell: usual(_with_point(cell))) if usual in _NUMERIC else usual
 
 
-def number_with_comma(cell: str) -> float:
-    """Read a decimal number, written with a point or a comma; not `1,500`, which may be a thousand and a half."""
+def _with_point(cell: str) -> str:
     stripped = cell.strip()
     plain = _DECIMAL_COMMA.fullmatch(stripped) and not _THOUSANDS.fullmatch(stripped)
-    return number(stripped.replace(",", ".") if plain else stripped)
+    return stripped.replace(",", ".") if plain else cell
 
 
 def truth(cell: str) -> bool:
@@ -113,4 +115,5 @@ def _no_constant(constant: str) -> Any:
     raise ValueError(constant)  # NaN and Infinity are no JSON outside Python
 
 
+_NUMERIC = {whole, number, priority}
 _READERS: dict[str, Reader] = {"string": text, "integer": whole, "number": number, "boolean": truth}

@@ -15,6 +15,9 @@ _MISQUOTED = (
     'delete the blank; quotes that belong to the text are written """like this"""',
 )
 
+# What pandas writes as its index.
+_UNNAMED = "name the column in the header, or leave it out (in pandas: index=False)"
+
 
 class Record(NamedTuple):
     """One row as written: the line it starts on, its cells, and what is already wrong with it."""
@@ -40,7 +43,7 @@ class Table:
         self._header = [name.strip() for name in header]
         self._known = known
         self._plan = [(i, column) for i, name in enumerate(self._header) for column in known.of(name) if name]
-        if self._delimiter == ";":
+        if self._delimiter != ",":
             for _, column in self._plan:
                 column.read = cells.with_decimal_comma(column.read)
         self._unnamed = [i for i, name in enumerate(self._header) if not name]
@@ -107,7 +110,9 @@ class Table:
                 found.append(self._misfit(line, len(row), width))
             elif any(row[i] for i in unnamed):
                 found.append(
-                    problems.Problem(self._file, line, None, "has a cell in a column without a name")
+                    problems.Problem(
+                        self._file, line, None, "has a cell in a column without a name", detail=_UNNAMED
+                    )
                 )
             row.extend([""] * (width - len(row)))
             yield Record(line, [(column, row[i]) for i, column in plan], found)

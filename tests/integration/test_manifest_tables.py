@@ -108,7 +108,7 @@ def test_commas_under_the_name_of_a_table_with_tabs_are_told(tmp_path):
 IDENTITY = ("key", "digest", "input_json", "labels_json", "row")
 COMMAS = f'image,prompt,prompt_strength,label.a\n{WEB},"a, b; ü",0.5,x\n{WEB},b,,\n'
 SEMICOLONS = f'image;prompt;prompt_strength;label.a\n{WEB};"a, b; ü";0,5;x\n{WEB};b;;\n'
-TABS = SEMICOLONS.replace(";", "\t").replace("a, b\t ü", "a, b; ü").replace("0,5", "0.5")
+TABS = SEMICOLONS.replace(";", "\t").replace("a, b\t ü", "a, b; ü")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +118,7 @@ TABS = SEMICOLONS.replace(";", "\t").replace("a, b\t ü", "a, b; ü").replace("0
         (SEMICOLONS.replace("0,5", "0.5"), "cats"),
         (SEMICOLONS.replace("\n", "\r\n").encode("utf-8-sig"), "cats.csv"),
         (TABS, "cats.tsv"),
+        (TABS.replace("0,5", "0.5"), "cats.tsv"),
     ],
 )
 def test_what_divides_the_cells_changes_no_row(tmp_path, content, name):
@@ -172,7 +173,8 @@ def test_a_comma_in_a_quoted_header_divides_nothing(tmp_path, other):
     [
         ("guidance_scale", "7,500", 'guidance_scale: "7,500" has a decimal comma: write 7.500'),
         ("guidance_scale", "7,5,5", 'guidance_scale: "7,5,5" is not a number'),
-        ("seed", "7,0", 'seed: "7,0" is not a whole number'),
+        ("seed", "7,5", 'seed: "7,5" is not a whole number'),
+        ("seed", "1,000", 'seed: "1,000" is not a whole number'),
         ("prompt_strength", "1,8", 'prompt_strength: "1,8" is more than 1'),
     ],
 )
@@ -180,6 +182,12 @@ def test_a_comma_between_semicolons_is_a_decimal_one_only_where_nothing_else_can
     tmp_path, column, cell, told
 ):
     assert mistakes(write(tmp_path, f"image;prompt;{column}\n{WEB};a;{cell}\n")) == [f"cats.csv:2: {told}"]
+
+
+def test_a_whole_number_may_be_written_as_a_spreadsheet_with_decimal_commas_writes_it(tmp_path):
+    (row,) = rows_of(write(tmp_path, f"image;prompt;seed;priority\n{WEB};a;25,0;3,0\n"))
+
+    assert (inputs_of(row)["seed"], row.priority) == (25, 3)
 
 
 @pytest.mark.parametrize(("mark", "name"), [(",", "commas"), (";", "semicolons"), ("\t", "tabs")])
@@ -305,9 +313,12 @@ def test_rows_with_too_many_or_too_few_cells_are_named_once_each(tmp_path):
 
 
 def test_a_cell_in_a_column_without_a_name_is_a_mistake(tmp_path):
-    assert mistakes(write(tmp_path, f"image,prompt,\n{WEB},a,b\n")) == [
-        "cats.csv:2: has a cell in a column without a name"
-    ]
+    (line,) = mistakes(write(tmp_path, f"image,prompt,\n{WEB},a,b\n"))
+
+    assert line == (
+        "cats.csv:2: has a cell in a column without a name: "
+        "name the column in the header, or leave it out (in pandas: index=False)"
+    )
 
 
 @pytest.mark.parametrize(
