@@ -1,7 +1,7 @@
 """What a worker needs to know about the rows it was handed. Reads only; rows that have moved on are left out."""
 
 from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
-from jobs.worklists.doubtful import Case, cases, ours, seeded, unsettled
+from jobs.worklists.doubtful import Case, cases, seeded, to_cancel, unsettled
 from jobs.worklists.fetching import Collecting, Output, ToFetch, collecting, to_fetch
 from jobs.worklists.waiting import (
     ANY_UNWANTED,
@@ -31,10 +31,10 @@ __all__ = [
     "due",
     "first_known",
     "known",
-    "ours",
     "running",
     "running_as",
     "seeded",
+    "to_cancel",
     "to_fetch",
     "traces",
     "under_way",

@@ -80,13 +80,20 @@ def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
     return [Seeded(row.id, row.image, row.options["images_root"]) for row in rows]
 
 
-def ours(tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]) -> dict[int, datetime]:
-    """Return which attempts are these accounts', and when they were sold; other accounts cannot ask for them."""
-    query = sa.select(attempts.c.id, attempts.c.account_id, attempts.c.accepted_at).where(
-        attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None)
+def to_cancel(
+    tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]
+) -> dict[tuple[int, str], datetime]:
+    """Return when each (attempt, prediction) was sold that was handed out to be cancelled for one of these accounts.
+
+    The row says so, and not the message: whoever can write to the broker could name any.
+    """
+    query = sa.select(
+        attempts.c.id, attempts.c.prediction_id, attempts.c.account_id, attempts.c.accepted_at
+    ).where(
+        attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None), attempts.c.cancel_at.is_not(None)
     )
     # Filtered here: SQLite would scan all attempts of the accounts.
-    return {row.id: row.accepted_at for row in tx.execute(query) if row.account_id in of}
+    return {(row.id, row.prediction_id): row.accepted_at for row in tx.execute(query) if row.account_id in of}
 
 
 _UNSETTLED = (

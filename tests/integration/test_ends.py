@@ -115,6 +115,17 @@ def test_a_wish_that_cannot_be_granted_is_repeated_rarely(begin):
     assert night.states() == {"cancelled": 1}
 
 
+def test_a_message_alone_cancels_nothing(begin):
+    """Whoever can write to the broker is not the scheduler: which predictions nobody wants is in the rows."""
+    night = begin(latency=600)
+    [job_id] = started(night)
+    before = rows.everything(night.database)
+    [attempt] = night.attempts(job_id)
+    cancel([(attempt.id, attempt.prediction_id)])
+    assert shown(night, job_id) != "canceled"
+    assert rows.everything(night.database) == before
+
+
 async def unknown(_):
     raise errors.Missing("404")
 

@@ -176,7 +176,7 @@ TASKS = {
             tx, at, at, {job.attempt: "no" for job in s.fences(State.RUNNING)}
         )
     ),
-    "ours": lambda s: s.asks(lambda tx: worklists.ours(tx, s.seat.answers_for, [1, 2, 3])),
+    "to cancel": lambda s: s.asks(lambda tx: worklists.to_cancel(tx, s.seat.answers_for, [1, 2, 3])),
     "cases": lambda s: s.asks(lambda tx: worklists.cases(tx, s.seat.answers_for)),
     "seeded": lambda s: s.asks(lambda tx: worklists.seeded(tx, s.ids(State.QUEUED))),
     "unsettled": lambda s: s.asks(lambda tx: worklists.unsettled(tx, factory.API)),

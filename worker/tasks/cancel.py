@@ -39,11 +39,12 @@ def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> Non
     """Ask once for each (attempt, prediction); the next poll sees the result."""
     if (here := app.held(account_id)) is None:
         return
+    named = {(attempt, prediction) for attempt, prediction in targets}
     with here.database.read() as tx:
         now = database.now(tx)
-        sold = worklists.ours(tx, here.answers_for(tx), [attempt for attempt, _ in targets])
+        sold = worklists.to_cancel(tx, here.answers_for(tx), [attempt for attempt, _ in named])
     slice_ = _Slice(here, now, tally.Counter())
-    items = [Target(attempt, prediction, sold[attempt]) for attempt, prediction in targets if attempt in sold]
+    items = [Target(*one, sold_at) for one, sold_at in sold.items() if one in named]
     for group in here.loop.outcomes(slice_.end, items, within=here.times.lease / 2):
         here.database.unit(partial(_remember, here=here, group=[asked for asked in group if asked]))
         here.observe(slice_.counter.take())
