@@ -1,6 +1,7 @@
 """Polls by the list: a page for a hundred questions, and what is done when the list does not tell the truth."""
 
 import dataclasses
+import math
 from datetime import timedelta
 
 import pytest
@@ -106,6 +107,14 @@ def test_a_look_that_finds_an_end_says_that_a_place_in_flight_is_free(night):
     bought(night, 1)
     looks(night)
     assert told
+
+
+@pytest.mark.parametrize("pages", [-(10**9), -math.inf, 10**9, math.nan])
+def test_no_number_of_pages_in_a_message_empties_the_bucket_of_reads(night, pages):
+    ids = bought(night, 3)
+    rows.change(night.database, tables.accounts, night.account.id, reads_tokens=50)
+    poll(ids, pages)
+    assert night.account.reads_tokens > 40
 
 
 def test_a_page_that_is_read_ends_what_was_not_due_yet(night):
