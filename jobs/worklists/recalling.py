@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from jobs import accounts, lifecycle
 from jobs.settings.times import Times
-from jobs.states import IN_FLIGHT, OPEN_PHASES
+from jobs.states import IN_FLIGHT, UNDER_WAY
 from jobs.tables import attempts, batches, jobs, outputs
 
 _AT_ONCE = 500  # seeds of one statement
@@ -90,10 +90,10 @@ def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime)
 
 
 def unstored(tx: sa.Connection, api: str) -> int:
-    """Return how many jobs at an API are, or may be, bought and do not have all their images yet."""
+    """Return how many jobs at an API are about to be, are, or may be bought and do not have all their images yet."""
     return tx.execute(
         sa.select(sa.func.count()).where(
-            jobs.c.state.in_([*OPEN_PHASES]), jobs.c.due_at.is_not(None), _at_api(api)
+            jobs.c.state.in_(UNDER_WAY), jobs.c.due_at.is_not(None), _at_api(api)
         )
     ).scalar_one()
 

@@ -487,6 +487,18 @@ def test_nothing_is_bought_that_could_not_be_stored(begin, monkeypatch):
     assert night.finish() == {"succeeded": len(ids)}
 
 
+def test_a_message_that_names_many_jobs_needs_no_more_room_than_those_that_were_handed_out(
+    begin, monkeypatch
+):
+    night = begin()
+    [handed] = night.make()
+    night.release()
+    leave(monkeypatch, 2 * 1_500_000)
+    submit([*range(handed, handed + 1000)])
+    assert night.batch_state == ("open", None)
+    assert len(night.sandbox.ledger()) == 1
+
+
 def test_what_is_in_flight_has_its_room_before_more_is_bought(begin, monkeypatch):
     night = begin(latency=600)
     started(night, 5)

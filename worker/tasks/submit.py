@@ -42,7 +42,7 @@ Outcome = Bought | NotBought | parking.Parked | Lost | Failure
 def submit(ids: list[int], account_id: int | None = None) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
     here = app.held(account_id)
-    if here is None or not _has_room(here, len(ids)):
+    if here is None or not _has_room(here):
         return
     images = _images(here, ids)
     begun = clock.ticks()
@@ -59,9 +59,9 @@ def submit(ids: list[int], account_id: int | None = None) -> None:
         parking.call(here, _parked(group))
 
 
-def _has_room(here: context.Context, more: int) -> bool:
+def _has_room(here: context.Context) -> bool:
     """Whether what is bought now can be stored; if not, every open batch at the API is paused for a person."""
-    why = room.lacking(here.database, here.settings.output, here.account.api, more)
+    why = room.lacking(here.database, here.settings.output, here.account.api)
     if why:
         here.database.unit(lambda tx: here.pause_all(tx, database.now(tx), PauseReason.STORAGE, why))
     return not why

@@ -14,8 +14,8 @@ _PLENTY = 20 << 30  # bytes
 _SPARE = 2  # times the expected size: the database and its journal grow too, and images differ
 
 
-def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
-    """Return why ``more`` jobs must not be bought; empty if the disk has room for them and for what is in flight."""
+def lacking(db: database.Database, output: Path, api: str) -> str:
+    """Return why nothing more must be bought; empty if the disk has room for what is handed out and in flight."""
     try:
         free = shutil.disk_usage(output).free
     except OSError as error:
@@ -26,7 +26,7 @@ def lacking(db: database.Database, output: Path, api: str, more: int) -> str:
     if free >= _PLENTY:
         return ""
     with db.read() as tx:
-        needed = _needed(tx, api, more)
+        needed = _needed(tx, api)
     if free >= needed:
         return ""
     return (
@@ -40,7 +40,7 @@ def free_bytes(place: Path) -> int:
     return shutil.disk_usage(presence.nearest(place)).free
 
 
-def _needed(tx: sa.Connection, api: str, more: int) -> int:
+def _needed(tx: sa.Connection, api: str) -> int:
     """Return the bytes needed; each job counts like the latest ones, or like a typical picture of this model."""
     each = recalling.bytes_of_a_job(tx) or plan.TYPICAL_BYTES
-    return int(_SPARE * each * (recalling.unstored(tx, api) + more))
+    return int(_SPARE * each * recalling.unstored(tx, api))
