@@ -65,6 +65,7 @@ def create(configured: settings.Settings) -> Celery:
     made.Task.throws = (errors.Unavailable,)
     if configured.broker_url:
         made.conf.broker_transport = "worker.messages:Transport"
+        made.Task.Request = "worker.messages:Request"
     else:
         made.conf.broker_transport = "worker.memory:Transport"
         made.conf.broker_transport_options = {}  # only Redis knows these, and the next

@@ -1,13 +1,14 @@
-"""Drops whatever is in a queue but is no message, so that the worker goes on.
+"""How much of what is in a queue is believed: whoever can write to the broker must not be able to end a worker.
 
 Celery itself refuses unknown tasks and formats that are not allowed. Anything that is not even a message
-would end the worker: one stray byte in Redis would stop the night.
+would end the worker, so it is dropped: one stray byte in Redis would stop the night.
 """
 
 from queue import Empty
 from typing import Any
 
 import structlog
+from celery.worker import request
 from kombu.transport import redis
 
 log = structlog.get_logger(__name__)
@@ -30,3 +31,15 @@ class Transport(redis.Transport):
     """Redis as Celery knows it, with our way of reading it."""
 
     Channel = Channel
+
+
+class Request(request.Request):
+    """A message whose own time limit is ignored: it could kill a child that has just bought, again and again."""
+
+    @property
+    def time_limits(self) -> tuple[None, None]:
+        return None, None
+
+    @time_limits.setter
+    def time_limits(self, _: object) -> None:
+        """Celery sets here what the message says."""

@@ -19,7 +19,7 @@ from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import FINAL, BatchState, State
 from tests import factory, programs
-from tests.integration import rehearsal, typed
+from tests.integration import rehearsal, stepped, typed
 
 GARBAGE = 200
 QUEUES = [f"overnight:{lane}" for lane in Lane]
@@ -184,6 +184,23 @@ def test_nobody_can_end_a_worker_through_the_broker(gang):
         assert gang.broker.publish(channel, json.dumps(envelope)) == 0, "nobody listens"
     assert gang.broker.pubsub_channels() == []
     gang.digest()
+
+
+def test_no_message_says_how_long_its_task_may_take(tmp_path, start_sandbox, postgres_url, redis_url):
+    """A child that is killed while it buys leaves a purchase that may have been made, and may be made again."""
+    gang = Gang(tmp_path, start_sandbox(create_seconds=0.5), postgres_url, redis_url)
+    try:
+        with contextlib.closing(Database(gang.url)) as db:
+            batch = factory.make_batch(db, api=gang.rows(tables.accounts)[0].api)
+            job = factory.make_job(db, batch, state=State.QUEUED, version=stepped.VERSION)
+        gang.push(message(Lane.SUBMIT, [job.id], timelimit=[0.2, 0.2]))
+        rehearsal.eventually(
+            lambda: [one.state for one in gang.rows(tables.jobs)] not in (["queued"], ["submitting"])
+        )
+        assert [one.state for one in gang.rows(tables.jobs)] == ["running"]
+        assert "limit" not in gang.words.read_text()
+    finally:
+        gang.close()
 
 
 SENSELESS = [
