@@ -8,6 +8,7 @@ opening a device can do anything), and begin like an image.
 import os
 import re
 import stat
+import unicodedata
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
@@ -137,7 +138,26 @@ def _why_missing(image: str, root: Path, error: OSError) -> str:
         return "permission denied; mend the rights of the file and its folders"
     if "\\" in image:
         return f"in {root}; write / between folders"
-    return f"in {root}; mend the path, or name another folder with --images DIR"
+    return f"in {root}; " + (_alike(image, root) or "mend the path, or name another folder with --images DIR")
+
+
+def _alike(image: str, root: Path) -> str | None:
+    """Return how a path differs from one that is there, where a person hardly sees that it does."""
+    stem, dot, suffix = image.rpartition(".")
+    for other in (suffix.lower(), suffix.upper()):
+        if _is_within(root, f"{stem}{dot}{other}"):
+            return f"there is one that ends in .{other}"
+    for form in ("NFC", "NFD"):
+        if _is_within(root, unicodedata.normalize(form, image)):
+            return (
+                f"there is one that looks the same, its letters composed otherwise: copy its name, in {form}"
+            )
+    return None
+
+
+def _is_within(root: Path, image: str) -> bool:
+    real = Path(os.path.realpath(root / image))
+    return real.is_relative_to(os.path.realpath(root)) and presence.found(real)
 
 
 def _size_of_image(path: Path) -> int:

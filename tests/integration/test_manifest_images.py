@@ -179,6 +179,33 @@ def test_a_folder_of_pictures_may_itself_be_a_link(tmp_path):
     assert row.image == "tom.png"
 
 
+@pytest.mark.parametrize(
+    ("there", "written", "told"),
+    [
+        ("tom.JPG", "tom.jpg", "there is one that ends in .JPG"),
+        ("tom.jpg", "tom.JPG", "there is one that ends in .jpg"),
+        ("Zu\u0308rich.png", "Z\u00fcrich.png", "there is one that looks the same"),
+        ("Z\u00fcrich.png", "Zu\u0308rich.png", "there is one that looks the same"),
+    ],
+)
+def test_a_missing_picture_is_told_from_one_that_hardly_looks_different(tmp_path, there, written, told):
+    picture(tmp_path / "cats" / there)
+
+    (line,) = mistakes(one(tmp_path, f"cats/{written}"))
+
+    assert f"cannot be found: in {tmp_path}; {told}" in line
+
+
+def test_a_look_alike_outside_the_folder_is_not_told(tmp_path):
+    picture(tmp_path / "tom.JPG")
+    (tmp_path / "cats").mkdir()
+    (tmp_path / "cats" / "tom.JPG").symlink_to(tmp_path / "tom.JPG")
+
+    (line,) = mistakes(one(tmp_path / "cats", "tom.jpg"))
+
+    assert "there is one" not in line
+
+
 def test_a_missing_picture_of_many_rows_is_one_line(tmp_path):
     (line,) = mistakes(write(tmp_path, "image,prompt\n" + "tom.png,a\n" * 50))
 
