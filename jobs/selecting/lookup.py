@@ -97,6 +97,11 @@ def _below(what: str, output: Path) -> list[str]:
 
 def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
     name, slash, key = what.partition("/")
+    if not slash and batches.find(tx, name):
+        return errors.Mistake(
+            f'"{what}" is a batch: `{commands.line(flags, "status", name)}` says how far it is; '
+            "a job is written BATCH/KEY"
+        )
     if not slash:
         return errors.Mistake(
             f'"{what}" is no prediction and no picture of ours; a job is written BATCH/KEY, '

@@ -4,6 +4,7 @@ Everything that a person typed is a bound parameter, and only comparisons withou
 no LIKE, no path inside JSON.
 """
 
+import shlex
 from array import array
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -60,6 +61,15 @@ class Selection:
     def chooses_all(self) -> bool:
         """Whether no filter is given; a limit is none."""
         return not (self.states or self.classes or self.labels or self.keys or self.match or self.missing)
+
+    def slip(self, batch: str) -> str:
+        """Return how to go on where nothing is chosen by a key that was typed as its job is printed, or nothing.
+
+        >>> Selection(keys=("cats/tom",)).slip("cats"), Selection(keys=("cats/tom",)).slip("dogs")
+        ('; leave out the batch, as in --key tom', '')
+        """
+        typed = (key.removeprefix(f"{batch}/") for key in self.keys if key.startswith(f"{batch}/"))
+        return next((f"; leave out the batch, as in --key {shlex.quote(key)}" for key in typed), "")
 
     def conditions(self, dialect: str) -> list[Condition]:
         """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``; `ids` looks at the files."""

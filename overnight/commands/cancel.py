@@ -58,7 +58,9 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
         done = cancelling.cancel_jobs(db, found, chosen, ids)
         with db.read() as tx:
             counts = status.progress(tx, found.id).counts
-    words.say("\n".join(_told(settings, found, done, counts, whole=whole)))
+    words.say(
+        "\n".join(_told(settings, found, done, counts, whole=whole)) + ("" if ids else typed.slip(found.name))
+    )
 
 
 def _told(

@@ -40,7 +40,7 @@ def command(settings: Settings, batch: str | None, as_json: bool, **filters: Any
             out.write(f"{line}\n")
             empty = False
     if empty:
-        words.say("no job matches")
+        words.say(f"no job matches{chosen.slip(batch) if batch else ''}")
 
 
 def _as_json(pages: Iterable[list[Any]]) -> Iterator[str]:

@@ -57,7 +57,8 @@ def command(
         found, ids = _meant(db, batch, chosen)
         priced = _priced(len(ids), settings)
         if not ids:
-            words.say(f"{found.name}: no job to run again{' among those' if not typed.chooses_all else ''}")
+            those = "" if typed.chooses_all else f" among those{typed.slip(found.name)}"
+            words.say(f"{found.name}: no job to run again{those}")
         elif dry_run:
             words.say(f"{found.name}: {priced} would run again; nothing was changed")
         else:

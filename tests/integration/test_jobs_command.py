@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from jobs.reports.listing import Line
 from jobs.states import State
 from overnight.display import listing
@@ -53,6 +55,16 @@ def test_an_error_cannot_forge_a_line_or_a_column(desk):
 def test_no_job_is_no_data_and_one_sentence(desk):
     ended = desk.type("jobs", "--state", "running")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "no job matches\n")
+
+
+@pytest.mark.parametrize("verb", ["jobs", "retry", "cancel"])
+def test_a_key_that_is_typed_as_its_job_is_printed_chooses_nothing_and_is_told(desk, verb):
+    desk.job(key="dogs/a b", error_class="expired")
+    desk.job(key="cats/tom", error_class="expired")
+    ended = desk.type(verb, "cats", "--key", "cats/dogs/a b")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert ended.stderr.splitlines()[0].endswith("; leave out the batch, as in --key 'dogs/a b'")
+    assert "leave out" not in desk.type(verb, "cats", "--key", "cats/*").stderr
 
 
 def test_a_reader_that_leaves_early_is_no_failure(desk):

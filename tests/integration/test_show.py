@@ -66,6 +66,7 @@ def test_a_path_outside_the_output_folder_is_no_picture_of_ours(database, tmp_pa
         ("cats/zzzzzzzz", 'has no job "zzzzzzzz"'),
         ("cast/tom", 'no batch is "cast"; did you mean cats?'),
         ("tom", "a job is written BATCH/KEY"),
+        ("cats", '"cats" is a batch: `overnight status cats` says how far it is'),
     ],
 )
 def test_what_is_not_there_is_a_mistake_that_names_the_nearest(database, tmp_path, what, sentence):
