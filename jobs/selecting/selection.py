@@ -65,11 +65,14 @@ class Selection:
     def slip(self, batch: str) -> str:
         """Return how to go on where nothing is chosen by a key that was typed as its job is printed, or nothing.
 
+        Of whole keys alone: `cats/*` without its batch would choose every job.
+
         >>> Selection(keys=("cats/tom",)).slip("cats"), Selection(keys=("cats/tom",)).slip("dogs")
         ('; leave out the batch, as in --key tom', '')
         """
         typed = (key.removeprefix(f"{batch}/") for key in self.keys if key.startswith(f"{batch}/"))
-        return next((f"; leave out the batch, as in --key {shlex.quote(key)}" for key in typed), "")
+        whole = (key for key in typed if globs.literal(key) is not None)
+        return next((f"; leave out the batch, as in --key {shlex.quote(key)}" for key in whole), "")
 
     def conditions(self, dialect: str) -> list[Condition]:
         """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``; `ids` looks at the files."""
