@@ -39,7 +39,11 @@ def broker(text: str, database_url: str | None) -> str:
     _parsed(text)
     if database_url and sqlite_path(database_url):
         raise ValueError("workers on a broker need PostgreSQL; set OVERNIGHT_DATABASE_URL to postgresql://…")
-    return _with_certificate(text) if text.startswith("rediss://") else text
+    if text.startswith("rediss://"):
+        return _with_certificate(text)
+    if any(name.startswith("ssl_") for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)):
+        raise ValueError("for TLS write rediss://, by which the broker's certificate is always checked")
+    return text
 
 
 def folder(text: str | Path, start: Path) -> Path:

@@ -205,6 +205,12 @@ def test_nobody_can_switch_the_check_off(query):
         places.broker(f"rediss://queue.example/0?{query}&x=1", None)
 
 
+def test_there_is_no_other_way_to_tls_than_the_one_that_checks():
+    """Celery's own client takes up TLS for any scheme as soon as it is told how to check."""
+    with pytest.raises(ValueError, match="write rediss://"):
+        places.broker("redis://:hush@queue.example/0?ssl_cert_reqs=none", None)
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "?ssl_cert_reqs=", "?ssl_cert_reqs=required", "?ssl_cert_reqs=CERT_REQUIRED", "#ssl_cert_reqs=none"],
