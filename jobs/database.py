@@ -27,6 +27,7 @@ _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: all rolled back
 _NO_DATABASE = "file is not a database"  # SQLite's words
 _READ_ONLY = "25006"  # what a standby says, and a server that has just become one
+_FORBIDDEN = "42501"  # to this role, until somebody grants it
 
 
 class Database:
@@ -113,7 +114,8 @@ def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
     try:
         yield
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        if not (_is_the_servers(error) or (writing and _sqlstate(error) == _READ_ONLY)):
+        theirs = {_FORBIDDEN, _READ_ONLY} if writing else {_FORBIDDEN}
+        if not (_is_the_servers(error) or _sqlstate(error) in theirs):
             raise
         where = places.shown(url.render_as_string(hide_password=False))
         raise errors.Unavailable(f"database {where}: {reason(error)}") from error
@@ -169,14 +171,16 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         max_overflow=4,
         # No prepared statements: a plan made while a table was empty would be kept for ever, ten times slower
         # an hour later.
-        connect_args={"connect_timeout": 5, "prepare_threshold": None},
+        connect_args={"connect_timeout": 5, "prepare_threshold": None, "client_encoding": "utf8"},
     )
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
+        _require_unicode(connection, url)
         # A process that is stopped inside a transaction would keep its row locks for ever, and block the
         # rescue too. Our own transactions wait for nothing but the server.
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}s'")
+        connection.execute("SET datestyle = 'ISO'")  # psycopg reads no other, which a role may have
         connection.commit()
 
     @sa.event.listens_for(engine, "after_cursor_execute")
@@ -189,3 +193,14 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
             cursor.connection.execute("")
 
     return engine
+
+
+def _require_unicode(connection: Any, url: sa.URL) -> None:
+    """Refuse a database that cannot hold every text: what an API says could not be recorded, nor what came with it."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        where = places.shown(url.render_as_string(hide_password=False))
+        raise errors.Mistake(
+            f"database {where} holds texts in {encoding}, and prompts may be in any script; "
+            "make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )

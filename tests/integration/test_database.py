@@ -10,6 +10,7 @@ from jobs import database as database_module
 from jobs import errors
 from jobs.database import Database
 from jobs.tables import events
+from migrations import schema
 
 COUNT = sa.select(sa.func.count()).select_from(events)
 
@@ -163,6 +164,46 @@ def test_a_server_that_only_reads_any_more_is_waited_for(postgres_database):
 
     with pytest.raises(errors.Unavailable, match="read-only"):
         postgres_database.unit(work)
+
+
+def test_a_role_that_may_not_write_is_told_so(postgres_url, postgres_admin):
+    postgres_admin.exec_driver_sql("CREATE ROLE reader LOGIN")
+    url = sa.make_url(postgres_url).set(username="reader").render_as_string(hide_password=False)
+    try:
+        with closing(Database(url)) as database:
+            with pytest.raises(errors.Unavailable, match="permission denied for table events"):
+                database.unit(lambda tx: tx.execute(sa.delete(events)))
+            with (
+                pytest.raises(errors.Unavailable, match="permission denied for table events"),
+                database.read() as tx,
+            ):
+                tx.execute(sa.select(events))
+    finally:
+        postgres_admin.exec_driver_sql("DROP ROLE reader")
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_server_that_cannot_hold_every_text_is_refused(postgres_server, postgres_admin, encoding):
+    postgres_admin.exec_driver_sql(
+        f"CREATE DATABASE narrow TEMPLATE template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    )
+    url = postgres_server.set(database="narrow").render_as_string(hide_password=False)
+    try:
+        with (
+            closing(Database(url)) as database,
+            pytest.raises(errors.Mistake, match=f"/narrow holds .* {encoding}"),
+        ):
+            schema.upgrade(database)
+    finally:
+        postgres_admin.exec_driver_sql("DROP DATABASE narrow WITH (FORCE)")
+
+
+def test_dates_are_read_whatever_the_role_writes_them_like(postgres_url):
+    with (
+        closing(Database(postgres_url + "&options=-cdatestyle%3DSQL,DMY")) as database,
+        database.read() as tx,
+    ):
+        assert database_module.now(tx).tzinfo
 
 
 def test_a_pool_without_a_free_connection_is_waited_for(postgres_url):
