@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 _MEGABYTE = 1_000_000
-_TALKATIVE = ("alembic", "celery", "httpcore", "httpx", "kombu", "sqlalchemy")
+_TALKATIVE = ("alembic", "celery", "httpcore", "httpx", "kombu", "multiprocessing", "sqlalchemy")
 _SHARED: list[structlog.typing.Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,

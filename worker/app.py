@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.utils.log import get_multiprocessing_logger
 from kombu import Queue
 
 from jobs import database, errors, logs, settings
@@ -129,6 +130,9 @@ def _log(**_said: Any) -> None:
     """Log like the rest of the program; any receiver of this signal keeps Celery from setting up logging itself."""
     if not logs.configured():
         logs.to_stderr(_configured[0].secrets)
+    # The pool's own logger passes nothing on: that a child died would be a line in another form.
+    if pool := get_multiprocessing_logger():
+        pool.propagate = True
 
 
 @signals.worker_process_init.connect

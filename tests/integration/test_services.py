@@ -316,6 +316,16 @@ def test_the_children_of_a_killed_worker_do_not_outlive_it(place):
     rehearsal.eventually(lambda: not group_lives(worker.pid))
 
 
+def test_that_a_child_died_is_a_line_of_the_log_like_any_other(place):
+    worker = place.start("overnight", "worker", "--concurrency=1")
+    rehearsal.eventually(lambda: children(worker))
+    [child] = children(worker)
+    os.kill(child, signal.SIGKILL)
+    place.says("exited with")
+    [told] = [line for line in place.words.read_text().splitlines() if "exited with" in line]
+    assert json.loads(told)["level"] == "error"
+
+
 def test_what_a_child_that_was_killed_was_fetching_goes_when_another_takes_its_place(place, hanging_api):
     worker = place.start("overnight", "worker", "--concurrency=1", api_url=hanging_api)
     place.start("overnight", "scheduler", api_url=hanging_api)
