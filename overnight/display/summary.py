@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import click
 
-from jobs import blocks, commands
-from jobs.batches import PauseReason
+from jobs import blocks, commands, presence
+from jobs.batches import Batch, PauseReason
 from jobs.reports import limits
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
@@ -76,7 +77,7 @@ def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: s
     return [
         *_surplus(harvest),
         f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB{f'; {gone:,} not there' if gone else ''})",
-        *_missing(gone, progress.batch.name, flags),
+        *_missing(gone, folder, progress.batch, flags),
         *_dropped(harvest, progress.batch.name, flags),
         *_took(harvest),
         *_cost(harvest, settings.price),
@@ -147,12 +148,20 @@ def _orphans(count: int, left: int, refused: int) -> str:
     return f"{found}; {told}; what had run is charged"
 
 
-def _missing(gone: int, batch: str, flags: str) -> list[str]:
-    """Say how images that were deleted come back."""
+def _missing(gone: int, folder: Path, batch: Batch, flags: str) -> list[str]:
+    """Say how images that were deleted come back; `retry --missing` refuses to believe that of a whole folder."""
     if not gone:
         return []
-    again = commands.line(flags, "retry", batch, "--missing")
-    return [f"missing  put them back, or buy them again, which costs again: {again}"]
+    if batch.state is BatchState.CANCELLED:
+        return ["missing  put them back; a cancelled batch buys nothing more"]
+    if presence.found(folder):
+        chosen, back = ["--missing"], "put them back, or buy them again"
+    else:
+        chosen, back = (
+            ["--state", "succeeded"],
+            "mount their disk or move the folder back; if deleted, buy again",
+        )
+    return [f"missing  {back}, which costs again: {commands.line(flags, 'retry', batch.name, *chosen)}"]
 
 
 def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:

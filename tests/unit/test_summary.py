@@ -61,7 +61,18 @@ def test_images_that_are_no_longer_there_are_counted(configured, images, gone, t
 
 def test_of_a_folder_that_is_gone_no_image_is_there(configured, images):
     shutil.rmtree(images[0].parent)
-    assert summary.lines(progress(succeeded=3), harvest(), configured)[1].endswith("; 4 not there)")
+    told = summary.lines(progress(succeeded=3), harvest(), configured)
+    assert told[1].endswith("; 4 not there)")
+    # `retry --missing` refuses to buy a whole folder.
+    assert told[2].startswith("missing  mount their disk or move the folder back")
+    assert told[2].endswith(": overnight retry cats --state succeeded")
+
+
+@pytest.mark.usefixtures("images")
+def test_of_a_cancelled_batch_no_image_is_bought_again(configured):
+    moment = progress(succeeded=3, batch=batch(state=BatchState.CANCELLED))
+    (line,) = (line for line in summary.lines(moment, harvest(images=5), configured) if "missing" in line)
+    assert line == "missing  put them back; a cancelled batch buys nothing more"
 
 
 def test_each_failure_class_has_its_command_with_the_options_that_were_typed(configured):
