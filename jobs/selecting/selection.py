@@ -71,7 +71,7 @@ class Selection:
         ('; leave out the batch, as in --key tom', '')
         """
         typed = (key.removeprefix(f"{batch}/") for key in self.keys if key.startswith(f"{batch}/"))
-        whole = (key for key in typed if globs.literal(key) is not None)
+        whole = (globs.exactly(key) for key in typed if globs.literal(key) is not None)
         return next((f"; leave out the batch, as in --key {shlex.quote(key)}" for key in whole), "")
 
     def conditions(self, dialect: str) -> list[Condition]:

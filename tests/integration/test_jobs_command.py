@@ -59,10 +59,10 @@ def test_no_job_is_no_data_and_one_sentence(desk):
 
 @pytest.mark.parametrize("verb", ["jobs", "retry", "cancel"])
 def test_a_key_that_is_typed_as_its_job_is_printed_chooses_nothing_and_is_told(desk, verb):
-    desk.job(key="dogs/a b", error_class="expired")
-    ended = desk.type(verb, "cats", "--key", "cats/dogs/a b")
+    desk.job(key="dogs/a [1]", error_class="expired")
+    ended = desk.type(verb, "cats", "--key", "cats/dogs/a [1]")
     assert (ended.returncode, ended.stdout) == (0, "")
-    assert ended.stderr.splitlines()[0].endswith("; leave out the batch, as in --key 'dogs/a b'")
+    assert ended.stderr.splitlines()[0].endswith("; leave out the batch, as in --key 'dogs/a [[]1]'")
     assert "leave out" not in desk.type(verb, "cats", "--key", "cats/*").stderr
 
 
