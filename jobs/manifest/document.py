@@ -108,7 +108,11 @@ class _Walk:
             raise self._manifest.problem("is empty")
         start = self._next()
         if not isinstance(start, yaml.MappingStartEvent):
-            raise self._manifest.problem("does not begin with a setting such as `jobs:`", _line(start))
+            is_list = isinstance(start, yaml.SequenceStartEvent)
+            detail = 'put the list below it; in JSON: {"jobs": […]}' if is_list else ""
+            raise self._manifest.problem(
+                "does not begin with a setting such as `jobs:`", _line(start), detail
+            )
         yield from self._pairs()
 
     def _pairs(self) -> Iterator[tuple[str, yaml.Event]]:

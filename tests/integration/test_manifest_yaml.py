@@ -137,7 +137,10 @@ BROKEN = {
     "too deep": ("[" * 100_000, "cats.yaml:1: does not begin with a setting"),
     "too deep inside": ("jobs: " + "[" * 100_000, "cats.yaml:1: is nested more than 20 deep"),
     "two documents": ("jobs: []\n---\njobs: []\n", "cats.yaml:2: has a second document"),
-    "a list on top": ("- image: a\n", "cats.yaml:1: does not begin with a setting"),
+    "a list on top": (
+        "- image: a\n",
+        "cats.yaml:1: does not begin with a setting such as `jobs:`: put the list below it",
+    ),
     "a text on top": ("hello", "cats.yaml:1: does not begin with a setting"),
     "only a comment": ("# nothing\n", "cats.yaml: is empty"),
     "bad syntax": ("jobs: [\n- :\n]}", "cats.yaml:2: is not valid YAML"),
