@@ -15,6 +15,9 @@ from PIL import GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, WebP
 from jobs import errors
 
 MAX_PIXELS = 50_000_000
+# Pixels over all passes of a JPEG: each scan is another, takes fifty bytes, and the decoder goes through them all.
+_MOST_PASSED = 10_000_000_000  # a few seconds
+_SCAN = b"\xff\xda"  # its data never hold these two; what a camera appends does, once in 65,536 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,10 @@ def _whole(kind: Format, file: BinaryIO) -> Facts:
         raise errors.NotAnImage(
             f"The image has {width} x {height} pixels; more than {MAX_PIXELS} are refused."
         )
+    if kind.name == "jpeg" and (scans := _scans(file)) * width * height > _MOST_PASSED:
+        raise errors.NotAnImage(
+            f"The image has {scans} scans of {width} x {height} pixels; so many are refused."
+        )
     image.verify()
     file.seek(0)
     pixels = kind.open(file)
@@ -115,3 +122,13 @@ def _whole(kind: Format, file: BinaryIO) -> Facts:
     # A picture may be drawn in its transparency alone.
     black = not pixels.has_transparency_data and pixels.convert("RGB").getbbox() is None
     return Facts(f"image/{kind.name}", _SUFFIXES.get(kind.name, kind.name), width, height, black)
+
+
+def _scans(file: BinaryIO) -> int:
+    """Count a JPEG's scans, without reading it into memory as a whole."""
+    file.seek(0)
+    count, last = 0, b""
+    while part := file.read(1_000_000):
+        count += (last + part).count(_SCAN)
+        last = part[-1:]
+    return count

@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -119,6 +120,19 @@ def test_too_many_pixels_are_an_error_before_one_is_decoded(width, height):
     # Pillow would warn of the first of these, and warnings are errors here.
     with pytest.raises(errors.NotAnImage, match="more than 50000000 are refused"):
         images.inspect(huge_png(width, height))
+
+
+def test_a_jpeg_of_scans_without_end_is_refused_before_they_are_decoded():
+    """Each scan takes fifty bytes of the file, and a pass over all pixels: a megabyte would take minutes."""
+    file = io.BytesIO()
+    Image.new("L", (3000, 3000), 128).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    assert images.inspect(whole[:-2] + 20 * last + whole[-2:]).width == 3000
+    began = time.process_time()
+    with pytest.raises(errors.NotAnImage, match=r"has \d+ scans of 3000 x 3000 pixels"):
+        images.inspect(whole[:-2] + 12_000 * last + whole[-2:])
+    assert time.process_time() - began < 1
 
 
 def test_the_cap_itself_is_allowed(monkeypatch):
