@@ -55,6 +55,7 @@ _OTHERS = (
     ("AVIF", re.compile(rb"....ftypavi", re.DOTALL)),
 )
 _SUFFIXES = {"jpeg": "jpg"}
+SUFFIXES = tuple(_SUFFIXES.get(one.name, one.name) for one in FORMATS)
 
 
 def inspect(source: bytes | Path) -> Facts:

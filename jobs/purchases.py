@@ -11,7 +11,7 @@ from jobs import events
 from jobs.batches import Batch
 from jobs.manifest import schema
 from jobs.states import State
-from jobs.tables import jobs
+from jobs.tables import PENDING, attempts, jobs
 
 WANTED = (State.PENDING, State.QUEUED)
 
@@ -39,6 +39,16 @@ def left(tx: sa.Connection, batch: Batch) -> Purchases:
     ).where(jobs.c.batch_id == batch.id, jobs.c.state.in_(WANTED))
     found = tx.execute(counted).one()
     return Purchases(found[0], int(found[1]), found[2])
+
+
+def first(tx: sa.Connection, batch: Batch, most: int) -> list[tuple[str, str]]:
+    """Return (key, stem) of the jobs that are bought next, of those for which nothing was ever bought."""
+    bought = sa.exists().where(attempts.c.job_id == jobs.c.id, attempts.c.prediction_id.is_not(None))
+    wanted = sa.select(jobs.c.key, jobs.c.stem).where(
+        jobs.c.batch_id == batch.id, jobs.c.state == PENDING, ~bought
+    )
+    rows = tx.execute(wanted.order_by(jobs.c.priority.desc(), jobs.c.id).limit(most))
+    return [(row.key, row.stem) for row in rows]
 
 
 def images() -> sa.ColumnElement[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, batches, errors, names, presence
+from jobs import accounts, batches, errors, names, presence, purchases
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
@@ -24,6 +24,7 @@ from overnight.display import stored
 from worker.transfers import room
 
 _ENOUGH = 10_000  # files in a folder; more are not counted
+_NEXT = 20  # jobs whose images are looked for: what an older database would buy again comes first
 
 
 def before(
@@ -43,6 +44,7 @@ def before(
             *_token(settings, target.account),
             *unknown(settings, db, target.name),
             *_elsewhere(settings, db, target.name),
+            *_set_back(settings, db, target.name),
         ),
     )
 
@@ -68,7 +70,7 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
         pictures=Counter(),
         when_unconfirmed=settings.when_unconfirmed,
-        warnings=tuple(_elsewhere(settings, db, batch.name)),
+        warnings=(*_elsewhere(settings, db, batch.name), *_set_back(settings, db, batch.name)),
     )
 
 
@@ -102,6 +104,23 @@ def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
     again = flags.command(settings, "retry", name, "--missing")
     gone = f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"
     return [f"{gone} If it was deleted, this makes it wanted again: {again}"]
+
+
+def _set_back(settings: Settings, db: Database | None, name: str) -> list[str]:
+    """Warn if what is bought next has its image: then it was bought, and the database is older than that."""
+    if db is None:
+        return []
+    with db.read() as tx:
+        batch = batches.find(tx, name)
+        wanted = purchases.first(tx, batch, _NEXT) if batch else []
+    folder = settings.output / (batch.folder if batch else "")
+    there = next((key for key, stem in wanted if stored.has_image(folder / stem)), None)
+    if there is None:
+        return []
+    image = f"{folder} has an image of {name}/{there}, which this database has not bought"
+    return [
+        f"{image}: is it a backup, or was the batch run with another? What was bought since, or there, is bought again"
+    ]
 
 
 def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:

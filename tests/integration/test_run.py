@@ -135,6 +135,18 @@ def test_rows_that_were_added_are_bought_and_no_other(night):
     assert night.check().clean
 
 
+def test_a_database_from_a_backup_is_told_of_before_it_buys_again(night):
+    night.type("load", "night.csv")
+    [database] = night.folder.glob("*.db")
+    backup = night.folder / "backup"
+    shutil.copy(database, backup)
+    assert "is it a backup" not in night.run_again().stderr
+    shutil.copy(backup, database)
+    told = "which this database has not bought: is it a backup,"
+    assert told in night.type("check", str(night.manifest)).stdout
+    assert told in night.type("run", "night").stderr
+
+
 def test_another_output_than_before_is_told_of_before_anything_is_bought(night):
     night.run_again()
     add_row(night)
