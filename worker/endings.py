@@ -102,6 +102,8 @@ def is_explained(prediction: Prediction) -> bool:
 def _succeeded(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:
     if not prediction.output:
         gone = prediction.data_removed
+        if not gone and _may_yet_be_shown(here, row, prediction, now):
+            return Waiting(row)
         error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
         message = "its outputs were deleted already" if gone else "it succeeded without an image"
         return _failure(here, row, prediction, error_class, message)
@@ -109,6 +111,16 @@ def _succeeded(here: context.Context, row: Running, prediction: Prediction, now:
     # The API's clock may be wrong: too early a time would leave no second try for a download.
     produced_at = min(now, max(prediction.completed_at or _ended_unseen(row, now), row.accepted_at))
     return Produced(row.fence, urls, produced_at, prediction.predict_time, here.cost)
+
+
+def _may_yet_be_shown(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> bool:
+    """Whether outputs that are not shown may only be late: what is given up now, and is there later, was paid for.
+
+    An end that lies ahead is by a wrong clock, and would be waited for as long.
+    """
+    ended_at = prediction.completed_at
+    since = ended_at if ended_at and ended_at <= now else row.accepted_at
+    return now < since + timedelta(seconds=here.times.gone_patience)
 
 
 def _ended_unseen(row: Running, now: datetime) -> datetime:

@@ -1,5 +1,8 @@
 """What an API may answer although no document says so: what was bought is bought once, and ends rightly."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -7,6 +10,7 @@ from jobs import tables
 from jobs.states import BatchState
 from scheduler import duties
 from tests import rows
+from tests.integration import rehearsal
 from tests.integration.stepped import ending, started
 from worker import endings
 
@@ -61,6 +65,33 @@ def test_an_end_of_which_nobody_says_when_it_was_had_come_before_it_was_seen(beg
     seen_after = (rows.now(night.database) - attempt.accepted_at).total_seconds()
     assert ran < seen_after - 1, "the next look would come later, and later each time"
     assert ran > seen_after - 9, "what is shown as running ten seconds after its end disproves the list"
+
+
+@pytest.mark.parametrize("ahead", [None, timedelta(0), timedelta(hours=5)])
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_success_without_an_image_is_given_time_to_show_it(begin, monkeypatch, shown, ahead):
+    night = begin(latency=0.2)
+    [job_id] = started(night)
+    ask = night.here.api.get
+    [bought] = [one.prediction_id for one in night.attempts(job_id)]
+    rehearsal.eventually(lambda: night.here.loop.call(ask(bought), 5).final, 20)
+
+    async def half_written(prediction_id):
+        completed_at = None if ahead is None else night.attempts(job_id)[0].accepted_at + ahead
+        return replace(await ask(prediction_id), output=(), completed_at=completed_at)
+
+    with monkeypatch.context() as late:
+        late.setattr(night.here.api, "get", half_written)
+        night.passes(10)
+        night.tick(duties.poll)
+        assert ending(night, job_id) == ("running", None)
+        if not shown:
+            night.passes(2 * MINUTE)
+            night.tick(duties.poll)
+            assert ending(night, job_id) == ("failed", "empty-output")
+    if shown:
+        assert night.finish() == {"succeeded": 1}
+    assert len(night.sandbox.ledger()) == 1
 
 
 @pytest.mark.parametrize("fault", ["early_output", "undated:always", "other_version:hidden"])
