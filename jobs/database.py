@@ -38,6 +38,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # SQLite's own busy handler sleeps and starves; inside one process a lock is fair and cheap.
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._file: int | None = None  # which one is open; None: none yet, or a server's
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
 
     @property
@@ -48,6 +49,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """Open a transaction that only reads: one snapshot, never in a writer's way."""
+        self._stay()
         with _unavailable(self.url), self.engine.connect() as connection:
             if not self.is_sqlite:  # sent with BEGIN, reset when the connection returns to the pool
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -57,6 +59,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """Open a transaction that writes; it commits at the end of the block or not at all."""
+        self._stay()
         with (
             _unavailable(self.url, writing=True),
             self._turn,
@@ -64,6 +67,18 @@ class Database:
             self.begin(connection, writes=True),
         ):
             yield connection
+
+    def _stay(self) -> None:
+        """Raise Unavailable if the open file is not the one at its path any more: who looks there finds nothing of it.
+
+        SQLite itself goes on writing to a file that was deleted, moved, or replaced by a backup.
+        """
+        found = _file(self.path)
+        if self._file is not None and found != self._file:
+            raise errors.Unavailable(
+                f"database {places.shown(str(self.url))} was moved, deleted or replaced while it was in use; "
+                "put it back, then type the same again"
+            )
 
     @contextmanager
     def begin(self, connection: sa.Connection, *, writes: bool) -> Iterator[None]:
@@ -75,6 +90,7 @@ class Database:
         with connection.begin():
             if self.is_sqlite:  # DEFERRED writers deadlock when two upgrade; IMMEDIATE ones queue
                 connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN DEFERRED")
+                self._file = self._file or _file(self.path)
             yield
 
     def unit(self, work: Callable[[sa.Connection], ValueT]) -> ValueT:
@@ -98,6 +114,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _file(path: Path | None) -> int | None:
+    """Return which file is at a path, as its disk numbers them; None if there is none."""
+    try:
+        return path.stat().st_ino if path else None
+    except OSError:
+        return None
 
 
 def now(connection: sa.Connection) -> datetime:

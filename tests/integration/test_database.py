@@ -1,5 +1,6 @@
 """What a transaction sees and may do, and what is done when the server breaks it off."""
 
+import shutil
 import threading
 from contextlib import closing
 
@@ -49,6 +50,21 @@ def test_a_connection_that_the_server_has_ended_is_found_before_it_is_used(postg
         pid = tx.scalar(sa.text("SELECT pg_backend_pid()"))
     postgres_admin.execute(sa.select(sa.func.pg_terminate_backend(pid)))
     add_event(postgres_database)
+
+
+@pytest.mark.parametrize("by", ["another", None])
+def test_a_file_that_is_no_longer_at_its_place_is_told_nothing_more(sqlite_database, by, tmp_path):
+    add_event(sqlite_database)
+    path, aside = sqlite_database.path, tmp_path / "aside"
+    path.rename(aside)
+    if by:
+        shutil.copyfile(aside, path)
+    for way in (sqlite_database.read, sqlite_database.write):
+        with pytest.raises(errors.Unavailable, match=r"was moved, deleted or replaced while"), way():
+            pass
+    assert path.exists() == bool(by), "nothing was made in its place"
+    aside.replace(path)
+    add_event(sqlite_database)
 
 
 def test_a_server_that_is_away_is_told_without_what_may_be_a_password():

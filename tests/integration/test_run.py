@@ -545,6 +545,23 @@ def test_jobs_that_load_brought_are_asked_for_once(tmp_path, start_sandbox, what
 # Killed, and run twice
 
 
+def test_a_database_that_is_moved_away_stops_its_run_and_when_it_is_back_nothing_is_lost(
+    tmp_path, start_sandbox
+):
+    night = Evening(tmp_path, start_sandbox(latency=0.3), jobs=30, creates_per_minute=600)
+    database = night.folder / "night.db"
+    with night.running() as child:
+        night.until_bought(5)
+        database.rename(night.folder / "aside")
+        code, _, words = ended(child)
+    assert code == 69
+    assert "was moved, deleted or replaced while it was in use" in words
+    (night.folder / "aside").rename(database)
+    assert night.run_again().returncode == 0
+    assert night.bought() == 30
+    assert night.check().clean
+
+
 def test_killed_and_run_again_it_goes_on_and_pays_nothing_twice(tmp_path, start_sandbox):
     night = Evening(tmp_path, start_sandbox(latency=0.3), jobs=30, creates_per_minute=600)
     killed_in_flight(night)

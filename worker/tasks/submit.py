@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 from celery import shared_task
+from celery.worker import state
 
 from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
 from jobs.accounts.tally import Tally
@@ -193,12 +194,17 @@ class _Slice:
 
 
 def _settle_until_written(here: context.Context, group: Sequence[Outcome], counted: Sequence[Tally]) -> None:
-    """Commit a group, however long the database is away: its ids are paid for, and recorded nowhere else."""
+    """Commit a group, however long the database is away: its ids are paid for, and recorded nowhere else.
+
+    If its file fails for good, the run has ended; whoever puts that right finds the sends in doubt, to be looked up.
+    """
     waits = False
     while True:
         try:
             settle(here, group, counted)
         except errors.Unavailable as error:
+            if here.database.path and state.should_stop is not None:
+                raise
             if not waits:
                 log.warning("settle-waits", error=str(error), outcomes=len(group))
             waits = True
