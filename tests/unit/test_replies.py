@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from jobs import errors, failures, marker
 from worker.api import bodies, diagnosis, refusals, replies
+from worker.lookup import walk
 
 NOW = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
 READERS = [replies.created, replies.read, replies.page, replies.uploaded]
@@ -102,6 +103,15 @@ def test_an_unknown_word_is_kept_and_is_not_final(status):
 )
 def test_a_time_that_cannot_be_read_is_none(time):
     assert read({"id": "a", "created_at": time}).created_at is None
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_a_time_that_says_not_set_is_none_and_no_list_goes_back_to_it(zero):
+    body = json.dumps({"next": "?cursor=2", "results": [{"id": "a", "created_at": zero}]}).encode()
+    taken = walk.Walk(since=NOW, now=NOW, within=60)
+    taken.add(replies.page(200, {}, body))
+    assert taken.seen["a"].created_at is None
+    assert not taken.covers(NOW)
 
 
 @pytest.mark.parametrize("seconds", [b"NaN", b"1e999", b"-1", b"true", b'"6"', b"1" * 400])
