@@ -25,7 +25,7 @@ def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: tim
         sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input.label("sent"), jobs.c.input)
         .join(jobs, jobs.c.id == attempts.c.job_id)
         .where(attempts.c.id == item.fence.attempt)
-        .with_for_update(of=attempts)
+        .with_for_update()  # of the job as well: a person may be giving it another input at this moment
     ).one()
     if attempt.prediction_id is not None:
         return _second(tx, now, item, attempt.prediction_id)

@@ -1,5 +1,6 @@
 """Every arrow of a job's life, on both databases: what it writes, and what it refuses."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from jobs.lifecycle import Accepted, Failure, Fence, Image, Interrupted, Lost, N
 from jobs.lifecycle.fence import move, note
 from jobs.states import FINAL, OPEN_PHASES, TRANSITIONS, BatchState, Phase, State
 from tests import factory, rows
+from tests.integration import rehearsal
 
 LEASE = timedelta(seconds=60)
 SETTLE = timedelta(seconds=120)
@@ -554,6 +556,26 @@ def test_a_late_id_of_a_job_that_failed_by_itself_is_an_orphan(database, make, a
     arrow(lifecycle.accepted, [Accepted(fence, "late")], LOOK)
     assert rows.attempt(database, fence.attempt).phase == Phase.ORPHAN
     assert rows.job(database, job.id) == job
+
+
+def test_a_late_id_that_comes_while_a_person_changes_the_input_is_an_orphan(postgres_database):
+    factory.make_account(postgres_database)
+    batch = factory.make_batch(postgres_database)
+    job = factory.make_job(postgres_database, batch, state=State.FAILED, error_class=FailureClass.UNCONFIRMED)
+    rows.change(postgres_database, tables.attempts, job.attempt_id, prediction_id=None)
+    late = threading.Thread(
+        target=rows.write,
+        args=(postgres_database, lifecycle.accepted, [Accepted(rows.fence(job), "late")], LOOK),
+    )
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with postgres_database.write() as person:
+        lifecycle.change_input(person, {job.id: {"prompt": "an owl", "seed": 8}}, own_seed=True)
+        lifecycle.retry(person, databases.now(person), [job.id])
+        late.start()
+        rehearsal.eventually(lambda: person.scalar(waiting), 20)
+    late.join(20)
+    assert rows.job(postgres_database, job.id).state == State.PENDING
+    assert rows.attempt(postgres_database, job.attempt_id).phase == Phase.ORPHAN
 
 
 def given_up(database, job):
