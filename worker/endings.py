@@ -33,7 +33,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """The API says that the prediction was canceled: at a person's request, or at its deadline."""
+    """The API says that the prediction was canceled: at a person's request, at its deadline, or from elsewhere."""
 
     failure: Failure
 
@@ -54,7 +54,9 @@ def ended(here: context.Context, row: Running, prediction: Prediction, now: date
         case "failed":
             return _failed(here, row, prediction, now)
         case "canceled":
-            message = "it was canceled at its deadline"
+            early = _ended_early(prediction, here.times.prediction_deadline)
+            when = "at the API before its deadline, and not from here" if early else "at its deadline"
+            message = f"it was canceled {when}"
             return Canceled(_failure(here, row, prediction, FailureClass.DEADLINE, message))
         case "aborted":
             again = now + timedelta(seconds=here.times.poll_first)
@@ -63,6 +65,13 @@ def ended(here: context.Context, row: Running, prediction: Prediction, now: date
             return Interrupted(row.fence, FailureClass.INTERRUPTED, message, again, cost=free, counted=False)
         case _:
             return _unended(here, row, prediction, now)
+
+
+def _ended_early(prediction: Prediction, deadline: float) -> bool:
+    """Whether a prediction surely ended before its deadline, by the API's own clock; that is sent in whole seconds."""
+    if prediction.created_at is None or prediction.completed_at is None:
+        return False
+    return (prediction.completed_at - prediction.created_at).total_seconds() < deadline - 1
 
 
 def _unended(here: context.Context, row: Running, prediction: Prediction, now: datetime) -> Outcome:

@@ -67,6 +67,19 @@ def test_an_end_of_which_nobody_says_when_it_was_had_come_before_it_was_seen(beg
     assert ran > seen_after - 9, "what is shown as running ten seconds after its end disproves the list"
 
 
+def test_a_cancel_from_elsewhere_is_not_told_as_the_end_of_its_time(begin):
+    night = begin(latency=600)
+    [job_id] = started(night)
+    [attempt] = night.attempts(job_id)
+    night.here.loop.call(night.here.api.cancel(attempt.prediction_id), 5)
+    night.passes(10)
+    night.tick(duties.poll)
+    assert ending(night, job_id) == ("failed", "deadline")
+    assert (
+        night.job(job_id).error_message == "it was canceled at the API before its deadline, and not from here"
+    )
+
+
 @pytest.mark.parametrize("ahead", [None, timedelta(0), timedelta(hours=5)])
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_success_without_an_image_is_given_time_to_show_it(begin, monkeypatch, shown, ahead):
