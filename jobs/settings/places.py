@@ -36,12 +36,12 @@ def broker(text: str, database_url: str | None) -> str:
     text = text.strip()
     if not text.startswith(_BROKERS):
         raise ValueError("no Redis URL; write redis://HOST:6379/0")
-    _parsed(text)
+    asked = _parsed(text).query
     if database_url and sqlite_path(database_url):
         raise ValueError("workers on a broker need PostgreSQL; set OVERNIGHT_DATABASE_URL to postgresql://…")
     if text.startswith("rediss://"):
         return _with_certificate(text)
-    if any(name.startswith("ssl_") for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)):
+    if any(name.startswith("ssl_") for name in asked):
         raise ValueError("for TLS write rediss://, by which the broker's certificate is always checked")
     return text
 
