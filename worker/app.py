@@ -75,7 +75,7 @@ def create(configured: settings.Settings) -> Celery:
 
 
 _held: dict[int, context.Context] = {}
-_strange: set[int | None] = set()
+_strange: set[int] = set()
 _configured: list[settings.Settings] = []
 
 
@@ -96,19 +96,16 @@ def hold(*started: context.Context) -> None:
     _held.update((one.account.id, one) for one in started)
 
 
-def held(account_id: int | None) -> context.Context | None:
+def held(account_id: int) -> context.Context | None:
     """Return what tasks for an account use; a prefork child creates it at its first task, after the fork.
 
-    None if this process does not serve the account, or if an older program's message names none and there are
-    several: the rows are left alone, and due again after their lease.
+    None if this process does not serve the account: the rows are left alone, and due again after their lease.
     """
     if not _held:
         here = _configured[0] if _configured else settings.load()
         # The worker has registered them: a child that replaces another must not oust one that started since.
         hold(*context.start(here, database.Database(here.database_url), anew=False))
-    if account_id is None and len(_held) == 1:
-        return next(iter(_held.values()))
-    found = _held.get(account_id) if account_id is not None else None
+    found = _held.get(account_id)
     if found is None and account_id not in _strange:
         _strange.add(account_id)
         log.warning("account-not-served-here", account_id=account_id, served=sorted(_held))

@@ -17,19 +17,14 @@ from jobs.states import FINAL
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal
-from worker import app, context
-from worker.tasks.cancel import cancel
-from worker.tasks.collect import collect
-from worker.tasks.poll import poll
-from worker.tasks.reconcile import reconcile
-from worker.tasks.submit import submit
+from worker import app, context, tasks
 
 TASKS = {
-    Lane.RECONCILE: reconcile,
-    Lane.COLLECT: collect,
-    Lane.POLL: poll,
-    Lane.CANCEL: cancel,
-    Lane.SUBMIT: submit,
+    Lane.RECONCILE: tasks.reconcile.reconcile,
+    Lane.COLLECT: tasks.collect.collect,
+    Lane.POLL: tasks.poll.poll,
+    Lane.CANCEL: tasks.cancel.cancel,
+    Lane.SUBMIT: tasks.submit.submit,
 }
 TOKEN = "rehearsal-token"
 VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
@@ -37,6 +32,32 @@ VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
 DUTIES = (duties.reconcile, duties.sweep, duties.collect, duties.poll, duties.cancel, duties.release)
 SETTLED = 151.0  # seconds after which a send in doubt is looked up, whichever way it came into doubt
 _AGED = (tables.jobs, tables.attempts, tables.accounts)
+
+
+def submit(ids):
+    tasks.submit.submit(ids, _account())
+
+
+def collect(ids):
+    tasks.collect.collect(ids, _account())
+
+
+def poll(ids, pages=0):
+    tasks.poll.poll(ids, pages, _account())
+
+
+def reconcile(ids):
+    tasks.reconcile.reconcile(ids, _account())
+
+
+def cancel(targets):
+    tasks.cancel.cancel(targets, _account())
+
+
+def _account():
+    """The only account of the worker that this test is."""
+    [account_id] = app._held
+    return account_id
 
 
 class Night:

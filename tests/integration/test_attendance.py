@@ -83,9 +83,6 @@ def test_a_task_for_an_account_that_is_not_here_leaves_its_rows_alone(monkeypatc
     monkeypatch.setattr(app, "_held", {1: "the one", 2: "the other"})
     assert app.held(2) == "the other"
     assert app.held(3) is None
-    assert app.held(None) is None, "an older program's message, and there are two to choose from"
-    monkeypatch.setattr(app, "_held", {1: "the one"})
-    assert app.held(None) == "the one"
 
 
 def test_each_message_says_whose_calls_it_asks_for(sqlite_database):

@@ -12,7 +12,7 @@ from jobs.batches import PauseReason
 from jobs.states import BatchState, State
 from tests import rows
 from tests.integration import stepped
-from worker.tasks.collect import collect
+from tests.integration.stepped import collect
 from worker.transfers import storing
 
 

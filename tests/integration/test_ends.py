@@ -18,10 +18,7 @@ from overnight.display import portrait
 from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped
-from tests.integration.stepped import ending, started
-from worker.tasks.cancel import cancel
-from worker.tasks.poll import poll
-from worker.tasks.submit import submit
+from tests.integration.stepped import cancel, ending, poll, started, submit
 
 MINUTE = 60
 

@@ -14,7 +14,6 @@ from tests.integration import stepped
 from worker import foresight
 from worker.api.replies import Page
 from worker.lookup import glance
-from worker.tasks.poll import poll
 
 MINUTE = 60
 
@@ -113,7 +112,7 @@ def test_a_look_that_finds_an_end_says_that_a_place_in_flight_is_free(night):
 def test_no_number_of_pages_in_a_message_empties_the_bucket_of_reads(night, pages):
     ids = bought(night, 3)
     rows.change(night.database, tables.accounts, night.account.id, reads_tokens=50)
-    poll(ids, pages)
+    stepped.poll(ids, pages)
     assert night.account.reads_tokens > 40
 
 
@@ -320,6 +319,6 @@ def test_a_message_that_is_older_than_a_doubt_costs_one_question_more(night, dou
     api = Counted(night.here.api)
     rows.change(night.database, tables.accounts, night.here.account.id, **doubt)
     night.work_as(dataclasses.replace(night.here, api=api))
-    poll(*message.args)
+    stepped.TASKS[message.lane](*message.args)
     assert (api.pages, api.questions) == (1, 1)
     assert states(night, ids) == ["collecting"] * 40

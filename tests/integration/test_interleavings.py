@@ -19,13 +19,9 @@ from jobs.states import Phase, State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
+from tests.integration.stepped import cancel, collect, poll, reconcile, submit
 from tests.predictions import shown
 from worker.api.replies import Page
-from worker.tasks.cancel import cancel
-from worker.tasks.collect import collect
-from worker.tasks.poll import poll
-from worker.tasks.reconcile import reconcile
-from worker.tasks.submit import submit
 
 
 @pytest.fixture
@@ -668,8 +664,9 @@ from worker import app, context
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(*context.start(given, database.Database(given.database_url)))
-submit([int(sys.argv[1])])
+[here] = context.start(given, database.Database(given.database_url))
+app.hold(here)
+submit([int(sys.argv[1])], here.account.id)
 """
 
 

@@ -14,7 +14,7 @@ from jobs.states import State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
-from worker.tasks.collect import collect
+from tests.integration.stepped import collect
 from worker.transfers import quarantine
 
 # Found by every Python that starts with its folder on the path: a decoder that dies of one image.
@@ -37,8 +37,9 @@ from worker import app, context
 from worker.tasks.submit import submit
 
 given = settings.load()
-app.hold(*context.start(given, database.Database(given.database_url)))
-submit([int(job) for job in sys.argv[1:]])
+[here] = context.start(given, database.Database(given.database_url))
+app.hold(here)
+submit([int(job) for job in sys.argv[1:]], here.account.id)
 """
 
 

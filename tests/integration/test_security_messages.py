@@ -18,6 +18,7 @@ from jobs import tables
 from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import FINAL, BatchState, State
+from scheduler import duties
 from tests import factory, programs
 from tests.integration import rehearsal, stepped, typed
 
@@ -191,9 +192,10 @@ def test_no_message_says_how_long_its_task_may_take(tmp_path, start_sandbox, pos
     gang = Gang(tmp_path, start_sandbox(create_seconds=0.5), postgres_url, redis_url)
     try:
         with contextlib.closing(Database(gang.url)) as db:
-            batch = factory.make_batch(db, api=gang.rows(tables.accounts)[0].api)
+            [account] = gang.rows(tables.accounts)
+            batch = factory.make_batch(db, api=account.api)
             job = factory.make_job(db, batch, state=State.QUEUED, version=stepped.VERSION)
-        gang.push(message(Lane.SUBMIT, [job.id], timelimit=[0.2, 0.2]))
+        gang.push(message(Lane.SUBMIT, [job.id], account.id, timelimit=[0.2, 0.2]))
         rehearsal.eventually(
             lambda: [one.state for one in gang.rows(tables.jobs)] not in (["queued"], ["submitting"])
         )
@@ -212,7 +214,8 @@ SENSELESS = [
 def test_a_forged_message_changes_no_row_that_was_not_due_to_it(gang):
     """Another API's, a resting batch's, final or not handed out: what is so is read from the table."""
     with contextlib.closing(Database(gang.url)) as db:
-        ours = gang.rows(tables.accounts)[0].api
+        [account] = gang.rows(tables.accounts)
+        ours = account.api
         other = factory.make_batch(db, api="https://other.example/v1")
         paused = factory.make_batch(db, api=ours, state=BatchState.PAUSED)
         working = factory.make_batch(db, api=ours)
@@ -228,8 +231,9 @@ def test_a_forged_message_changes_no_row_that_was_not_due_to_it(gang):
 
     for lane in Lane:
         gang.push(*(message(lane, *args) for args in SENSELESS), queue=f"overnight:{lane}")
-        for _ in range(3):
-            gang.push(message(lane, everybody), queue=f"overnight:{lane}")
+        for ids in (*(ids for ids, *_ in filter(None, SENSELESS)), *[everybody] * 3):
+            of_account = duties.Message(lane, ids, account.id)
+            gang.push(message(lane, *of_account.args), queue=f"overnight:{lane}")
     gang.digest()
 
     after = [gang.rows(table) for table in (tables.jobs, tables.attempts, tables.outputs, tables.batches)]

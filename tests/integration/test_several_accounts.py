@@ -25,6 +25,7 @@ from tests.integration.evening import Evening
 from tests.integration.test_services import place, states  # noqa: F401  a fixture
 from tests.integration.wires import reply
 from worker import app, context
+from worker.tasks.reconcile import reconcile
 from worker.tasks.submit import submit
 
 MANY = timedelta(hours=1)
@@ -182,7 +183,7 @@ def test_the_list_of_one_account_proves_no_absence_of_the_others(night, sandbox)
     for seconds in (stepped.SETTLED, 31, 31):
         night.passes(seconds)
         assert list(duties.reconcile(night.database, night.settings, main)) == []
-        stepped.reconcile([job_id], main.account_id)
+        reconcile([job_id], main.account_id)
     assert night.phases(job_id) == ["unconfirmed"]
 
 

@@ -9,7 +9,6 @@ from jobs import tables
 from scheduler import duties
 from tests import rows
 from tests.integration import rehearsal, stepped
-from worker.tasks.submit import submit
 
 JOBS = 20
 TICKS = 8
@@ -41,7 +40,7 @@ def messages(night, answered):
             grant(night)
             for message in night.told(duties.release):
                 sizes.append(len(message.payload))
-                threads.submit(submit, *message.args)
+                threads.submit(stepped.TASKS[message.lane], *message.args)
             rehearsal.eventually(lambda: under_way.isdisjoint(night.states()))
     return sizes
 

@@ -11,7 +11,7 @@ from jobs.states import Phase, State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import stepped
-from worker.tasks.reconcile import reconcile
+from tests.integration.stepped import reconcile
 
 
 @pytest.fixture

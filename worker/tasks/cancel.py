@@ -35,7 +35,7 @@ class Asked:
 
 
 @shared_task(name=Lane.CANCEL)
-def cancel(targets: list[tuple[int, str]], account_id: int | None = None) -> None:
+def cancel(targets: list[tuple[int, str]], account_id: int) -> None:
     """Ask once for each (attempt, prediction); the next poll sees the result."""
     if (here := app.held(account_id)) is None:
         return

@@ -60,7 +60,7 @@ class Fetched:
 
 
 @shared_task(name=Lane.COLLECT)
-def collect(ids: list[int], account_id: int | None = None) -> None:
+def collect(ids: list[int], account_id: int) -> None:
     """Fetch what is missing of each of these jobs, earliest expiry first."""
     if (here := app.held(account_id)) is None:
         return

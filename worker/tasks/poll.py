@@ -27,7 +27,7 @@ _AT_ONCE = SLICE[Lane.POLL]
 
 
 @shared_task(name=Lane.POLL)
-def poll(ids: list[int], pages: int = 0, account_id: int | None = None) -> None:
+def poll(ids: list[int], pages: int, account_id: int) -> None:
     """Look for these predictions on ``pages`` of the list, or ask for each once if that is 0.
 
     If the API may be away, one question comes first, and all else only if that is answered: the message may

@@ -26,7 +26,7 @@ _PAGES_AT_ONCE = 10  # pages read before known predictions on them are dropped f
 
 
 @shared_task(name=Lane.RECONCILE)
-def reconcile(ids: list[int], account_id: int | None = None) -> None:
+def reconcile(ids: list[int], account_id: int) -> None:
     """Walk the list once for every send of the account that is in doubt.
 
     The ids are only a hint that some are due: a message may be hours late, and what counts is the age of each

@@ -40,7 +40,7 @@ Outcome = Bought | NotBought | parking.Parked | Lost | Failure
 
 # Celery's usual limit would kill a child that holds ids, which are paid for, while the database is away.
 @shared_task(name=Lane.SUBMIT, time_limit=_A_DAY)
-def submit(ids: list[int], account_id: int | None = None) -> None:
+def submit(ids: list[int], account_id: int) -> None:
     """Buy a prediction for each of these jobs that is still queued."""
     here = app.held(account_id)
     if here is None or not _has_room(here):
