@@ -82,26 +82,26 @@ class Timetable(beat.Scheduler):
 
         An exception that escaped would end beat silently.
         """
-        began, usual = time.monotonic(), self._settings.times.tick
+        began, times = time.monotonic(), self._settings.times
         whole, self._handed_out = began >= self._whole_at, 0
         try:
-            again = self._pass(whole=whole)
+            self._fills = self._pass(whole=whole)
             self._tell("")
         except errors.Unavailable as error:
             self._tell(str(error))
-            return max(_AWAY, usual)
+            return max(_AWAY, times.tick)
         except Exception:
             log.exception("tick-broke")
-            return max(_AWAY, usual)
+            return max(_AWAY, times.tick)
         finally:
             self.last_tick = time.monotonic()
         if whole:
-            self._whole_at = self.last_tick + usual
-        self._fills = again < usual
+            self._whole_at = self.last_tick + times.tick
         in_vain = self._handed_out == 0
         share = (self.last_tick - began) / _SHARE if in_vain else 0.0
-        self._least = max(_LEAST, min(usual, share))
-        return max(self._least, min(again, self._whole_at - self.last_tick))
+        self._least = max(_LEAST, min(times.tick, share))
+        soon = times.tick_least if self._fills else times.tick
+        return max(self._least, min(soon, self._whole_at - self.last_tick))
 
     def rest(self, seconds: float, freed: threading.Event, stopping: threading.Event) -> None:
         """Wait some seconds, or until a place in flight becomes free that can be filled, or ``stopping`` is set."""
@@ -120,9 +120,9 @@ class Timetable(beat.Scheduler):
             log.warning("tick-waits" if reason else "tick-goes-on", reason=reason or self.waits_for)
         self.waits_for = reason
 
-    def _pass(self, *, whole: bool) -> float:
-        """Do what is due, or only what is urgent; return in how many seconds there may be more."""
-        again = self._settings.times.tick
+    def _pass(self, *, whole: bool) -> bool:
+        """Do what is due, or only what is urgent; return whether a duty is to be run again soon."""
+        soon = False
         rescues, scopes = self._look()
         if whole:
             self._ticks += 1
@@ -136,10 +136,11 @@ class Timetable(beat.Scheduler):
             # Asked before handing out, for nothing may be handed out without a broker. Asked once for all
             # accounts, or the messages for the first would cost the others their turn.
             if due and self._backlog.of(lane) < _BACKLOG:
-                again = min([again, *(self._send(duty, scope) for scope in due)])
+                for scope in due:
+                    soon = self._send(duty, scope) or soon
         if whole and self._ticks % _LOSSES_EVERY == 0:
             duties.limit_losses(self._database)
-        return again
+        return soon
 
     def _look(self) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
         """Return whether anything is to be rescued, and in which lanes each account has work.
@@ -159,13 +160,16 @@ class Timetable(beat.Scheduler):
                 log.exception("look-broke")
                 return True, [(scope, tuple(Lane)) for scope in scopes]
 
-    def _send(self, duty: Duty, scope: Scope) -> float:
-        """Do one duty and send its messages; a duty that fails must not keep the others from running."""
-        again = math.inf
+    def _send(self, duty: Duty, scope: Scope) -> bool:
+        """Do one duty and send its messages; return whether it asks to be run again soon.
+
+        A duty that fails must not keep the others from running.
+        """
+        soon = False
         try:
             for item in duty(self._database, self._settings, scope):
                 if isinstance(item, Again):
-                    again = item.after
+                    soon = True
                     continue
                 crashpoints.reach(Place.BEFORE_MESSAGE)
                 self.app.send_task(item.lane, args=item.args, queue=item.lane)
@@ -178,4 +182,4 @@ class Timetable(beat.Scheduler):
             raise errors.Unavailable(f"the broker is away: {error}") from error
         except Exception:
             log.exception("duty-broke", duty=duty.__name__)
-        return again
+        return soon

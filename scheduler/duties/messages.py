@@ -26,11 +26,8 @@ class Message:
         return [self.payload, *pages, self.account_id]
 
 
-@dataclass(frozen=True, slots=True)
 class Again:
-    """A request to be run again sooner than at the next tick."""
-
-    after: float  # seconds
+    """A request to be run again soon: places in flight that become free can be filled at once."""
 
 
 def sliced(lane: Lane, ids: Sequence[int], scope: Scope) -> Iterator[Message]:

@@ -24,7 +24,7 @@ def release(db: database.Database, configured: settings.Settings, scope: Scope) 
     ids, full = db.unit(lambda tx: _released(tx, configured, scope))
     yield from sliced(Lane.SUBMIT, ids, scope)
     if full:
-        yield Again(configured.times.tick_least)
+        yield Again()
 
 
 def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> tuple[list[int], bool]:
