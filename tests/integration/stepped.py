@@ -14,7 +14,7 @@ from jobs import database as databases
 from jobs import dialects, settings, tables
 from jobs.lanes import Lane
 from jobs.states import FINAL
-from scheduler import duties
+from scheduler import duties, timetable
 from tests import factory, rows
 from tests.integration import rehearsal
 from worker import app, context, tasks
@@ -29,7 +29,7 @@ TASKS = {
 TOKEN = "rehearsal-token"
 VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
 # In the order of one tick.
-DUTIES = (duties.reconcile, duties.sweep, duties.collect, duties.poll, duties.cancel, duties.release)
+DUTIES = tuple(duty for _, duty in timetable._DUTIES)
 SETTLED = 151.0  # seconds after which a send in doubt is looked up, whichever way it came into doubt
 _AGED = (tables.jobs, tables.attempts, tables.accounts)
 
