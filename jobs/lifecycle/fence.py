@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -31,6 +32,7 @@ class Fenced(Protocol):
 
 
 FencedT = TypeVar("FencedT", bound=Fenced)
+MoreP = ParamSpec("MoreP")  # what an arrow takes besides
 
 
 def move(
@@ -96,16 +98,21 @@ def winners(items: Sequence[FencedT], won: Collection[Fence]) -> list[FencedT]:
 
 
 def settle(
-    tx: sa.Connection, arrow: Callable[[Sequence[FencedT]], set[Fence]], items: Sequence[FencedT]
+    tx: sa.Connection,
+    now: datetime,
+    arrow: Callable[Concatenate[sa.Connection, datetime, Sequence[FencedT], MoreP], set[Fence]],
+    items: Sequence[FencedT],
+    *more: MoreP.args,
+    **named: MoreP.kwargs,
 ) -> set[Fence]:
     """Run an arrow over a slice in a savepoint; if a constraint fails, row by row, so that only the bad row loses."""
     if not items:
         return set()
     try:
         with tx.begin_nested():
-            return arrow(items)
+            return arrow(tx, now, items, *more, **named)
     except (sa.exc.IntegrityError, sa.exc.DataError) as error:
         if len(items) == 1:
             log.exception("row-not-written", job_id=items[0].fence.job, error=str(error.orig))
             return set()
-    return set().union(*(settle(tx, arrow, [item]) for item in items))
+    return set().union(*(settle(tx, now, arrow, [item], *more, **named) for item in items))

@@ -177,7 +177,7 @@ def test_one_bad_row_spares_its_slice(database, make):
     told = rows.attempt(database, taken.attempt_id).prediction_id
     items = [Accepted(rows.fence(job), name) for job, name in zip(jobs, ["one", told, "three"], strict=True)]
     with database.write() as tx:
-        won = lifecycle.settle(tx, lambda some: lifecycle.accepted(tx, taken.created_at, some, LOOK), items)
+        won = lifecycle.settle(tx, taken.created_at, lifecycle.accepted, items, LOOK)
     assert won == {items[0].fence, items[2].fence}
     assert [rows.job(database, job.id).state for job in jobs] == ["running", "submitting", "running"]
 
@@ -741,7 +741,7 @@ def test_a_file_that_is_another_jobs_already_spares_the_others(database, make):
         image(third, path="cats/leo-0.png"),
     ]
     with database.write() as tx:
-        won = lifecycle.settle(tx, lambda some: lifecycle.kept(tx, jobs[0].created_at, some), images)
+        won = lifecycle.settle(tx, jobs[0].created_at, lifecycle.kept, images)
         assert lifecycle.stored(tx, jobs[0].created_at, [taken, other, third]) == won == {taken, third}
 
 
@@ -846,7 +846,7 @@ def test_a_new_input_is_for_jobs_that_are_not_under_way(database, make):
 def test_arrows_over_nothing_write_nothing(database, arrow):
     with database.write() as tx:
         lifecycle.look_again(tx, State.RUNNING, {})
-        assert lifecycle.settle(tx, pytest.fail, []) == set()
+        assert lifecycle.settle(tx, databases.now(tx), pytest.fail, []) == set()
     for decide in (lifecycle.retry, lifecycle.cancel, lifecycle.ask_to_cancel, lifecycle.give_up):
         assert arrow(decide, []) == 0
     assert rows.everything(database) == [[], [], []]

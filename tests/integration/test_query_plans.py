@@ -87,7 +87,7 @@ class Scene:
 
     def settle(self, arrow, items, *said):
         """Run an arrow in its savepoint, as the tasks do."""
-        return self.asks(lambda tx: lifecycle.settle(tx, lambda some: arrow(tx, now(tx), some, *said), items))
+        return self.asks(lambda tx: lifecycle.settle(tx, now(tx), arrow, items, *said))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "sqlite, analysed", "postgresql"])

@@ -20,7 +20,7 @@ def adopt(here: context.Context, tx: sa.Connection, matched: Matched) -> None:
     """Record the predictions that were found."""
     first_look = timedelta(seconds=here.times.poll_first)
     adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
-    lifecycle.settle(tx, lambda some: lifecycle.adopted(tx, database.now(tx), some, first_look), adopted)
+    lifecycle.settle(tx, database.now(tx), lifecycle.adopted, adopted, first_look)
     for item in adopted:
         log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
 

@@ -203,7 +203,7 @@ def settle(here: context.Context, group: Sequence[Fetched]) -> None:
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         images = [image for fetched in group for image in fetched.images]
-        lifecycle.settle(tx, lambda some: lifecycle.kept(tx, now, some), images)
+        lifecycle.settle(tx, now, lifecycle.kept, images)
         black = [one for fetched in group for one in fetched.outputs if isinstance(one, Blackened)]
         bare = lifecycle.dropped(tx, black)
         lifecycle.failed(tx, now, [Failure(fence, FailureClass.NSFW, _BLACK) for fence in bare])

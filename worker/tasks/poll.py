@@ -218,16 +218,16 @@ def settle(here: context.Context, group: Sequence[Outcome]) -> None:
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         produced = [o for o in group if isinstance(o, Produced)]
-        lifecycle.settle(tx, lambda some: lifecycle.produced(tx, now, some), produced)
+        lifecycle.settle(tx, now, lifecycle.produced, produced)
         ended = [o.failure for o in group if isinstance(o, Canceled)]
         # Read only now: a person may have cancelled while the answer was on its way.
         wished = worklists.cancel_requested(tx, [item.fence.job for item in ended])
         lifecycle.cancelled(tx, now, [item.fence for item in ended if item.fence.job in wished])
         failed = [o for o in group if isinstance(o, Failure)]
         failed += [item for item in ended if item.fence.job not in wished]
-        lifecycle.settle(tx, lambda some: lifecycle.failed(tx, now, some), failed)
+        lifecycle.settle(tx, now, lifecycle.failed, failed)
         interrupted = [o for o in group if isinstance(o, Interrupted)]
-        lifecycle.settle(tx, lambda some: lifecycle.interrupted(tx, now, some), interrupted)
+        lifecycle.settle(tx, now, lifecycle.interrupted, interrupted)
         waiting = [o for o in group if isinstance(o, Waiting)]
         lifecycle.look_again(tx, State.RUNNING, {o.running.fence: _next(here, tx, o, now) for o in waiting})
         crashpoints.reach(Place.BEFORE_ENDS_COMMIT)

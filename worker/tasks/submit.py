@@ -1,7 +1,6 @@
 """Buy predictions: the intent, one POST each, and its outcome. The only place where money is spent."""
 
 import asyncio
-import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -223,12 +222,13 @@ def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[Ta
         now = database.now(tx)
         _accept(here, tx, now, [o for o in group if isinstance(o, Bought)])
         not_bought = [o for o in group if isinstance(o, NotBought)]
-        lifecycle.settle(tx, lambda some: lifecycle.not_bought(tx, now, some), not_bought)
+        lifecycle.settle(tx, now, lifecycle.not_bought, not_bought)
         lost = [o for o in group if isinstance(o, Lost)]
-        lifecycle.settle(tx, lambda some: lifecycle.lost(tx, now, some, settle_after), lost)
+        lifecycle.settle(tx, now, lifecycle.lost, lost, settle_after)
         refused = [o for o in group if isinstance(o, Failure)]
-        lifecycle.settle(tx, lambda some: lifecycle.refused(tx, now, some), refused)
-        _park(here, tx, now, _parked(group))
+        lifecycle.settle(tx, now, lifecycle.refused, refused)
+        parked = parking.as_counted(here, tx, _parked(group))
+        lifecycle.settle(tx, now, lifecycle.not_uploaded, parked)
         for each in counted:
             here.note(tx, now, each)
         crashpoints.reach(Place.BEFORE_IDS_COMMIT)
@@ -241,13 +241,8 @@ def _parked(group: Sequence[Outcome]) -> list[parking.Parked]:
     return [one for one in group if isinstance(one, parking.Parked)]
 
 
-def _park(here: context.Context, tx: sa.Connection, now: datetime, some: Sequence[parking.Parked]) -> None:
-    later = parking.as_counted(here, tx, some)
-    lifecycle.settle(tx, lambda few: lifecycle.not_uploaded(tx, now, few), later)
-
-
 def _accept(here: context.Context, tx: sa.Connection, now: datetime, bought: Sequence[Bought]) -> None:
     for version in {item.version for item in bought}:
         wait = here.foresight.next_look(tx, now, version, timedelta())
-        arrow = functools.partial(lifecycle.accepted, tx, now, first_look=wait)
-        lifecycle.settle(tx, arrow, [item.accepted for item in bought if item.version == version])
+        accepted = [item.accepted for item in bought if item.version == version]
+        lifecycle.settle(tx, now, lifecycle.accepted, accepted, wait)
