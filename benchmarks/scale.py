@@ -104,7 +104,7 @@ class Night:
 
 def _image(fence):
     path, digest = f"crowd/made-{fence.attempt}-0.png", f"{fence.attempt:064x}"
-    return lifecycle.Image(fence, 0, path, "image/png", 300_000, 768, 512, digest)
+    return lifecycle.Image(fence, 0, lifecycle.File(path, "image/png", 300_000, 768, 512, digest))
 
 
 def ticked(nights, count=TICKS):

@@ -1,6 +1,7 @@
 """From bought to done: the outcome of a poll or a download."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import groupby
 
@@ -58,17 +59,7 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
     tx.execute(
         _KEEP,
         [
-            {
-                "attempt": image.fence.attempt,
-                "at": image.index,
-                "path": image.path,
-                "media_type": image.media_type,
-                "bytes": image.bytes,
-                "width": image.width,
-                "height": image.height,
-                "sha256": image.sha256,
-                "collected_at": now,
-            }
+            {"attempt": image.fence.attempt, "at": image.index, **asdict(image.file), "collected_at": now}
             for image in items
         ],
     )

@@ -112,14 +112,21 @@ class Blackened:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """An output that is a whole image on disk."""
+class File:
+    """A whole image on disk; ``path`` is relative to OUTPUT, with ``/`` between its parts."""
 
-    fence: Fence
-    index: int
-    path: str  # relative to OUTPUT
+    path: str
     media_type: str
     bytes: int
     width: int
     height: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An output whose file is in place."""
+
+    fence: Fence
+    index: int
+    file: File

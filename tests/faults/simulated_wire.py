@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 
-from jobs import crashpoints, errors
+from jobs import crashpoints, errors, lifecycle
 from jobs.crashpoints import Place
 from tests.faults import simulated_ledger
 from tests.faults.simulated_api import Api
 from tests.faults.simulated_plan import Plan
 from tests.faults.simulated_processes import Mortal
 from worker.api import replies, wire
-from worker.transfers import storing
 
 _SIDE = 64  # pixels
 
@@ -124,7 +123,7 @@ class Downloads:
         index: int,
         taken: Collection[str] = (),
         suspect: bool = False,  # noqa: ARG002  the real one's signature; nothing is decoded here
-    ) -> storing.Stored:
+    ) -> lifecycle.File:
         await self._actor.awake()
         await asyncio.sleep(self._plan.latency)
         await self._actor.awake()
@@ -134,7 +133,7 @@ class Downloads:
         digest = hashlib.sha256(body).hexdigest()
         path = self._disk.place(stem, index, digest, taken)
         crashpoints.reach(Place.AFTER_RENAME)
-        return storing.Stored(path, "image/png", len(body), _SIDE, _SIDE, digest)
+        return lifecycle.File(path, "image/png", len(body), _SIDE, _SIDE, digest)
 
     def _received(self, url: str) -> bytes:
         """Return what comes from a URL; the content of a data URI is there already."""

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from jobs import errors
+from jobs import errors, lifecycle
 from tests.integration import wires
 from worker.transfers import addresses, downloads, storing
 
@@ -449,7 +449,7 @@ def test_on_a_slow_line_fewer_share_it_until_they_come_in_time(tmp_path):
                 asked = [down.fetch(served.url + "/x", PurePosixPath(f"j{n}"), 0) for n in missing]
                 came = await asyncio.gather(*asked, return_exceptions=True)
                 told = zip(list(missing), came, strict=True)
-                missing -= {n for n, one in told if isinstance(one, storing.Stored)}
+                missing -= {n for n, one in told if isinstance(one, lifecycle.File)}
                 assert rounds < 50
         return rounds
 

@@ -59,7 +59,7 @@ def moved(database, job, state, phase):
 
 
 def image(fence, index=0, path="cats/tom-0.png", digest="a"):
-    return Image(fence, index, path, "image/png", 99, 64, 64, digest * 64)
+    return Image(fence, index, lifecycle.File(path, "image/png", 99, 64, 64, digest * 64))
 
 
 # Compare and set

@@ -167,7 +167,8 @@ TASKS = {
         lambda tx: worklists.collecting(tx, s.seat.answers_for, s.ids(State.COLLECTING))
     ),
     "kept": lambda s: s.settle(
-        lifecycle.kept, s.each(Image, State.COLLECTING, 0, "new.png", "image/png", 1, 64, 64, "0" * 64)[:1]
+        lifecycle.kept,
+        s.each(Image, State.COLLECTING, 0, lifecycle.File("new.png", "image/png", 1, 64, 64, "0" * 64))[:1],
     ),
     "stored": lambda s: s.arrow(lifecycle.stored, s.fences(State.COLLECTING)),
     "cancel sent": lambda s: s.arrow(lifecycle.cancel_sent, [job.attempt for job in s.fences(State.RUNNING)]),

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import PurePosixPath
@@ -16,7 +16,7 @@ from jobs.batches import PauseReason
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import Lane
-from jobs.lifecycle import Blackened, Failure, Fence, Image
+from jobs.lifecycle import Blackened, Failure, Fence, File, Image
 from jobs.states import State
 from jobs.worklists import Collecting, Output
 from worker import app, context, loop, tally
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 _LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
 _BLACK = "it succeeded, and its images are all black: the safety check left nothing of them"
-_Fetch = Callable[[str], Awaitable[storing.Stored]]
+_Fetch = Callable[[str], Awaitable[File]]
 _MOST_MISSES = 5  # fetches, ever further apart; before that many nothing is given up, whatever the clock says
 
 
@@ -77,7 +77,7 @@ def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetche
     """Sync the names of new files to disk before a row mentions them."""
     try:
         storing.sync_names(
-            here.settings.output, [image.path for fetched in group for image in fetched.images]
+            here.settings.output, [image.file.path for fetched in group for image in fetched.images]
         )
     except errors.Unavailable as error:
         return [Fetched(fetched.job, (), disk=str(error)) for fetched in group]
@@ -126,17 +126,17 @@ class _Slice:
             stem=PurePosixPath(job.stem), index=output.index, taken=job.taken, suspect=job.suspect,
         )  # fmt: skip
         if output.url is None:
-            kept = await self._as_listed(job, output, fetch)
+            file = await self._as_listed(job, output, fetch)
         else:
             try:
-                kept = await fetch(output.url)
+                file = await fetch(output.url)
             except (errors.Gone, errors.Undelivered) as error:
-                kept = await self._as_listed(job, output, fetch, error)
-        return Image(job.fence, output.index, **asdict(kept))
+                file = await self._as_listed(job, output, fetch, error)
+        return Image(job.fence, output.index, file)
 
     async def _as_listed(
         self, job: Collecting, output: Output, fetch: _Fetch, failed: errors.DownloadError | None = None
-    ) -> storing.Stored:
+    ) -> File:
         """Fetch an output from where the API lists it now, unless that has just failed: a URL may be replaced."""
         if job.fence not in self._shown:
             self._shown[job.fence] = await self._ask(job)

@@ -19,6 +19,7 @@ import httpcore
 import httpx
 
 from jobs import crashpoints, errors
+from jobs.lifecycle import File
 from worker.api import replies, wire
 from worker.transfers import addresses, breadth, storing
 
@@ -67,7 +68,7 @@ class Downloads:
         *,
         taken: Collection[str] = (),
         suspect: bool = False,
-    ) -> storing.Stored:
+    ) -> File:
         """Fetch one output to ``STEM-INDEX.EXT``.
 
         Raises Gone, Undelivered, BlackedOut, NotAnImage, Poison or Unavailable. Fetching again what is already there
@@ -89,7 +90,7 @@ class Downloads:
         self._breadth.came()
         return await self._keep(part, body, index, suspect)
 
-    async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> storing.Stored:
+    async def _keep(self, part: storing.Part, body: "_Body", index: int, suspect: bool) -> File:
         try:
             return await self._to_its_end(partial(part.keep, body.rest(), index, suspect=suspect))
         except errors.NotAnImage as error:
@@ -97,7 +98,7 @@ class Downloads:
                 raise
             raise errors.Undelivered(f"The output may have been cut short. {error}") from error
 
-    def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> storing.Stored:
+    def _keep_inline(self, part: storing.Part, url: str, index: int, suspect: bool) -> File:
         return part.keep(_inline(url, self._max_bytes), index, suspect=suspect)
 
     async def _receive(self, line: wire.Line, url: str, body: "_Body") -> None:

@@ -15,29 +15,17 @@ import socket
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from jobs import crashpoints, durable, errors, images
 from jobs.crashpoints import Place
+from jobs.lifecycle import File
 from worker.transfers import quarantine
 
 _PREFIX, _SUFFIX = ".overnight-", ".part"
 _LEFT_OVER_AFTER = 3600.0  # seconds; no download lasts that long
 _MOST_GENERATIONS = 1000
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An output on disk; ``path`` is relative to the output folder, with ``/`` between its parts."""
-
-    path: str
-    media_type: str
-    bytes: int
-    width: int
-    height: int
-    sha256: str
 
 
 class Part:
@@ -64,7 +52,7 @@ class Part:
         self._digest.update(content)
         self._size += len(content)
 
-    def keep(self, content: bytes, index: int, *, suspect: bool = False) -> Stored:
+    def keep(self, content: bytes, index: int, *, suspect: bool = False) -> File:
         """Write the rest, check the whole image and give it its name.
 
         Raises NotAnImage, BlackedOut, Poison or Unavailable.
@@ -89,7 +77,7 @@ class Part:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
-    def _named(self, index: int, facts: images.Facts) -> Stored:
+    def _named(self, index: int, facts: images.Facts) -> File:
         path = self._path or Path()
         digest = self._digest.hexdigest()
         for name in _names(self._stem.name, index, facts.suffix):
@@ -98,7 +86,7 @@ class Part:
                 continue
             final = path.with_name(name)
             if _placed(path, final) or _same(final, self._size, digest):
-                return Stored(relative, facts.media_type, self._size, facts.width, facts.height, digest)
+                return File(relative, facts.media_type, self._size, facts.width, facts.height, digest)
         raise errors.Unavailable(f"{path.parent} has too many files named {self._stem.name}; move them away")
 
 
