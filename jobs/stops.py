@@ -68,8 +68,8 @@ def _block(tx: sa.Connection, now: datetime, account: accounts.Account) -> None:
 
 def _beside(tx: sa.Connection, account: accounts.Account) -> list[accounts.Account]:
     """Return the other accounts at the same API that have workers."""
-    there = [seat.account_id for seat in attendance.seats(tx) if seat.api == account.api]
-    return [accounts.known(tx, one) for one in there if one != account.id]
+    there = [seat.account for seat in attendance.seats(tx)]
+    return [one for one in there if one.api == account.api and one.id != account.id]
 
 
 def pause(

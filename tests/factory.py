@@ -95,7 +95,7 @@ def move_job(database: Database, job_id: int, account_id: int) -> None:
 def seat(database: Database, api: str = API) -> attendance.Seat:
     """Return the only account that is worked for at an API."""
     with database.read() as connection:
-        [found] = [one for one in attendance.seats(connection) if one.api == api]
+        [found] = [one for one in attendance.seats(connection) if one.account.api == api]
     return found
 
 

@@ -72,9 +72,9 @@ class Context:
         """Pause every open batch at the API, for a cause that affects all of them, whichever account buys."""
         stops.pause(tx, now, batches.open_at(tx, self.account.api), reason, detail)
 
-    def answers_for(self, tx: sa.Connection) -> tuple[int, ...]:
-        """Return the accounts whose predictions this one asks for; its own first."""
-        return attendance.answers_for(tx, self.account.id)
+    def seat(self, tx: sa.Connection) -> attendance.Seat:
+        """Return the account as its row stands, and the accounts whose predictions it asks for."""
+        return attendance.seat(tx, self.account.id)
 
     def answers_otherwise(self, than: Collection[str] = ()) -> bool:
         """Whether the API answers a question about anything but these predictions, and lets us ask.

@@ -7,11 +7,10 @@ An earlier token may still have predictions in flight: its successor polls them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
-from jobs.tables import accounts
+from jobs.accounts.rows import Account, every, known
 
 _LATELY = timedelta(minutes=3)  # a worker tells every minute that it lives
 
@@ -20,42 +19,31 @@ _LATELY = timedelta(minutes=3)  # a worker tells every minute that it lives
 class Seat:
     """An account that has workers, and the accounts whose predictions it asks for: itself first."""
 
-    account_id: int
-    api: str
-    label: str | None
+    account: Account  # as its row stood when the seats were read
     answers_for: tuple[int, ...]
-
-
-_EVERY = sa.select(
-    accounts.c.id, accounts.c.name, accounts.c.api, accounts.c.label, accounts.c.seen_at
-).order_by(accounts.c.id)
 
 
 def seats(tx: sa.Connection) -> list[Seat]:
     """Return the accounts that have workers, in the order in which they were first seen."""
-    rows: list[sa.Row[Any]] = list(tx.execute(_EVERY))
-    latest: dict[str, Any] = {}
-    for row in rows:
-        latest[row.api] = max(row.seen_at, latest.get(row.api, row.seen_at))
-    present = [row for row in rows if row.seen_at == latest[row.api]]
-    left = [row for row in rows if row.seen_at != latest[row.api]]
-    heirs = {row.id: _heir(row, present) for row in left}
-    return [
-        Seat(row.id, row.api, row.label, (row.id, *(one for one, heir in heirs.items() if heir == row.id)))
-        for row in present
-    ]
+    there = every(tx)
+    latest: dict[str, datetime] = {}
+    for one in there:
+        latest[one.api] = max(one.seen_at, latest.get(one.api, one.seen_at))
+    present = [one for one in there if one.seen_at == latest[one.api]]
+    heirs = {one.id: _heir(one, present) for one in there if one.seen_at != latest[one.api]}
+    return [Seat(one, (one.id, *(left for left, heir in heirs.items() if heir == one.id))) for one in present]
 
 
-def _heir(left: sa.Row[Any], present: Sequence[sa.Row[Any]]) -> int:
+def _heir(left: Account, present: Sequence[Account]) -> int:
     """Return the successor of an account: the present one with its label, or else the first at the same API."""
-    there = [row for row in present if row.api == left.api]
-    return next((row.id for row in there if row.label == left.label), int(there[0].id))
+    here = [one for one in present if one.api == left.api]
+    return next((one.id for one in here if one.label == left.label), here[0].id)
 
 
-def answers_for(tx: sa.Connection, account_id: int) -> tuple[int, ...]:
-    """Return the accounts whose predictions an account asks for; only its own if it is no longer present."""
-    own = (seat.answers_for for seat in seats(tx) if seat.account_id == account_id)
-    return next(own, (account_id,))
+def seat(tx: sa.Connection, account_id: int) -> Seat:
+    """Return an account's seat; one that is no longer present asks only for its own predictions."""
+    own = next((one for one in seats(tx) if one.account.id == account_id), None)
+    return own or Seat(known(tx, account_id), (account_id,))
 
 
 def strangers(tx: sa.Connection, api: str, now: datetime) -> tuple[str, ...]:
@@ -63,10 +51,10 @@ def strangers(tx: sa.Connection, api: str, now: datetime) -> tuple[str, ...]:
 
     What reaches such a worker is left lying. An account that has just been replaced is among them for a while.
     """
-    rows = list(tx.execute(_EVERY))
-    buys_since = max((row.seen_at for row in rows if row.api == api), default=None)
+    there = every(tx)
+    buys_since = max((one.seen_at for one in there if one.api == api), default=None)
     return tuple(
-        f"{row.label} ({row.name})" if row.label else row.name
-        for row in rows
-        if buys_since and row.seen_at != buys_since and row.seen_at > now - _LATELY
+        f"{one.label} ({one.name})" if one.label else one.name
+        for one in there
+        if buys_since and one.seen_at != buys_since and one.seen_at > now - _LATELY
     )

@@ -46,6 +46,7 @@ class Account:
     glance_at: datetime | None
     poll_at: datetime | None
     hinted_at: datetime | None
+    seen_at: datetime  # those with the latest at their API are those that buy: see `attendance`
     own_limits: quota.OwnLimits
 
     def must_wait(self, now: datetime) -> bool:
@@ -110,9 +111,12 @@ def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: da
     return deserted
 
 
+_EVERY = sa.select(accounts).order_by(accounts.c.id)
+
+
 def every(tx: sa.Connection) -> list[Account]:
-    """Return all accounts ordered by name; their rows are not locked."""
-    return [_account(row) for row in tx.execute(sa.select(accounts).order_by(accounts.c.name))]
+    """Return all accounts, in the order in which they were first seen; their rows are not locked."""
+    return [_account(row) for row in tx.execute(_EVERY)]
 
 
 _KNOWN = sa.select(accounts).where(accounts.c.id == sa.bindparam("account"))

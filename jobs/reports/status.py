@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, worklists
+from jobs import batches, database, worklists
 from jobs.accounts import attendance, quota
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.states import FINAL, IN_FLIGHT, UNDER_WAY, BatchState, State
@@ -187,13 +187,13 @@ def _untouched_since(tx: sa.Connection, batch_id: int) -> datetime | None:
 
 
 def _standings(tx: sa.Connection, batch: batches.Batch, now: datetime) -> tuple[Standing, ...]:
-    seats = [one for one in attendance.seats(tx) if one.api == batch.api]
-    standings = [_standing(tx, one) for one in seats if batch.account in {None, one.label}]
+    seats = [one for one in attendance.seats(tx) if one.account.api == batch.api]
+    standings = [_standing(tx, one) for one in seats if batch.account in {None, one.account.label}]
     return tuple(sorted(standings, key=lambda one: _held_back(one, now)))
 
 
 def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
-    found = accounts.known(tx, seat.account_id)
+    found = seat.account
     in_flight, collecting = under_way(tx, seat.answers_for)
     return Standing(
         found.name, found.label, found.rate, found.not_before, found.breaker,

@@ -45,11 +45,11 @@ def every(tx: sa.Connection, configured: Settings) -> list[Usage]:
         Usage(
             accounts.refill(account, now, configured),
             quota.in_force(configured, account.own_limits),
-            *status.under_way(tx, attendance.answers_for(tx, account.id)),
+            *status.under_way(tx, attendance.seat(tx, account.id).answers_for),
             _accepted(tx, account.id, now),
             now,
         )
-        for account in accounts.every(tx)
+        for account in sorted(accounts.every(tx), key=lambda one: one.name)
     ]
 
 

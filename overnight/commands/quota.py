@@ -90,17 +90,16 @@ def _read(given: dict[str, str | None]) -> "OwnLimits":
 
 def _retuned(tx: "sa.Connection", settings: Settings, label: str | None, own: "OwnLimits") -> list[str]:
     """Change the limits of the chosen accounts, and return their names."""
-    from jobs import accounts
     from jobs.accounts import attendance
     from jobs.by_hand import buying
 
-    seats = attendance.seats(tx)
-    here = [seat for seat in seats if seat.api == settings.api.identity]
+    present = [seat.account for seat in attendance.seats(tx)]
+    here = [one for one in present if one.api == settings.api.identity]
     if not here:
-        raise _nobody(settings, sorted({seat.api for seat in seats}))
-    meant = [accounts.get(tx, seat.account_id) for seat in here if label in {None, seat.label}]
+        raise _nobody(settings, sorted({one.api for one in present}))
+    meant = [one for one in here if label in {None, one.label}]
     if not meant:
-        raise _no_such(label, f" at {settings.api.identity}", [seat.label for seat in here])
+        raise _no_such(label, f" at {settings.api.identity}", [one.label for one in here])
     for account in meant:
         buying.retune(tx, account, own)
     return [account.label or account.name for account in meant]

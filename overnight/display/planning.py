@@ -145,8 +145,9 @@ def _own_limits(settings: Settings, db: Database | None, label: str | None) -> l
     if db is None:
         return []
     with db.read() as tx:
-        seats = [seat for seat in attendance.seats(tx) if seat.api == settings.api.identity]
-        return [accounts.known(tx, one.account_id).own_limits for one in seats if label in {None, one.label}]
+        present = [seat.account for seat in attendance.seats(tx)]
+    here = [one for one in present if one.api == settings.api.identity]
+    return [one.own_limits for one in here if label in {None, one.label}]
 
 
 def _plan(settings: Settings, **known: Any) -> Plan:

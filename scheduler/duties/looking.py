@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from jobs import accounts, lifecycle, settings, worklists
+from jobs import lifecycle, settings, worklists
 from jobs.dialects import literally
 from jobs.lanes import Lane
 from jobs.states import State
@@ -47,7 +47,7 @@ def lanes(tx: sa.Connection, now: datetime, configured: settings.Settings, scope
     told |= {"soon": now + soon, "sold": now - overdue}
     row = tx.execute(_LANES, told).one()
     found = {lane for lane in Lane if lane is not Lane.SUBMIT and getattr(row, lane)}
-    account = accounts.known(tx, scope.account_id)
+    account = scope.seat.account
     if polling.is_early(account, now, configured):
         found.discard(Lane.POLL)
     if confirming.may_sweep(tx, now, account, configured):

@@ -21,7 +21,7 @@ class Scope:
 
     @property
     def account_id(self) -> int:
-        return self.seat.account_id
+        return self.seat.account.id
 
 
 def all_due(

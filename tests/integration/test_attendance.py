@@ -24,7 +24,7 @@ def start(database, *named, api=API):
 
 def seated(database):
     with database.read() as tx:
-        return {seat.account_id: set(seat.answers_for) for seat in attendance.seats(tx)}
+        return {seat.account.id: set(seat.answers_for) for seat in attendance.seats(tx)}
 
 
 def test_the_accounts_that_a_worker_names_are_worked_for_together(database):
@@ -53,8 +53,8 @@ def test_one_that_has_lost_its_place_answers_for_itself(database):
     [old] = start(database, ("one", None))
     [new] = start(database, ("two", None))
     with database.read() as tx:
-        assert set(attendance.answers_for(tx, new)) == {old, new}
-        assert attendance.answers_for(tx, old) == (old,)
+        assert set(attendance.seat(tx, new).answers_for) == {old, new}
+        assert attendance.seat(tx, old).answers_for == (old,)
 
 
 def test_two_workers_that_tell_at_the_same_moment_that_they_live_keep_their_account(postgres_database):

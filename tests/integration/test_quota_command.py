@@ -37,7 +37,7 @@ def account(database):
 
 def retune(database, **own):
     with database.write() as tx:
-        buying.retune(tx, accounts.get(tx, factory.seat(database).account_id), own)
+        buying.retune(tx, factory.seat(database).account, own)
 
 
 def released(database, **given):

@@ -14,7 +14,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 
-from jobs import accounts, tables
+from jobs import tables
 from jobs.accounts import attendance
 from jobs.database import Database
 from jobs.lanes import Lane
@@ -120,7 +120,7 @@ def enrolled(place):
 def present(place):
     """The names of the accounts that buy."""
     with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
-        return [accounts.known(tx, seat.account_id).name for seat in attendance.seats(tx)]
+        return [seat.account.name for seat in attendance.seats(tx)]
 
 
 def refused(ended, code, *said):

@@ -179,7 +179,7 @@ def test_the_list_of_one_account_proves_no_absence_of_the_others(night, sandbox)
     [job_id] = night.make()
     night.tick(duties.release)
     sandbox.heal()
-    main = duties.Scope(next(seat for seat in _seats(night) if seat.label == "main"))
+    main = duties.Scope(next(seat for seat in _seats(night) if seat.account.label == "main"))
     for seconds in (stepped.SETTLED, 31, 31):
         night.passes(seconds)
         assert list(duties.reconcile(night.database, night.settings, main)) == []

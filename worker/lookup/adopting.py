@@ -6,7 +6,8 @@ from datetime import timedelta
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, database, lifecycle, worklists
+from jobs import database, lifecycle, worklists
+from jobs.accounts import attendance
 from jobs.lifecycle import Accepted
 from worker import context
 from worker.api.replies import Prediction
@@ -32,20 +33,21 @@ def adopt_in_passing(here: context.Context, shown: Iterable[Prediction]) -> None
     be shown, and an earlier send's prediction may be shown late too.
     """
     with here.database.read() as tx:
-        if not _in_doubt(here, tx):
+        if not _in_doubt(tx, here.seat(tx)):
             return
     alive = {one.id: one for one in shown if not matching.is_dead(one)}
 
     def write(tx: sa.Connection) -> None:
-        cases = _in_doubt(here, tx)
+        seat = here.seat(tx)
+        cases = _in_doubt(tx, seat)
         # In this order, so that an id committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         unknown = [alive[one] for one in alive.keys() - worklists.known(tx, list(alive))]
-        images = accounts.known(tx, here.account.id).list_shows_images is True
+        images = seat.account.list_shows_images is True
         adopt(here, tx, matching.match(cases, unknown, unsettled, images=images))
 
     here.database.unit(write)
 
 
-def _in_doubt(here: context.Context, tx: sa.Connection) -> list[worklists.Case]:
-    return [case for case in worklists.cases(tx, here.answers_for(tx)) if not case.sent_before]
+def _in_doubt(tx: sa.Connection, seat: attendance.Seat) -> list[worklists.Case]:
+    return [case for case in worklists.cases(tx, seat.answers_for) if not case.sent_before]

@@ -81,7 +81,7 @@ def _besides(
     if not besides:
         return []
     with here.database.read() as tx:
-        return worklists.running_as(tx, here.answers_for(tx), besides)
+        return worklists.running_as(tx, here.seat(tx).answers_for, besides)
 
 
 def _is_of(outcome: Outcome, prediction_id: str | None) -> TypeGuard[Waiting]:

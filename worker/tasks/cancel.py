@@ -42,7 +42,7 @@ def cancel(targets: list[tuple[int, str]], account_id: int) -> None:
     named = {(attempt, prediction) for attempt, prediction in targets}
     with here.database.read() as tx:
         now = database.now(tx)
-        sold = worklists.to_cancel(tx, here.answers_for(tx), [attempt for attempt, _ in named])
+        sold = worklists.to_cancel(tx, here.seat(tx).answers_for, [attempt for attempt, _ in named])
     slice_ = _Slice(here, now, tally.Counter())
     items = [Target(*one, sold_at) for one, sold_at in sold.items() if one in named]
     for group in here.loop.outcomes(slice_.end, items, within=here.times.lease / 2):

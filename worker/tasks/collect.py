@@ -66,7 +66,7 @@ def collect(ids: list[int], account_id: int) -> None:
         return
     with here.database.read() as tx:
         now = database.now(tx)
-        rows = worklists.collecting(tx, here.answers_for(tx), ids)
+        rows = worklists.collecting(tx, here.seat(tx).answers_for, ids)
     slice_ = _Slice(here, now, tally.Counter())
     for group in here.loop.outcomes(slice_.fetch, rows, within=here.times.lease / 2, group=loop.WIDE):
         settle(here, _lasting(here, group))

@@ -37,12 +37,13 @@ def poll(ids: list[int], pages: int, account_id: int) -> None:
         return
     with here.database.read() as tx:
         now = database.now(tx)
-        rows = worklists.running(tx, here.answers_for(tx), ids)
-        breaker = accounts.known(tx, here.account.id).breaker
+        seat = here.seat(tx)
+        rows = worklists.running(tx, seat.answers_for, ids)
     # The tick plans no look that costs more than one call for each. What is left of the pages is given back below, so
     # another number, which is not the tick's, would empty the bucket of reads for days.
     pages = max(0, min(pages, len(ids)))
     slice_ = _Slice(here, now, tally.Counter())
+    breaker = seat.account.breaker
     if breaker.is_away:
         rows = rows if _is_back(here, slice_, rows) else []
     elif breaker.in_doubt:

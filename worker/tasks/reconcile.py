@@ -42,8 +42,8 @@ def look(here: context.Context, *, sweeping: bool) -> None:
     """Walk the list, as far as it can help, and record the results."""
     with here.database.read() as tx:
         started = database.now(tx)
-        cases = worklists.cases(tx, here.answers_for(tx))
-        account = accounts.known(tx, here.account.id)
+        seat = here.seat(tx)
+        cases, account = worklists.cases(tx, seat.answers_for), seat.account
         swept_from = recalling.swept_from(tx, account, started, here.times)
     if account.can_list is False:
         absences.decide_blindly(here, cases, started, accounts.blind_spot(account) or "")
@@ -136,7 +136,7 @@ def _settle(
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         # Another walk may have closed a case, and its job been sent again: the list shows that send's prediction.
-        doubted = {case.fence for case in worklists.cases(tx, here.answers_for(tx))}
+        doubted = {case.fence for case in worklists.cases(tx, here.seat(tx).answers_for)}
         # In this order, so that an id committed between the two is known.
         unsettled = worklists.unsettled(tx, here.account.api)
         known = worklists.known(tx, list(taken.seen))
