@@ -7,8 +7,7 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from jobs import batches, database, errors, events, lifecycle
-from jobs.reports import limits
+from jobs import batches, database, errors, events, figures, lifecycle
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
@@ -79,7 +78,7 @@ def cancel_jobs(
     if done.total:
         with db.write() as tx:
             events.record(
-                tx, database.now(tx), batch.id, events.EventKind.CANCELLED, limits.counted(done.total, "job")
+                tx, database.now(tx), batch.id, events.EventKind.CANCELLED, figures.counted(done.total, "job")
             )
     return done
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, database, errors, events, failures, lifecycle
+from jobs import batches, database, errors, events, failures, figures, lifecycle
 from jobs.by_hand.changes import Change
-from jobs.reports import limits
 from jobs.selecting import globs, selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, State
@@ -54,7 +53,7 @@ def retry(
     if count:
         with db.write() as tx:
             events.record(
-                tx, database.now(tx), batch.id, events.EventKind.RETRIED, limits.counted(count, "job")
+                tx, database.now(tx), batch.id, events.EventKind.RETRIED, figures.counted(count, "job")
             )
     return count
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs import blocks, commands
+from jobs import blocks, commands, figures
 from jobs.accounts import quota
 from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
@@ -165,22 +165,13 @@ def look_ups(progress: Progress) -> str:
     return f"{count} being looked up, {_until(progress.look_ups_end, progress)}" if count else ""
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "job"), counted(2000, "job")
-    ('1 job', '2,000 jobs')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def _standstill(progress: Overview, flags: str, next_try: str = "") -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
         again = commands.line(flags, "load", batch.manifest_path or "-", "--batch", batch.name)
         return Limit(
             Kind.LOADING,
-            f"being loaded, {counted(counts.total, 'job')} so far; if that has broken off: {again}",
+            f"being loaded, {figures.counted(counts.total, 'job')} so far; if that has broken off: {again}",
         )
     if batch.state is BatchState.CANCELLED:
         return Limit(Kind.CANCELLED, "cancelled" + _still_fetched(progress))
@@ -217,7 +208,7 @@ def _next_try(progress: Progress) -> str:
 
 def _still_fetched(progress: Overview) -> str:
     bought = progress.counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
-    return f"; {counted(bought, 'job')} in flight still to fetch" if bought else ""
+    return f"; {figures.counted(bought, 'job')} in flight still to fetch" if bought else ""
 
 
 def _held_back(progress: Progress, flags: str) -> Limit | None:
@@ -264,7 +255,7 @@ def _pace(account: Standing, configured: int | None, queued: int, accounts: int)
     rate = configured if account.rate is None else account.rate
     if not quota.room(math.inf, rate, queued=queued, in_flight=0, most_in_flight=quota.AT_ONCE):
         return Limit(
-            Kind.WORKERS, f"waiting for workers: {counted(queued, 'job')} handed out and not yet sent"
+            Kind.WORKERS, f"waiting for workers: {figures.counted(queued, 'job')} handed out and not yet sent"
         )
     if rate is None:
         return Limit(Kind.WORKERS, "only our own pace: the quota is unlimited")
@@ -280,12 +271,12 @@ def _waiting(progress: Progress) -> Limit:
         return Limit(Kind.PREDICTIONS, f"waiting for predictions: {running} running")
     if in_doubt := counts.of(State.UNCONFIRMED):
         until = _until(progress.look_ups_end, progress)
-        return Limit(Kind.LOOK_UPS, f"{counted(in_doubt, 'send')} being looked up, {until}")
+        return Limit(Kind.LOOK_UPS, f"{figures.counted(in_doubt, 'send')} being looked up, {until}")
     if pending := counts.of(State.PENDING):
         until = _until(progress.next_due, progress)
-        return Limit(Kind.BACK_OFF, f"waiting for the next try of {counted(pending, 'job')}, {until}")
+        return Limit(Kind.BACK_OFF, f"waiting for the next try of {figures.counted(pending, 'job')}, {until}")
     if collecting := counts.of(State.COLLECTING):
-        return Limit(Kind.DOWNLOADS, f"fetching images of {counted(collecting, 'job')}")
+        return Limit(Kind.DOWNLOADS, f"fetching images of {figures.counted(collecting, 'job')}")
     return Limit(Kind.SENDING, f"sending {counts.of(State.SUBMITTING)}")
 
 

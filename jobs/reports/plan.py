@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jobs import commands
+from jobs import commands, figures
 from jobs.loading.difference import Difference
 from jobs.manifest.pictures import Travel
-from jobs.reports import limits
 from jobs.selecting import globs
 from jobs.settings import written
 
@@ -93,8 +92,8 @@ class Plan:
     def brief(self) -> list[str]:
         """Return one line on what is left to buy of a batch that is continued, and its cautions."""
         found = self.difference
-        jobs = limits.counted(found.jobs, "job")
-        takes = f"{self._images()}, about {written.rounded(self.seconds)}, {amount(self.bytes)}"
+        jobs = figures.counted(found.jobs, "job")
+        takes = f"{self._images()}, about {written.rounded(self.seconds)}, {figures.amount(self.bytes)}"
         return [
             f"{self.batch}: {jobs} left to buy, {takes}; cost {self._cost()}",
             *(f"warning: {warning}" for warning in self.cautions()),
@@ -131,7 +130,7 @@ class Plan:
         }
 
     def _images(self) -> str:
-        return limits.counted(self.difference.images, "image")
+        return figures.counted(self.difference.images, "image")
 
     def _broken(self) -> str:
         count = self.difference.broken
@@ -174,22 +173,10 @@ class Plan:
         return f"{time}, {self.max_in_flight:,} at once, {TYPICAL_SECONDS} s each"
 
     def _disk(self) -> str:
-        free = "" if self.free_bytes is None else f"; {amount(self.free_bytes)} free"
-        return f"about {amount(self.bytes)} at {amount(TYPICAL_BYTES)} an image{free}"
+        free = "" if self.free_bytes is None else f"; {figures.amount(self.free_bytes)} free"
+        return f"about {figures.amount(self.bytes)} at {figures.amount(TYPICAL_BYTES)} an image{free}"
 
     def _cost(self) -> str:
         if self.cost is None:
             return "unknown; set OVERNIGHT_PRICE to what a job costs"
         return f"about {self.cost:,} at {self.price} a job"
-
-
-def amount(size: int) -> str:
-    """Write bytes in the unit that fits.
-
-    >>> amount(150_000_000_000), amount(1_500_000)
-    ('150.0 GB', '1.5 MB')
-    """
-    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if size >= factor:
-            return f"{size / factor:,.1f} {unit}"
-    return f"{size / 1000:,.1f} kB"

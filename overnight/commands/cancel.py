@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import figures
 from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
@@ -32,7 +33,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats --state failed       no longer wanted
     """
     from jobs.by_hand import cancelling
-    from jobs.reports import limits, status
+    from jobs.reports import status
     from jobs.selecting import lookup, selection
     from overnight import consent, opened
 
@@ -43,7 +44,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
             found = lookup.batch(tx, batch)
             ids = selection.ids(tx, chosen, found.id)
             in_vain = whole and cancelling.is_in_vain(tx, found)
-        jobs = limits.counted(len(ids), "job")
+        jobs = figures.counted(len(ids), "job")
         question = f"Cancel {jobs}?"
         if whole:
             question = f"Cancel the whole batch {found.name}, {jobs} not finished? It cannot be undone."
@@ -66,13 +67,12 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
 def _told(
     settings: Settings, batch: "Batch", done: "Cancelled", counts: "Counts", *, whole: bool
 ) -> list[str]:
-    from jobs.reports import limits
     from jobs.states import State
     from overnight import flags
     from overnight.display import doers
 
     lines = [f"batch {batch.name} is cancelled"] if whole else []
-    lines.append(f"{batch.name}: {limits.counted(done.at_once + done.given_up, 'job')} cancelled")
+    lines.append(f"{batch.name}: {figures.counted(done.at_once + done.given_up, 'job')} cancelled")
     in_flight = counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING) if whole else done.requested
     if in_flight:
         lines.append(f"{in_flight:,} in flight: {doers.of_cancelling(settings)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import errors
+from jobs import errors, figures
 from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
@@ -124,13 +124,12 @@ def _refuse_a_manifest(tx: "sa.Connection", target: Path) -> None:
 
 def _written(target: Path | None, force: bool, noun: str, write: Callable[["Writable"], int]) -> int:
     """Have something written to a file or to stdout, and return how many lines it has; those of a file are told."""
-    from jobs.reports import limits
     from overnight.display import data, newfile
 
     with newfile.written(target, replace=force) if target else nullcontext(data.stream()) as out:
         count = write(out)
     if target:
-        words.say(f"{target}: {limits.counted(count, noun)}")
+        words.say(f"{target}: {figures.counted(count, noun)}")
     return count
 
 

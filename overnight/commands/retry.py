@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobs import figures
 from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
@@ -88,9 +89,8 @@ def _meant(db: "Database", name: str, chosen: "Selection") -> "tuple[Batch, arra
 
 
 def _priced(count: int, settings: Settings) -> str:
-    from jobs.reports import limits
 
-    jobs = limits.counted(count, "job")
+    jobs = figures.counted(count, "job")
     if settings.price is None:
         return f"{jobs} (set OVERNIGHT_PRICE to see the cost)"
     return f"{jobs} (about {count * settings.price:,} at {settings.price} each)"

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs import commands, failures, presence
+from jobs import commands, failures, figures, presence
 from jobs.batches import Batch
 from jobs.failures import FailureClass
-from jobs.reports import limits
 from jobs.reports.status import Progress
 from jobs.states import BatchState
 
@@ -51,7 +50,7 @@ def of_classes(batch: str, error_classes: Iterable[str], flags: str = "") -> lis
 def correction(count: int, batch: Batch, flags: str = "") -> str:
     """Return what to do about jobs whose rows were refused: only the manifest has all that they say."""
     return (
-        f"left out: {limits.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
+        f"left out: {figures.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
         + corrected(batch, flags)
     )
 

@@ -4,6 +4,7 @@ import math
 from datetime import datetime
 from typing import Any
 
+from jobs import figures
 from jobs.accounts import Account, quota
 from jobs.manifest import problems
 from jobs.reports import limits
@@ -27,7 +28,7 @@ def lines(used: Usage, configured: Settings) -> list[str]:
         f"in flight  {used.in_flight + used.behind} of {most}{limits.not_fetched(used.behind)}",
         f"breaker    {_breaker(used)}",
         f"throttled  {_throttled(used)}",
-        f"last hour  {limits.counted(used.accepted, 'purchase')} accepted",
+        f"last hour  {figures.counted(used.accepted, 'purchase')} accepted",
     ]
     return [problems.printable(line) for line in told]
 

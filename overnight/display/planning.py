@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, batches, errors, names, presence, purchases
+from jobs import accounts, batches, errors, figures, names, presence, purchases
 from jobs.accounts import attendance, quota
 from jobs.batches import Batch
 from jobs.database import Database
@@ -15,7 +15,7 @@ from jobs.loading.loader import Loaded
 from jobs.loading.targets import Target
 from jobs.manifest.validated import Validated
 from jobs.purchases import Purchases
-from jobs.reports import limits, results
+from jobs.reports import results
 from jobs.reports.plan import Plan
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, places
@@ -85,7 +85,7 @@ def unknown(settings: Settings, db: Database | None, name: str) -> list[str]:
     folder = settings.output / names.folder(name, taken)
     if not (found := stored.files(folder, _ENOUGH)):
         return []
-    counted = limits.counted(found, "file") + (" or more" if found == _ENOUGH else "")
+    counted = figures.counted(found, "file") + (" or more" if found == _ENOUGH else "")
     there = f"{folder} has {counted} already, but this database does not know batch {name}"
     return [
         f"{there}: every row is bought, even if its image is among them; was it run with another database?"
@@ -179,17 +179,17 @@ def after(settings: Settings, loaded: Loaded) -> list[str]:
     told = [f"{loaded.batch.name}: {loaded.difference.line()}"]
     unusable = loaded.difference.unusable
     if mistaken := loaded.difference.broken - unusable:
-        told.append(f"{limits.counted(mistaken, 'row')} with a mistake: failed, class invalid-input")
+        told.append(f"{figures.counted(mistaken, 'row')} with a mistake: failed, class invalid-input")
     if unusable:
         told.append(
-            f"{limits.counted(unusable, 'row')} without a usable picture: failed, class input-unreadable"
+            f"{figures.counted(unusable, 'row')} without a usable picture: failed, class input-unreadable"
         )
     if loaded.updated:
-        told.append(f"{limits.counted(loaded.updated, 'row')} changed as edited")
+        told.append(f"{figures.counted(loaded.updated, 'row')} changed as edited")
     if loaded.kept_key is not None:
         again = flags.command(settings, "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key))
         told.append(
-            f"{limits.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
+            f"{figures.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
             f"to buy such a job again, load the manifest with --update once more after: {again}"
         )
     return told

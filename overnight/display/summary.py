@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from jobs import blocks, commands, presence
+from jobs import blocks, commands, figures, presence
 from jobs.batches import Batch, PauseReason
-from jobs.reports import limits
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.settings import Settings, written
@@ -54,7 +53,7 @@ def headline(progress: Progress) -> list[str]:
     parts = [f"{n} {state}" for state in State if (n := counts.of(state))]
     return [
         words.line(
-            f"{progress.batch.name}: {limits.counted(counts.total, 'job')}: " + (", ".join(parts) or "none")
+            f"{progress.batch.name}: {figures.counted(counts.total, 'job')}: " + (", ".join(parts) or "none")
         )
     ]
 
@@ -72,7 +71,7 @@ def failure_table(progress: Progress, harvest: Harvest, flags: str = "") -> list
 def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str = "") -> list[str]:
     """Return what was bought and where it is: surplus, images, time, money."""
     folder = settings.output / progress.batch.folder
-    files = limits.counted(harvest.images, "file")
+    files = figures.counted(harvest.images, "file")
     gone = harvest.images - stored.files(folder, harvest.images)
     return [
         *_surplus(harvest),
@@ -129,7 +128,7 @@ def _surplus(harvest: Harvest) -> list[str]:
     told = []
     if harvest.possibly_paid:
         told.append(
-            f"possibly paid twice: {limits.counted(harvest.possibly_paid, 'job')}, bought again without proof"
+            f"possibly paid twice: {figures.counted(harvest.possibly_paid, 'job')}, bought again without proof"
         )
     if harvest.orphans:
         told.append(_orphans(harvest.orphans, harvest.orphans_left, harvest.orphans_refused))
@@ -138,7 +137,7 @@ def _surplus(harvest: Harvest) -> list[str]:
 
 def _orphans(count: int, left: int, refused: int) -> str:
     """Say what was done about surplus predictions; how far they had run is not known."""
-    found = f"orphans: {limits.counted(count, 'prediction')} besides those of the jobs"
+    found = f"orphans: {figures.counted(count, 'prediction')} besides those of the jobs"
     done = {
         "the API was asked to cancel {}": count - left - refused,
         "{} cannot be canceled there": refused,
@@ -169,7 +168,7 @@ def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:
     if not harvest.dropped:
         return []
     listed = commands.line(flags, "export", batch)
-    images = limits.counted(harvest.dropped, "image")
+    images = figures.counted(harvest.dropped, "image")
     return [f"dropped  {images} by the safety check, of jobs with others: see column images of {listed}"]
 
 
@@ -188,7 +187,7 @@ def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
         return []
     if not harvest.unpriced:
         return [f"cost     {spent:.4f}, at OVERNIGHT_PRICE as it was when each prediction ended"]
-    others = limits.counted(harvest.unpriced, "prediction")
+    others = figures.counted(harvest.unpriced, "prediction")
     if price is None:
         return [f"cost     at least {spent:.4f}; set OVERNIGHT_PRICE to add {others} without a price"]
     recorded = "" if harvest.cost is None else f"{harvest.cost:.4f}, and "

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs import database, errors
+from jobs import database, errors, figures
 from jobs.database import Database
 from jobs.reports import limits, status
 from jobs.settings import Settings, places
@@ -65,7 +65,7 @@ def _left_behind(db: Database, settings: Settings) -> list[Finding]:
     return [
         findings.warning(
             "work",
-            f"a run that has ended left {limits.counted(count, 'job')} of {row.batch.name} under way; to take over: "
+            f"a run that has ended left {figures.counted(count, 'job')} of {row.batch.name} under way; to take over: "
             + flags.command(settings, "run", row.batch.name),
         )
         for row in rows

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-from jobs import errors, presence
-from jobs.reports import plan, results
+from jobs import errors, figures, presence
+from jobs.reports import results
 from jobs.settings import Settings
 from overnight import flags, opened
 from overnight.doctor import findings
@@ -67,7 +67,7 @@ def _room(settings: Settings) -> Iterator[Finding]:
 
 def judged(subject: str, free: int) -> Finding:
     """Judge how many bytes are free for something."""
-    said = f"{plan.amount(free)} free"
+    said = f"{figures.amount(free)} free"
     if free == 0:
         raise errors.Unavailable(f"the disk of the {subject} is full; make room")
     if free < _LITTLE:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from jobs import failures
-from jobs.reports import limits
+from jobs import failures, figures
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.settings import written
@@ -59,7 +58,7 @@ class Foretold:
             f"time       {self._life()}; rehearsed in {written.as_duration(round(self.seconds))}",
             f"bought     {self._bought()}",
             f"in flight  {self.peak} at most",
-            f"throttled  {limits.counted(self.throttled, 'time')}",
+            f"throttled  {figures.counted(self.throttled, 'time')}",
             f"cost       {self._cost()}",
         ]
 
@@ -92,8 +91,8 @@ class Foretold:
         return f"about {written.rounded(seconds * counts.total / counts.ended)} for all"
 
     def _bought(self) -> str:
-        twice = limits.counted(self.harvest.possibly_paid, "job")
-        sold = limits.counted(self.accepted, "prediction")
+        twice = figures.counted(self.harvest.possibly_paid, "job")
+        sold = figures.counted(self.accepted, "prediction")
         return f"{sold}, {self.surplus} of them surplus; {twice} possibly paid twice"
 
     def _failed(self) -> list[str]:
@@ -113,4 +112,4 @@ class Foretold:
         if self.cost is None:
             return "unknown; set OVERNIGHT_PRICE to what a job costs"
         known = "at most" if self.progress.finished else "so far"
-        return f"{known} {self.cost:,} ({limits.counted(self.accepted, 'prediction')} at {self.price})"
+        return f"{known} {self.cost:,} ({figures.counted(self.accepted, 'prediction')} at {self.price})"

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs import figures
 from jobs.database import Database
 from jobs.loading.difference import Difference
 from jobs.loading.targets import Target
 from jobs.manifest.validated import Validated
-from jobs.reports import limits, results, status
+from jobs.reports import results, status
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.settings import Settings, written
@@ -44,7 +45,7 @@ class _Rehearsal(nights.Night):
         faster = 1 / self.settings.time_scale
         most = f"for {written.as_duration(self.within)} at most"
         self._say(
-            f"rehearsing {limits.counted(found.jobs, 'job')}, {faster:.3g} times as fast as real time, {most}"
+            f"rehearsing {figures.counted(found.jobs, 'job')}, {faster:.3g} times as fast as real time, {most}"
         )
         self._planned = True
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from jobs import accounts, batches, commands, database, errors, events, purchases
+from jobs import accounts, batches, commands, database, errors, events, figures, purchases
 from jobs.batches import Batch, PauseReason
 from jobs.database import Database
 from jobs.events import EventKind
@@ -179,7 +179,7 @@ class Night:
             try:
                 self._open(db, batch)
                 if doubtful := engine.start():
-                    self._say(f"{limits.counted(doubtful, 'send')} of an earlier run to be looked up")
+                    self._say(f"{figures.counted(doubtful, 'send')} of an earlier run to be looked up")
                 watch.engine = engine
                 return watch.until_the_end()
             finally:

@@ -6,7 +6,7 @@ from enum import Enum, auto
 
 import structlog
 
-from jobs import batches, commands, database, errors, events
+from jobs import batches, commands, database, errors, events, figures
 from jobs.events import EventKind
 from jobs.reports import limits, status
 from jobs.reports.limits import Kind, Limit
@@ -180,5 +180,5 @@ def _left(counts: Counts) -> str:
     ('2 jobs still to fetch', '1 job still to fetch, 1 send still to be looked up')
     """
     in_doubt = counts.of(State.UNCONFIRMED)
-    fetched = f"{limits.counted(counts.under_way - in_doubt, 'job')} still to fetch"
-    return f"{fetched}, {limits.counted(in_doubt, 'send')} still to be looked up" if in_doubt else fetched
+    fetched = f"{figures.counted(counts.under_way - in_doubt, 'job')} still to fetch"
+    return f"{fetched}, {figures.counted(in_doubt, 'send')} still to be looked up" if in_doubt else fetched

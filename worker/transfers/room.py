@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import database, presence
+from jobs import database, figures, presence
 from jobs.reports import plan
 from jobs.worklists import recalling
 
@@ -30,8 +30,8 @@ def lacking(db: database.Database, output: Path, api: str) -> str:
     if free >= needed:
         return ""
     return (
-        f"the disk of output folder {output} has {plan.amount(free)} free, and what is in flight may take "
-        f"{plan.amount(needed)}; make room, then run the same command again"
+        f"the disk of output folder {output} has {figures.amount(free)} free, and what is in flight may take "
+        f"{figures.amount(needed)}; make room, then run the same command again"
     )
 
 
