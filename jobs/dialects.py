@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
 
 
 class Utc(sa.types.TypeDecorator[datetime]):
@@ -33,6 +33,12 @@ def index_where(name: str, condition: str, *columns: sa.ColumnElement[Any], uniq
     """Add an index over only those rows for which a condition holds."""
     where = sa.text(condition)
     sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def insert(tx: sa.Connection, table: sa.Table) -> Any:
+    """Return an insert that can say what is to happen where the row is there already."""
+    kind = postgresql if tx.dialect.name == "postgresql" else sqlite
+    return kind.insert(table)
 
 
 def literally(word: StrEnum) -> sa.ColumnElement[str]:

@@ -8,12 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from jobs import accounts, lifecycle, tables
+from jobs import accounts, dialects, lifecycle, tables
 from jobs.lifecycle import Fence
 from jobs.settings.times import Times
 from jobs.states import Phase
@@ -49,8 +47,9 @@ def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collec
     """Store these webhooks and delete old ones; return the predictions of those not seen before."""
     tx.execute(sa.delete(hints).where(hints.c.received_at < now - _KEPT))
     by_id = {hint.webhook_id: hint.prediction_id for hint in some}
-    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    noted = insert(hints).values([{"webhook_id": one, "received_at": now} for one in sorted(by_id)])
+    noted = dialects.insert(tx, hints).values(
+        [{"webhook_id": one, "received_at": now} for one in sorted(by_id)]
+    )
     new = tx.execute(noted.on_conflict_do_nothing().returning(hints.c.webhook_id)).scalars()
     return {by_id[one] for one in new}
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
+from jobs import dialects
 from jobs.accounts import quota
 from jobs.accounts.breaker import Breaker, BreakerState, Failing
 from jobs.tables import accounts, settable
@@ -79,8 +79,7 @@ def register(
 
     Unless ``anew``, an account that has a row keeps its place.
     """
-    insert: Any = postgresql.insert if tx.dialect.name == "postgresql" else sqlite.insert
-    new = insert(accounts).values(
+    new = dialects.insert(tx, accounts).values(
         name=account_name, label=label, api=api, creates_tokens=0, reads_tokens=0, refilled_at=now,
         breaker=BreakerState.CLOSED, failures=0, seen_at=now,
     )  # fmt: skip
