@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 # At the default of 600 creates a minute and 1 s for each, ten are under way; twice that leaves room.
 _CONNECTIONS = 20
-_MADE_UP = "overnight"  # no prediction's id
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Context:
         with self.database.read() as tx:
             witness = worklists.witness(tx, self.account.id, than)
         try:
-            self.loop.call(self.api.get(witness or _MADE_UP), within=self.times.lease / 2)
+            self.loop.call(self.api.get(witness or client.MADE_UP), within=self.times.lease / 2)
         except (errors.Missing, errors.Refused):
             return True
         except (errors.Throttled, errors.Blocked) as error:

@@ -23,6 +23,8 @@ from worker.api import bodies, dates, replies, wire
 # An object echoes its input and may hold its outputs, both as data URIs; a page has a hundred objects.
 _OBJECT_CAP = 64_000_000
 PAGE_CAP = 160_000_000
+# No prediction's id: any API answers such a question, if only that it does not know it.
+MADE_UP = "overnight"
 # A shorter token is made up, and might occur inside an id.
 _SHORTEST_SECRET = 16
 
@@ -124,7 +126,7 @@ class PredictionClient:
 
         Raises Unanswered if nothing answers. A 5xx page counts as a yes, since a gateway may answer for the API.
         """
-        reply = await self._ask(self._request("GET", _path("overnight")))
+        reply = await self._ask(self._request("GET", _path(MADE_UP)))
         return reply.status >= 500 or bodies.parsed(reply.body) is not None
 
     async def upload(

@@ -136,11 +136,9 @@ class Uploads:
     async def _api_answers(self) -> bool:
         """Whether the API answers anything else: only then is it the upload that fails, not an outage."""
         try:
-            await self._api.get("overnight")
-        except errors.Unanswered:
-            return False
-        except errors.ApiError:
-            return True
+            await self._api.get(client.MADE_UP)
+        except errors.ApiError as error:
+            return not isinstance(error, errors.Unanswered)
         return True
 
 
