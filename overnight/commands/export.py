@@ -23,9 +23,8 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     from jobs.reports.spreadsheet import Writable
     from jobs.selecting.selection import Selection
 
-_NOT_WRITTEN = frozenset(
-    {".json", ".tsv", ".tab", ".yaml", ".yml"}
-)  # loading would read them by their suffix
+# Loading would read them by their suffix.
+_NOT_WRITTEN = frozenset({".json", ".tsv", ".tab", ".yaml", ".yml"})
 
 
 @click.command()
