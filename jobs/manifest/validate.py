@@ -28,7 +28,6 @@ def validate(
     manifest: source.Source,
     adaptation: rows.Adaptation,
     *,
-    model: schema.Schema | None = None,
     keep_going: bool = False,
     limit: int | None = None,
 ) -> validated.Validated:
@@ -44,7 +43,7 @@ def validate(
             manifest.path, manifest.sha256, adaptation, manifest.folder, staged, keep_going=keep_going
         )
         try:
-            _Pass(into, model or schema.load(), limit).read(manifest)
+            _Pass(into, limit).read(manifest)
         except problems.Unreadable as unreadable:
             into.problems.add(unreadable.problem)
         except sqlite3.Error as error:
@@ -56,9 +55,9 @@ def validate(
 class _Pass:
     """From a source through records and drafts into a `Validated`."""
 
-    def __init__(self, into: validated.Validated, model: schema.Schema, limit: int | None) -> None:
+    def __init__(self, into: validated.Validated, limit: int | None) -> None:
         self._into = into
-        self._model = model
+        self._model = schema.load()
         self._limit = limit
         self._typed = into.adaptation
 

@@ -586,7 +586,7 @@ def test_an_adaptation_survives_its_way_through_json(tmp_path):
     assert rows.Adaptation.from_json(rows.Adaptation().to_json()) == rows.Adaptation()
 
 
-def test_another_model_asks_for_its_own_inputs_and_no_prompt(tmp_path):
+def test_another_model_asks_for_its_own_inputs_and_no_prompt(tmp_path, monkeypatch):
     upscaler = schema.parse(
         {
             "x-version": "b" * 64,
@@ -607,8 +607,9 @@ def test_another_model_asks_for_its_own_inputs_and_no_prompt(tmp_path):
     table = write(tmp_path, f"image,scale\n{WEB},2\n{WEB},8\n{WEB},\n")
     listed = write(tmp_path, f"jobs: [{{image: {WEB}, scale: 3}}]", "cats.yaml")
 
-    assert mistakes(table, model=upscaler) == [
+    monkeypatch.setattr(schema, "load", lambda: upscaler)
+    assert mistakes(table) == [
         "cats.csv:3: scale: 8 is more than 4",
         "cats.csv:4: scale: is not given, and the model needs it",
     ]
-    assert inputs_of(rows_of(listed, model=upscaler)[0]) == {"scale": 3}
+    assert inputs_of(rows_of(listed)[0]) == {"scale": 3}
