@@ -1,4 +1,4 @@
-"""Images that are paid and still to be fetched."""
+"""Images that are paid and still to be fetched, and how large images are."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,10 @@ import sqlalchemy as sa
 
 from jobs import lifecycle
 from jobs.lifecycle import Fence
-from jobs.states import State
+from jobs.states import UNDER_WAY, State
 from jobs.tables import attempts, batches, jobs, outputs
+
+_LATEST = 50  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +123,26 @@ def _missing(tx: sa.Connection, attempt_ids: Sequence[int]) -> dict[int, list[Ou
     for attempt_id, index, url in tx.execute(_MISSING, {"some": attempt_ids}):
         found.setdefault(attempt_id, []).append(Output(index, url))
     return found
+
+
+def unstored(tx: sa.Connection, api: str) -> int:
+    """Return how many jobs at an API are about to be, are, or may be bought and do not have all their images yet."""
+    of_api = jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
+    return tx.execute(
+        sa.select(sa.func.count()).where(jobs.c.state.in_(UNDER_WAY), jobs.c.due_at.is_not(None), of_api)
+    ).scalar_one()
+
+
+def bytes_of_a_job(tx: sa.Connection) -> float | None:
+    """Return how many bytes the images of one job take, by the latest stored; None if there are none."""
+    latest = (
+        sa.select(outputs.c.attempt_id, outputs.c.bytes)
+        .where(outputs.c.path.is_not(None))
+        .order_by(outputs.c.id.desc())
+        .limit(_LATEST)
+        .subquery()
+    )
+    size, count = tx.execute(
+        sa.select(sa.func.sum(latest.c.bytes), sa.func.count(latest.c.attempt_id.distinct()))
+    ).one()
+    return float(size) / count if count else None

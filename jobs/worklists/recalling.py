@@ -12,16 +12,10 @@ import sqlalchemy as sa
 
 from jobs import accounts, lifecycle
 from jobs.settings.times import Times
-from jobs.states import IN_FLIGHT, UNDER_WAY
-from jobs.tables import attempts, batches, jobs, outputs
+from jobs.states import IN_FLIGHT
+from jobs.tables import attempts, batches, jobs
 
 _AT_ONCE = 500  # seeds of one statement
-_LATEST = 50  # images
-
-
-def _at_api(api: str) -> sa.ColumnElement[bool]:
-    """Jobs whose batch was loaded for this API."""
-    return jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +36,7 @@ def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
                 sa.cast(jobs.c.input["seed"], sa.Text).in_(
                     [str(one) for one in seeds[start : start + _AT_ONCE]]
                 ),
-                _at_api(api),
+                jobs.c.batch_id.in_(sa.select(batches.c.id).where(batches.c.api == api)),
             )
         )
         found += [Owner(row.id, row.input) for row in rows]
@@ -87,30 +81,6 @@ def bought(tx: sa.Connection, account_id: int, since: datetime, until: datetime)
     )
     # A generator: ten minutes may have a hundred thousand.
     return (Purchase(row.id, row.prediction_id, row.intended_at, row.accepted_at) for row in rows)
-
-
-def unstored(tx: sa.Connection, api: str) -> int:
-    """Return how many jobs at an API are about to be, are, or may be bought and do not have all their images yet."""
-    return tx.execute(
-        sa.select(sa.func.count()).where(
-            jobs.c.state.in_(UNDER_WAY), jobs.c.due_at.is_not(None), _at_api(api)
-        )
-    ).scalar_one()
-
-
-def bytes_of_a_job(tx: sa.Connection) -> float | None:
-    """Return how many bytes the images of one job take, by the latest stored; None if there are none."""
-    latest = (
-        sa.select(outputs.c.attempt_id, outputs.c.bytes)
-        .where(outputs.c.path.is_not(None))
-        .order_by(outputs.c.id.desc())
-        .limit(_LATEST)
-        .subquery()
-    )
-    size, count = tx.execute(
-        sa.select(sa.func.sum(latest.c.bytes), sa.func.count(latest.c.attempt_id.distinct()))
-    ).one()
-    return float(size) / count if count else None
 
 
 _LAST_INTENT = sa.select(sa.func.max(attempts.c.intended_at)).where(

@@ -15,7 +15,7 @@ from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Failure, Image, Interrupted, Lost, NotBought, Produced, Stray
 from jobs.reports import results, status, usage
 from jobs.states import State
-from jobs.worklists import recalling, runs
+from jobs.worklists import fetching, recalling, runs
 from scheduler import duties
 from tests import conftest, crowd, factory, rows
 from tests.integration import plans
@@ -205,8 +205,8 @@ TASKS = {
     "owners": lambda s: s.asks(lambda tx: recalling.owners(tx, factory.API, [1, 2])),
     "sent": lambda s: s.arrow(lambda tx, at: recalling.sent(tx, s.account.id, ["crowd-2"], at - HOUR)),
     "bought": lambda s: s.arrow(lambda tx, at: recalling.bought(tx, s.account.id, at - HOUR / 60, at)),
-    "unstored": lambda s: s.asks(lambda tx: recalling.unstored(tx, factory.API)),
-    "bytes of a job": lambda s: s.asks(recalling.bytes_of_a_job),
+    "unstored": lambda s: s.asks(lambda tx: fetching.unstored(tx, factory.API)),
+    "bytes of a job": lambda s: s.asks(fetching.bytes_of_a_job),
     "swept from": lambda s: s.arrow(
         lambda tx, at: recalling.swept_from(tx, accounts.known(tx, s.account.id), at, s.settings.times)
     ),

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from jobs import database, figures, presence
 from jobs.reports import plan
-from jobs.worklists import recalling
+from jobs.worklists import fetching
 
 # Enough for any number in flight; only below this is the need computed.
 _PLENTY = 20 << 30  # bytes
@@ -42,5 +42,5 @@ def free_bytes(place: Path) -> int:
 
 def _needed(tx: sa.Connection, api: str) -> int:
     """Return the bytes needed; each job counts like the latest ones, or like a typical picture of this model."""
-    each = recalling.bytes_of_a_job(tx) or plan.TYPICAL_BYTES
-    return int(_SPARE * each * recalling.unstored(tx, api))
+    each = fetching.bytes_of_a_job(tx) or plan.TYPICAL_BYTES
+    return int(_SPARE * each * fetching.unstored(tx, api))
