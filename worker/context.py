@@ -179,8 +179,7 @@ def _opened(
     api = client.PredictionClient(
         credential.api.url,
         credential.token,
-        post_deadline=times.post_deadline,
-        read_deadline=times.post_deadline,
+        deadline=times.post_deadline,
         connections=_CONNECTIONS,
         webhook=configured.webhook_url,
     )

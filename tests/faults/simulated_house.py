@@ -164,7 +164,7 @@ class House:
         with mock.patch.object(wire, "Lines", lines):
             api = client.PredictionClient(
                 self.settings.api.url, self.settings.require_token(),
-                post_deadline=times.post_deadline, read_deadline=times.post_deadline, connections=_CONNECTIONS,
+                deadline=times.post_deadline, connections=_CONNECTIONS,
             )  # fmt: skip
         downloads = simulated_wire.Downloads(actor, self.api, self.disk, self.plan)
         loop = simulated_processes.Tasks(actor)

@@ -21,8 +21,7 @@ async def calling(url, *, deadline=5.0, connections=4, webhook=None):
     async with client.PredictionClient(
         url + "/v1",
         SecretStr(TOKEN),
-        post_deadline=deadline,
-        read_deadline=deadline,
+        deadline=deadline,
         connections=connections,
         webhook=webhook,
     ) as api:
@@ -424,9 +423,7 @@ def test_a_made_up_token_does_not_spoil_an_id():
     async def conversation():
         async with wires.serve(wires.always(wires.reply(ACCEPTED))) as served:
             token = SecretStr("b")
-            async with client.PredictionClient(
-                served.url, token, post_deadline=5, read_deadline=5, connections=1
-            ) as api:
+            async with client.PredictionClient(served.url, token, deadline=5, connections=1) as api:
                 assert (await create(api)).id == "abc"
 
     asyncio.run(conversation())

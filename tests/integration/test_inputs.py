@@ -28,9 +28,7 @@ def draw(path, size=(32, 32), kind="PNG"):
 async def ready(answer=LACKS, doubt=0, patience=5):
     async with (
         wires.serve(answer) as served,
-        client.PredictionClient(
-            served.url, SecretStr("token"), post_deadline=5, read_deadline=5, connections=4
-        ) as api,
+        client.PredictionClient(served.url, SecretStr("token"), deadline=5, connections=4) as api,
     ):
         yield served, inputs.Inputs(api, doubt=doubt, patience=patience)
 

@@ -87,9 +87,7 @@ async def showing(context, answer=ACCEPTED, plain_first=None):
 
 
 def api_at(port, host="127.0.0.1"):
-    return client.PredictionClient(
-        f"https://{host}:{port}/v1", SecretStr(TOKEN), post_deadline=5, read_deadline=5, connections=1
-    )
+    return client.PredictionClient(f"https://{host}:{port}/v1", SecretStr(TOKEN), deadline=5, connections=1)
 
 
 def create(api):

@@ -66,9 +66,7 @@ def wire_form(folder, answer, **given):
     async def conversation():
         async with (
             answer as url,
-            client.PredictionClient(
-                url, SecretStr("token"), post_deadline=0.3, read_deadline=0.3, connections=2
-            ) as api,
+            client.PredictionClient(url, SecretStr("token"), deadline=0.3, connections=2) as api,
         ):
             return await inputs.Inputs(api, **given).wire_form("fox.png", folder)
 

@@ -30,7 +30,7 @@ _SHORTEST_SECRET = 16
 
 
 class PredictionClient:
-    """The calls of a Replicate-compatible API, each within its own wall-clock deadline in seconds.
+    """The calls of a Replicate-compatible API, each within ``deadline`` seconds by the wall clock; uploads get longer.
 
     Creates have lines of their own, so that POSTs that hang cannot hold up look-ups and polls; so do uploads,
     which may take minutes. Belongs to one event loop. If ``webhook`` is given, the API is asked to call it at
@@ -42,17 +42,15 @@ class PredictionClient:
         base_url: str,
         token: SecretStr,
         *,
-        post_deadline: float,
-        read_deadline: float,
+        deadline: float,
         connections: int,
         webhook: str | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._token = token
-        self._post_deadline = post_deadline
         # Sent beside the input, not in it: predictions are matched by their input alone.
         self._hinted = {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
-        self._read_deadline = read_deadline
+        self._deadline = deadline
         self._creates = wire.Lines(connections)
         self._others = wire.Lines(connections)
         self._uploads = wire.Lines(connections)
@@ -146,13 +144,13 @@ class PredictionClient:
         async with self._creates.one() as line:
             if before_send:
                 before_send()
-            reply = await wire.exchange(line, request, deadline=self._post_deadline, cap=_OBJECT_CAP)
+            reply = await wire.exchange(line, request, deadline=self._deadline, cap=_OBJECT_CAP)
         self.creates_left = replies.left(reply.headers)
         return self._without_token(reply)
 
     async def _ask(self, request: wire.Request, cap: int = _OBJECT_CAP) -> wire.Reply:
         async with self._others.one() as line:
-            reply = await wire.exchange(line, request, deadline=self._read_deadline, cap=cap)
+            reply = await wire.exchange(line, request, deadline=self._deadline, cap=cap)
         self.date = dates.http(reply.headers.get("date"))
         return self._without_token(reply)
 

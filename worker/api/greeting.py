@@ -21,12 +21,10 @@ def greet(configured: Settings, account: Credential) -> datetime | None:
 
 
 async def _greet(configured: Settings, account: Credential) -> datetime | None:
-    deadline = configured.times.post_deadline
     async with client.PredictionClient(
         account.api.url,
         account.token,
-        post_deadline=deadline,
-        read_deadline=deadline,
+        deadline=configured.times.post_deadline,
         connections=1,
     ) as api:
         for tries in range(1, _TRIES + 1):
