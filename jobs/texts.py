@@ -1,10 +1,13 @@
-"""Is a name that a person typed, or that the disk holds, text that a database can keep? Pure."""
+"""Text from outside: whether a database can keep it, and how it is printed without harm. Pure."""
 
 from jobs import errors
 
 
 def check(name: str) -> str:
-    """Return a name; Mistake if its bytes are none in the locale's encoding, which lone surrogates stand for."""
+    """Return a name that was typed, or found on the disk; Mistake if its bytes are no text in the locale's encoding.
+
+    Lone surrogates stand for such bytes.
+    """
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -12,3 +15,16 @@ def check(name: str) -> str:
             f"{name!a} is no text in this locale; write it in plain letters, or set LC_ALL=C.UTF-8 if it is UTF-8"
         ) from None
     return name
+
+
+def printable(text: str) -> str:
+    r"""Return text without anything that could move a terminal's cursor or forge a line.
+
+    >>> printable("a\x1b[2Jb\nc")
+    'a\\x1b[2Jb\\nc'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
+    )

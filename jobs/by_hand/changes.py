@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs import errors, marker
+from jobs import errors, marker, texts
 from jobs.manifest import columns, problems, rows, schema
 
 _SEED = "seed"
@@ -63,7 +63,7 @@ def read(written: Iterable[tuple[str, str]], *, new_seed: bool) -> Change:
                 removed.add(_removable(name))
         except problems.Rejected as rejected:
             detail = f": {rejected.detail}" if rejected.detail else ""
-            wrong.append(f"--set {name}={problems.printable(text)}: {rejected.message}{detail}")
+            wrong.append(f"--set {name}={texts.printable(text)}: {rejected.message}{detail}")
     refused, warnings = _judged(model, given)
     if wrong or refused:
         raise errors.Mistakes([*wrong, *refused])

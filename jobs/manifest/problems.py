@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
-from jobs import errors
+from jobs import errors, texts
 
 PRINTED_KINDS = 20
 # Kinds are bounded by columns times messages; for a file made to exceed this, further ones are only counted.
@@ -52,13 +52,15 @@ class Problem:
         >>> Problem("cats.csv", 7, "prompt_strength", "is more than 1", "1.8").sentence()
         'cats.csv:7: prompt_strength: 1.8 is more than 1'
         """
-        place = printable(self.file) if self.line is None else f"{printable(self.file)}:{self.line}"
-        column = f"{printable(self.column)}: " if self.column else ""
+        place = (
+            texts.printable(self.file) if self.line is None else f"{texts.printable(self.file)}:{self.line}"
+        )
+        column = f"{texts.printable(self.column)}: " if self.column else ""
         return f"{place}: {column}{self._what()}"
 
     def of_row(self) -> str:
         """Return the sentence stored with a job that is failed from the start."""
-        column = f", column {printable(self.column)}" if self.column else ""
+        column = f", column {texts.printable(self.column)}" if self.column else ""
         return f"line {self.line}{column}: {self._what()}"
 
     def to_json(self) -> str:
@@ -70,8 +72,8 @@ class Problem:
 
     def _what(self) -> str:
         value = "" if self.value is None else f"{shown(self.value)} "
-        detail = f": {printable(self.detail)}" if self.detail else ""
-        return f"{value}{printable(self.message)}{detail}"
+        detail = f": {texts.printable(self.detail)}" if self.detail else ""
+        return f"{value}{texts.printable(self.message)}{detail}"
 
 
 class Unreadable(errors.Mistake):
@@ -216,19 +218,6 @@ def shown(value: str) -> str:
     ('1.8', '"0,8"', 60)
     """
     short = value if len(value) <= _SHOWN_CHARACTERS else value[: _SHOWN_CHARACTERS - 1] + "…"
-    text = printable(short)
+    text = texts.printable(short)
     plain = bool(text) and all(character.isalnum() or character in "_.+-/:…%?=&~" for character in text)
     return text if plain else f'"{text}"'
-
-
-def printable(text: str) -> str:
-    r"""Return text without anything that could move a terminal's cursor or forge a line.
-
-    >>> printable("a\x1b[2Jb\nc")
-    'a\\x1b[2Jb\\nc'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii") for c in text
-    )

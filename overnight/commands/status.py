@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jobs import texts
 from jobs.settings import Settings
 from overnight import options
 
@@ -72,7 +73,6 @@ def _row(row: "Overview", limit: "Limit | None") -> tuple[str, ...]:
 
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
-    from jobs.manifest import problems
     from jobs.reports import results, status
     from jobs.selecting import lookup
     from overnight import flags, onlooker
@@ -88,7 +88,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
         data.document(plain.detail(progress, harvest, limit, settings, typed))
     else:
         # Escaped one by one: a line end in foreign text would otherwise make the rest look like a line of ours.
-        click.echo("\n".join(map(problems.printable, _detail(progress, harvest, limit, settings, typed))))
+        click.echo("\n".join(map(texts.printable, _detail(progress, harvest, limit, settings, typed))))
 
 
 def _detail(

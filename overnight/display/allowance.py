@@ -4,9 +4,8 @@ import math
 from datetime import datetime
 from typing import Any
 
-from jobs import figures
+from jobs import figures, texts
 from jobs.accounts import Account, quota
-from jobs.manifest import problems
 from jobs.reports import limits
 from jobs.reports.usage import Usage
 from jobs.settings import Settings, written
@@ -30,7 +29,7 @@ def lines(used: Usage, configured: Settings) -> list[str]:
         f"throttled  {_throttled(used)}",
         f"last hour  {figures.counted(used.accepted, 'purchase')} accepted",
     ]
-    return [problems.printable(line) for line in told]
+    return [texts.printable(line) for line in told]
 
 
 def _named(account: Account) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich import cells  # knows which characters take two columns
 
-from jobs.manifest import problems
+from jobs import texts
 from jobs.reports.listing import Line
 
 _HEADER = ("JOB", "STATE", "CLASS", "ATTEMPTS", "ERROR")
@@ -45,5 +45,5 @@ def _shortened(line: str, width: int, least: int) -> str:
 
 
 def _cells(line: Line) -> list[str]:
-    texts = (line.name, line.state, line.error_class or "", str(line.attempts), line.error_message or "")
-    return [problems.printable(text) for text in texts]
+    shown = (line.name, line.state, line.error_class or "", str(line.attempts), line.error_message or "")
+    return [texts.printable(text) for text in shown]

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import commands, failures
+from jobs import commands, failures, texts
 from jobs.failures import Remedy
-from jobs.manifest.problems import printable
 from jobs.reports import waits
 from jobs.reports.dossier import Attempt, Dossier, File
 from jobs.reports.limits import Limit
@@ -31,8 +30,8 @@ def lines(dossier: Dossier, limit: Limit, output: Path, flags: str = "") -> list
     ]
     width = max(len(name) for name, _ in pairs)
     return [
-        printable(dossier.name),
-        *(f"  {name:<{width}}  {printable(text)}".rstrip() for name, text in pairs),
+        texts.printable(dossier.name),
+        *(f"  {name:<{width}}  {texts.printable(text)}".rstrip() for name, text in pairs),
     ]
 
 

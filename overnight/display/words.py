@@ -3,7 +3,7 @@
 import os
 import sys
 
-from jobs.manifest import problems
+from jobs import texts
 
 
 def printable(text: str) -> str:
@@ -12,7 +12,7 @@ def printable(text: str) -> str:
     >>> printable("a\x1b[2Jb\nc\u202e")
     'a\\x1b[2Jb\nc\\u202e'
     """
-    return "\n".join(map(problems.printable, text.split("\n")))
+    return "\n".join(map(texts.printable, text.split("\n")))
 
 
 def line(text: str) -> str:

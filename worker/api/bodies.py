@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jobs.manifest import problems
+from jobs import texts
 
 MESSAGE_LIMIT = 500
 
@@ -40,7 +40,7 @@ def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
     if len(text) > limit:
         tail = limit // 3
         text = f"{text[: limit - tail - 3]} … {text[-tail:]}"
-    return problems.printable(" ".join(text.split()))[:limit]
+    return texts.printable(" ".join(text.split()))[:limit]
 
 
 def storable(text: str) -> str:
