@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # SQLAlchemy costs 0.2 s, and help needs none of it
     from jobs.reports.spreadsheet import Writable
     from jobs.selecting.selection import Selection
 
-# Loading would read them by their suffix.
-_NOT_WRITTEN = frozenset({".json", ".tsv", ".tab", ".yaml", ".yml"})
+# What a FILE's name promises; any other end would promise what is not written.
+_FORMS = {"": "csv", ".csv": "csv", ".txt": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @click.command()
@@ -93,10 +93,12 @@ def command(
 
 def _form_of(target: Path | None) -> str:
     """Return the format that a file's name asks for; a million jobs are too many for one JSON or YAML document."""
-    suffix = target.suffix.lower() if target else ""
-    if suffix in _NOT_WRITTEN:
-        raise errors.Mistake(f"{target}: only CSV and JSON lines are written; end its name in .csv or .jsonl")
-    return "jsonl" if suffix in {".jsonl", ".ndjson"} else "csv"
+    form = _FORMS.get(target.suffix.lower() if target else "")
+    if form is None:
+        raise errors.Mistake(
+            f"{target}: only CSV and JSON lines are written; end its name in .csv or .jsonl, or say --format"
+        )
+    return form
 
 
 def _refuse_with_manifest(settings: Settings, batch: str | None, per: str | None, form: str) -> None:

@@ -216,6 +216,7 @@ def test_a_symbolic_link_is_followed_and_stays(desk):
         (["cats", "--manifest", "--format", "jsonl"], "leave out --per and --format"),
         (["cats", "--manifest", "-o", "again.jsonl"], "and name a .csv"),
         (["cats", "-o", "all.json"], "all.json: only CSV and JSON lines are written"),
+        (["cats", "-o", "all.parquet"], "end its name in .csv or .jsonl, or say --format"),
         (["cats", "--manifest", "-o", "again.tsv"], "again.tsv: only CSV and JSON lines are written"),
         (["dogs"], 'there is no batch "dogs"; there is cats'),
     ],
