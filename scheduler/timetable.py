@@ -1,6 +1,6 @@
 """A Celery beat scheduler whose timetable is the job table.
 
-    celery -A worker.app beat -S scheduler.timetable:Timetable
+    celery -A worker.app beat
 
 It keeps no state that matters: any number may run at once, and one may die at any time.
 """

@@ -50,6 +50,8 @@ _SETTINGS: dict[str, Any] = {
     "worker_max_tasks_per_child": 1000,  # a safeguard against slow leaks
     "worker_max_memory_per_child": 400_000,  # kB
     "worker_enable_remote_control": False,  # access to the broker must not mean ending workers here
+    # Its own would run, say nothing, and hand out nothing. A name, since the scheduler is no part of the worker.
+    "beat_scheduler": "scheduler.timetable:Timetable",
     "worker_send_task_events": False,
     "task_send_sent_event": False,
     "worker_hijack_root_logger": False,

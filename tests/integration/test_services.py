@@ -31,7 +31,7 @@ NOBODY = "redis://127.0.0.1:1/0"  # nothing listens at port 1
 IMAGE = "https://example.com/sketch.png"
 CELERYS = {
     "worker": ("celery", "-A", "worker.app", "worker", "--concurrency=1"),
-    "beat": ("celery", "-A", "worker.app", "beat", "-S", "scheduler.timetable:Timetable", "--pidfile="),
+    "beat": ("celery", "-A", "worker.app", "beat", "--pidfile="),
 }
 
 
