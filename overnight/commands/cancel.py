@@ -44,12 +44,8 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
             found = lookup.batch(tx, batch)
             ids = selection.ids(tx, chosen, found.id)
             in_vain = whole and cancelling.is_in_vain(tx, found)
-        jobs = figures.counted(len(ids), "job")
-        question = f"Cancel {jobs}?"
-        if whole:
-            question = f"Cancel the whole batch {found.name}, {jobs} not finished? It cannot be undone."
         if (whole or ids) and not in_vain:
-            consent.ask(question, yes=yes)
+            consent.ask(_question(found, len(ids), whole=whole), yes=yes)
         if whole:
             if not cancelling.cancel_batch(db, found):
                 words.say(f"{found.name}: nothing to cancel, every job has ended; the batch is left as it is")
@@ -62,6 +58,13 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     words.say(
         "\n".join(_told(settings, found, done, counts, whole=whole)) + ("" if ids else typed.slip(found.name))
     )
+
+
+def _question(batch: "Batch", count: int, *, whole: bool) -> str:
+    jobs = figures.counted(count, "job")
+    if whole:
+        return f"Cancel the whole batch {batch.name}, {jobs} not finished? It cannot be undone."
+    return f"Cancel {jobs}?"
 
 
 def _told(

@@ -59,9 +59,7 @@ def match(
     found: list[tuple[Case, Prediction]] = []
     missing: list[Case] = []
     for case, digest in zip(cases, digests, strict=True):
-        best = min(
-            (left[one] for one in fitting.get(digest, ()) if one in left), key=_preference, default=None
-        )
+        best = _best(left[one] for one in fitting.get(digest, ()) if one in left)
         if best is None:
             missing.append(case)
             continue
@@ -70,6 +68,10 @@ def match(
         found.append((case, best))
     strange = [p for p in left.values() if rivals.keys().isdisjoint(shows.get(p.id, ()))]
     return Matched(tuple(found), tuple(missing), tuple(strange))
+
+
+def _best(fitting: Iterable[Prediction]) -> Prediction | None:
+    return min(fitting, key=_preference, default=None)
 
 
 def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:
