@@ -155,16 +155,17 @@ def test_a_prediction_that_a_new_one_pushed_to_the_next_page_counts_once():
 
 def test_of_what_is_known_a_long_walk_keeps_the_newest_witnesses_and_that_the_rest_was_shown():
     listed = [at(seconds) for seconds in range(200, 0, -1)]
+    attempts = {one.id: 2 * (number * 7 % 200) for number, one in enumerate(listed)}
     strange = at(60, "strange")
     api = Scripted(page(*listed[:90], strange), page(*listed[90:], more=False))
     taken = walk.Walk(BORN, BORN, 5.0)
     while not taken.over:
         asyncio.run(walk.go_on(taken, api, at_once=1))
         assert len(taken.fresh) < 150, "what was let go of is not asked for again"
-        taken.recognise({one.id: attempt for attempt, one in enumerate(listed) if one.id in taken.fresh})
+        taken.recognise({fresh: attempts[fresh] for fresh in taken.fresh if fresh in attempts})
     assert [*taken.seen] == [*(one.id for one in listed[: walk.WITNESSES]), "strange"]
-    assert all(taken.showed(one.id, attempt) for attempt, one in enumerate(listed))
-    assert not taken.showed("p0", 9999)
+    assert all(taken.showed(prediction_id, attempt) for prediction_id, attempt in attempts.items())
+    assert not any(taken.showed("p0", attempt) for attempt in [*range(-1, 400, 2), 400])
 
 
 def test_a_walk_that_is_gone_on_with_ends_with_its_time():

@@ -1,9 +1,11 @@
 """One walk through the API's list: what it shows, how far back, and by which clock."""
 
+import array
 import asyncio
+import bisect
 import functools
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +50,9 @@ class Walk:
     error: errors.ApiError | None = None
     ahead: timedelta = timedelta()
     _back_to: datetime = _NOW
-    _familiar: set[int] = field(default_factory=set)  # attempts
+    # Attempts, negated and in order: the list shows the newest first, so that most go to the end. A set would take ten
+    # times the memory.
+    _familiar: MutableSequence[int] = field(default_factory=lambda: array.array("q"))
     _witnesses: int = 0
 
     def add(self, page: Page) -> None:
@@ -65,7 +69,7 @@ class Walk:
         for prediction_id in self.fresh:
             if (attempt := known.get(prediction_id)) is None:
                 continue
-            self._familiar.add(attempt)
+            bisect.insort(self._familiar, -attempt)
             if self._witnesses >= WITNESSES:
                 del self.seen[prediction_id]
             else:
@@ -74,7 +78,9 @@ class Walk:
 
     def showed(self, prediction_id: str, attempt: int) -> bool:
         """Whether an attempt's prediction was on any page."""
-        return prediction_id in self.seen or attempt in self._familiar
+        at = bisect.bisect_left(self._familiar, -attempt)
+        is_familiar = at < len(self._familiar) and self._familiar[at] == -attempt
+        return is_familiar or prediction_id in self.seen
 
     def covers(self, moment: datetime) -> bool:
         """Whether everything made since a moment (by our clock) was seen: read back to it, without a failed page."""
