@@ -12,11 +12,13 @@ from jobs.accounts.rows import Account, get, storable, write
 from jobs.accounts.tally import Tally
 from jobs.settings import Settings
 from jobs.settings.times import Times
-from jobs.states import Phase
-from jobs.tables import accounts, attempts
+from jobs.states import Phase, State
+from jobs.tables import accounts, attempts, jobs
 
 _APPOINTMENTS = ("not_before", "probe_at", "sweep_at", "glance_at", "poll_at")
 _UNDER_WAY = timedelta(minutes=2)  # longer than any create takes
+_PAUSE = timedelta(minutes=1)
+_BEGINNING = timedelta(seconds=5)
 _LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is estimated
 
 
@@ -76,8 +78,7 @@ def observe(
     """Record the outcome of a slice of calls; return the breaker before and after.
 
     A 429 holds everything back until the time it gives. All 429s of a burst are one episode: the rate drops once. So
-    are those of an API that sells nothing in between, as on low credit: they say nothing about its rate. Others that
-    buy with the same token use up our quota too: the bucket holds no more than the API says is left.
+    are those of an API that sells nothing in between, as on low credit: they say nothing about its rate.
     """
     account = get(tx, account_id)
     after = judge(account.breaker, tally, now, configured.times)
@@ -88,8 +89,8 @@ def observe(
             "probe_at": after.probe_at, "failures": after.failures, "failing_since": after.failing_since,
             "failing": after.failing,
         }  # fmt: skip
-    if tally.left is not None and tally.left < account.creates_tokens:
-        spend(tx, replace(refill(account, now, configured), creates_tokens=tally.left), creates=0, reads=0)
+    if tally.left is not None:
+        _correct(tx, now, account, tally.left, configured)
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, configured.times.throttle_most))
         if (
@@ -106,6 +107,44 @@ def observe(
     if change:
         write(tx, account_id, change)
     return account.breaker, after
+
+
+def _correct(tx: sa.Connection, now: datetime, account: Account, left: int, configured: Settings) -> None:
+    """Correct the bucket by how many creates the API says it would take.
+
+    Others that buy with the same token use up our quota too: the bucket holds no more than is left. It holds more
+    than it would by itself only where the account begins to buy: were it to go by a full bucket at the API at all
+    times, it would buy faster than the rate that a person has set.
+    """
+    filled = refill(account, now, configured)
+    limits = quota.in_force(configured, account.own_limits)
+    rate = limits.creates_per_minute if filled.rate is None else filled.rate
+    tokens: float = filled.creates_tokens
+    if left < account.creates_tokens:
+        tokens = left
+    elif rate and tokens < quota.granted(left, rate, 0) and _begins(tx, now, account):
+        tokens = max(tokens, quota.granted(left, rate, _unanswered(tx, account)))
+    if tokens != filled.creates_tokens:
+        spend(tx, replace(filled, creates_tokens=tokens), creates=0, reads=0)
+
+
+def _begins(tx: sa.Connection, now: datetime, account: Account) -> bool:
+    """Whether an account has begun only just now to buy, after a pause in which the API's bucket has filled."""
+    before = sa.exists().where(
+        attempts.c.account_id == account.id,
+        attempts.c.intended_at >= now - _PAUSE,
+        attempts.c.intended_at < now - _BEGINNING,
+    )
+    return not tx.execute(sa.select(before)).scalar_one()
+
+
+def _unanswered(tx: sa.Connection, account: Account) -> int:
+    """Return how many creates have been handed out of which the API may not know yet."""
+    states = jobs.c.state.in_((State.QUEUED, State.SUBMITTING))
+    count = sa.select(sa.func.count()).where(
+        states, jobs.c.due_at.is_not(None), jobs.c.account_id == account.id
+    )
+    return int(tx.execute(count).scalar_one())
 
 
 def _has_sold(tx: sa.Connection, account: Account) -> bool:

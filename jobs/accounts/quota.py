@@ -35,12 +35,31 @@ def capacity(per_minute: float | None) -> float:
 def refilled(tokens: float, per_minute: float | None, seconds: float) -> float:
     """Return the bucket's content after some seconds; an unlimited one is always full.
 
-    >>> refilled(0, 600, 0.5), refilled(9, 600, 60), refilled(0, None, 0)
-    (5.0, 10.0, inf)
+    By itself it fills up to its capacity; what it was given beyond that stays.
+
+    >>> refilled(0, 600, 0.5), refilled(9, 600, 60), refilled(40.0, 600, 1), refilled(0, None, 0)
+    (5.0, 10.0, 40.0, inf)
     """
     if per_minute is None:
         return math.inf
-    return min(capacity(per_minute), tokens + max(0.0, seconds) * per_minute / 60)
+    full = max(capacity(per_minute), min(tokens, _burst(per_minute)))
+    return min(full, tokens + max(0.0, seconds) * per_minute / 60)
+
+
+def granted(left: int, per_minute: float, unanswered: int) -> float:
+    """Return what a bucket may hold once the API has said how many creates it would take.
+
+    It did not know yet of the ``unanswered``. One second of the rate stays at the API, for answers that overtake each
+    other, and never is it more than a tenth of a minute's.
+
+    >>> granted(55, 600, unanswered=5), granted(9, 600, 0), granted(10_000, 600, 0)
+    (40.0, 0.0, 60.0)
+    """
+    return max(0.0, min(left - unanswered - capacity(per_minute), _burst(per_minute)))
+
+
+def _burst(per_minute: float) -> float:
+    return max(capacity(per_minute), per_minute / 10)
 
 
 def room(tokens: float, per_minute: float | None, *, queued: int, in_flight: int, most_in_flight: int) -> int:

@@ -12,6 +12,7 @@ from jobs.accounts import quota
 from jobs.accounts.tally import Tally
 from jobs.states import State
 from jobs.tables import accounts as rows
+from jobs.tables import attempts
 from tests import factory
 from tests import rows as written
 from tests.integration import rehearsal
@@ -169,3 +170,28 @@ def test_a_bucket_that_somebody_else_draws_from_holds_no_more_than_the_api_says(
         accounts.observe(tx, now, account.id, Tally(bought=1, left=left), configured)
         after = accounts.get(tx, account.id)
     assert (after.creates_tokens, after.reads_tokens) == (tokens, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("sent_ago", "tokens"),
+    [
+        ([2], 55 - 10 - 2),  # two are not answered yet
+        ([90, 2], 55 - 10 - 2),  # the API's bucket has filled since
+        ([30, 2], 5.0),
+    ],
+)
+def test_at_a_beginning_a_bucket_holds_what_the_api_says_but_for_a_second_of_the_rate(
+    database, sent_ago, tokens
+):
+    account = factory.make_account(database, creates_tokens=5.0)
+    batch = factory.make_batch(database)
+    for state in (State.QUEUED, State.SUBMITTING, State.RUNNING):
+        factory.make_job(database, batch, state=state)
+    now = account.refilled_at
+    for ago in sent_ago:
+        job = factory.make_job(database, batch, state=State.SUCCEEDED)
+        written.change(database, attempts, job.attempt_id, intended_at=now - timedelta(seconds=ago))
+    with database.write() as tx:
+        configured = settings.Settings(creates_per_minute="600", _env_file=None)
+        accounts.observe(tx, now, account.id, Tally(bought=1, left=55), configured)
+        assert accounts.get(tx, account.id).creates_tokens == tokens

@@ -817,6 +817,17 @@ def test_what_another_buyer_with_the_same_token_uses_up_is_not_released(begin_ni
     assert night.account.creates_tokens < 60  # what the sandbox sells at once
 
 
+def test_the_first_purchases_use_what_the_api_s_bucket_holds_and_meet_no_429(begin_night, start_sandbox):
+    sandbox = start_sandbox(creates_per_minute=600)
+    night = begin_night(sandbox, creates_per_minute="600")
+    night.make(100)
+    night.passes(1)
+    for _ in range(4):
+        submit(night.release())
+    assert sold(sandbox) >= 50, "the bucket of one second alone gives ten"
+    assert sandbox.stats()["throttled"] == 0
+
+
 def test_a_slower_quota_after_a_429_still_buys_everything_once(begin_night, start_sandbox):
     sandbox = start_sandbox(creates_per_minute=300)
     night = begin_night(sandbox, creates_per_minute="6000")

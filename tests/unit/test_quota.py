@@ -15,8 +15,16 @@ amounts = st.floats(0, 1e6)
 
 
 @given(rates, amounts, amounts)
-def test_a_bucket_never_holds_more_than_a_second_of_its_rate_or_one_call(rate, tokens, seconds):
-    assert quota.refilled(tokens, rate, seconds) <= max(1, rate / 60)
+def test_a_bucket_fills_up_to_a_second_of_its_rate_or_one_call(rate, tokens, seconds):
+    holds = quota.refilled(tokens, rate, seconds)
+    assert holds <= max(1, rate / 60, tokens)
+    assert holds <= max(1, rate / 10), "whatever it was given"
+
+
+@given(st.integers(0, 100_000), rates, st.integers(0, 1000))
+def test_a_second_of_the_rate_and_what_is_not_answered_stay_at_the_api(left, rate, unanswered):
+    granted = quota.granted(left, rate, unanswered)
+    assert granted == 0 or granted + unanswered + max(1, rate / 60) <= left
 
 
 def spent_in_a_minute(rate, tick=0.25):
