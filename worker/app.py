@@ -137,7 +137,11 @@ def _log(**_said: Any) -> None:
 @signals.worker_process_init.connect
 def _sweep(**_said: Any) -> None:
     """Remove what dead children left behind, as each child replaces one; in a thread, for the folder may be large."""
-    threading.Thread(target=storing.sweep, args=[_configured[0].output], name="sweep", daemon=True).start()
+    here = _configured[0]
+    twice = threading.Thread(
+        target=storing.sweep_twice, args=[here.output, here.times.lease], name="sweep", daemon=True
+    )
+    twice.start()
 
 
 @signals.worker_process_shutdown.connect

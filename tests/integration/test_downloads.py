@@ -596,3 +596,12 @@ def test_the_sweep_takes_what_a_dead_process_of_this_host_left_at_once(tmp_path)
     assert len(files(tmp_path)) == 2
     assert storing.sweep(tmp_path) == 1
     assert [path.split("-")[2] for path in files(tmp_path)] == [str(os.getpid())]
+
+
+def test_the_second_sweep_takes_what_a_process_left_that_was_still_dying_at_the_first(tmp_path, monkeypatch):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as dying:
+        name = storing._temporary_name().replace(f"-{os.getpid()}-", f"-{dying.pid}-")
+        (tmp_path / name).write_bytes(b"x")
+        monkeypatch.setattr(storing.time, "sleep", lambda _: (dying.kill(), dying.wait()))
+        storing.sweep_twice(tmp_path, 30)
+    assert files(tmp_path) == []

@@ -110,6 +110,13 @@ def sweep(root: Path) -> int:
     return swept
 
 
+def sweep_twice(root: Path, between: float) -> None:
+    """Sweep, and once more after some seconds: a process that was killed lives on until the disk has answered it."""
+    sweep(root)
+    time.sleep(between)
+    sweep(root)
+
+
 def _temporary_name() -> str:
     return f"{_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}"
 
