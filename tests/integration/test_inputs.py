@@ -2,6 +2,7 @@ import asyncio
 import base64
 import json
 import os
+import resource
 from contextlib import asynccontextmanager
 
 import pytest
@@ -39,6 +40,23 @@ def run(root, image, answer=LACKS):
             return served, await made.wire_form(image, root)
 
     return asyncio.run(conversation())
+
+
+def test_a_process_without_a_free_file_fails_no_job(tmp_path):
+    draw(tmp_path / "fox.png")
+
+    async def conversation():
+        async with ready() as (_, made):
+            assert await made.digest("fox.png", tmp_path), "else what it takes is not loaded yet"
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                await made.wire_form("fox.png", tmp_path)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    with pytest.raises(errors.NotSent, match="Too many open files"):
+        asyncio.run(conversation())
 
 
 @pytest.mark.parametrize("url", ["https://images.example/fox.png", "http://images.example/a b", "HTTPS://X/"])

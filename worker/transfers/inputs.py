@@ -6,6 +6,7 @@ API. Images are checked when the manifest is read, but files change, so each is 
 
 import asyncio
 import base64
+import errno
 import hashlib
 import time
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from worker.transfers import quarantine, uploads
 _LONGEST_DATA_URI = 999_999  # characters; an API takes less than 1 MB if nothing can be uploaded
 _LARGEST_INLINE = (_LONGEST_DATA_URI - pictures.data_uri_length(0)) // 4 * 3  # bytes of such a file
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
+_NOT_THE_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Inputs:
 
         A suspect image may have killed a worker; it is decoded in a process of its own.
 
-        Raises Refused if the file cannot be used, and what an upload raises: NotYet, NotUploaded, Throttled, Blocked.
+        Raises Refused if the file cannot be used, NotSent if this process cannot open any, and what an upload raises:
+        NotYet, NotUploaded, Throttled, Blocked.
         """
         if _is_url(image):
             return image
@@ -198,9 +201,11 @@ def _read(image: str, version: _Version, suspect: bool) -> _File:
     return _File(source, content if pictures.data_uri_length(len(content)) <= _LONGEST_DATA_URI else b"")
 
 
-def _unreadable(image: str, error: Exception) -> errors.Refused:
-    reason = error.strerror if isinstance(error, OSError) else "no path"
-    return _refused(f"{image!r} cannot be read: {reason}")
+def _unreadable(image: str, error: Exception) -> errors.ApiError:
+    if not isinstance(error, OSError):
+        return _refused(f"{image!r} cannot be read: no path")
+    message = f"{image!r} cannot be read: {error.strerror}"
+    return errors.NotSent(message) if error.errno in _NOT_THE_FILES else _refused(message)
 
 
 def _refused(message: str) -> errors.Refused:
