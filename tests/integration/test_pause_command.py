@@ -111,6 +111,7 @@ def test_nothing_to_pause_is_said(desk):
     ended = desk.type("pause", "cats")
     said = "cats: nothing is left to pause, every job has ended; the batch is left as it is\n"
     assert (ended.returncode, ended.stderr) == (0, said)
+    assert desk.type("resume", "cats").stderr == "cats: not paused. Every job has ended.\n"
 
 
 @pytest.mark.parametrize("state", [BatchState.OPEN, BatchState.READY])
