@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs import database, errors, figures
+import sqlalchemy as sa
+
+from jobs import database, errors, figures, tables
 from jobs.database import Database
 from jobs.reports import limits, status
 from jobs.settings import Settings, places
@@ -27,6 +29,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield _to_be_made(path, settings)
             return
     with opened.database(settings) as db:
+        _require_rights(db)
         yield findings.ok("database", f"{places.shown(settings.database_url)} is at revision {schema.HEAD}")
         yield _whole(db, path) if path else _clock(db)
 
@@ -89,6 +92,17 @@ def _refuse_network_disk(path: Path) -> None:
             f"{path} is on a network disk ({kind}), where SQLite can lose what it wrote; "
             "name a file on a disk of this machine, or use postgresql://…"
         )
+
+
+def _require_rights(db: Database) -> None:
+    """Raise Unavailable if a server's role may not write; no row is touched."""
+    if db.path:
+        return
+    with db.write() as tx:
+        for table in tables.metadata.sorted_tables:
+            [key] = table.primary_key
+            tx.execute(sa.insert(table).from_select([key.name], sa.select(key).where(sa.false())))
+            tx.execute(sa.update(table).where(sa.false()).values({key: key}))
 
 
 def _whole(db: Database, path: Path) -> Finding:

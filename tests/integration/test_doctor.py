@@ -255,6 +255,23 @@ def test_a_distributed_installation_is_looked_at_on_both_servers(ward, postgres_
     assert sentence.startswith(f"{redis_url} answers: Redis ")
 
 
+def test_a_role_that_only_reads_is_69(ward, postgres_url, postgres_admin, redis_url):
+    with closing(Database(postgres_url)) as db, db.write() as tx:
+        postgres_admin.exec_driver_sql("CREATE ROLE onlooker LOGIN")
+        tx.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
+    url = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
+    try:
+        code, found = ward.finds("--api", NOWHERE, database_url=url, broker_url=redis_url, api_token=None)
+    finally:
+        with closing(Database(postgres_url)) as db, db.write() as tx:
+            tx.exec_driver_sql("DROP OWNED BY onlooker")
+        postgres_admin.exec_driver_sql("DROP ROLE onlooker")
+    assert code == 69
+    [(verdict, words)] = found["database"]
+    assert verdict == "wrong"
+    assert "permission denied for table accounts" in words
+
+
 def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
     (ward.folder / "outputs").mkdir()
     with closing(Database(postgres_url)) as db:
