@@ -71,7 +71,7 @@ def compare(database: Database | None, read: validated.Validated, target: Target
         with database.read() as tx:
             batch = targets.find(tx, read, target)
     unusable = _blame(database, batch, read)
-    read.problems.raise_if_any()
+    read.raise_if_any()
     if database is None or batch is None:
         sound = read.count - read.failed
         found = Difference(

@@ -206,10 +206,6 @@ class Problems:
             for kind in self
         ]
 
-    def raise_if_any(self) -> None:
-        if self:
-            raise errors.Mistakes(self.lines())
-
 
 def shown(value: str) -> str:
     """Return a value for use in a sentence: quoted unless plain, shortened, without control characters.

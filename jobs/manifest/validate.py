@@ -136,7 +136,7 @@ class _Pass:
             if not into.count:
                 raise manifest.problem("lists no jobs", detail="add a row for each image wanted")
         for problem in into.staged.settle(manifest.name):
-            into.of_rows.add(problem)
+            into.add_of_row(problem)
         for travel, sound, outputs in into.staged.sound():
             into.images[travel] = sound
             into.outputs += outputs
@@ -144,6 +144,6 @@ class _Pass:
 
     def _tell(self, draft: assemble.Draft) -> None:
         for problem in draft.wrong:
-            self._into.of_rows.add(problem)
+            self._into.add_of_row(problem)
         for problem in draft.warnings:
             self._into.warnings.add(problem)

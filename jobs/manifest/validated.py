@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from jobs import errors
 from jobs.manifest import pictures, rows, staging
 from jobs.manifest.problems import Problem, Problems
+
+_ALONE = "with --keep-going such rows fail alone, and the others are bought"
 
 
 @dataclass(slots=True)
@@ -36,11 +39,24 @@ class Validated:
     complete: bool = True
     keep_going: bool = False
     no_folder: Problem | None = None
+    _of_rows: int = 0  # mistakes of single rows among the problems
 
-    @property
-    def of_rows(self) -> Problems:
-        """Where mistakes of single rows belong."""
-        return self.warnings if self.keep_going else self.problems
+    def add_of_row(self, problem: Problem) -> None:
+        """Add a mistake of a single row."""
+        if self.keep_going:
+            self.warnings.add(problem)
+        else:
+            self.problems.add(problem)
+            self._of_rows += 1
+
+    def raise_if_any(self) -> None:
+        """Raise `errors.Mistakes` if there is anything to correct."""
+        if not self.problems:
+            return
+        lines = self.problems.lines()
+        if self._of_rows == len(self.problems) and self.failed < self.count:
+            lines.append(_ALONE)
+        raise errors.Mistakes(lines)
 
     def unusable(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
         """Yield the rows with nothing wrong but their picture, ``chunk`` at a time."""
@@ -49,11 +65,11 @@ class Validated:
     def blame(self, row: rows.Row) -> None:
         """Count a row's unusable picture as its mistake; not if there is no folder, which is told once for all."""
         if row.unusable is not None and self.no_folder is None:
-            self.of_rows.add(Problem.from_json(row.unusable))
+            self.add_of_row(Problem.from_json(row.unusable))
 
     def rows(self, chunk: int = 5000) -> Iterator[list[rows.Row]]:
         """Yield the rows, ``chunk`` at a time; raises `errors.Mistakes` if there is anything to correct."""
-        self.problems.raise_if_any()
+        self.raise_if_any()
         return self.staged.rows(chunk)
 
     def unlisted(self, wanted: Iterable[str]) -> Iterator[str]:

@@ -220,3 +220,28 @@ def test_an_empty_database_on_a_server_stays_empty(tmp_path, empty_postgres_url)
     done = overnight(tmp_path, "check", "cats.csv", OVERNIGHT_DATABASE_URL=empty_postgres_url)
     assert plan_of(done)["batch"] == "cats: 1 new"
     assert overnight(tmp_path, "db", "check", OVERNIGHT_DATABASE_URL=empty_postgres_url).returncode == 69
+
+
+ALONE = "overnight: with --keep-going such rows fail alone, and the others are bought"
+
+
+@pytest.mark.parametrize(
+    ("rows", "helps"),
+    [
+        ("b.png,fox\nhttps://images.example/a.png,\nhttps://images.example/a.png,fox\n", True),
+        ("https://images.example/a.png,\nhttps://images.example/b.png,\n", False),
+    ],
+)
+def test_mistakes_of_some_rows_come_with_the_way_to_buy_the_others(tmp_path, rows, helps):
+    write(tmp_path, f"image,prompt\n{rows}")
+    done = overnight(tmp_path, "check", "cats.csv")
+    assert done.returncode == 2
+    assert (ALONE in done.stderr.splitlines()) == helps
+
+
+def test_a_mistake_of_the_whole_manifest_comes_without_it(tmp_path):
+    write(
+        tmp_path,
+        "image,prompt,guidance_scal\nhttps://images.example/a.png,,7\nhttps://images.example/a.png,fox,7\n",
+    )
+    assert ALONE not in overnight(tmp_path, "check", "cats.csv").stderr

@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import errors
 from jobs.manifest import problems
 
 
@@ -100,18 +99,6 @@ def test_kinds_without_end_are_counted_and_not_kept():
     assert len(found) == 5000
     assert len(found.as_json()) == 1000
     assert found.lines()[-1] == "… and 980 more kinds of mistakes (listed by --json), and 4000 more mistakes"
-
-
-def test_mistakes_are_raised_together_and_none_raises_nothing():
-    found = problems.Problems()
-    found.raise_if_any()
-    found.add(problem(2))
-    found.add(problem(3, column="n"))
-
-    with pytest.raises(errors.Mistakes) as caught:
-        found.raise_if_any()
-    assert caught.value.exit_code == 2
-    assert len(caught.value.lines) == 2
 
 
 def test_a_failed_row_keeps_its_line_and_column():
