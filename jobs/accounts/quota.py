@@ -16,6 +16,7 @@ _SEARCH = 0.005  # of the discovered rate, per second, where none is configured
 _CALM = 7.0  # seconds without a 429 after which that climb is twice as fast
 _BEYOND = 100_000.0  # a minute: an API that sells so many has no limit that we could reach
 _LEAST = 0.01  # of the configured rate
+_KEPT = 5.0  # seconds
 
 
 def in_force(configured: Settings, own: OwnLimits) -> Settings:
@@ -35,14 +36,15 @@ def capacity(per_minute: float | None) -> float:
 def refilled(tokens: float, per_minute: float | None, seconds: float) -> float:
     """Return the bucket's content after some seconds; an unlimited one is always full.
 
-    By itself it fills up to its capacity; what it was given beyond that stays.
+    By itself it fills up to its capacity. What it was `granted` beyond that stays while it is looked at often.
 
     >>> refilled(0, 600, 0.5), refilled(9, 600, 60), refilled(40.0, 600, 1), refilled(0, None, 0)
     (5.0, 10.0, 40.0, inf)
     """
     if per_minute is None:
         return math.inf
-    full = max(capacity(per_minute), min(tokens, _burst(per_minute)))
+    kept = min(tokens, _burst(per_minute)) if seconds < _KEPT else 0.0
+    full = max(capacity(per_minute), kept)
     return min(full, tokens + max(0.0, seconds) * per_minute / 60)
 
 
