@@ -2,22 +2,28 @@
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs import commands
 from jobs.settings import Settings, places
 
+if TYPE_CHECKING:  # it loads SQLAlchemy, and `--help` must not
+    from jobs.batches import Batch
+
 _SETTINGS = ("api", "database", "output")
 
 
-def typed(settings: Settings) -> str:
+def typed(settings: Settings, batch: "Batch | None" = None) -> str:
     """Return those options of `options.with_settings` that were typed, ready to be printed; usually none.
 
-    A server's password is not repeated: whoever types the command next knows it.
+    A command about a batch names the batch's API if the settings do not. A server's password is not repeated: whoever
+    types the command next knows it.
     """
-    given = _given()
+    given = dict(_given())
+    if batch and batch.api != settings.api.identity:
+        given["api"] = batch.api
     parts = []
     for option in _SETTINGS:
         if text := given.get(option):
@@ -32,9 +38,9 @@ def names() -> set[str]:
     return {f"--{option}" for option in _SETTINGS if given.get(option) is not None}
 
 
-def command(settings: Settings, *words: str) -> str:
+def command(settings: Settings, *words: str, batch: "Batch | None" = None) -> str:
     """Return a command to type next, with these options."""
-    return commands.line(typed(settings), *words)
+    return commands.line(typed(settings, batch), *words)
 
 
 def when_unconfirmed() -> str | None:

@@ -7,26 +7,26 @@ from jobs.reports import limits, status
 from jobs.reports.limits import Limit
 from jobs.reports.status import Overview, Progress
 from jobs.settings import Settings
-from overnight import opened
+from overnight import flags, opened
 from overnight.run import lock
 
 
-def limit(progress: Progress, settings: Settings, flags: str = "") -> Limit:
+def limit(progress: Progress, settings: Settings, typed: str = "") -> Limit:
     """Return what limits a batch.
 
     On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
-    alone = limits.left_alone(progress, flags) if _is_free(settings) else None
-    return limits.deserted(progress, settings, flags) or alone or limits.current(progress, settings, flags)
+    alone = limits.left_alone(progress, typed) if _is_free(settings) else None
+    return limits.deserted(progress, settings, typed) or alone or limits.current(progress, settings, typed)
 
 
-def at_a_glance(rows: Sequence[Overview], settings: Settings, flags: str = "") -> list[Limit | None]:
+def at_a_glance(rows: Sequence[Overview], settings: Settings) -> list[Limit | None]:
     """Return what limits each of many batches, as far as it can be told without a query for each; None: nothing known.
 
     That a server's workers are gone is among what cannot.
     """
     alone = _is_free(settings)
-    return [limits.at_a_glance(row, flags, alone=alone) for row in rows]
+    return [limits.at_a_glance(row, flags.typed(settings, row.batch), alone=alone) for row in rows]
 
 
 def _is_free(settings: Settings) -> bool:

@@ -82,6 +82,6 @@ def _told(
     if whole and (paid := counts.of(State.COLLECTING)):
         lines.append(f"{paid:,} already paid for: still fetched")
     if whole and (failed := counts.of(State.FAILED)):
-        give_up = flags.command(settings, "cancel", batch.name, "--state", "failed")
+        give_up = flags.command(settings, "cancel", batch.name, "--state", "failed", batch=batch)
         lines.append(f"{failed:,} failed stay failed; to give them up: {give_up}")
     return lines

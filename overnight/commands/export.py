@@ -184,9 +184,10 @@ def _tell_next(
     with db.read() as tx:
         refused = selection.refused(tx, chosen, batch.id)
     if refused:
-        words.say(advised.correction(refused, batch, flags.typed(settings)))
+        words.say(advised.correction(refused, batch, flags.typed(settings, batch)))
     if written:
         root = batch.options["images_root"]
         images = [] if Path(root) == written.resolve().parent else ["--images", root]
-        again = flags.command(settings, "run", str(written), "--batch", batch.name, "--update", *images)
+        typed = "run", str(written), "--batch", batch.name, "--update", *images
+        again = flags.command(settings, *typed, batch=batch)
         words.say(f"Type next, once you have edited it: {again}")

@@ -32,4 +32,4 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
             )
             continue
         how = "paused; what is in flight is still fetched" if changed else "already paused"
-        words.say(f"{one.name}: {how}. To go on: {flags.command(settings, 'resume', one.name)}")
+        words.say(f"{one.name}: {how}. To go on: {flags.command(settings, 'resume', one.name, batch=one)}")

@@ -118,9 +118,10 @@ def _tell_left_out(
         others = retrying.left_out(tx, batch) if plainly else []
         every = selection.Selection(states=(State.FAILED,))
         refused = selection.refused(tx, every if plainly else chosen, batch.id)
+    typed = flags.typed(settings, batch)
     if refused:
-        words.say(advised.correction(refused, batch, flags.typed(settings)))
-    commands = advised.of_classes(batch.name, [name for name, _ in others], flags.typed(settings))
+        words.say(advised.correction(refused, batch, typed))
+    commands = advised.of_classes(batch.name, [name for name, _ in others], typed)
     for (error_class, count), command_line in zip(others, commands, strict=True):
         meaning = failures.advice(error_class).meaning
         words.say(f"left out: {count:,} {error_class} ({meaning}): {command_line}")

@@ -32,10 +32,10 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     from overnight import flags, onlooker, opened
     from overnight.display import data, portrait
 
-    typed = flags.typed(settings)
     with opened.database(settings) as db, db.read() as tx:
-        found = dossier.read(tx, lookup.job(tx, what, settings.output, typed))
+        found = dossier.read(tx, lookup.job(tx, what, settings.output, flags.typed(settings)))
         progress = status.progress(tx, found.batch.id)
+    typed = flags.typed(settings, found.batch)
     limit = onlooker.limit(progress, settings, typed)
     if as_json:
         data.document(_as_json(found, limit, settings.output, typed))

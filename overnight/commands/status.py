@@ -50,7 +50,7 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
 
     with database.read() as tx:
         rows = status.overview(tx)
-    known = onlooker.at_a_glance(rows, settings, flags.typed(settings))
+    known = onlooker.at_a_glance(rows, settings)
     if as_json:
         data.document([plain.glance(row, limit) for row, limit in zip(rows, known, strict=True)])
     elif rows:
@@ -82,7 +82,7 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
         batch = lookup.batch(tx, name)
         progress = status.progress(tx, batch.id)
         harvest = results.harvest(tx, batch.id)
-    typed = flags.typed(settings)
+    typed = flags.typed(settings, batch)
     limit = onlooker.limit(progress, settings, typed)
     if as_json:
         data.document(plain.detail(progress, harvest, limit, settings, typed))
@@ -141,12 +141,12 @@ def _watch(database: "Database", settings: Settings, name: str | None) -> int:
     from overnight.display import bar, live, summary
 
     batch_id = _watched(database, name)
-    typed = flags.typed(settings)
     with bar.choose(quiet=False) as shown:
         while True:
             began = time.monotonic()
             with database.read() as tx:
                 progress = status.progress(tx, batch_id)
+            typed = flags.typed(settings, progress.batch)
             limit = onlooker.limit(progress, settings, typed)
             shown.quota = limits.in_force(progress, settings).creates_per_minute
             shown.update(progress, limit, began)

@@ -9,9 +9,9 @@ from overnight import flags
 def of_purchases(settings: Settings, batch: Batch) -> str:
     """Say who buys the batch's pending jobs."""
     if batch.state is BatchState.PAUSED and batch.pause_reason is PauseReason.PERSON:
-        resume = flags.command(settings, "resume", batch.name)
+        resume = flags.command(settings, "resume", batch.name, batch=batch)
         return f"Batch {batch.name} is paused by hand. Type next: {resume}"
-    run = flags.command(settings, "run", batch.name)
+    run = flags.command(settings, "run", batch.name, batch=batch)
     if batch.state is not BatchState.OPEN:
         return f"Type next: {run}"
     if settings.broker_url:

@@ -69,7 +69,7 @@ def _left_behind(db: Database, settings: Settings) -> list[Finding]:
         findings.warning(
             "work",
             f"a run that has ended left {figures.counted(count, 'job')} of {row.batch.name} under way; to take over: "
-            + flags.command(settings, "run", row.batch.name),
+            + flags.command(settings, "run", row.batch.name, batch=row.batch),
         )
         for row in rows
         if (count := row.counts.under_way)

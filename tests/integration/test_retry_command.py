@@ -185,8 +185,16 @@ def test_a_dry_run_counts_prices_and_changes_nothing(desk):
 
 def test_what_it_prints_carries_the_options_that_were_typed(desk):
     desk.job(error_class="expired")
-    ended = desk.type("retry", "cats", "--api", "replicate", "--database", "sqlite:///overnight.db")
-    assert "overnight run cats --api replicate --database sqlite:///overnight.db" in ended.stderr
+    ended = desk.type("retry", "cats", "--api", factory.API, "--database", "sqlite:///overnight.db")
+    assert f"overnight run cats --api {factory.API} --database sqlite:///overnight.db" in ended.stderr
+
+
+def test_what_it_prints_names_the_batch_s_api_where_the_settings_name_another(desk):
+    desk.job(error_class="expired")
+    desk.job(error_class="nsfw")
+    for command, next_verb in (("retry cats", "run"), ("status", "run"), ("pause cats", "resume")):
+        done = desk.type(*command.split(), OVERNIGHT_API_URL="replicate")
+        assert f"overnight {next_verb} cats --api {factory.API}" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

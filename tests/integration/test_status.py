@@ -20,6 +20,7 @@ from overnight.run import lock
 from tests import factory, programs
 
 BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
+BARE["OVERNIGHT_API_URL"] = factory.API
 PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 

@@ -68,7 +68,8 @@ class Desk:
 
 
 def _surroundings():
-    return BARE | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    path = os.pathsep.join(path for path in sys.path if path)
+    return BARE | {"PYTHONPATH": path, "OVERNIGHT_API_URL": factory.API}
 
 
 def _read(descriptor):
