@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     RETRIED = "retried"
     RETUNED = "retuned"
     CANCELLED = "cancelled"
+    FOUND = "found late"
     ORPHANED = "orphaned"
     SLEPT = "machine slept"
 
@@ -39,6 +40,6 @@ def began_at(tx: sa.Connection, batch_id: int) -> datetime | None:
 
 
 def record_of_job(tx: sa.Connection, now: datetime, job_id: int, kind: EventKind, detail: str) -> None:
-    """Record an event of a job under its batch."""
-    batch_id = tx.execute(sa.select(jobs.c.batch_id).where(jobs.c.id == job_id)).scalar_one()
-    record(tx, now, batch_id, kind, f"job {job_id}: {detail}")
+    """Record an event of a job under its batch, with its key."""
+    job = tx.execute(sa.select(jobs.c.batch_id, jobs.c.key).where(jobs.c.id == job_id)).one()
+    record(tx, now, job.batch_id, kind, f"{job.key}: {detail}")

@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import marker
+from jobs import events, marker
 from jobs.dialects import literally
+from jobs.events import EventKind
 from jobs.failures import FailureClass
 from jobs.lifecycle.fence import Fence, note
 from jobs.lifecycle.records import Accepted, Stray
@@ -16,11 +17,18 @@ from jobs.tables import attempts, batches, jobs
 
 
 def found_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
-    """Record an id on its own attempt, whatever has become of that attempt.
+    """Record an id on its own attempt, whatever has become of that attempt, and tell of it by an event.
 
     Adopted if the job still wants that input and has bought nothing else; otherwise an orphan, to be
     cancelled at the API and reported.
     """
+    phase = _record_late(tx, now, item, first_look)
+    if phase:
+        _tell(tx, now, item.fence.job, item.prediction_id, phase)
+    return phase
+
+
+def _record_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: timedelta) -> Phase | None:
     attempt = tx.execute(
         sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input.label("sent"), jobs.c.input)
         .join(jobs, jobs.c.id == attempts.c.job_id)
@@ -104,10 +112,17 @@ def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedel
         tx, now, stray.job, stray.prediction_id,
         account_id=stray.account_id, input=wanted, input_digest=marker.digest(wanted), intended_at=stray.made_at,
     )  # fmt: skip
-    if stray.shared or not _run_again(tx, now, Fence(stray.job, attempt), first_look):
-        return Phase.ORPHAN
-    note(tx, [{"attempt": attempt}], phase=Phase.RUNNING, finished_at=None)
-    return Phase.RUNNING
+    phase = Phase.ORPHAN
+    if not stray.shared and _run_again(tx, now, Fence(stray.job, attempt), first_look):
+        note(tx, [{"attempt": attempt}], phase=Phase.RUNNING, finished_at=None)
+        phase = Phase.RUNNING
+    _tell(tx, now, stray.job, f"{stray.prediction_id}, no attempt remembered it", phase)
+    return phase
+
+
+def _tell(tx: sa.Connection, now: datetime, job: int, what: str, phase: Phase) -> None:
+    kind = EventKind.ORPHANED if phase is Phase.ORPHAN else EventKind.FOUND
+    events.record_of_job(tx, now, job, kind, what)
 
 
 def _record(tx: sa.Connection, now: datetime, job: int, prediction_id: str, **sent: Any) -> int:

@@ -19,7 +19,9 @@ _MOST = 0.05  # the share of a core that looking may take
 _EVERY = 60.0  # seconds between two lines
 _STEADY = 5.0  # seconds for which a limit must hold before it is news
 # Other events show up as what limits the batch.
-_NEWS = {EventKind.SLEPT, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED, EventKind.RETUNED}
+_NEWS = {
+    EventKind.SLEPT, EventKind.FOUND, EventKind.ORPHANED, EventKind.RETRIED, EventKind.UPDATED, EventKind.RETUNED,
+}  # fmt: skip
 
 
 class Display:

@@ -80,7 +80,8 @@ class Evidence:
     @cached_property
     def found_late(self) -> frozenset[str]:
         """Predictions that turned up when nobody waited for them: an event tells, or a later attempt took them."""
-        told = [event.detail for event in self.events if event.kind == EventKind.ORPHANED]
+        kinds = {EventKind.FOUND, EventKind.ORPHANED}
+        told = [event.detail for event in self.events if event.kind in kinds]
         return frozenset(
             id_
             for id_, line in self.lines.items()

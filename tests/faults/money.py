@@ -63,18 +63,12 @@ def one_at_a_time(seen: Evidence) -> Finding:
     """
     against = []
     for job, lines in seen.purchases.items():
-        late = [line for line in lines if _phase(seen, line) == Phase.ORPHAN or line["id"] in seen.found_late]
-        regular = [line for line in lines if line not in late]
+        regular = [line for line in lines if line["id"] not in seen.found_late]
         for first, second in itertools.pairwise(regular):
             ended = seen.known[first["id"]].finished_at if first["id"] in seen.known else None
             if ended is None or ended.timestamp() > second["t"]:
                 against.append(f"{seen.name[job]}: {second['id']} while {first['id']} was open")
     return Finding("I7", "nothing is bought while an attempt is open", len(seen.ledger), tuple(against))
-
-
-def _phase(seen: Evidence, line: Line) -> str | None:
-    row = seen.known.get(line["id"])
-    return row.phase if row else None
 
 
 def stops_hold(seen: Evidence) -> Finding:

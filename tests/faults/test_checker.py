@@ -121,7 +121,7 @@ def test_a_second_purchase_while_the_first_was_open_is_found_even_if_the_first_f
 
 
 def test_one_that_runs_again_because_it_was_found_late_is_told_and_was_not_open(night):
-    told = {"kind": "orphaned", "detail": "job 1: p1: running", "at": at(25)}
+    told = {"kind": "found late", "detail": "k1: p1", "at": at(25)}
     late = {"attempt": {"finished_at": at(30)}}
     bought = {"ledger": [line(fate="fail_transient"), line(2)], "more_attempts": [SECOND], "changes": late}
     assert night(**bought, events=[told]).clean

@@ -516,6 +516,7 @@ def test_an_id_that_comes_after_the_second_purchase_is_an_orphan_and_is_cancelle
     orphan, _ = night.attempts(job_id)
     assert night.tick(duties.cancel) == [Lane.CANCEL]
     assert status_of(sandbox, orphan) == "canceled"
+    assert "orphaned" in night.events()
 
 
 def test_an_id_that_comes_after_the_job_was_cancelled_is_an_orphan(night, sandbox):

@@ -20,10 +20,11 @@ log = structlog.get_logger(__name__)
 def adopt(here: context.Context, tx: sa.Connection, matched: Matched) -> None:
     """Record the predictions that were found."""
     first_look = timedelta(seconds=here.times.poll_first)
-    adopted = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
-    lifecycle.settle(tx, database.now(tx), lifecycle.adopted, adopted, first_look)
-    for item in adopted:
-        log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
+    found = [Accepted(case.fence, prediction.id) for case, prediction in matched.found]
+    adopted = lifecycle.settle(tx, database.now(tx), lifecycle.adopted, found, first_look)
+    for item in found:
+        if item.fence in adopted:
+            log.info("adopted", job_id=item.fence.job, prediction=item.prediction_id)
 
 
 def adopt_in_passing(here: context.Context, shown: Iterable[Prediction]) -> None:

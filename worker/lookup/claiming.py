@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 import structlog
 
-from jobs import events, lifecycle, marker, worklists
+from jobs import lifecycle, marker, worklists
 from jobs.lifecycle import Accepted, Stray
 from jobs.worklists import recalling
 from worker import context
@@ -39,13 +39,13 @@ def claim(
     for trace, prediction in explained:
         phase = lifecycle.found_late(tx, now, Accepted(trace.fence, prediction.id), first_look)
         if phase:
-            _tell(tx, now, trace.fence.job, prediction, phase)
+            log.warning("found-late", job_id=trace.fence.job, prediction=prediction.id, phase=phase)
     told = {prediction.id for _, prediction in explained}
     for one in _forgotten(here, tx, [p for p in strange if p.id not in told]):
         made_at = one.prediction.created_at or now
         stray = Stray(one.job, here.account.id, one.prediction.id, made_at, shared=one.shared)
         phase = lifecycle.recalled(tx, now, stray, first_look)
-        _tell(tx, now, one.job, one.prediction, f"{phase}, no attempt remembered it")
+        log.warning("not-remembered", job_id=one.job, prediction=one.prediction.id, phase=phase)
 
 
 def _forgotten(
@@ -61,8 +61,3 @@ def _seed(prediction: Prediction) -> int | None:
     """Return a prediction's seed, if it may be of our making; some APIs show whole numbers as 7.0."""
     shown = marker.scalars(prediction.input).get("seed")
     return int(shown) if isinstance(shown, float) and shown.is_integer() and 0 <= shown < 2**31 else None
-
-
-def _tell(tx: sa.Connection, now: datetime, job: int, prediction: Prediction, came_to: str) -> None:
-    log.warning("found-late", job_id=job, prediction=prediction.id, came_to=came_to)
-    events.record_of_job(tx, now, job, events.EventKind.ORPHANED, f"{prediction.id}: {came_to}")
