@@ -12,6 +12,17 @@ def found(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110  Path.exists raises, see above
 
 
+def is_gone(path: Path) -> bool:
+    """Whether there is certainly nothing; False if that cannot be checked."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def is_folder(path: Path) -> bool:
     """Whether there is a folder."""
     return os.path.isdir(path)  # noqa: PTH112  Path.is_dir raises, see above

@@ -99,7 +99,7 @@ def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
     with db.read() as tx:
         batch = batches.find(tx, name)
         path = results.image_of(tx, batch.id) if batch else None
-    if path is None or (settings.output / path).exists():
+    if path is None or not presence.is_gone(settings.output / path):
         return []
     again = flags.command(settings, "retry", name, "--missing")
     gone = f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs import commands, failures, texts
+from jobs import commands, failures, presence, texts
 from jobs.failures import Remedy
 from jobs.reports import waits
 from jobs.reports.dossier import Attempt, Dossier, File
@@ -128,7 +128,7 @@ def _file(file: File, output: Path) -> str:
     if file.path is None:
         return f"image {file.index} has not been fetched yet"
     path = output / file.path
-    missing = "" if path.exists() else ", no longer there"
+    missing = ", no longer there" if presence.is_gone(path) else ""
     return (
         f"{path}, {file.width} x {file.height} {file.media_type}, {file.bytes:,} bytes, sha256 {file.sha256}"
         + missing

@@ -2,10 +2,11 @@
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Self
 
-from jobs import errors
+from jobs import errors, presence
 
 _LONGEST = 300  # bytes of the note about the holder
 
@@ -22,13 +23,20 @@ class Lock:
         self.held = False
 
     def take(self, batch: str) -> bool:
-        """Try to take the lock; write down who has it, and for which batch."""
+        """Try to take the lock; write down who has it, and for which batch.
+
+        Whoever only looks at it has it for an instant, which is waited for.
+        """
         if self.held:
             return True
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+        for wait in (0.01, 0.05, None):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if wait is None:
+                    return False
+                time.sleep(wait)
         self.held = True
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()} {batch}".encode()[:_LONGEST], 0)
@@ -63,7 +71,7 @@ def holder(database: Path) -> tuple[str, str] | None:
 def is_free(database: Path) -> bool:
     """Whether certainly nobody works on a database; False if another user's lock cannot be read."""
     path = _beside(database)
-    return holder(database) is None and (os.access(path, os.R_OK) or not path.exists())
+    return holder(database) is None and (os.access(path, os.R_OK) or presence.is_gone(path))
 
 
 def _beside(database: Path) -> Path:

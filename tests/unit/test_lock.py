@@ -1,0 +1,54 @@
+"""The lock beside a SQLite database."""
+
+import fcntl
+import os
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from jobs import presence
+from overnight.run import lock
+
+
+@pytest.fixture
+def database(tmp_path):
+    return tmp_path / "overnight.db"
+
+
+def test_whoever_only_looks_at_the_lock_keeps_nobody_from_taking_it(database):
+    with lock.Lock(database) as ours:
+        looking = os.open(lock._beside(database), os.O_RDONLY)
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.02, os.close, [looking]).start()
+        assert ours.take("cats")
+    assert lock.is_free(database)
+
+
+def test_only_one_has_it(database):
+    with lock.Lock(database) as ours, lock.Lock(database) as theirs:
+        assert ours.take("cats")
+        assert not theirs.take("dogs")
+        assert theirs.holder() == (str(os.getpid()), "cats")
+        assert not lock.is_free(database)
+
+
+@contextmanager
+def closed(folder):
+    """Keep this process out of a folder; root enters all."""
+    folder.mkdir(mode=0)
+    if (user := os.geteuid()) == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+
+
+def test_in_a_folder_that_we_may_not_enter_nothing_is_certain(tmp_path):
+    with closed(tmp_path / "closed"):
+        assert not lock.is_free(tmp_path / "closed/overnight.db")
+        assert not presence.is_gone(tmp_path / "closed/image.png")
+    assert lock.is_free(tmp_path / "closed/overnight.db")
+    assert presence.is_gone(tmp_path / "closed/image.png")
