@@ -1,4 +1,6 @@
-"""A machine that slept: its wall clock went on, its monotonic one did not."""
+"""A machine that slept: one clock counted that, the other did not."""
+
+import time
 
 import pytest
 
@@ -9,11 +11,11 @@ class Hands:
     """Two clocks that a test sets."""
 
     def __init__(self):
-        self.wall, self.ticks = 1_800_000_000.0, 50.0
+        self.all_time, self.awake = 1_800_000_000.0, 50.0
 
     def pass_by(self, seconds, asleep=0.0):
-        self.wall += seconds + asleep
-        self.ticks += seconds
+        self.all_time += seconds + asleep
+        self.awake += seconds
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def hands():
 
 @pytest.fixture
 def clocks(hands):
-    return Clocks(lambda: hands.wall, lambda: hands.ticks)
+    return Clocks(lambda: hands.all_time, lambda: hands.awake)
 
 
 def test_a_long_look_is_no_sleep(hands, clocks):
@@ -42,4 +44,10 @@ def test_a_clock_that_is_set_right_is_no_sleep(hands, clocks):
     hands.pass_by(1, asleep=20)
     assert clocks.slept() == 0
     hands.pass_by(1, asleep=-5000)
+    assert clocks.slept() == 0
+
+
+def test_a_clock_that_is_set_is_no_sleep(monkeypatch):
+    clocks = Clocks()
+    monkeypatch.setattr(time, "time", lambda: 4_000_000_000.0)
     assert clocks.slept() == 0
