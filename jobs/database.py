@@ -178,7 +178,6 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         connection.isolation_level = None  # the driver would open DEFERRED transactions of its own
-        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         connection.execute("PRAGMA journal_mode = WAL")
         # FULL: an intent whose commit could vanish in a power cut would be a prediction nobody looks for.
         connection.execute("PRAGMA synchronous = FULL")
@@ -202,7 +201,7 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         _require_unicode(connection, url)
         # A process that is stopped inside a transaction would keep its row locks for ever, and block the
-        # rescue too. Our own transactions wait for nothing but the server.
+        # rescue too. Our own wait for the server, and for a few hundred looks at a disk.
         connection.execute(f"SET idle_in_transaction_session_timeout = '{_IDLE}s'")
         connection.execute("SET datestyle = 'ISO'")  # psycopg reads no other, which a role may have
         connection.commit()

@@ -26,6 +26,7 @@ from jobs.tables import jobs, outputs
 CHUNK = 2000
 _PAGE = 1000
 _FETCHED = 10_000
+_LOOKED_FOR = 500  # files in the middle of a transaction, which must not stand still for long
 
 Condition = sa.ColumnElement[bool]
 
@@ -151,8 +152,8 @@ def _without_image(tx: sa.Connection, query: sa.Select[int], output: Path) -> Ge
             f"output folder {output} is not there; mount its disk, or name another with --output"
         )
     stored = outputs.c.path.is_not(None) & (outputs.c.attempt_id == jobs.c.attempt_id)
-    each = query.add_columns(outputs.c.path).join(outputs, stored).execution_options(yield_per=_FETCHED)
-    with tx.execute(each) as found:
+    each = query.add_columns(outputs.c.path).join(outputs, stored)
+    with tx.execute(each.execution_options(yield_per=_LOOKED_FOR)) as found:
         for job, rows in groupby(found, key=itemgetter(0)):
             if any(_is_gone(output / path) for _, path in rows):
                 yield job
