@@ -90,7 +90,6 @@ def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
         "adaptation": target.adaptation.to_json(),
         "images_root": targets.root_of(read),
         "when_unconfirmed": target.when_unconfirmed,
-        "version": read.adaptation.defaults.get("version", schema.load().version),
     }
 
 

@@ -19,7 +19,6 @@ from jobs.manifest import problems
 
 STDIN = "-"
 _SNIFFED_BYTES = 4096
-_PIECE_BYTES = 1_000_000
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".yaml": "yaml", ".yml": "yaml", ".json": "yaml"}
@@ -142,16 +141,9 @@ def _source(name: str, path: Path | None, folder: Path, file: BinaryIO) -> Sourc
     head = file.read(_SNIFFED_BYTES)
     form = _format(name, head, Path(name).suffix.lower())
     file.seek(0)
-    sha256 = _sha256(file)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # every one has readinto
     file.seek(0)
     return Source(name, path, folder, form, file, sha256)
-
-
-def _sha256(file: BinaryIO) -> str:
-    sha256 = hashlib.sha256()
-    while piece := file.read(_PIECE_BYTES):
-        sha256.update(piece)
-    return sha256.hexdigest()
 
 
 def _format(name: str, head: bytes, suffix: str) -> Format:
