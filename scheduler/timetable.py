@@ -123,7 +123,7 @@ class Timetable(beat.Scheduler):
     def _pass(self, *, whole: bool) -> bool:
         """Do what is due, or only what is urgent; return whether a duty is to be run again soon."""
         soon = False
-        rescues, scopes = self._look()
+        rescues, scopes = self._look(whole=whole)
         if whole:
             self._ticks += 1
             if rescues:
@@ -142,7 +142,7 @@ class Timetable(beat.Scheduler):
             duties.limit_losses(self._database)
         return soon
 
-    def _look(self) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
+    def _look(self, *, whole: bool) -> tuple[bool, list[tuple[Scope, Collection[Lane]]]]:
         """Return whether anything is to be rescued, and in which lanes each account has work.
 
         This only saves the duties from running in vain: if it fails, all of them get their turn.
@@ -152,7 +152,7 @@ class Timetable(beat.Scheduler):
             scopes = [Scope(seat, self._release_only) for seat in attendance.seats(tx)]
             try:
                 lanes = [duties.lanes(tx, now, self._settings, scope) for scope in scopes]
-                return duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
+                return whole and duties.may_rescue(tx, now), list(zip(scopes, lanes, strict=True))
             except Exception as error:
                 # The server is away, and every duty would fail too.
                 if getattr(error, "connection_invalidated", False):

@@ -119,10 +119,12 @@ def _correct(tx: sa.Connection, now: datetime, account: Account, left: int, conf
     filled = refill(account, now, configured)
     limits = quota.in_force(configured, account.own_limits)
     rate = limits.creates_per_minute if filled.rate is None else filled.rate
+    if rate is None:
+        return
     tokens: float = filled.creates_tokens
     if left < account.creates_tokens:
         tokens = left
-    elif rate and tokens < quota.granted(left, rate, 0) and _begins(tx, now, account):
+    elif tokens < quota.granted(left, rate, 0) and _begins(tx, now, account):
         tokens = max(tokens, quota.granted(left, rate, _unanswered(tx, account)))
     if tokens != filled.creates_tokens:
         spend(tx, replace(filled, creates_tokens=tokens), creates=0, reads=0)

@@ -18,16 +18,17 @@ _PATIENCE = 1 / 20  # of a lease, after which what is due waits for no more
 
 def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
     """Have paid images fetched before they expire."""
+    with db.read() as tx:
+        now = database.now(tx)
+        waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
+    if not _is_time(waiting, now, configured):
+        return
     ids = db.unit(lambda tx: _due(tx, configured, scope))
     yield from sliced(Lane.COLLECT, ids, scope)
 
 
 def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
-    now = database.now(tx)
-    waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
-    if not _is_time(waiting, now, configured):
-        return []
-    return all_due(tx, now, configured, scope, State.COLLECTING, _AT_ONCE)
+    return all_due(tx, database.now(tx), configured, scope, State.COLLECTING, _AT_ONCE)
 
 
 def _is_time(waiting: worklists.ToFetch, now: datetime, configured: settings.Settings) -> bool:

@@ -56,12 +56,14 @@ def _dealt(
     The order is drawn at random each time; otherwise a room of one would always go to the same batch.
     """
     lease = timedelta(seconds=configured.times.lease)
-    turn = lifecycle.wanting(tx, now, batch_ids)
+    turn = lifecycle.wanting(tx, now, batch_ids) if room else []
     random.shuffle(turn)
     ids: list[int] = []
     while turn and len(ids) < room:
         want_more = []
         for place, batch_id in enumerate(turn):
+            if len(ids) == room:
+                break
             share = math.ceil((room - len(ids)) / (len(turn) - place))
             released = lifecycle.release(tx, now, batch_id, share, lease, account_id=scope.account_id)
             ids += released
