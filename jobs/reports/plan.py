@@ -20,7 +20,7 @@ TYPICAL_BYTES = 1_500_000
 _SENT = {
     Travel.URL: "by URL",
     Travel.INLINE: "sent inline",
-    Travel.UPLOAD: "uploaded, as they are over 256 kB",
+    Travel.UPLOAD: "uploaded, as they are over 190 kB",
 }
 _UNCONFIRMED = {
     "resubmit": "bought once more, reported as possibly paid twice",

@@ -98,7 +98,7 @@ def _sqlite_file(written: str, start: Path) -> Path:
 
 def _server(rest: str) -> str:
     if importlib.util.find_spec("psycopg") is None:
-        raise ValueError("PostgreSQL needs psycopg; type: pip install 'overnight[postgres]'")
+        raise ValueError("PostgreSQL needs psycopg; install overnight with its extra, as pip install '.[postgres]'")
     _parsed(_POSTGRES + rest)
     return rest
 

@@ -15,7 +15,7 @@ from jobs.settings.times import Times
 from jobs.states import IN_FLIGHT
 from jobs.tables import attempts, batches, jobs
 
-_AT_ONCE = 500  # seeds of one statement
+_AT_ONCE = 5000  # seeds of one statement, which reads all jobs
 
 
 @dataclass(frozen=True, slots=True)

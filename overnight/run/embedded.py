@@ -31,9 +31,9 @@ class Embedded:
         self._database = db
         self._batch_id = batch_id
         self._freed = threading.Event()
-        self._processes = context.start(settings, db, self._freed.set)
+        self._contexts = context.start(settings, db, self._freed.set)
         celery = app.configure(settings)
-        app.hold(*self._processes)
+        app.hold(*self._contexts)
         self._lanes = lanes.Lanes(settings)
         self._timetable = Timetable(celery, configured=settings, db=db, release_only=(batch_id,), lazy=True)
         self._stopping = threading.Event()
@@ -96,7 +96,7 @@ class Embedded:
         self._stopping.set()
         self._freed.set()
         if not self._started:
-            context.close(self._processes)
+            context.close(self._contexts)
             return
         self._look_over()
         self._clock.join(5)

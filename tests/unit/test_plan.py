@@ -96,7 +96,7 @@ def test_every_line_has_a_name_of_its_own():
         (Counter({Travel.URL: 1}), "1 by URL"),
         (
             Counter({Travel.URL: 2, Travel.INLINE: 3000, Travel.UPLOAD: 4}),
-            "2 by URL, 3,000 sent inline, 4 uploaded, as they are over 256 kB",
+            "2 by URL, 3,000 sent inline, 4 uploaded, as they are over 190 kB",
         ),
     ],
 )

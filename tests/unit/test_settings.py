@@ -204,7 +204,7 @@ def test_a_database_we_cannot_use_is_a_mistake_that_keeps_the_password(text):
 def test_postgresql_without_its_driver_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert mistakes(database="postgresql://db/a") == [
-        "--database: PostgreSQL needs psycopg; type: pip install 'overnight[postgres]'"
+        "--database: PostgreSQL needs psycopg; install overnight with its extra, as pip install '.[postgres]'"
     ]
 
 
