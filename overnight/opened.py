@@ -15,8 +15,22 @@ from overnight import flags
 def database(settings: Settings) -> Iterator[Database]:
     """Open the existing database; nothing is created."""
     with _opened(settings) as opened:
+        _point_to_rehearsals(opened)
         schema.require(opened, flags.typed(settings))
         yield opened
+
+
+def _point_to_rehearsals(opened: Database) -> None:
+    """Refuse to look for a batch where there is no database, but the sandbox's is beside it."""
+    path = opened.path
+    if path is None or presence.found(path):
+        return
+    other = path.with_stem(f"{path.stem}-sandbox")
+    if presence.found(other):
+        raise errors.Mistake(
+            f"there is no database at {path.absolute()}; what the sandbox has made is in {other.name}: "
+            "add --api sandbox"
+        )
 
 
 @contextmanager

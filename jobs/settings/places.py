@@ -98,7 +98,9 @@ def _sqlite_file(written: str, start: Path) -> Path:
 
 def _server(rest: str) -> str:
     if importlib.util.find_spec("psycopg") is None:
-        raise ValueError("PostgreSQL needs psycopg; install overnight with its extra, as pip install '.[postgres]'")
+        raise ValueError(
+            "PostgreSQL needs psycopg; install overnight with its extra, as pip install '.[postgres]'"
+        )
     _parsed(_POSTGRES + rest)
     return rest
 

@@ -226,6 +226,13 @@ def test_a_command_that_is_printed_carries_what_was_typed(status, sqlite_databas
     assert "overnight run dogs --database 'sqlite:///my cats.db'\n" in told
 
 
+def test_where_only_the_sandbox_has_a_database_the_way_to_it_is_told(status, tmp_path):
+    (tmp_path / "overnight-sandbox.db").touch()
+    told = status("cats")
+    assert told.returncode == 2
+    assert told.stderr.endswith("what the sandbox has made is in overnight-sandbox.db: add --api sandbox\n")
+
+
 def test_an_open_batch_that_nobody_works_on_says_who_would(status, sqlite_database):
     batch = factory.make_batch(sqlite_database, name="cats")
     long_ago = datetime.now(UTC) - timedelta(hours=9)
