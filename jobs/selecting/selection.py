@@ -100,6 +100,8 @@ def _check(text: str) -> None:
 
 
 def _key_fits(glob: str, dialect: str) -> Condition:
+    if (key := globs.literal(glob)) is not None:  # the only one that PostgreSQL's index on keys serves
+        return jobs.c.key == key
     if dialect == "sqlite":
         return jobs.c.key.op("GLOB", is_comparison=True)(globs.for_sqlite(glob))
     return jobs.c.key.op("~", is_comparison=True)(globs.for_postgresql(glob))
