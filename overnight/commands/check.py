@@ -33,7 +33,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     from jobs.loading import difference
     from overnight import manifests, opened
     from overnight.display import planning
-    from worker import readiness
+    from worker.transfers import folder
 
     with (
         opened.found(settings) as db,
@@ -47,7 +47,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
             raise
         opened.require_writable(settings)
         if not settings.broker_url:  # otherwise workers store the images
-            readiness.require_storable(settings.output)
+            folder.require_storable(settings.output)
         plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)

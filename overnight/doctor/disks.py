@@ -9,8 +9,7 @@ from jobs.settings import Settings
 from overnight import flags, opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
-from worker import readiness
-from worker.transfers import room
+from worker.transfers import folder, room
 
 _SAMPLE = 200  # images; with several workers, each has stored some of them
 _ELSEWHERE = "a worker stores elsewhere; mount one folder for all hosts, and look for these images on theirs"
@@ -26,13 +25,13 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _output(settings: Settings) -> Iterator[Finding]:
     try:
         if presence.found(settings.output):
-            readiness.require_folder(settings.output)
+            folder.require_writable(settings.output)
             yield findings.ok("output", f"{settings.output} can be written to")
             yield from _stored(settings)
             return
         with opened.found(settings) as db:
-            readiness.require_mounted(settings.output, db)
-        readiness.require_storable(settings.output)
+            folder.require_mounted(settings.output, db)
+        folder.require_storable(settings.output)
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
         return

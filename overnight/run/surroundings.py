@@ -12,6 +12,7 @@ from jobs.settings import Settings, buyers
 from jobs.settings.credentials import Credential
 from overnight.display import words
 from worker import readiness
+from worker.transfers import folder
 
 
 class Surroundings:
@@ -61,7 +62,7 @@ class Surroundings:
 
     def _require_output(self, db: Database | None) -> None:
         output = self._settings.output
-        readiness.prepare_folder(output, db)
+        folder.prepare(output, db)
         if not shutil.disk_usage(output).free:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 
