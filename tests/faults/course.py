@@ -3,7 +3,7 @@
 from typing import Any
 
 from jobs.failures import FailureClass
-from jobs.states import TRANSITIONS, State
+from jobs.states import TRANSITIONS, Phase, State
 from tests.faults.evidence import Evidence
 from tests.faults.history import Move
 from tests.faults.report import Finding
@@ -16,6 +16,7 @@ _EXPLAINS = {
     "fail_transient": FailureClass.INTERRUPTED,
     "unreadable": FailureClass.INPUT_UNREACHABLE,
 }
+_SENDS = 5  # that came to nothing: enough
 
 
 def fails_of_its_own(seen: Evidence) -> Finding:
@@ -32,6 +33,11 @@ def fails_of_its_own(seen: Evidence) -> Finding:
 def _explained(seen: Evidence, row: Any) -> bool:
     if row.error_class in seen.terms.excused:
         return True
+    if row.error_class == FailureClass.UNSUBMITTABLE:
+        absent = [
+            attempt for attempt in seen.attempts if (attempt.job_id, attempt.phase) == (row.id, Phase.ABSENT)
+        ]
+        return len(absent) >= _SENDS and not seen.purchases.get(row.id)
     last = seen.purchases.get(row.id, ())[-1:]
     enough = row.error_class != FailureClass.INTERRUPTED or row.attempts == seen.terms.most_attempts
     return enough and any(_EXPLAINS.get(line["fate"]) == row.error_class for line in last)

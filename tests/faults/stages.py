@@ -153,8 +153,9 @@ class Stage:
             ]
 
     def terms(self):
-        expired = {"expired"} if self.plan.faults.get("expire_url:removed") else set()
-        return {"excused": frozenset(expired), "slots": _SLOTS, "probe_every": _CANARY}
+        # What is removed at once is gone before it is fetched; nor is one known again whose answer was lost.
+        removed = {"expired", "unconfirmed"} if self.plan.faults.get("expire_url:removed") else set()
+        return {"excused": frozenset(removed), "slots": _SLOTS, "probe_every": _CANARY}
 
     def once_more(self):
         """Start everything once more, when all is done; return the exit code of `run`."""

@@ -188,6 +188,25 @@ def test_a_job_fails_of_its_own_or_not_at_all(error_class, fate, attempts, fine,
     assert broken(found) == ([] if fine else ["I9"])
 
 
+@pytest.mark.parametrize(("sends", "sold", "fine"), [(5, False, True), (4, False, False), (5, True, False)])
+def test_a_job_is_unsubmittable_once_five_sends_have_come_to_nothing(sends, sold, fine, night):
+    absent = {"phase": "absent", "prediction_id": None, "predict_time": None, "cost": None}
+    found = night(
+        changes={"job": {"state": "failed", "error_class": "unsubmittable"}, "attempt": absent},
+        more_attempts=[absent | {"id": number} for number in range(2, sends + 1)],
+        ledger=[line()] if sold else [],
+    )
+    assert ("I9" in broken(found)) is not fine
+
+
+def test_one_whose_input_is_deleted_before_anybody_looks_is_told_by_its_job(night):
+    unknown = {"attempt": {"phase": "unconfirmed", "prediction_id": None}}
+    failed = {"job": {"state": "failed", "error_class": "unconfirmed"}}
+    assert {"I4", "I9"} <= set(broken(night(changes=unknown | failed)))
+    assert not {"I4", "I9"} & set(broken(night(changes=unknown | failed, excused={"unconfirmed"})))
+    assert "I4" in broken(night(changes=unknown, excused={"unconfirmed"})), "its job does not say so"
+
+
 @pytest.mark.parametrize(
     "move",
     [
