@@ -21,9 +21,10 @@ class Counter:
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def bought(self, left: int | None = None) -> None:
-        """Count an accepted create, and store how many more the API said it would accept."""
+        """Count an accepted create, and how many more the API said it would accept; answers overtake each other."""
         with self._turn:
-            self.tally = replace(self.tally, bought=self.tally.bought + 1, left=left)
+            told = [one for one in (self.tally.left, left) if one is not None]
+            self.tally = replace(self.tally, bought=self.tally.bought + 1, left=min(told, default=None))
 
     def answered(self) -> None:
         with self._turn:

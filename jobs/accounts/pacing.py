@@ -18,7 +18,6 @@ from jobs.tables import accounts, attempts, jobs
 _APPOINTMENTS = ("not_before", "probe_at", "sweep_at", "glance_at", "poll_at")
 _UNDER_WAY = timedelta(minutes=2)  # longer than any create takes
 _PAUSE = timedelta(minutes=1)
-_BEGINNING = timedelta(seconds=5)
 _LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is estimated
 
 
@@ -90,7 +89,7 @@ def observe(
             "failing": after.failing,
         }  # fmt: skip
     if tally.left is not None:
-        _correct(tx, now, account, tally.left, configured)
+        _correct(tx, now, account, tally, tally.left, configured)
     if tally.throttled is not None:
         until = now + timedelta(seconds=min(tally.throttled, configured.times.throttle_most))
         if (
@@ -109,7 +108,9 @@ def observe(
     return account.breaker, after
 
 
-def _correct(tx: sa.Connection, now: datetime, account: Account, left: int, configured: Settings) -> None:
+def _correct(
+    tx: sa.Connection, now: datetime, account: Account, tally: Tally, left: int, configured: Settings
+) -> None:
     """Correct the bucket by how many creates the API says it would take.
 
     Others that buy with the same token use up our quota too: the bucket holds no more than is left. It holds more
@@ -124,20 +125,29 @@ def _correct(tx: sa.Connection, now: datetime, account: Account, left: int, conf
     tokens: float = filled.creates_tokens
     if left < account.creates_tokens:
         tokens = left
-    elif tokens < quota.granted(left, rate, 0) and _begins(tx, now, account):
+    elif tokens < quota.granted(left, rate, 0) and _are_first(tx, now, account, tally):
         tokens = max(tokens, quota.granted(left, rate, _unanswered(tx, account)))
     if tokens != filled.creates_tokens:
         spend(tx, replace(filled, creates_tokens=tokens), creates=0, reads=0)
 
 
-def _begins(tx: sa.Connection, now: datetime, account: Account) -> bool:
-    """Whether an account has begun only just now to buy, after a pause in which the API's bucket has filled."""
-    before = sa.exists().where(
-        attempts.c.account_id == account.id,
-        attempts.c.intended_at >= now - _PAUSE,
-        attempts.c.intended_at < now - _BEGINNING,
+def _are_first(tx: sa.Connection, now: datetime, account: Account, tally: Tally) -> bool:
+    """Whether these are an account's first answers after a pause, in which the API's bucket has filled.
+
+    Of later ones nobody knows whether they came before or after those of another worker.
+    """
+    these = tally.bought + tally.declined + tally.lost
+    ended = (
+        sa.select(attempts.c.id)
+        .where(
+            attempts.c.account_id == account.id,
+            attempts.c.intended_at >= now - _PAUSE,
+            attempts.c.phase != Phase.SUBMITTING,
+        )
+        .limit(these + 1)
+        .subquery()
     )
-    return not tx.execute(sa.select(before)).scalar_one()
+    return bool(tx.execute(sa.select(sa.func.count()).select_from(ended)).scalar_one() <= these)
 
 
 def _unanswered(tx: sa.Connection, account: Account) -> int:

@@ -10,7 +10,7 @@ class Tally:
     """The outcomes of one slice of calls."""
 
     bought: int = 0  # creates that were accepted
-    left: int | None = None  # creates that the API would take at once, by its latest answer
+    left: int | None = None  # creates that the API would take at once: the fewest that an answer told
     declined: int = 0  # creates that the API refused
     lost: int = 0  # creates: not sent, timed out, 5xx, unreadable
     answered: int = 0  # reads with a valid answer

@@ -175,7 +175,7 @@ def test_a_bucket_that_somebody_else_draws_from_holds_no_more_than_the_api_says(
 @pytest.mark.parametrize(
     ("sent_ago", "tokens"),
     [
-        ([2], 55 - 10 - 2),  # two are not answered yet
+        ([2], 55 - 10 - 2),  # beside one that runs; two are not answered yet
         ([90, 2], 55 - 10 - 2),  # the API's bucket has filled since
         ([30, 2], 5.0),
     ],
@@ -193,5 +193,5 @@ def test_at_a_beginning_a_bucket_holds_what_the_api_says_but_for_a_second_of_the
         written.change(database, attempts, job.attempt_id, intended_at=now - timedelta(seconds=ago))
     with database.write() as tx:
         configured = settings.Settings(creates_per_minute="600", _env_file=None)
-        accounts.observe(tx, now, account.id, Tally(bought=1, left=55), configured)
+        accounts.observe(tx, now, account.id, Tally(bought=2, left=55), configured)
         assert accounts.get(tx, account.id).creates_tokens == tokens

@@ -75,7 +75,8 @@ def test_a_token_revoked_in_the_night_halts_the_batch_until_it_is_good_again(tmp
 
 
 def test_without_credit_it_probes_and_goes_on_when_there_is_some(tmp_path, start_sandbox):
-    night = Evening(tmp_path, start_sandbox(), jobs=12)
+    # It tells of no quota, so that not all are under way at once.
+    night = Evening(tmp_path, start_sandbox(creates_per_minute=0), jobs=12)
     night.sandbox.faults(**{"402_after": 5})
     with night.running() as child:
         night.until_bought(5)

@@ -25,7 +25,7 @@ def test_a_bucket_fills_up_to_a_second_of_its_rate_or_one_call(rate, tokens, sec
 @given(st.integers(0, 100_000), rates, st.integers(0, 1000))
 def test_a_second_of_the_rate_and_what_is_not_answered_stay_at_the_api(left, rate, unanswered):
     granted = quota.granted(left, rate, unanswered)
-    assert granted == 0 or granted + unanswered + max(1, rate / 60) <= left
+    assert granted == 0 or granted + unanswered + max(1, rate / 60) <= left + 1e-6
 
 
 def spent_in_a_minute(rate, tick=0.25):

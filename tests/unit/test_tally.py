@@ -21,11 +21,13 @@ def test_successes_are_counted():
     assert counted(bought=2, answered=3).take() == Tally(bought=2, answered=3)
 
 
-def test_what_the_api_has_left_is_what_it_told_last():
+def test_what_the_api_has_left_is_the_least_that_it_told():
     counter = tally.Counter()
-    for left in (9, 7, 8):
+    for left in (9, 7, None, 8):
         counter.bought(left)
-    assert counter.take() == Tally(bought=3, left=8)
+    assert counter.take() == Tally(bought=4, left=7)
+    counter.bought()
+    assert counter.take() == Tally(bought=1)
 
 
 @pytest.mark.parametrize("error", [errors.NotSent("x"), errors.Unconfirmed("x"), errors.Unanswered("x")])
