@@ -169,10 +169,10 @@ def test_what_a_dead_run_left_under_way_is_a_warning_with_the_command_that_takes
         batch = factory.make_batch(db, name="cats", state=BatchState.OPEN)
         factory.make_job(db, batch, state=State.UNCONFIRMED)
         factory.make_job(db, batch, state=State.COLLECTING)
-    _, found = ward.finds("--database", sqlite_url)
+    _, found = ward.finds("--database", sqlite_url, "--api", factory.API)
     ((verdict, sentence),) = found["work"]
     assert verdict == "warning"
-    assert "left 2 jobs of cats under way; to take over: overnight run cats --database" in sentence
+    assert "left 2 jobs of cats under way; to take over: overnight run cats --api https" in sentence
 
     with lock.Lock(Path(sqlite_url.removeprefix("sqlite:///"))) as held:
         assert held.take("cats")

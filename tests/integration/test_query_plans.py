@@ -56,7 +56,7 @@ class Scene:
         factory.make_job(made, factory.make_batch(made, api=AWAY))
         made.close()
         self.database = Undone(url)
-        self.settings = settings.Settings(OVERNIGHT_API_URL=factory.API, _env_file=None)
+        self.settings = settings.Settings(OVERNIGHT_API_URL=factory.API, max_in_flight="400", _env_file=None)
         self.seat = factory.seat(self.database)
         self.duty = (self.database, self.settings, duties.Scope(self.seat))
         self.duty_away = (self.database, self.settings, duties.Scope(factory.seat(self.database, AWAY)))

@@ -266,7 +266,9 @@ def test_pictures_that_vanished_hinder_only_what_is_still_to_be_bought(night):
         (night.folder / name).unlink()
     stopped = night.run_again()
     assert stopped.returncode == 2
-    assert one_line(stopped.stderr, "night.csv:3: image: gone.png cannot be found")
+    told, how = stopped.stderr.splitlines()
+    assert "night.csv:3: image: gone.png cannot be found" in told
+    assert "--keep-going" in how
     assert night.bought() == 1
     went_on = night.type("run", "night.csv", "--keep-going")
     assert went_on.returncode == 1
