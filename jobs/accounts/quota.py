@@ -16,7 +16,7 @@ _SEARCH = 0.005  # of the discovered rate, per second, where none is configured
 _CALM = 7.0  # seconds without a 429 after which that climb is twice as fast
 _BEYOND = 100_000.0  # a minute: an API that sells so many has no limit that we could reach
 _LEAST = 0.01  # of the configured rate
-_KEPT = 5.0  # seconds
+_KEPT = 5.0  # seconds without a look, after which a granted burst is let go of
 
 
 def in_force(configured: Settings, own: OwnLimits) -> Settings:
