@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from jobs import database, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
-from scheduler.duties.messages import Message, fills_one, sliced
+from scheduler.duties.messages import Again, Message, fills_one, sliced
 from scheduler.duties.scope import Scope, all_due
 
 # A slice may take half a lease: of more, the last would be handed out once more before a worker has come to them.
@@ -16,8 +16,8 @@ _AT_ONCE = 2 * SLICE[Lane.COLLECT]
 _PATIENCE = 1 / 20  # of a lease, after which what is due waits for no more
 
 
-def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message]:
-    """Have paid images fetched before they expire."""
+def collect(db: database.Database, configured: settings.Settings, scope: Scope) -> Iterator[Message | Again]:
+    """Have paid images fetched before they expire; if that leaves some, it asks to run again soon."""
     with db.read() as tx:
         now = database.now(tx)
         waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
@@ -25,6 +25,8 @@ def collect(db: database.Database, configured: settings.Settings, scope: Scope) 
         return
     ids = db.unit(lambda tx: _due(tx, configured, scope))
     yield from sliced(Lane.COLLECT, ids, scope)
+    if len(ids) == _AT_ONCE:
+        yield Again()
 
 
 def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
