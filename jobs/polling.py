@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 PAGE = 100  # predictions on a page of the API's list
+DEEPEST = 10_000  # most predictions that one look at the list may read through
 HARVEST = 4  # predictions that should have ended between two looks at the list
 HARVEST_TOLD = 12  # the same where webhooks announce the ends: fewer looks, and hardly any in vain
+LATE = 0.1  # of a prediction's age, where other runs do not tell when it may end: the wait for its next look
 SILENT = 4  # no webhook for this many times the longest delay expected of one: they have stopped
 _FEW = 5  # runs
 _EARLY = 0.9  # of the shortest known run
-_LATE = 0.2  # of the prediction's age
 _FEW_ALONE = 0.25  # of the predictions that are due
-_MANY = 10  # predictions on a page, some of which may have ended too
+_MANY = 10  # running predictions to a page, some of which may have ended too
 
 
 def next_look(age: float, *, first: float, most: float) -> float:
@@ -38,13 +39,13 @@ def learned(age: float, runs: Sequence[float], *, worth: float) -> float | None:
     >>> [round(learned(age, usual, worth=0.5), 2) for age in (0, 2)]
     [2.23, 0.46]
     >>> learned(4, usual, worth=0.5), learned(0, [1, 2], worth=0.5)
-    (0.8, None)
+    (0.4, None)
     """
     if len(runs) < _FEW:
         return None
     longer = runs[bisect.bisect_right(runs, age) :]
     if len(longer) < _FEW:
-        return _LATE * age
+        return LATE * age
     at, left = max(age, _EARLY * runs[0]), math.sqrt(2 * worth)
     for after, run in enumerate(longer[: 1 - _FEW]):
         spent = math.sqrt((run - at) / (len(longer) - after))
@@ -72,27 +73,32 @@ class Look:
     pages: int = 0
     alone: int = 0
 
+    @property
+    def calls(self) -> int:
+        return self.pages + self.alone
 
-def look(due: int, depth: Callable[[int], int], most: int) -> Look | None:
-    """Choose the fewest calls; None if one call for each costs no more, or if every look costs over ``most``.
+
+def look(due: int, running: int, depth: Callable[[int], int], most: int) -> Look | None:
+    """Choose the fewest calls; None if one call for each tells as much, or if every look costs over ``most``.
 
     ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck
     for half an hour lies so deep that dozens of pages would be read for it alone, so the oldest are better
     asked for one by one. Those stay few: if the list lacks most of what it should show, it is the list that
-    fails. A page that shows many other predictions is worth more than a single answer.
+    fails. Pages that show many of those that are ``running`` are worth more than single answers.
 
-    >>> look(12, lambda n: 80, most=50), look(1, lambda n: 1, most=50), look(1, lambda n: 50, most=50)
+    >>> look(12, 80, lambda n: 80, most=50), look(1, 1, lambda n: 1, most=50), look(1, 50, lambda n: 50, most=50)
     (Look(pages=1, alone=0), None, Look(pages=1, alone=0))
-    >>> look(12, lambda n: 950 - n, most=50), look(12, lambda n: 950 - n, most=9)
+    >>> look(12, 90, lambda n: 950 - n, most=50), look(12, 90, lambda n: 950 - n, most=9)
     (Look(pages=10, alone=0), None)
-    >>> look(40, lambda n: 3900 if n < 2 else 75, most=50)
+    >>> look(1, 200, lambda n: 200, most=50), look(1, 20, lambda n: 200, most=50)
+    (Look(pages=2, alone=0), None)
+    >>> look(40, 75, lambda n: 3900 if n < 2 else 75, most=50)
     Look(pages=1, alone=2)
     """
     best, cost, alone = None, min(due, most + 1), 0
     while alone <= due * _FEW_ALONE and alone < cost:
-        shown = depth(alone)
-        pages = -(-shown // PAGE)
-        if pages + alone < cost or (pages == cost == 1 <= most and shown > _MANY):
+        pages = -(-depth(alone) // PAGE)
+        if pages + alone < cost or (not alone and pages <= most and running > _MANY * pages):
             best, cost = Look(pages, alone), pages + alone
         if pages <= 1:
             break

@@ -65,7 +65,7 @@ class Timetable(beat.Scheduler):
         self._whole_at = -math.inf  # by the monotonic clock: when the next whole tick is due
         self._handed_out = 0  # messages, in this tick
         self._least = _LEAST  # shortest wait before the next tick, in seconds
-        self._fills = False  # whether a place in flight is to be filled as soon as it becomes free
+        self._soon = False  # whether a duty asked to be run again soon
         self.waits_for = ""  # the error, while the database or the broker is away
         self.last_tick = time.monotonic()
         super().__init__(app, *args, **kwargs)
@@ -85,7 +85,7 @@ class Timetable(beat.Scheduler):
         began, times = time.monotonic(), self._settings.times
         whole, self._handed_out = began >= self._whole_at, 0
         try:
-            self._fills = self._pass(whole=whole)
+            self._soon = self._pass(whole=whole)
             self._tell("")
         except errors.Unavailable as error:
             self._tell(str(error))
@@ -100,19 +100,18 @@ class Timetable(beat.Scheduler):
         in_vain = self._handed_out == 0
         share = (self.last_tick - began) / _SHARE if in_vain else 0.0
         self._least = max(_LEAST, min(times.tick, share))
-        soon = times.tick_least if self._fills else times.tick
+        soon = times.tick_least if self._soon else times.tick
         return max(self._least, min(soon, self._whole_at - self.last_tick))
 
     def rest(self, seconds: float, freed: threading.Event, stopping: threading.Event) -> None:
-        """Wait some seconds, or until a place in flight becomes free that can be filled, or ``stopping`` is set."""
+        """Wait some seconds, or until predictions have ended: their images are to be fetched, their places filled.
+
+        Ends early if ``stopping`` is set, too.
+        """
         least = min(seconds, self._least)
-        if stopping.wait(least):
-            return
-        if self._fills:
+        if not stopping.wait(least):
             freed.wait(seconds - least)
             freed.clear()
-        else:
-            stopping.wait(seconds - least)
 
     def _tell(self, reason: str) -> None:
         """Log what the ticks wait for only when that begins, changes or ends, not once a second all night."""

@@ -38,7 +38,8 @@ class Foresight:
     ) -> timedelta:
         """Return how long to wait before the next look at a prediction of this age.
 
-        If one look shows ``among`` predictions together, it is due as soon as a few of them may have ended.
+        If one call shows ``among`` predictions together, it is due as soon as a few of them may have ended: where
+        no runs are known, after a tenth of its age.
         """
         known, seconds, times = self._lately(tx, now, version), age.total_seconds(), self._times
         net = self._net(tx, now, known)
@@ -48,12 +49,12 @@ class Foresight:
         wait = polling.learned(seconds, known, worth=_LOOK_IS_WORTH * times.poll_first)
         if wait is None:
             wait = polling.next_look(seconds, first=times.poll_first, most=times.poll_most)
+            usual, least = seconds, polling.LATE * max(seconds, times.poll_first)
         else:
-            usual = known[len(known) // 2]
-            most = max(times.poll_most, _LONG * usual)
-            wait = min(most, max(times.tick, wait))
-            if among > 1:
-                wait = min(wait, max(times.tick_least, polling.HARVEST * usual / among))
+            usual, least = known[len(known) // 2], 0.0
+            wait = min(max(times.poll_most, _LONG * usual), max(times.tick, wait))
+        if among > 1:
+            wait = min(wait, max(times.tick_least, least, polling.HARVEST * usual / among))
         return timedelta(seconds=wait)
 
     def _net(self, tx: sa.Connection, now: datetime, known: Sequence[float]) -> timedelta | None:

@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from jobs import accounts, database, lifecycle, polling, settings, worklists
+from jobs.accounts import quota
 from jobs.lanes import Lane
 from jobs.states import State
 from scheduler.duties import allowance
 from scheduler.duties.messages import Message, sliced
-from scheduler.duties.scope import Scope
+from scheduler.duties.scope import AT_ONCE, Scope
 
 _GLANCED = 2000  # most rows that one look at the list serves
-_DEEPEST = 10_000  # most predictions that one look at the list may read through
 _LATELY = 10.0  # seconds whose purchases show how busy the account is
 
 
@@ -40,15 +40,18 @@ def _polled(
     moment = now - late
     look, stuck = None, set[int]()
     if _may_glance(account, now):
-        look, stuck = _look(tx, account, moment, reads)
-        account = replace(account, poll_at=now + _interval(tx, now, account, configured))
+        look, stuck = _look(tx, account, moment, configured)
+        if look and look.calls > reads:  # single answers would use up the reads for ever, and tell less
+            return [], [], 0
+        pages = look.pages if look else 1
+        account = replace(account, poll_at=now + pages * _interval(tx, now, account, configured))
     most = _GLANCED if look else reads
     ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, late + lease, of=scope.seat.answers_for)
     if not look and len(ids) == reads:
         # The rest waits only for reads, which will refill in a moment.
         account = replace(account, poll_at=None)
     if ids:
-        accounts.spend(tx, account, creates=0, reads=look.pages + len(stuck) if look else len(ids))
+        accounts.spend(tx, account, creates=0, reads=look.calls if look else len(ids))
         if account.breaker.is_away or (account.breaker.in_doubt and not late):
             allowance.probed(tx, now, account, configured)
     if look is None:
@@ -63,22 +66,29 @@ def is_early(account: accounts.Account, now: datetime, configured: settings.Sett
     """
     if account.poll_at is None or not _may_glance(account, now):
         return False
-    return now < account.poll_at <= now + timedelta(seconds=configured.times.poll_told)
+    return now < account.poll_at <= now + timedelta(seconds=configured.times.poll_most)
 
 
 def _look(
-    tx: sa.Connection, account: accounts.Account, moment: datetime, reads: int
+    tx: sa.Connection, account: accounts.Account, moment: datetime, configured: settings.Settings
 ) -> tuple[polling.Look | None, set[int]]:
     """Choose how to look at what is due; also return the jobs that lie too deep in the list."""
     due = worklists.due(tx, account.id, moment, _GLANCED)
-    look = polling.look(len(due), lambda n: worklists.begun(tx, account.id, due[n][1], _DEEPEST)[0], reads)
+    running = worklists.under_way(tx, [account.id]).get(State.RUNNING, 0) if due else 0
+    limits = quota.in_force(configured, account.own_limits)
+    look = polling.look(
+        len(due),
+        running,
+        lambda n: worklists.begun(tx, account.id, due[n][1], polling.DEEPEST)[0],
+        most=int(min(quota.capacity(limits.reads_per_minute), AT_ONCE)),
+    )
     return look, {job for job, _ in due[: look.alone]} if look else set()
 
 
 def _interval(
     tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
 ) -> timedelta:
-    """Return the time between two looks at the list: the busier, the shorter, at the same number of calls per job."""
+    """Return the time to a page of the list: the busier, the shorter, at the same number of calls per job."""
     times = configured.times
     lately = timedelta(seconds=_LATELY * configured.time_scale)
     bought, first = worklists.begun(tx, account.id, now - lately, _GLANCED)

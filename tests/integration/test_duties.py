@@ -379,13 +379,39 @@ def test_looks_are_fewer_while_webhooks_come(database, batch, account, listed):
     assert wait(hinted_at=rows.now(database) - 1.1 * HOUR) < 1.2 * usual, "nobody calls any more"
 
 
-def test_what_the_reads_left_over_does_not_wait_for_an_appointment(database, batch, account, listed):
+def test_a_look_that_the_reads_do_not_cover_yet_is_waited_for(database, batch, account, listed):
+    """Asking one by one would use them up as they come, and tell less."""
     due(database, batch, 130)
-    rows.change(
-        database, tables.accounts, account.id, reads_tokens=1.0, refilled_at=rows.now(database) + HOUR
-    )
-    assert listed() == [(1, 0)]
+    later = rows.now(database) + HOUR  # as if no time passed
+    assert listed(reads_tokens=1.0, refilled_at=later) == []
+    assert listed(reads_tokens=2.0, refilled_at=later) == [(130, 2)]
+
+
+def test_where_the_reads_never_cover_a_look_each_is_asked_for_without_an_appointment(
+    database, batch, account, listed
+):
+    due(database, batch, 130)
+    assert listed(reads="60", reads_tokens=1.0, refilled_at=rows.now(database) + HOUR) == [(1, 0)]
     assert rows.account(database, account.id).poll_at is None
+
+
+def test_what_stands_for_many_is_looked_for_in_the_list_however_many_pages(database, account, batch, listed):
+    [oldest] = due(database, batch, 1)
+    make(database, batch, 150, State.RUNNING, due_at=rows.now(database) + HOUR)
+    make_older(database, oldest)
+    assert listed() == [(1, 2)]
+
+
+def test_the_more_pages_a_look_reads_the_longer_it_is_to_the_next(database, account, batch, listed):
+    def wait():
+        before = rows.now(database)
+        listed(poll_at=None)
+        return (rows.account(database, account.id).poll_at - before).total_seconds()
+
+    due(database, batch, 90)
+    one = wait()
+    due(database, batch, 110)
+    assert wait() == pytest.approx(2 * one, rel=0.2)
 
 
 def test_where_the_list_fails_nothing_waits_for_it(database, batch, listed):
@@ -491,6 +517,14 @@ def test_the_more_images_are_being_fetched_the_more_go_into_one_message(database
     due(49)
     due(1)
     assert len(handed(duties.collect, database)) == 50, "a whole message waits for none"
+
+
+def test_more_images_than_one_tick_hands_out_are_asked_for_again_soon(database, batch):
+    make(database, batch, 150, State.COLLECTING)
+    configured = configure()
+    with_more, without = (list(duties.collect(database, configured, scope(database))) for _ in range(2))
+    assert [isinstance(one, duties.Again) for one in with_more] == [False, False, True]
+    assert [len(one.payload) for one in without] == [50]
 
 
 def test_one_walk_serves_every_send_in_doubt(database, batch):
@@ -713,10 +747,11 @@ def test_ticks_in_vain_take_a_fifth_of_the_time_and_who_hands_out_goes_on_at_onc
     assert ticking.tick() == pytest.approx(0.04 / 0.2)
 
 
-def test_a_place_that_becomes_free_is_filled_at_once_where_it_can_be(database, batch, make_timetable):
+@pytest.mark.parametrize("jobs", [0, 20])
+def test_when_predictions_have_ended_the_next_tick_comes_at_once(database, batch, make_timetable, jobs):
     freed = threading.Event()
     ticking = make_timetable(database, max_in_flight="10")
-    make(database, batch, 20)
+    make(database, batch, jobs)
     ticking.tick()
     freed.set()
     ticking.rest(60, freed, threading.Event())

@@ -78,7 +78,17 @@ def test_what_stands_for_many_is_looked_at_as_soon_as_a_few_of_them_may_have_end
         assert wait(database, account, SLOW, among=among) == pytest.approx(polling.HARVEST * usual / among)
     assert wait(database, account, SLOW, among=50) < wait(database, account, SLOW) / 5
     assert wait(database, account, SLOW, among=100_000) == 0.05
-    assert wait(database, account, FAST, among=50) == wait(database, account, FAST)  # nothing is known of it
+
+
+def test_where_nothing_is_known_what_stands_for_many_is_looked_at_after_a_tenth_of_its_age(
+    database, account, batch
+):
+    ran(database, batch, SLOW, *(8 + n / 10 for n in range(20)))
+    ages = [timedelta(seconds=age) for age in (0.3, 1, 2, 60)]
+    assert [wait(database, account, FAST, age, among=100) for age in ages] == pytest.approx(
+        [0.1, 0.1, 0.2, 6]
+    )
+    assert wait(database, account, FAST, timedelta(seconds=60), among=2) == 15
 
 
 def test_what_is_not_known_is_looked_at_after_1_2_4_seconds(database, account, batch):
@@ -88,7 +98,7 @@ def test_what_is_not_known_is_looked_at_after_1_2_4_seconds(database, account, b
 
 def test_what_runs_longer_than_any_before_is_looked_at_ever_more_rarely(database, account, batch):
     ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
-    assert [wait(database, account, FAST, timedelta(seconds=age)) for age in (10, 60, 600)] == [2, 12, 15]
+    assert [wait(database, account, FAST, timedelta(seconds=age)) for age in (10, 60, 600)] == [1, 6, 15]
 
 
 def test_a_long_run_is_looked_at_before_its_end_for_it_may_have_failed(database, account, batch):
@@ -119,7 +129,7 @@ def test_while_hints_come_a_look_is_a_net_below_them(database, account, batch, a
 
 def test_what_a_hint_told_of_and_the_list_does_not_show_yet_is_looked_at_again_soon(database, account, batch):
     ran(database, batch, FAST, *(2 + n / 10 for n in range(20)))
-    assert wait(database, account, FAST, timedelta(seconds=5), hinted(database, account, 1)) == 1
+    assert wait(database, account, FAST, timedelta(seconds=5), hinted(database, account, 1)) == 0.5
 
 
 def test_even_of_long_runs_there_are_looks_before_the_deadline_that_the_api_keeps(database, account, batch):

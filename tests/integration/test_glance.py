@@ -197,25 +197,32 @@ def test_a_job_that_was_sent_before_waits_until_both_sends_would_be_shown(night)
     assert night.phases(job_id) == ["absent", "running"]
 
 
-def test_the_oldest_that_runs_stands_for_all_that_its_page_shows(night, monkeypatch):
+@pytest.mark.parametrize(("pages", "each"), [(1, 5), (2, 2)])
+def test_the_oldest_that_runs_stands_for_all_that_one_page_shows(night, monkeypatch, pages, each):
     seen, ids, api = [], bought(night, 5), night.here.api
 
     def next_look(_self, _tx, _now, _version, _age, among):
         seen.append(among)
         return timedelta(minutes=1)
 
-    async def running(*args, **named):
-        page = await api.list(*args, **named)
-        *newer, oldest = page.predictions
-        shown = [dataclasses.replace(p, status="processing") for p in newer]
-        return dataclasses.replace(page, predictions=(*shown, oldest))
+    async def running(created_after=None, cursor=None, **named):
+        page = await api.list(created_after, **named)
+        *newer, an_earlier_one = page.predictions
+        some = [*(dataclasses.replace(p, status="processing") for p in newer), an_earlier_one]
+        if pages == 1:
+            return dataclasses.replace(page, predictions=tuple(some))
+        shown, following = (some[2:], None) if cursor else (some[:2], "cursor=2")
+        return dataclasses.replace(page, predictions=tuple(shown), cursor=following)
 
     night.passes(5)
-    make_due(night, ids[-2:], -60)
     make_due(night, ids[:-2], 60)
+    make_due(night, ids[-2:], -60)
+    if pages == 2:
+        make_due(night, ids[:1], -60)
     monkeypatch.setattr(foresight.Foresight, "next_look", next_look)
-    assert looks(night, running) == (1, 0)
-    assert sorted(seen) == [1, 1, 5]
+    assert looks(night, running) == (pages, 0)
+    assert max(seen) == each
+    assert seen.count(1) == len(seen) - 1
 
 
 def test_one_prediction_is_asked_for_by_its_id(night):

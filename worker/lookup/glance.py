@@ -40,8 +40,8 @@ class Glance:
 def look(here: context.Context, rows: Sequence[Running], now: datetime, pages: int) -> Glance:
     """Read about so many pages, back to the oldest of the rows, and return what they show.
 
-    Everything else of ours that has ended is reported too, due or not, since its page is read anyway. If all that
-    still run are on one page, the oldest stands for them: its next look is due as soon as some may have ended.
+    Everything else of ours that has ended is reported too, due or not, since its page is read anyway. The oldest that
+    still runs stands for all that these pages show: its next look is due as soon as some of them may have ended.
     """
     within = here.times.lease / 2
     since = min(row.accepted_at for row in rows) - _BEFORE
@@ -67,9 +67,9 @@ def look(here: context.Context, rows: Sequence[Running], now: datetime, pages: i
 
 
 def _still_running(taken: walk.Walk) -> tuple[str | None, int]:
-    """Return the oldest running prediction, if all are on one page, and how many run."""
+    """Return the oldest running prediction, and how many run for each page that was read."""
     running = [p.id for p in taken.seen.values() if not p.final]
-    return (running[-1], len(running)) if running and taken.pages == 1 else (None, 0)
+    return (running[-1], len(running) // taken.pages) if running else (None, 0)
 
 
 def _besides(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 from celery import shared_task
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, polling, worklists
 from jobs.crashpoints import Place
 from jobs.failures import FailureClass
 from jobs.lanes import SLICE, Lane
@@ -39,9 +39,9 @@ def poll(ids: list[int], pages: int, account_id: int) -> None:
         now = database.now(tx)
         seat = here.seat(tx)
         rows = worklists.running(tx, seat.answers_for, ids)
-    # The tick plans no look that costs more than one call for each. What is left of the pages is given back below, so
-    # another number, which is not the tick's, would empty the bucket of reads for days.
-    pages = max(0, min(pages, len(ids)))
+    # The tick plans no deeper look. What is left of the pages is given back below, so another number, which is not the
+    # tick's, would empty the bucket of reads for days.
+    pages = max(0, min(pages, polling.DEEPEST // polling.PAGE))
     slice_ = _Slice(here, now, tally.Counter())
     breaker = seat.account.breaker
     if breaker.is_away:
