@@ -379,7 +379,7 @@ def test_looks_are_fewer_while_webhooks_come(database, batch, account, listed):
     assert wait(hinted_at=rows.now(database) - 1.1 * HOUR) < 1.2 * usual, "nobody calls any more"
 
 
-def test_a_look_that_the_reads_do_not_cover_yet_is_waited_for(database, batch, account, listed):
+def test_a_look_that_the_reads_do_not_cover_yet_is_waited_for(database, batch, listed):
     """Asking one by one would use them up as they come, and tell less."""
     due(database, batch, 130)
     later = rows.now(database) + HOUR  # as if no time passed
@@ -395,7 +395,7 @@ def test_where_the_reads_never_cover_a_look_each_is_asked_for_without_an_appoint
     assert rows.account(database, account.id).poll_at is None
 
 
-def test_what_stands_for_many_is_looked_for_in_the_list_however_many_pages(database, account, batch, listed):
+def test_what_stands_for_many_is_looked_for_in_the_list_however_many_pages(database, batch, listed):
     [oldest] = due(database, batch, 1)
     make(database, batch, 150, State.RUNNING, due_at=rows.now(database) + HOUR)
     make_older(database, oldest)
