@@ -18,11 +18,12 @@ _SETTINGS = ("api", "database", "output")
 def typed(settings: Settings, batch: "Batch | None" = None) -> str:
     """Return those options of `options.with_settings` that were typed, ready to be printed; usually none.
 
-    A command about a batch names the batch's API if the settings do not. A server's password is not repeated: whoever
-    types the command next knows it.
+    A command about a batch names the batch's API if no account is there: with accounts at several, a batch goes to its
+    own, and a typed API would be that of all accounts without one. A server's password is not repeated: whoever types
+    the command next knows it.
     """
     given = dict(_given())
-    if batch and batch.api != settings.api.identity:
+    if batch and batch.api not in {settings.api.identity, *(one.api.identity for one in settings.accounts)}:
         given["api"] = batch.api
     parts = []
     for option in _SETTINGS:

@@ -74,6 +74,7 @@ def reading(
         template, sha256 = _top(file, asked)
         name = _name(file, asked, template)
         batch = _found(db, template, name, settings.api.identity, file.path, sha256)
+        settings = _at_its_api(settings, asked, batch)
         adaptation = asked.adaptation().over(_kept(batch, file, sha256))
         with validate.validate(file, adaptation, keep_going=asked.keep_going, limit=asked.limit) as read:
             yield (
@@ -130,6 +131,13 @@ def _found(
         if found or not names.is_dated(template):
             return found
         return lookup.begun(tx, template, api=api, manifest_path=path, manifest_sha256=sha256)
+
+
+def _at_its_api(settings: Settings, asked: Asked, batch: Batch | None) -> Settings:
+    """Return the settings with the API of a loaded batch, if an account is there; one that is typed now is meant."""
+    if batch is None or asked.account or "--api" in flags.names():
+        return settings
+    return buyers.for_api(settings, batch.api)
 
 
 def _kept(batch: Batch | None, manifest: Source, sha256: str) -> Adaptation:

@@ -27,6 +27,8 @@ def for_account(settings: Settings, label: str | None) -> Settings:
 
 def for_api(settings: Settings, identity: str) -> Settings:
     """Return the settings with the API that a batch was loaded for, if some account uses it."""
+    if identity == settings.api.identity:
+        return settings
     there = (one for one in settings.accounts if one.api.identity == identity)
     return _at(settings, next(there, None))
 

@@ -31,8 +31,10 @@ def before(
     settings: Settings, db: Database | None, read: Validated, target: Target, found: Difference
 ) -> Plan:
     """Return the plan of what a run will buy."""
+    settings = buyers.for_api(settings, target.api)
     return _plan(
         _in_force(settings, db, target.account),
+        target.account,
         batch=target.name,
         difference=found,
         pictures=read.images,
@@ -66,6 +68,7 @@ def going_on(settings: Settings, db: Database, batch: Batch, left: Purchases) ->
     """Return the plan for buying what is left of a batch."""
     return _plan(
         _in_force(settings, db, batch.account),
+        batch.account,
         batch=batch.name,
         difference=Difference(jobs=left.jobs, images=left.images, unagreed=left.unagreed),
         pictures=Counter(),
@@ -150,11 +153,11 @@ def _own_limits(settings: Settings, db: Database | None, label: str | None) -> l
     return [one.own_limits for one in here if label in {None, one.label}]
 
 
-def _plan(settings: Settings, **known: Any) -> Plan:
+def _plan(settings: Settings, account: str | None, **known: Any) -> Plan:
     return Plan(
         api=settings.api.name,
         api_url=settings.api.url,
-        api_reason=_api_reason(settings),
+        api_reason=_api_reason(settings, account),
         database=_database(settings),
         output=str(settings.output),
         creates_per_minute=settings.creates_per_minute,
@@ -199,11 +202,10 @@ def _were_bought(rows: int) -> str:
     return "it was bought, and left as it is" if rows == 1 else "they were bought, and left as they are"
 
 
-def _api_reason(settings: Settings) -> str:
-    typed = click.get_current_context().params
-    if (label := typed.get("account")) in {one.label for one in settings.accounts}:
-        return f"account {label}"
-    if typed.get("api"):
+def _api_reason(settings: Settings, account: str | None) -> str:
+    if account in {one.label for one in settings.accounts}:
+        return f"account {account}"
+    if click.get_current_context().params.get("api"):
         return "--api"
     return "OVERNIGHT_API_URL" if "api" in settings.model_fields_set else "the default"
 

@@ -67,6 +67,7 @@ class Night:
 
     def _agree(self, db: Database | None, read: Validated, target: Target, found: Difference) -> None:
         """Print the plan; raise before anything is loaded if it cannot be carried out, or if a person declines."""
+        self._buy_from(target.api)
         self._say(*planning.dated(target))
         if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
@@ -102,12 +103,16 @@ class Night:
             )
         try:
             with opened.database(self.settings) as db, db.read() as tx:
-                self.settings = buyers.for_api(self.settings, lookup.batch(tx, name).api)
-                self._surroundings = Surroundings(self.settings)
+                self._buy_from(lookup.batch(tx, name).api)
         except errors.Mistake as error:
             raise errors.Mistake(f'"{name}" is not a file here, and {error}') from error
         self._say(*cautions.of(self.settings))
         return name
+
+    def _buy_from(self, api: str) -> None:
+        """Go to the API that the batch was loaded for, if some account is there."""
+        self.settings = buyers.for_api(self.settings, api)
+        self._surroundings = Surroundings(self.settings)
 
     def _go_on(self, db: Database, batch: Batch) -> Exit:
         """Work or watch to the end, then sum up; raise if a person stopped the batch and nothing of it is under way."""

@@ -1,6 +1,7 @@
 """Several accounts at one API: what spreads, what stays, and what a stop of one means for the others."""
 
 import json
+import shlex
 import signal
 from collections import Counter
 from datetime import timedelta
@@ -373,6 +374,53 @@ def test_a_batch_keeps_to_the_account_that_it_was_loaded_for(evening):
     nobody = evening.type("load", "night.csv", "--account", "mian", "--batch", "another")
     assert (nobody.returncode, evening.bought()) == (2, 60)
     assert "no account is named mian; OVERNIGHT_ACCOUNTS names main, spare" in nobody.stderr
+
+
+@pytest.fixture
+def elsewhere(evening, start_sandbox):
+    """Give the second account an API of its own, and load a batch of four jobs for it."""
+    other = start_sandbox(output_size=64, creates_per_minute=300)
+    evening.environment["OVERNIGHT_API_URL_SPARE"] = other.url
+    loaded = evening.type("load", "night.csv", "--account", "spare", "--limit", "4")
+    assert loaded.returncode == 0, loaded.stderr
+    return other
+
+
+def test_a_batch_at_another_accounts_api_goes_on_with_the_commands_that_are_printed(evening, elsewhere):
+    paused = evening.type("pause", "night")
+    assert paused.stderr.endswith(" overnight resume night\n"), (
+        "with --api, the first account would go there too"
+    )
+    resumed = _type_next(evening, paused)
+    ended = _type_next(evening, resumed)
+    assert ended.returncode == 0, ended.stderr
+    assert (sold(elsewhere)[2], evening.bought()) == (4, 0)
+
+
+def test_a_manifest_goes_to_the_api_that_its_batch_was_loaded_for(evening, elsewhere):
+    checked = evening.type("check", "night.csv", "--json")
+    assert checked.returncode == 0, checked.stderr
+    plan = json.loads(checked.stdout)["plan"]
+    assert (plan["api_url"], plan["api_reason"]) == (elsewhere.url, "account spare")
+    exported = evening.type("export", "night", "--manifest", "-o", "again.csv")
+    ended = _type_next(evening, exported)
+    assert ended.returncode == 0, ended.stderr
+    more = evening.type("run", "night.csv", "--limit", "6")
+    assert more.returncode == 0, more.stderr
+    by_account, jobs, all_sold = sold(elsewhere)
+    assert (len(by_account), jobs, all_sold, evening.bought()) == (1, 6, 6, 0)
+
+
+def test_another_api_that_is_typed_is_refused_even_where_an_account_is_at_the_batchs(evening, elsewhere):
+    refused = evening.type("run", "night.csv", "--api", evening.sandbox.url)
+    assert refused.returncode == 2
+    assert f"buys from {elsewhere.url}, and stays with it" in refused.stderr
+
+
+def _type_next(evening, process):
+    """Type the command that is at the end of what a process said."""
+    assert process.returncode == 0, process.stderr
+    return evening.type(*shlex.split(process.stderr.rpartition(" overnight ")[2]))
 
 
 def test_the_limits_of_one_account_are_changed_by_its_name(evening):
