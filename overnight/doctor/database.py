@@ -17,6 +17,7 @@ from overnight.doctor.findings import Finding
 from overnight.run import lock
 
 _MOUNTS = Path("/proc/self/mounts")
+_RIGHTS = {"SELECT": "SELECT from", "INSERT": "INSERT into", "UPDATE": "UPDATE", "DELETE": "DELETE from"}
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -95,14 +96,39 @@ def _refuse_network_disk(path: Path) -> None:
 
 
 def _require_rights(db: Database) -> None:
-    """Raise Unavailable if a server's role may not write; no row is touched."""
+    """Raise Unavailable if a server takes no writes, or not all of ours from this role; no row is touched."""
     if db.path:
         return
-    with db.write() as tx:
+    with db.read() as tx:
+        lacking = next(_lacking(tx), None)
+        role, schema_ = tx.execute(
+            sa.select(sa.func.quote_ident(sa.func.current_user()), sa.func.current_schema())
+        ).one()
+    if lacking:
+        raise errors.Unavailable(
+            f"{places.shown(str(db.url))}: role {role} may not {lacking}; as the owner of the tables, type: "
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {role}; "
+            f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema_} TO {role}"
+        )
+    with db.write() as tx:  # a server that only reads refuses this from any role
         for table in tables.metadata.sorted_tables:
             [key] = table.primary_key
             tx.execute(sa.insert(table).from_select([key.name], sa.select(key).where(sa.false())))
-            tx.execute(sa.update(table).where(sa.false()).values({key: key}))
+
+
+def _lacking(tx: sa.Connection) -> Iterator[str]:
+    """Yield what the role may not do, but a run does; a table's ids come from a sequence with rights of its own."""
+    for table in tables.metadata.sorted_tables:
+        for right, words in _RIGHTS.items():
+            if not tx.scalar(sa.select(sa.func.has_table_privilege(table.name, right))):
+                yield f"{words} table {table.name}"
+        [key] = table.primary_key
+        sequence = sa.func.pg_get_serial_sequence(table.name, key.name)
+        name, usable = tx.execute(
+            sa.select(sequence, sa.func.has_sequence_privilege(sequence, "USAGE"))
+        ).one()
+        if name and not usable:
+            yield f"use sequence {name}"
 
 
 def _whole(db: Database, path: Path) -> Finding:

@@ -255,21 +255,48 @@ def test_a_distributed_installation_is_looked_at_on_both_servers(ward, postgres_
     assert sentence.startswith(f"{redis_url} answers: Redis ")
 
 
-def test_a_role_that_only_reads_is_69(ward, postgres_url, postgres_admin, redis_url):
-    with closing(Database(postgres_url)) as db, db.write() as tx:
-        postgres_admin.exec_driver_sql("CREATE ROLE onlooker LOGIN")
-        tx.exec_driver_sql("GRANT SELECT ON ALL TABLES IN SCHEMA public TO onlooker")
-    url = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
-    try:
-        code, found = ward.finds("--api", NOWHERE, database_url=url, broker_url=redis_url, api_token=None)
-    finally:
+@pytest.fixture
+def onlooker(postgres_url, postgres_admin):
+    """Make a role without rights; return the database's URL with it, and a function that executes what is typed."""
+
+    def type_(*statements):
         with closing(Database(postgres_url)) as db, db.write() as tx:
-            tx.exec_driver_sql("DROP OWNED BY onlooker")
-        postgres_admin.exec_driver_sql("DROP ROLE onlooker")
+            for statement in statements:
+                tx.exec_driver_sql(statement)
+
+    postgres_admin.exec_driver_sql("CREATE ROLE onlooker LOGIN")
+    url = sa.make_url(postgres_url).set(username="onlooker").render_as_string(hide_password=False)
+    yield url, type_
+    type_("DROP OWNED BY onlooker")
+    postgres_admin.exec_driver_sql("DROP ROLE onlooker")
+
+
+_ON_TABLES = "ON ALL TABLES IN SCHEMA public TO onlooker"
+
+
+@pytest.mark.parametrize(
+    ("granted", "lacking"),
+    [
+        ("SELECT", "INSERT into table accounts"),
+        ("SELECT, INSERT, UPDATE", "DELETE from table accounts"),
+        ("SELECT, INSERT, UPDATE, DELETE", "use sequence public.accounts_id_seq"),
+    ],
+)
+def test_a_role_without_a_right_that_a_run_needs_is_69_until_that_is_granted(
+    granted, lacking, ward, onlooker, redis_url
+):
+    (ward.folder / "outputs").mkdir()
+    url, type_ = onlooker
+    type_(f"GRANT {granted} {_ON_TABLES}")
+    settings = {"database_url": url, "broker_url": redis_url, "api_token": None}
+    code, found = ward.finds("--api", NOWHERE, **settings)
     assert code == 69
     [(verdict, words)] = found["database"]
     assert verdict == "wrong"
-    assert "permission denied for table accounts" in words
+    assert f": role onlooker may not {lacking}; " in words
+    type_(*words.partition(" type: ")[2].split("; "))
+    code, found = ward.finds("--api", NOWHERE, **settings)
+    assert (code, found["database"][0][0]) == (0, "ok")
 
 
 def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
