@@ -47,7 +47,9 @@ def test_a_clock_that_is_set_right_is_no_sleep(hands, clocks):
     assert clocks.slept() == 0
 
 
-def test_a_clock_that_is_set_is_no_sleep(monkeypatch):
-    clocks = Clocks()
-    monkeypatch.setattr(time, "time", lambda: 4_000_000_000.0)
-    assert clocks.slept() == 0
+def test_no_clock_that_can_be_set_is_looked_at(monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: looked_at.append(clock) or 50.0)
+    Clocks().slept()
+    assert looked_at
+    assert time.CLOCK_REALTIME not in looked_at
