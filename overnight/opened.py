@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from jobs import errors, presence
 from jobs.database import Database
-from jobs.settings import Settings
+from jobs.settings import Settings, apis, reading
 from migrations import schema
 from overnight import flags
 
@@ -21,12 +21,15 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 def _point_to_rehearsals(opened: Database) -> None:
-    """Refuse to look for a batch where there is no database, but the sandbox's is beside it."""
+    """Refuse to look for a batch where there is no database, but one that `--api sandbox` would open.
+
+    It opens none but its own, wherever the settings have the missing one; one that is typed it opens like any other.
+    """
     path = opened.path
-    if path is None or presence.found(path):
+    if path is None or presence.found(path) or "--database" in flags.names():
         return
-    other = path.with_stem(f"{path.stem}-sandbox")
-    if presence.found(other):
+    other = reading.load(api=apis.SANDBOX).database_path
+    if other and presence.found(other):
         raise errors.Mistake(
             f"there is no database at {path.absolute()}; what the sandbox has made is in {other.name}: "
             "add --api sandbox"

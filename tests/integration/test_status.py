@@ -231,6 +231,16 @@ def test_where_only_the_sandbox_has_a_database_the_way_to_it_is_told(status, tmp
     told = status("cats")
     assert told.returncode == 2
     assert told.stderr.endswith("what the sandbox has made is in overnight-sandbox.db: add --api sandbox\n")
+    elsewhere = status("cats", OVERNIGHT_DATABASE_URL="sqlite:///elsewhere/night.db")
+    assert elsewhere.stderr.endswith(": add --api sandbox\n"), "there too it would open this one"
+
+
+def test_no_way_is_told_to_a_file_that_the_sandbox_would_not_open(status, tmp_path):
+    (tmp_path / "night-sandbox.db").touch()
+    database = "sqlite:///night.db"
+    assert "sandbox" not in status("cats", OVERNIGHT_DATABASE_URL=database).stderr
+    (tmp_path / "overnight-sandbox.db").touch()
+    assert "sandbox" not in status("cats", "--database", database).stderr
 
 
 def test_an_open_batch_that_nobody_works_on_says_who_would(status, sqlite_database):
