@@ -33,6 +33,10 @@ def fails_of_its_own(seen: Evidence) -> Finding:
 def _explained(seen: Evidence, row: Any) -> bool:
     if row.error_class in seen.terms.excused:
         return True
+    if row.error_class == FailureClass.EXPIRED:
+        return any(seen.terms.removed(line) for line in seen.purchases.get(row.id, ()))
+    if row.error_class == FailureClass.UNCONFIRMED:
+        return _could_be_lost(seen, row)
     if row.error_class == FailureClass.UNSUBMITTABLE:
         absent = [
             attempt for attempt in seen.attempts if (attempt.job_id, attempt.phase) == (row.id, Phase.ABSENT)
@@ -41,6 +45,18 @@ def _explained(seen: Evidence, row: Any) -> bool:
     last = seen.purchases.get(row.id, ())[-1:]
     enough = row.error_class != FailureClass.INTERRUPTED or row.attempts == seen.terms.most_attempts
     return enough and any(_EXPLAINS.get(line["fate"]) == row.error_class for line in last)
+
+
+def _could_be_lost(seen: Evidence, row: Any) -> bool:
+    """Whether one of a job's sends may have bought what the API had deleted, and no row knew, when the job failed.
+
+    It may be known since then: what a fault deletes is shown again when the faults have ended.
+    """
+    sends = [attempt.intended_at.timestamp() for attempt in seen.attempts if attempt.job_id == row.id]
+    strange = (
+        line for line in seen.ledger if seen.terms.removed(line) and not seen.was_known(line, row.finished_at)
+    )
+    return any(abs(line["t"] - send) <= seen.terms.in_doubt for line in strange for send in sends)
 
 
 def moves_are_legal(seen: Evidence) -> Finding:

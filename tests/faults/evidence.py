@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,13 @@ class Terms:
     served: Callable[[Line, int], bytes | None] | None = None  # what the API delivers for the n-th output
     price: float | None = None
     most_attempts: int | None = None
-    excused: frozenset[str] = frozenset()  # failure classes that the night's faults explain
+    excused: frozenset[str] = frozenset()  # failure classes that the night's faults explain, of any job
+    removed: Callable[[Line], bool] = lambda _: (
+        False
+    )  # whether the API may have deleted it as soon as it ended
+    in_doubt: float = (
+        0.0  # seconds around a send in which what the list does not explain could be of that send
+    )
     slots: int | None = None  # sends that may be under way when the buying stops
     probe_every: float = math.inf  # seconds
     folder: Path | None = None  # no file in it may hold the secret
@@ -91,6 +98,11 @@ class Evidence:
     def _was_sent_before_its_attempt(self, line: Line) -> bool:
         row = self.known.get(line["id"])
         return row is not None and bool(line["t"] < row.intended_at.timestamp())
+
+    def was_known(self, line: Line, moment: datetime) -> bool:
+        """Whether a row had a prediction's id by then."""
+        attempt = self.known.get(line["id"])
+        return attempt is not None and attempt.accepted_at is not None and bool(attempt.accepted_at < moment)
 
     @cached_property
     def name(self) -> Mapping[int, str]:

@@ -54,10 +54,14 @@ def bought_once(seen: Evidence) -> Sequence[Finding]:
 
 def every_purchase_known(seen: Evidence) -> Finding:
     """But for one whose input the API has deleted before anybody looked: its job says that nobody can tell."""
-    told = set[Any]()
-    if FailureClass.UNCONFIRMED in seen.terms.excused:
-        jobs = [row.id for row in seen.jobs if row.error_class == FailureClass.UNCONFIRMED]
-        told = {line["id"] for job in jobs for line in seen.purchases.get(job, ())}
+    in_doubt = [row.id for row in seen.jobs if row.error_class == FailureClass.UNCONFIRMED]
+    every = FailureClass.UNCONFIRMED in seen.terms.excused
+    told = {
+        line["id"]
+        for job in in_doubt
+        for line in seen.purchases.get(job, ())
+        if every or seen.terms.removed(line)
+    }
     strange = [str(line["id"]) for line in seen.ledger if line["id"] not in seen.known.keys() | told]
     return Finding("I4", "every prediction at the API is in a row", len(seen.ledger), tuple(strange))
 

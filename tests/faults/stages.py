@@ -1,6 +1,7 @@
 """The stage of a chaotic night on one machine: the process, the API, the wire, and the blows that each can take."""
 
 import fcntl
+import math
 import os
 import signal
 import time
@@ -11,6 +12,7 @@ from jobs import tables
 from jobs.lanes import SLICE, Lane
 from jobs.states import FINAL
 from overnight.exits import Exit
+from sandbox.plan import Plan
 from tests import conftest
 from tests.faults import nights, processes, wires
 from tests.faults.report import Finding
@@ -26,6 +28,7 @@ _API = {
     "low_credit": 120,
 }  # fmt: skip
 _CANARY = 1.5  # seconds, as TIME_SCALE makes them
+_IN_DOUBT = 40.0  # seconds: `list_margin`, a lease and a create's deadline as TIME_SCALE makes them, and some
 _SLOTS = 4 * SLICE[Lane.SUBMIT]  # sends that this many processes may have begun when they are stopped
 
 
@@ -153,9 +156,13 @@ class Stage:
             ]
 
     def terms(self):
-        # What is removed at once is gone before it is fetched; nor is one known again whose answer was lost.
-        removed = {"expired", "unconfirmed"} if self.plan.faults.get("expire_url:removed") else set()
-        return {"excused": frozenset(removed), "slots": _SLOTS, "probe_every": _CANARY}
+        drawn = Plan(self.plan.seed, self.plan.faults)
+        # Without its date, nobody can tell which send an unknown one is not of.
+        in_doubt = math.inf if self.plan.faults.get("undated") else _IN_DOUBT
+        return {
+            "removed": lambda line: drawn.strikes("expire_url", f"{line['identity']}/{line['attempt']}"),
+            "in_doubt": in_doubt, "slots": _SLOTS, "probe_every": _CANARY,
+        }  # fmt: skip
 
     def once_more(self):
         """Start everything once more, when all is done; return the exit code of `run`."""

@@ -43,9 +43,10 @@ def night(tmp_path):
     (elsewhere / "night.log").write_text("nothing to see")
     facts = images.inspect(PICTURE)
     job = {"id": 1, "batch_id": 1, "key": "a", "state": "succeeded", "attempt_id": 1, "attempts": 1, "input": INPUT,
-           "error_class": None, "error_message": None}  # fmt: skip
+           "error_class": None, "error_message": None, "finished_at": at(15)}  # fmt: skip
     attempt = {"id": 1, "job_id": 1, "phase": "succeeded", "prediction_id": "p1", "predict_time": 2.0, "cost": 0.5,
-               "intended_at": at(9), "finished_at": at(15), "input_digest": marker.digest(INPUT)}  # fmt: skip
+               "intended_at": at(9), "accepted_at": at(10), "finished_at": at(15),
+               "input_digest": marker.digest(INPUT)}  # fmt: skip
     stored = {"attempt_id": 1, "index": 0, "path": "a-0.png", "bytes": len(PICTURE), "width": facts.width,
               "height": facts.height, "sha256": hashlib.sha256(PICTURE).hexdigest()}  # fmt: skip
     terms = {"keys": ["a"], "served": lambda *_: PICTURE, "price": 0.5, "most_attempts": 3, "slots": 0,
@@ -205,6 +206,46 @@ def test_one_whose_input_is_deleted_before_anybody_looks_is_told_by_its_job(nigh
     assert {"I4", "I9"} <= set(broken(night(changes=unknown | failed)))
     assert not {"I4", "I9"} & set(broken(night(changes=unknown | failed, excused={"unconfirmed"})))
     assert "I4" in broken(night(changes=unknown, excused={"unconfirmed"})), "its job does not say so"
+
+
+def removed(line):
+    """Every prediction with this fault was deleted by the API as soon as it ended."""
+    return line["fault"] == "removed"
+
+
+UNCONFIRMED = {
+    "job": {"state": "failed", "error_class": "unconfirmed"},
+    "attempt": {"phase": "unconfirmed", "prediction_id": None},
+}
+
+
+@pytest.mark.parametrize(("fault", "against"), [("removed", set()), (None, {"I4", "I9"})])
+def test_only_what_the_api_has_deleted_is_one_that_nobody_can_tell(fault, against, night):
+    found = night(changes=UNCONFIRMED, ledger=[line(fault=fault)], removed=removed, in_doubt=2)
+    assert {"I4", "I9"} & set(broken(found)) == against
+
+
+@pytest.mark.parametrize(("bought_at", "fine"), [(10, True), (12, False)])
+def test_one_that_the_api_has_deleted_leaves_only_sends_beside_it_in_doubt(bought_at, fine, night):
+    lost = line(2, fault="removed", input={"prompt": "another"}, t=BEGAN + bought_at)
+    assert (
+        "I9" not in broken(night(changes=UNCONFIRMED, ledger=[lost], removed=removed, in_doubt=2))
+    ) is fine
+
+
+@pytest.mark.parametrize(("known_at", "fine"), [(14, False), (16, True)])
+def test_one_deleted_leaves_nobody_in_doubt_once_a_row_knows_it(known_at, fine, night):
+    """The job in doubt has failed after fifteen seconds."""
+    known, row = line(2, fault="removed", t=BEGAN + 10), SECOND | {"accepted_at": at(known_at)}
+    found = night(changes=UNCONFIRMED, ledger=[known], more_attempts=[row], removed=removed, in_doubt=2)
+    assert ("I9" not in broken(found)) is fine
+
+
+@pytest.mark.parametrize(("fault", "fine"), [("removed", True), (None, False)])
+def test_only_what_the_api_has_deleted_has_expired(fault, fine, night):
+    expired = {"job": {"state": "failed", "error_class": "expired"}}
+    found = night(changes=expired, ledger=[line(fault=fault)], removed=removed)
+    assert ("I9" not in broken(found)) is fine
 
 
 @pytest.mark.parametrize(
