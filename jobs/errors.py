@@ -20,6 +20,7 @@ see ``failures``.
         ├── Unsupported               this API has no such call
         └── DownloadError             an output could not be fetched
             ├── Undelivered           try again while the URL lives
+            ├── NotStored             this machine is short of files or memory: fetch it again
             ├── Gone                  the URL is dead: ask for the prediction again
             ├── BlackedOut            what came is all black: the safety check left nothing of it
             └── NotAnImage            what came is no whole image we accept
@@ -131,6 +132,10 @@ class DownloadError(ApiError):
 
 class Undelivered(DownloadError):
     """The download broke off or was refused for now: try again while the URL lives."""
+
+
+class NotStored(DownloadError):
+    """What came could not be written, and the disk is not to blame: this machine is short of files or memory."""
 
 
 class Gone(DownloadError):

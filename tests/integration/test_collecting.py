@@ -47,6 +47,29 @@ def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
     assert {path.relative_to(night.settings.output).as_posix() for path in there} == told
 
 
+@pytest.mark.parametrize("at_a_folder", [False, True])
+def test_a_machine_that_is_short_of_open_files_pauses_nothing_and_fetches_again(
+    night, monkeypatch, at_a_folder
+):
+    sync = os.fsync
+
+    def short(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode) is at_a_folder:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        sync(opened)
+
+    first, second = night.make(2)
+    night.until(lambda: night.states() == {State.COLLECTING: 2})
+    collect([first])  # from now on the folder is there
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", short)
+        collect([second])
+    assert night.job(second).state == State.COLLECTING
+    assert night.batch_state == (BatchState.OPEN, None)
+    collect([second])
+    assert night.states() == {State.SUCCEEDED: 2}
+
+
 @pytest.fixture
 def hasty(database, tmp_path, start_sandbox):
     """A night that gives the images of a message five seconds."""

@@ -503,6 +503,16 @@ def test_a_disk_that_takes_nothing_stops_with_its_name(tmp_path, monkeypatch, nu
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_that_is_short_of_files_or_memory_does_not_blame_the_disk(tmp_path, monkeypatch, number):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(errors.NotStored, match=os.strerror(number)):
+        fetch_inline(tmp_path, WHOLE)
+
+
 def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     order = []
     sync, link = os.fsync, os.link

@@ -79,6 +79,9 @@ def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetche
         storing.sync_names(
             here.settings.output, [image.file.path for fetched in group for image in fetched.images]
         )
+    except errors.NotStored as error:
+        log.info("collect-again", jobs=len(group), reason=str(error))
+        return [Fetched(fetched.job, (), missed=True) for fetched in group]
     except errors.Unavailable as error:
         return [Fetched(fetched.job, (), disk=str(error)) for fetched in group]
     return group

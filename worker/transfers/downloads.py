@@ -71,9 +71,9 @@ class Downloads:
     ) -> File:
         """Fetch one output to ``STEM-INDEX.EXT``.
 
-        Raises Gone, Undelivered, BlackedOut, NotAnImage, Poison or Unavailable. Fetching again what is already there
-        changes nothing. A name with other content, or one in ``taken``, is left alone, and ``STEM.2-INDEX.EXT`` used
-        instead.
+        Raises Gone, Undelivered, BlackedOut, NotAnImage, Poison, NotStored or Unavailable. Fetching again what is
+        already there changes nothing. A name with other content, or one in ``taken``, is left alone, and
+        ``STEM.2-INDEX.EXT`` used instead.
         """
         part = storing.Part(self._root, stem, taken)
         if replies.is_inline(url):

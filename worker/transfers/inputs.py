@@ -6,14 +6,13 @@ API. Images are checked when the manifest is read, but files change, so each is 
 
 import asyncio
 import base64
-import errno
 import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import errors, failures, images, marker
+from jobs import errors, failures, images, marker, shortage
 from jobs.manifest import pictures, problems
 from worker.api import client
 from worker.transfers import quarantine, uploads
@@ -21,7 +20,6 @@ from worker.transfers import quarantine, uploads
 _LONGEST_DATA_URI = 999_999  # characters; an API takes less than 1 MB if nothing can be uploaded
 _LARGEST_INLINE = (_LONGEST_DATA_URI - pictures.data_uri_length(0)) // 4 * 3  # bytes of such a file
 _MOST_ENCODED = 64_000_000  # characters of data URIs held in memory
-_NOT_THE_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ def _unreadable(image: str, error: Exception) -> errors.ApiError:
     if not isinstance(error, OSError):
         return _refused(f"{image!r} cannot be read: no path")
     message = f"{image!r} cannot be read: {error.strerror}"
-    return errors.NotSent(message) if error.errno in _NOT_THE_FILES else _refused(message)
+    return errors.NotSent(message) if shortage.explains(error) else _refused(message)
 
 
 def _refused(message: str) -> errors.Refused:

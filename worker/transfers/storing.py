@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from jobs import crashpoints, durable, errors, images
+from jobs import crashpoints, durable, errors, images, shortage
 from jobs.crashpoints import Place
 from jobs.lifecycle import File
 from worker.transfers import quarantine
@@ -40,7 +40,7 @@ class Part:
         self._path: Path | None = None
 
     def append(self, content: bytes, *, last: bool = False) -> None:
-        """Write more of it, and sync after the last piece; raises Unavailable if the disk cannot be written."""
+        """Write more of it, and sync after the last piece; raises NotStored, or Unavailable if the disk is to blame."""
         with _disk(self._root):
             if self._path is None:
                 self._path = _directory(self._root, self._stem) / _temporary_name()
@@ -55,7 +55,7 @@ class Part:
     def keep(self, content: bytes, index: int, *, suspect: bool = False) -> File:
         """Write the rest, check the whole image and give it its name.
 
-        Raises NotAnImage, BlackedOut, Poison or Unavailable.
+        Raises NotAnImage, BlackedOut, Poison, NotStored or Unavailable.
         """
         whole = content if self._path is None else self._path
         try:
@@ -153,10 +153,15 @@ def _removed(path: Path, before: float) -> bool:
 
 @contextmanager
 def _disk(root: Path) -> Iterator[None]:
-    """Turn every disk error into Unavailable for the output folder: no job is to blame."""
+    """Turn every disk error into Unavailable for the output folder: no job is to blame.
+
+    NotStored is one that passes by itself: no batch is paused for it, which would stay so until a person comes.
+    """
     try:
         yield
     except OSError as error:
+        if shortage.explains(error):
+            raise errors.NotStored(f"The output could not be written: {error.strerror}.") from error
         raise errors.Unavailable(
             f"The output folder {root} cannot be written: {error.strerror or error}; "
             "make room or put it right, then run the same command again"
