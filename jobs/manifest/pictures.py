@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from jobs import images, presence
+from jobs import images, presence, shortage
 from jobs.manifest import addresses, problems
 
 # Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
@@ -70,13 +70,16 @@ class Pictures:
             size = _size_of_image(path)
         except problems.Rejected as rejected:
             return type(rejected), rejected.message, rejected.detail
+        except OSError as error:
+            return Unusable, "cannot be read", str(error.strerror).lower()
         return Travel.INLINE if data_uri_length(size) <= LONGEST_INLINE else Travel.UPLOAD
 
 
 def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     """Return the regular file that a row's path means, every link followed, or raise `problems.Rejected`.
 
-    Whoever opens it later must call this again: links can change between check and use.
+    An OSError only tells what this machine is short of. Whoever opens the file later must call this again: links can
+    change between check and use.
     """
     if "\0" in image:
         raise problems.Rejected("holds a NUL character")
@@ -89,6 +92,8 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     try:
         mode = real.stat().st_mode
     except OSError as error:
+        if shortage.explains(error):
+            raise
         _refuse_lost(root / image, real, root)
         raise Unusable("cannot be found", _why_missing(image, root, error)) from None
     if not stat.S_ISREG(mode):

@@ -1,15 +1,19 @@
 import asyncio
 import base64
+import errno
+import itertools
 import json
 import os
 import resource
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from pydantic import SecretStr
 
 from jobs import errors, marker
+from jobs.manifest import pictures
 from tests.integration import wires
 from worker import clock
 from worker.api import client
@@ -87,6 +91,16 @@ def digests(root, *names, answer=LACKS):
     return asyncio.run(conversation())
 
 
+def digests_alone(root, *names):
+    """Return each image's digest, if nothing was sent yet."""
+
+    async def conversation():
+        async with ready() as (_, made):
+            return [await made.digest(one, root) for one in names]
+
+    return asyncio.run(conversation())
+
+
 def test_an_image_is_known_again_by_its_wire_form_before_it_has_one(tmp_path):
     draw(tmp_path / "fox.jpg", kind="JPEG")
     for before, form, after in digests(tmp_path, "fox.jpg", "https://images.example/fox.png"):
@@ -102,11 +116,33 @@ def test_a_large_image_is_known_again_once_it_was_uploaded(tmp_path):
 def test_what_is_no_image_is_not_known_again(tmp_path):
     (tmp_path / "words.png").write_text("no image")
 
-    async def conversation():
-        async with ready() as (_, made):
-            return [await made.digest(one, tmp_path) for one in ("words.png", "missing.png", "../fox.png")]
+    assert digests_alone(tmp_path, "words.png", "missing.png", "../fox.png") == [None] * 3
 
-    assert asyncio.run(conversation()) == [None] * 3
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_what_cannot_be_looked_at_for_want_of_memory_is_not_refused(tmp_path, monkeypatch, nth):
+    """Looked at twice: whether it is a file, and which version of it."""
+    draw(tmp_path / "fox.png")
+    looks = itertools.count(1)
+    stat = Path.stat
+
+    def short(path, **given):
+        if path.name == "fox.png" and next(looks) == nth:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return stat(path, **given)
+
+    monkeypatch.setattr(Path, "stat", short)
+    with pytest.raises(errors.NotSent, match="Cannot allocate memory"):
+        run(tmp_path, "fox.png")
+
+
+def test_what_cannot_be_looked_at_for_want_of_memory_is_not_known_again(tmp_path, monkeypatch):
+    def short(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    draw(tmp_path / "fox.png")
+    monkeypatch.setattr(pictures, "locate", short)
+    assert digests_alone(tmp_path, "fox.png") == [None]
 
 
 def test_an_absolute_path_inside_the_root_is_fine(tmp_path):

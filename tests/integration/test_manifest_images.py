@@ -1,3 +1,4 @@
+import errno
 import os
 import struct
 import zlib
@@ -228,3 +229,13 @@ def test_locating_a_picture_again_sees_what_changed(tmp_path):
     with pytest.raises(problems.Rejected, match="lies outside") as caught:
         pictures.locate("tom.png", tmp_path / "a", absolute_allowed=False)
     assert isinstance(caught.value, errors.Mistake)
+
+
+def test_a_picture_that_cannot_be_looked_at_for_want_of_memory_is_a_mistake_of_its_row(tmp_path, monkeypatch):
+    def short(*_, **__):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    picture(tmp_path / "tom.png")
+    monkeypatch.setattr(pictures, "locate", short)
+    with pytest.raises(pictures.Unusable, match="cannot be read"):
+        pictures.Pictures(tmp_path, absolute_allowed=False).travel("tom.png")

@@ -100,7 +100,7 @@ class Inputs:
         try:
             version = await asyncio.to_thread(_located, image, root)
             form = self._encoded.get(version) or await asyncio.to_thread(self._form, version)
-        except (errors.Refused, errors.NotAnImage, OSError):
+        except (errors.ApiError, OSError):
             return None
         return marker.image_digest(form) if form else None
 
