@@ -44,7 +44,7 @@ def _polled(
         if look and look.calls > reads:  # single answers would use up the reads for ever, and tell less
             return [], [], 0
         pages = look.pages if look else 1
-        account = replace(account, poll_at=now + pages * _interval(tx, now, account, configured))
+        account = replace(account, poll_at=now + _interval(tx, now, account, configured, pages))
     most = _GLANCED if look else reads
     ids = lifecycle.hand_out(tx, moment, State.RUNNING, most, late + lease, of=scope.seat.answers_for)
     if not look and len(ids) == reads:
@@ -86,9 +86,13 @@ def _look(
 
 
 def _interval(
-    tx: sa.Connection, now: datetime, account: accounts.Account, configured: settings.Settings
+    tx: sa.Connection,
+    now: datetime,
+    account: accounts.Account,
+    configured: settings.Settings,
+    pages: int,
 ) -> timedelta:
-    """Return the time to a page of the list: the busier, the shorter, at the same number of calls per job."""
+    """Return the time after a look at so many pages: the busier, the shorter, at the same number of calls per job."""
     times = configured.times
     lately = timedelta(seconds=_LATELY * configured.time_scale)
     bought, first = worklists.begun(tx, account.id, now - lately, _GLANCED)
@@ -100,7 +104,7 @@ def _interval(
         most=times.poll_told if told else times.poll_first,
         together=polling.HARVEST_TOLD if told else polling.HARVEST,
     )
-    return timedelta(seconds=seconds)
+    return timedelta(seconds=min(pages * seconds, times.poll_most))
 
 
 def _is_told(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, batches, events, lifecycle, settings, stops, tables
+from jobs import accounts, batches, events, lifecycle, polling, settings, stops, tables
 from jobs import database as databases
 from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
@@ -412,6 +412,17 @@ def test_the_more_pages_a_look_reads_the_longer_it_is_to_the_next(database, acco
     one = wait()
     due(database, batch, 110)
     assert wait() == pytest.approx(2 * one, rel=0.2)
+
+
+def test_however_many_pages_a_look_reads_the_next_waits_for_its_appointment(
+    database, batch, listed, monkeypatch
+):
+    """One that is further ahead than any is ever set would be taken for a clock's fault."""
+    monkeypatch.setattr(polling, "interval", lambda *_, **__: 500.0)
+    due(database, batch, 130)
+    assert listed() == [(130, 2)]
+    due(database, batch, 10)
+    assert listed() == []
 
 
 def test_where_the_list_fails_nothing_waits_for_it(database, batch, listed):
