@@ -84,21 +84,26 @@ def look(due: int, running: int, depth: Callable[[int], int], most: int) -> Look
     ``depth(n)`` is how many predictions the list shows down to the n-th oldest that is due. One that is stuck
     for half an hour lies so deep that dozens of pages would be read for it alone, so the oldest are better
     asked for one by one. Those stay few: if the list lacks most of what it should show, it is the list that
-    fails. Pages that show many of those that are ``running`` are worth more than single answers.
+    fails. Pages that show many of those that are ``running`` are worth more than single answers, unless they are
+    far more than these would fill: then it is a straggler that lies so deep.
 
     >>> look(12, 80, lambda n: 80, most=50), look(1, 1, lambda n: 1, most=50), look(1, 50, lambda n: 50, most=50)
     (Look(pages=1, alone=0), None, Look(pages=1, alone=0))
     >>> look(12, 90, lambda n: 950 - n, most=50), look(12, 90, lambda n: 950 - n, most=9)
     (Look(pages=10, alone=0), None)
-    >>> look(1, 200, lambda n: 200, most=50), look(1, 20, lambda n: 200, most=50)
-    (Look(pages=2, alone=0), None)
+    >>> look(1, 200, lambda n: 200, most=50), look(1, 20, lambda n: 200, most=50), look(1, 180, lambda n: 1700, most=50)
+    (Look(pages=2, alone=0), None, None)
     >>> look(40, 75, lambda n: 3900 if n < 2 else 75, most=50)
     Look(pages=1, alone=2)
     """
     best, cost, alone = None, min(due, most + 1), 0
     while alone <= due * _FEW_ALONE and alone < cost:
-        pages = -(-depth(alone) // PAGE)
-        if pages + alone < cost or (not alone and pages <= most and running > _MANY * pages):
+        shown = depth(alone)
+        pages = -(-shown // PAGE)
+        shows_many = (
+            running > _MANY * pages and pages <= min(most, 2 * -(-running // PAGE)) and shown < DEEPEST
+        )
+        if pages + alone < cost or (not alone and shows_many):
             best, cost = Look(pages, alone), pages + alone
         if pages <= 1:
             break
