@@ -3,10 +3,11 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 from jobs import errors, presence
 from jobs.database import Database
-from jobs.settings import Settings, apis, reading
+from jobs.settings import Settings
 from migrations import schema
 from overnight import flags
 
@@ -28,8 +29,8 @@ def _point_to_rehearsals(opened: Database) -> None:
     path = opened.path
     if path is None or presence.found(path) or "--database" in flags.names():
         return
-    other = reading.load(api=apis.SANDBOX).database_path
-    if other and presence.found(other):
+    other = Path("overnight-sandbox.db")  # in the current folder, as the settings have it
+    if presence.found(other):
         raise errors.Mistake(
             f"there is no database at {path.absolute()}; what the sandbox has made is in {other.name}: "
             "add --api sandbox"
