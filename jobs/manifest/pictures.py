@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from jobs import images, presence, shortage
+from jobs import errors, images, presence, shortage
 from jobs.manifest import addresses, problems
 
 # Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
@@ -71,7 +71,7 @@ class Pictures:
         except problems.Rejected as rejected:
             return type(rejected), rejected.message, rejected.detail
         except OSError as error:
-            return Unusable, "cannot be read", str(error.strerror).lower()
+            raise errors.Unavailable(f"{image} cannot be looked at for now: {error.strerror}") from error
         return Travel.INLINE if data_uri_length(size) <= LONGEST_INLINE else Travel.UPLOAD
 
 
@@ -166,12 +166,14 @@ def _is_within(root: Path, image: str) -> bool:
 
 
 def _size_of_image(path: Path) -> int:
-    """Return a file's size in bytes, or raise Unusable."""
+    """Return a file's size in bytes, or raise Unusable; an OSError only tells what this machine is short of."""
     try:
         with path.open("rb") as file:
             size, head = os.fstat(file.fileno()).st_size, file.read(16)
             pixels = _pixels(file, head)
     except OSError as error:
+        if shortage.explains(error):
+            raise
         raise Unusable("cannot be read", str(error.strerror).lower()) from None
     if pixels > images.MAX_PIXELS:
         raise Unusable("has more pixels than the model can hold", "make it smaller")

@@ -70,6 +70,23 @@ def test_a_machine_that_is_short_of_open_files_pauses_nothing_and_fetches_again(
     assert night.states() == {State.SUCCEEDED: 2}
 
 
+def test_what_stays_short_at_every_try_stops_the_buying_and_fails_no_job(night, monkeypatch):
+    def short(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    [job] = night.make(1)
+    night.until(lambda: night.states() == {State.COLLECTING: 1})
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", short)
+        for _ in range(4):
+            collect([job])
+        assert night.batch_state == (BatchState.OPEN, None)
+        collect([job])
+    assert night.batch_state == (BatchState.PAUSED, PauseReason.STORAGE)
+    collect([job])
+    assert night.states() == {State.SUCCEEDED: 1}
+
+
 @pytest.fixture
 def hasty(database, tmp_path, start_sandbox):
     """A night that gives the images of a message five seconds."""

@@ -231,11 +231,14 @@ def test_locating_a_picture_again_sees_what_changed(tmp_path):
     assert isinstance(caught.value, errors.Mistake)
 
 
-def test_a_picture_that_cannot_be_looked_at_for_want_of_memory_is_a_mistake_of_its_row(tmp_path, monkeypatch):
+@pytest.mark.parametrize("what", ["locate", "_size_of_image"])
+def test_a_machine_that_is_short_of_memory_blames_no_picture(tmp_path, monkeypatch, what):
     def short(*_, **__):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
     picture(tmp_path / "tom.png")
-    monkeypatch.setattr(pictures, "locate", short)
-    with pytest.raises(pictures.Unusable, match="cannot be read"):
+    monkeypatch.setattr(pictures, what, short)
+    with pytest.raises(
+        errors.Unavailable, match=r"tom\.png cannot be looked at for now: Cannot allocate memory"
+    ):
         pictures.Pictures(tmp_path, absolute_allowed=False).travel("tom.png")

@@ -79,11 +79,8 @@ def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetche
         storing.sync_names(
             here.settings.output, [image.file.path for fetched in group for image in fetched.images]
         )
-    except errors.NotStored as error:
-        log.info("collect-again", jobs=len(group), reason=str(error))
-        return [Fetched(fetched.job, (), missed=True) for fetched in group]
-    except errors.Unavailable as error:
-        return [Fetched(fetched.job, (), disk=str(error)) for fetched in group]
+    except (errors.NotStored, errors.Unavailable) as error:
+        return [_unstored(fetched.job, (), error) for fetched in group]
     return group
 
 
@@ -109,8 +106,8 @@ class _Slice:
         except (errors.Gone, quarantine.Poison) as error:
             why = FailureClass.EXPIRED if isinstance(error, errors.Gone) else FailureClass.POISON
             return Fetched(job, tuple(came), Failure(job.fence, why, str(error)))
-        except errors.Unavailable as error:
-            return Fetched(job, tuple(came), disk=str(error))
+        except (errors.NotStored, errors.Unavailable) as error:
+            return _unstored(job, came, error)
         except BaseException as error:  # noqa: BLE001  logged if it is not the API's
             return self._late(job, came, *_hindrance(job, error))
         finally:
@@ -174,6 +171,16 @@ class _Slice:
             return Fetched(job, tuple(came), Failure(job.fence, error_class, message))
         log.info("collect-again", job=job.name, reason=message)
         return Fetched(job, tuple(came), missed=True)
+
+
+def _unstored(
+    job: Collecting, came: Sequence[Image | Blackened], error: errors.NotStored | errors.Unavailable
+) -> Fetched:
+    """Have nothing more bought, unless it may pass by itself: then only try again."""
+    if isinstance(error, errors.NotStored) and job.misses + 1 < _MOST_MISSES:
+        log.info("collect-again", job=job.name, reason=str(error))
+        return Fetched(job, tuple(came), missed=True)
+    return Fetched(job, tuple(came), disk=str(error))
 
 
 def _url(prediction: Prediction, output: Output) -> str:
