@@ -17,6 +17,7 @@ from overnight.doctor.findings import Finding
 from overnight.run import lock
 
 _MOUNTS = Path("/proc/self/mounts")
+_EMPTIED = {"attempts", "hints", "jobs", "outputs"}  # tables from which a run deletes rows
 _RIGHTS = {"SELECT": "SELECT from", "INSERT": "INSERT into", "UPDATE": "UPDATE", "DELETE": "DELETE from"}
 
 
@@ -120,6 +121,8 @@ def _lacking(tx: sa.Connection) -> Iterator[str]:
     """Yield what the role may not do, but a run does; a table's ids come from a sequence with rights of its own."""
     for table in tables.metadata.sorted_tables:
         for right, words in _RIGHTS.items():
+            if right == "DELETE" and table.name not in _EMPTIED:
+                continue
             if not tx.scalar(sa.select(sa.func.has_table_privilege(table.name, right))):
                 yield f"{words} table {table.name}"
         [key] = table.primary_key

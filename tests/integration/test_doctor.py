@@ -271,15 +271,15 @@ def onlooker(postgres_url, postgres_admin):
     postgres_admin.exec_driver_sql("DROP ROLE onlooker")
 
 
-_ON_TABLES = "ON ALL TABLES IN SCHEMA public TO onlooker"
+_ON = {kind: f"ON ALL {kind.upper()} IN SCHEMA public" for kind in ("tables", "sequences")}
 
 
 @pytest.mark.parametrize(
     ("granted", "lacking"),
     [
-        ("SELECT", "INSERT into table accounts"),
-        ("SELECT, INSERT, UPDATE", "DELETE from table accounts"),
-        ("SELECT, INSERT, UPDATE, DELETE", "use sequence public.accounts_id_seq"),
+        ("SELECT {tables}; USAGE {sequences}", "INSERT into table accounts"),
+        ("SELECT, INSERT, UPDATE {tables}; USAGE {sequences}", "DELETE from table hints"),
+        ("SELECT, INSERT, UPDATE, DELETE {tables}", "use sequence public.accounts_id_seq"),
     ],
 )
 def test_a_role_without_a_right_that_a_run_needs_is_69_until_that_is_granted(
@@ -287,7 +287,7 @@ def test_a_role_without_a_right_that_a_run_needs_is_69_until_that_is_granted(
 ):
     (ward.folder / "outputs").mkdir()
     url, type_ = onlooker
-    type_(f"GRANT {granted} {_ON_TABLES}")
+    type_(*(f"GRANT {right.format_map(_ON)} TO onlooker" for right in granted.split("; ")))
     settings = {"database_url": url, "broker_url": redis_url, "api_token": None}
     code, found = ward.finds("--api", NOWHERE, **settings)
     assert code == 69
