@@ -23,8 +23,9 @@ def typed(settings: Settings, batch: "Batch | None" = None) -> str:
     the command next knows it.
     """
     given = dict(_given())
-    if batch and batch.api not in {settings.api.identity, *(one.api.identity for one in settings.accounts)}:
-        given["api"] = batch.api
+    if batch and batch.api != settings.api.identity:
+        has_account = any(one.api.identity == batch.api for one in settings.accounts)
+        given["api"] = None if has_account else batch.api
     parts = []
     for option in _SETTINGS:
         if text := given.get(option):

@@ -39,7 +39,7 @@ class Context:
     api: client.PredictionClient
     inputs: inputs.Inputs
     downloads: downloads.Downloads
-    freed: Callable[[], None] = lambda: None  # called when places in flight have become free
+    freed: Callable[[], None] = lambda: None  # called when predictions have ended
 
     @cached_property
     def times(self) -> Times:

@@ -30,7 +30,7 @@ class Times:
     tick: float = 0.25
     tick_least: float = 0.05  # the shortest wait, for places that become free and between looks
     poll_first: float = 1
-    poll_told: float = 1.5  # the longest between two looks at the list where webhooks announce the ends
+    poll_told: float = 1.5  # the longest to a page of the list where webhooks announce the ends
     poll_most: float = 15
     denied_most: float = 120  # the longest between two tries at an image that its host denies
 

@@ -27,7 +27,7 @@ class Message:
 
 
 class Again:
-    """A request to be run again soon: places in flight that become free can be filled at once."""
+    """A request to be run again soon: free places in flight can be filled, or more is due than was handed out."""
 
 
 def sliced(lane: Lane, ids: Sequence[int], scope: Scope) -> Iterator[Message]:
