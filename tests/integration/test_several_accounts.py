@@ -386,8 +386,11 @@ def elsewhere(evening, start_sandbox):
     return other
 
 
-def test_a_batch_at_another_accounts_api_goes_on_with_the_commands_that_are_printed(evening, elsewhere):
-    paused = evening.type("pause", "night")
+@pytest.mark.parametrize("types_api", [False, True])
+def test_a_batch_at_another_accounts_api_goes_on_with_the_commands_that_are_printed(
+    evening, elsewhere, types_api
+):
+    paused = evening.type("pause", "night", *(["--api", evening.sandbox.url] if types_api else []))
     assert paused.stderr.endswith(" overnight resume night\n"), (
         "with --api, the first account would go there too"
     )
