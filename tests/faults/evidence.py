@@ -33,12 +33,10 @@ class Terms:
     price: float | None = None
     most_attempts: int | None = None
     excused: frozenset[str] = frozenset()  # failure classes that the night's faults explain, of any job
-    removed: Callable[[Line], bool] = lambda _: (
-        False
-    )  # whether the API may have deleted it as soon as it ended
-    in_doubt: float = (
-        0.0  # seconds around a send in which what the list does not explain could be of that send
-    )
+    # Whether the API may have deleted it as soon as it ended.
+    removed: Callable[[Line], bool] = lambda _: False
+    # Seconds around a send in which what the list does not explain could be of that send.
+    in_doubt: float = 0.0
     slots: int | None = None  # sends that may be under way when the buying stops
     probe_every: float = math.inf  # seconds
     folder: Path | None = None  # no file in it may hold the secret

@@ -24,19 +24,24 @@ def night(database, tmp_path, start_sandbox):
     made.close()
 
 
-def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
+def sync_breaks(broken, number, *, at_folders):
+    """Have the sync of every folder, or of every file, fail with an error of the system."""
     sync = os.fsync
 
-    def no_folders(opened):
-        if stat.S_ISDIR(os.fstat(opened).st_mode):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+    def breaks(opened):
+        if stat.S_ISDIR(os.fstat(opened).st_mode) is at_folders:
+            raise OSError(number, os.strerror(number))
         sync(opened)
 
+    broken.setattr(os, "fsync", breaks)
+
+
+def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
     first, second = night.make(2)
     night.until(lambda: night.states() == {State.COLLECTING: 2})
     collect([first])  # from now on the folder is there
     with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", no_folders)
+        sync_breaks(broken, errno.EIO, at_folders=True)
         collect([second])
     assert [night.job(job).state for job in (first, second)] == [State.SUCCEEDED, State.COLLECTING]
     assert night.batch_state == (BatchState.PAUSED, PauseReason.STORAGE)
@@ -47,22 +52,15 @@ def test_no_row_tells_of_a_file_whose_name_may_not_last(night, monkeypatch):
     assert {path.relative_to(night.settings.output).as_posix() for path in there} == told
 
 
-@pytest.mark.parametrize("at_a_folder", [False, True])
+@pytest.mark.parametrize("at_folders", [False, True])
 def test_a_machine_that_is_short_of_open_files_pauses_nothing_and_fetches_again(
-    night, monkeypatch, at_a_folder
+    night, monkeypatch, at_folders
 ):
-    sync = os.fsync
-
-    def short(opened):
-        if stat.S_ISDIR(os.fstat(opened).st_mode) is at_a_folder:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        sync(opened)
-
     first, second = night.make(2)
     night.until(lambda: night.states() == {State.COLLECTING: 2})
     collect([first])  # from now on the folder is there
     with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", short)
+        sync_breaks(broken, errno.EMFILE, at_folders=at_folders)
         collect([second])
     assert night.job(second).state == State.COLLECTING
     assert night.batch_state == (BatchState.OPEN, None)
@@ -71,13 +69,10 @@ def test_a_machine_that_is_short_of_open_files_pauses_nothing_and_fetches_again(
 
 
 def test_what_stays_short_at_every_try_stops_the_buying_and_fails_no_job(night, monkeypatch):
-    def short(*_):
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
     [job] = night.make(1)
     night.until(lambda: night.states() == {State.COLLECTING: 1})
     with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", short)
+        sync_breaks(broken, errno.EMFILE, at_folders=False)
         for _ in range(4):
             collect([job])
         assert night.batch_state == (BatchState.OPEN, None)
