@@ -73,8 +73,8 @@ def test_one_prediction_out_of_order_does_not_end_a_walk():
 
 
 def test_without_dates_the_list_is_followed_to_its_end():
-    undated = shown("undated", created_at=None)
-    taken = take(Scripted(page(at(-5), undated), page(undated), page(at(-9), undated, more=False)))
+    first, second, third = (shown(name, created_at=None) for name in ("first", "second", "third"))
+    taken = take(Scripted(page(at(-5), first), page(second), page(at(-9), third, more=False)))
     assert (taken.covers(BORN), taken.pages) == (True, 3)
 
 
@@ -103,9 +103,17 @@ def test_a_page_in_error_makes_the_walk_prove_nothing_and_keeps_what_was_seen(er
 
 
 def test_a_list_without_end_is_left_and_proves_nothing():
-    taken = take(Scripted(page(at(30))), within=60)
-    assert (taken.covers(BORN), taken.error) == (False, None)
-    assert taken.pages < 10_000
+    taken = take(Scripted(*(page(at(seconds)) for seconds in range(10_000, 0, -1))), within=60)
+    assert (taken.covers(BORN), taken.error, taken.pages) == (False, None, 1000)
+
+
+def test_a_list_that_goes_round_is_left_once_it_leads_back_and_proves_what_it_has_passed():
+    """As that of a gateway which shows the first page whatever the cursor says."""
+    for pages in ([page(at(90), at(80))] * 9, [page(at(90), at(80)), page(at(70), at(60))] * 9):
+        api = Scripted(*pages)
+        taken = take(api)
+        assert (taken.covers(BORN), taken.error, len(api.asked)) == (False, None, 1 + len(taken.seen) // 2)
+        assert taken.covers(min(one.created_at for one in taken.seen.values()) + timedelta(seconds=11))
 
 
 def test_a_list_that_is_too_slow_is_left_with_what_it_has_shown():

@@ -50,6 +50,8 @@ class Walk:
     error: errors.ApiError | None = None
     ahead: timedelta = timedelta()
     _back_to: datetime = _NOW
+    _cursors: set[str | None] = field(default_factory=set)
+    _goes_round: bool = False
     # Attempts, negated and in order: the list shows the newest first, so that most go to the end. A set would take ten
     # times the memory.
     _familiar: MutableSequence[int] = field(default_factory=lambda: array.array("q"))
@@ -59,6 +61,8 @@ class Walk:
         """Keep what a page shows; pages shift during a walk, so an id may come twice."""
         self.pages += 1
         self.cursor = page.cursor
+        self._goes_round = page.cursor in self._cursors
+        self._cursors.add(page.cursor)
         new = {one.id: one for one in page.predictions if one.id not in self.seen}
         self.seen |= new
         self.fresh += new
@@ -93,7 +97,7 @@ class Walk:
     def ends(self) -> bool:
         """Whether no further page is needed."""
         complete = bool(self.wanted) and self.seen.keys() >= set(self.wanted)
-        return complete or self.pages >= self.most_pages or self.read_to(self.since)
+        return complete or self._goes_round or self.pages >= self.most_pages or self.read_to(self.since)
 
 
 async def go_on(taken: Walk, api: PredictionClient, at_once: float = math.inf) -> None:
