@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import pytest
+import sqlalchemy as sa
 
-from tests.faults import chaos, plans
+from jobs import tables
+from tests.faults import chaos, distributed, plans, stages
 
 _EVERY_TIME = [("sqlite", 1), ("servers", 1)]
 _IN_FULL = [("sqlite", 2), ("sqlite", 3), ("sqlite", 4), ("sqlite", 5), ("sqlite", 6), ("servers", 2)]
@@ -36,6 +38,24 @@ def test_a_seed_is_a_plan_and_a_plan_survives_being_written_down(tmp_path):
 
     assert plans.Plan.read(tmp_path / "run.json") == plan == plans.draw(7, "servers")
     assert plan.actions != plans.draw(8, "servers").actions
+
+
+@pytest.mark.parametrize("stage", [stages.Stage, distributed.Distributed])
+@pytest.mark.usefixtures("postgres_server")  # that fixture imports the library as it must be
+def test_a_plan_that_is_replayed_asks_the_api_for_the_same(stage, tmp_path):
+    assert asked_for(stage, tmp_path / "first") == asked_for(stage, tmp_path / "again")
+
+
+def asked_for(stage, folder):
+    """Return the inputs of a night's jobs, by which the API draws what befalls them."""
+    folder.mkdir()
+    stage = stage(plans.draw(7, "sqlite", jobs=20), folder)
+    try:
+        assert stage.night.run("load", str(stage.night.manifest)) == 0, stage.night.words()
+        with stage.night.database() as db, db.read() as tx:
+            return tx.execute(sa.select(tables.jobs.c.key, tables.jobs.c.input).order_by("key")).all()
+    finally:
+        stage.close()
 
 
 def test_a_plan_that_was_written_before_creates_could_be_slow_is_read_as_it_was_meant(tmp_path):
