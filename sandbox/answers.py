@@ -65,6 +65,24 @@ def away(kind: str) -> Response:
             return problems.page(503, "Service unavailable")
 
 
+def misread(kind: str, answer: Response, wait: float) -> Response:
+    """Return what becomes of the answer to a read, or raise what comes instead."""
+    match kind:
+        case "html":
+            return problems.page(200, "Welcome")
+        case "cut":
+            return Response(answer.body[: len(answer.body) // 2], media_type="application/json")
+        case "429":
+            raise problems.throttled(wait, {}, unit=wait)
+        case _:
+            return wire.Drop()
+
+
+def uncertain(kind: str) -> Response:
+    """Return the answer to a cancel that was carried out."""
+    return wire.Drop() if kind == "drop" else problems.page(502, "Bad gateway")
+
+
 def spoilt(fault: str, described: dict[str, Any]) -> Response:
     """Return the answer to a create that was accepted; ``fault`` is one of ``faults.AFTER``."""
     match fault:

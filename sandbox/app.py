@@ -40,12 +40,8 @@ def create_app(options: Options, records: Records) -> Router:
         census=census,
         webhooks=webhooks,
     )
-    reading = Reading(
-        options.lag, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks
-    )
-    listing = Listing(
-        options.lag, elsewhere=options.manners.elsewhere, drawn=drawn, records=records, views=views
-    )
+    reading = Reading(options, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks)
+    listing = Listing(options, drawn=drawn, records=records, views=views)
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, outputs=outputs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
     return Router(routes.of(guard, creation, reading, listing, delivery, files, control))

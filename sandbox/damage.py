@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterator
 
 from starlette.datastructures import URL
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from sandbox import problems, wire
 
@@ -26,10 +26,12 @@ def spoilt(fault: str, kind: str | None, content: bytes, url: URL) -> Response:
             return RedirectResponse(_elsewhere(kind or "once", url), 302)
         case "not_image", _:
             return Response(problems.page(200, "Sorry").body, media_type=_TYPE)
-        case "bomb", "endless":
-            return StreamingResponse(_endless(content), media_type=_TYPE)
+        case "output_busy", _:
+            return JSONResponse({"detail": "Please try again later."}, int(kind or 503))
         case "bomb", _:
-            return Response(_pixel_bomb(), media_type=_TYPE)
+            gigantic = StreamingResponse(_endless(content)) if kind == "endless" else Response(_pixel_bomb())
+            gigantic.headers["content-type"] = _TYPE
+            return gigantic
         case "drip", _:
             return wire.Drip(Response(content, media_type=_TYPE), whole=kind == "head")
         case _:

@@ -34,9 +34,14 @@ RUN = {
     "unknown_status": "shows a status that no client knows until it ends, or none",
     "unknown_end": "has its outputs under a status that no client knows, and never another",
 }
-# How a prediction is shown. Drawn per (job, attempt), except get_5xx, which is drawn for each read.
-SHOWN = {
+# What becomes of the answer about a prediction, or to a list. Drawn for each read or cancel of the same.
+TOLD = {
     "get_5xx": "503 on reading a prediction or a list",
+    "get_odd": "such a read is answered with HTML, with half of the JSON, not at all, or throttled out of turn",
+    "cancel_lost": "a prediction is canceled, but that is not what the answer says, if there is one",
+}
+# How a prediction is shown. Drawn per (job, attempt).
+SHOWN = {
     "expire_url": "the prediction's outputs are gone at once, and it says so or still lists them",
     "gone_403": "403, and not 404, where an output or an input has been deleted",
     "flagged": "the safety check drops all of a succeeded prediction's outputs but the first, or every one",
@@ -79,6 +84,7 @@ OUTPUT = {
     "bomb": "an output that begins as an image and is gigantic",
     "truncate": "an output's body ends before its declared length",
     "no_length_cut": "an output without a declared length ends early",
+    "output_busy": "an output's host answers with a status, as it does when it has too much to do",
     "drip": "an answer or an output comes byte by byte",
 }
 # Counts, not shares: they hold from that many accepted predictions on, until healed.
@@ -93,6 +99,8 @@ LASTING = frozenset({"nsfw", "oom"})
 # NAME draws one of these, NAME:KIND selects one.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "429_odd": ("seconds", "date", "field", "text", "none", "absurd", "negative"),
+    "get_odd": ("html", "cut", "drop", "429"),
+    "cancel_lost": ("5xx", "drop"),
     "vanish": ("while", "ever"),
     "no_cancel": ("404", "405", "403", "501"),
     "no_list": ("404", "405", "403"),
@@ -106,6 +114,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "upload": ("5xx", "hang"),
     "redirect": ("once", "loop", "http", "metadata"),
     "bomb": ("pixels", "endless"),
+    "output_busy": ("503", "429"),
     "drip": ("head", "body"),
     "outage": ("refuse", "5xx", "hang"),
 }
@@ -118,7 +127,7 @@ def _with_kinds(name: str, meaning: str) -> str:
 MEANINGS: Mapping[str, str] = {
     name: _with_kinds(name, meaning)
     for name, meaning in (
-        BEFORE | AFTER | RUN | SHOWN | LACKING | UPLOADED | CALLED | KEPT | OUTPUT | COUNTED
+        BEFORE | AFTER | RUN | TOLD | SHOWN | LACKING | UPLOADED | CALLED | KEPT | OUTPUT | COUNTED
     ).items()
 }
 

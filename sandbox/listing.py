@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import plan, problems, wire
+from sandbox import answers, plan, problems, wire
+from sandbox.options import Options
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
@@ -25,13 +26,10 @@ Place = tuple[float, str]
 
 
 class Listing:
-    """Lists an account's predictions, newest first; faults misplace or hide them by up to ``lag`` seconds."""
+    """Lists an account's predictions, newest first; faults misplace or hide them by up to a lag."""
 
-    def __init__(
-        self, lag: float, *, elsewhere: str | None, drawn: plan.Plan, records: Records, views: Views
-    ) -> None:
-        self._lag = lag
-        self._elsewhere = elsewhere  # the base of the URLs of other pages, if it is not our own
+    def __init__(self, options: Options, *, drawn: plan.Plan, records: Records, views: Views) -> None:
+        self._options = options
         self._plan = drawn
         self._records = records
         self._views = views
@@ -50,7 +48,7 @@ class Listing:
         first, last = self._page(shelf, before, after)
         page = shelf[first:last]
         now, host = time.time(), request.headers.get("host", "")
-        return JSONResponse(
+        answer = JSONResponse(
             {
                 "next": self._link(request, "before", self._place(page[0])) if page and first else None,
                 "previous": (
@@ -65,6 +63,8 @@ class Listing:
                 ],
             }
         )
+        odd = self._plan.kind("get_odd", "list", read)
+        return answers.misread(odd, answer, self._options.wait) if odd else answer
 
     async def _entry(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
         shown = await self._views.show(prediction, now, host)
@@ -90,16 +90,18 @@ class Listing:
         """Return where it stands: always the same, so that a client that reads all pages sees each prediction once."""
         if not self._plan.strikes("list_shuffle", prediction.subject):
             return prediction.t, prediction.id
-        return prediction.t + self._lag * self._plan.number("place", prediction.subject), prediction.id
+        return prediction.t + self._options.lag * self._plan.number(
+            "place", prediction.subject
+        ), prediction.id
 
     def _lags(self, prediction: Prediction, now: float) -> bool:
-        return now < prediction.t + self._lag and self._plan.strikes("list_lag", prediction.subject)
+        return now < prediction.t + self._options.lag and self._plan.strikes("list_lag", prediction.subject)
 
     def _link(self, request: Request, direction: str, place: Place) -> str:
         """Return the URL of a neighbouring page, with the filters of this one."""
         cursor = base64.urlsafe_b64encode(f"{direction} {place[0]!r} {place[1]}".encode()).decode()
         kept = {name: text for name, text in request.query_params.items() if name != "cursor"}
-        base = self._elsewhere or f"http://{request.headers.get('host', '')}"
+        base = self._options.manners.elsewhere or f"http://{request.headers.get('host', '')}"
         return f"{base}/v1/predictions?{urlencode({**kept, 'cursor': cursor})}"
 
 

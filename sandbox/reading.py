@@ -6,8 +6,9 @@ from collections import Counter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import plan, predictions, problems, wire
+from sandbox import answers, plan, predictions, problems, wire
 from sandbox.census import Census
+from sandbox.options import Options
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
@@ -15,11 +16,11 @@ from sandbox.webhooks import Webhooks
 
 
 class Reading:
-    """Shows single predictions as they are now, and cancels them; ``lag`` is how long one may be unknown."""
+    """Shows single predictions as they are now, and cancels them."""
 
     def __init__(
         self,
-        lag: float,
+        options: Options,
         *,
         drawn: plan.Plan,
         records: Records,
@@ -27,13 +28,14 @@ class Reading:
         census: Census,
         webhooks: Webhooks,
     ) -> None:
-        self._lag = lag
+        self._options = options
         self._plan = drawn
         self._records = records
         self._views = views
         self._census = census
         self._webhooks = webhooks
         self._reads: Counter[str] = Counter()
+        self._cancels: Counter[str] = Counter()
 
     async def get(self, request: Request, account: str) -> Response:
         prediction = self._find(request, account)
@@ -46,6 +48,8 @@ class Reading:
         if self._has_vanished(prediction):
             raise problems.not_found()
         answer = await self._answer(prediction, request)
+        if odd := self._plan.kind("get_odd", subject, self._reads[subject]):
+            return answers.misread(odd, answer, self._options.wait)
         dripping = self._plan.kind("drip", subject, self._reads[subject])
         return wire.Drip(answer, whole=dripping == "head") if dripping else answer
 
@@ -56,6 +60,9 @@ class Reading:
             await self._records.cancel(prediction, now)
             self._census.ended(prediction.id)
             self._webhooks.ended(prediction.id)
+        self._cancels[prediction.subject] += 1
+        if lost := self._plan.kind("cancel_lost", prediction.subject, self._cancels[prediction.subject]):
+            return answers.uncertain(lost)
         return await self._answer(prediction, request)
 
     def _find(self, request: Request, account: str) -> Prediction:
@@ -66,7 +73,7 @@ class Reading:
 
     def _has_vanished(self, prediction: Prediction) -> bool:
         kind = self._plan.kind("vanish", prediction.subject)
-        return kind == "ever" or (kind == "while" and time.time() < prediction.t + self._lag)
+        return kind == "ever" or (kind == "while" and time.time() < prediction.t + self._options.lag)
 
     async def _answer(self, prediction: Prediction, request: Request) -> Response:
         return JSONResponse(await self._views.show(prediction, time.time(), request.headers.get("host", "")))

@@ -22,8 +22,9 @@ _FAULTY = (0.15, 0.30)  # of all sends
 # Faults of everything else, with the largest share of each.
 _OTHERS = {
     "fail_transient": 0.04, "aborted": 0.02, "nsfw": 0.01, "oom": 0.01, "stuck": 0.005, "unknown_status": 0.03,
-    "get_5xx": 0.05, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1,
-    "expire_url:removed": 0.01, "truncate": 0.05, "no_length_cut": 0.05, "not_image": 0.03, "drip:body": 0.01,
+    "get_5xx": 0.05, "get_odd": 0.05, "cancel_lost": 0.5, "vanish:while": 0.02, "list_lag": 0.1, "list_shuffle": 0.1,
+    "expire_url:removed": 0.01, "output_busy": 0.05, "truncate": 0.05, "no_length_cut": 0.05, "not_image": 0.03,
+    "drip:body": 0.01,
     "redirect:once": 0.05, "gone_403": 1.0, "inline": 0.1, "early_output": 0.3, "other_version": 0.3, "undated": 0.1,
     "unknown_end": 0.005, "stale": 0.02,
 }  # fmt: skip

@@ -253,6 +253,49 @@ def test_reads_falter_and_then_work_again(start_sandbox):
     assert statuses == {200, 503}
 
 
+@pytest.mark.parametrize("path", ["/predictions/{id}", "/predictions"])
+def test_reads_are_answered_oddly_and_then_as_ever(start_sandbox, path):
+    sandbox = start_sandbox()
+    with sandbox.client() as client:
+        path = path.format(**create(client).json())
+        eventually(lambda: "succeeded" in client.get(path).text)
+        whole = client.get(path)
+        sandbox.faults(**{"get_odd:html": 1})
+        assert client.get(path).headers["content-type"].startswith("text/html")
+        sandbox.faults(**{"get_odd:html": 0, "get_odd:cut": 1})
+        assert client.get(path).content == whole.content[: len(whole.content) // 2]
+        sandbox.faults(**{"get_odd:cut": 0, "get_odd:429": 1})
+        assert (client.get(path).status_code, client.get(path).headers["retry-after"]) == (429, "1")
+        sandbox.faults(**{"get_odd:429": 0, "get_odd:drop": 1})
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            client.get(path)
+        sandbox.heal()
+        assert client.get(path).content == whole.content
+
+
+@pytest.mark.parametrize(("kind", "status"), [("5xx", 502), ("drop", None)])
+def test_a_cancel_is_carried_out_and_its_answer_lost(start_sandbox, kind, status):
+    sandbox = start_sandbox(latency=60, faults={f"cancel_lost:{kind}": 1})
+    with sandbox.client() as client:
+        path = f"/predictions/{create(client).json()['id']}"
+        try:
+            answered = client.post(f"{path}/cancel").status_code
+        except httpx.RemoteProtocolError:
+            answered = None
+        assert answered == status
+        assert client.get(path).json()["status"] == "canceled"
+        sandbox.heal()
+        assert client.post(f"{path}/cancel").json()["status"] == "canceled"
+
+
+def test_an_outputs_host_is_busy_at_times(start_sandbox):
+    sandbox = start_sandbox(faults={"output_busy": 0.8})
+    with sandbox.client() as client:
+        path = f"/predictions/{create(client).json()['id']}"
+        url = eventually(lambda: client.get(path).json()["output"])[0]
+    assert {fetch(url).status_code for _ in range(60)} == {200, 429, 503}
+
+
 def test_an_account_runs_dry_after_so_many_predictions_and_heals(start_sandbox):
     sandbox = start_sandbox(faults={"402_after": 2})
     with sandbox.client() as client:
