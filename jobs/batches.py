@@ -213,12 +213,16 @@ def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = No
     return _of(tx, _BLOCKED, account, only)
 
 
-def unblock(tx: sa.Connection, now: datetime, account: Account) -> list[int]:
+def unblock(
+    tx: sa.Connection, now: datetime, account: Account, only: Sequence[int] | None = None
+) -> list[int]:
     """paused → open for the batches that a block had paused: the API takes an account's calls again."""
+    if not (ids := blocked(tx, account, only)):
+        return []
     # By its reason once more: a person may have paused or cancelled it since.
     opened = (
         sa.update(batches)
-        .where(batches.c.id.in_(blocked(tx, account)), batches.c.pause_reason == PauseReason.BLOCKED)
+        .where(batches.c.id.in_(ids), batches.c.pause_reason == PauseReason.BLOCKED)
         .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None)
         .returning(batches.c.id)
     )

@@ -10,7 +10,7 @@ import structlog
 
 from jobs import accounts, batches, blocks, events, lifecycle, losses
 from jobs.accounts import attendance
-from jobs.accounts.breaker import Breaker, BreakerState
+from jobs.accounts.breaker import BreakerState
 from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.events import EventKind
@@ -36,17 +36,10 @@ def observe(
     if before.state is after.state:
         return
     log.warning("breaker", account=account.name, state=after.state, reason=after.reason)
-    if after.is_closed:
-        _recover(tx, now, account, before)
+    if after.is_closed and before.state is BreakerState.OUTAGE:
+        events.record(tx, now, None, EventKind.RECOVERED, f"{account.api} answers again")
     elif after.state is BreakerState.OUTAGE:
         _wait_out(tx, now, account, after.reason or "")
-
-
-def _recover(tx: sa.Connection, now: datetime, account: accounts.Account, before: Breaker) -> None:
-    if before.state is BreakerState.BLOCKED:
-        batches.unblock(tx, now, account)
-    else:
-        events.record(tx, now, None, EventKind.RECOVERED, f"{account.api} answers again")
 
 
 def _wait_out(tx: sa.Connection, now: datetime, account: accounts.Account, reason: str) -> None:

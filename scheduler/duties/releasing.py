@@ -31,6 +31,8 @@ def _released(tx: sa.Connection, configured: settings.Settings, scope: Scope) ->
     """Release what may be released; also return whether only the in-flight cap holds others back."""
     now = database.now(tx)
     account = allowance.refilled(tx, now, configured, scope)
+    if account.breaker.is_closed:
+        batches.unblock(tx, now, account, scope.release_only)
     open_batches = batches.releasable(tx, account, scope.release_only)
     if not account.breaker.is_closed:
         open_batches += batches.blocked(tx, account, scope.release_only)

@@ -282,6 +282,15 @@ def test_without_an_appointment_nobody_tries(database, account, batch, state):
     assert handed(duties.release, database) == []
 
 
+@pytest.mark.usefixtures("account")
+def test_an_account_that_may_buy_opens_what_a_block_has_paused(database, batch):
+    """One with a new token, or one that was blocked at the moment at which another was not any more."""
+    make(database, batch, 5)
+    with database.write() as tx:
+        batches.pause(tx, rows.now(database), [batch.id], PauseReason.BLOCKED, "for a test")
+    assert len(handed(duties.release, database)) == 5
+
+
 def test_a_persons_pause_keeps_even_a_canary_back(database, account):
     make(database, factory.make_batch(database, state="paused"), 20)
     open_breaker(database, account, "blocked", rows.now(database))
@@ -352,11 +361,13 @@ def test_many_are_looked_at_on_pages_of_the_list_and_the_pages_are_what_it_costs
 
 def test_what_becomes_due_soon_after_a_look_waits_for_the_next_one(database, batch, account, listed):
     due(database, batch, 10)
+    before = rows.now(database)
     assert listed() == [(10, 1)]
+    assert rows.account(database, account.id).poll_at > before
     due(database, batch, 20)
-    assert listed() == []
+    # As if no time passed, however busy the machine is.
+    assert listed(poll_at=rows.now(database) + timedelta(seconds=60)) == []
     assert looked_at_lanes(database, time_scale="60") == {Lane.RECONCILE, Lane.SUBMIT}
-    assert rows.account(database, account.id).poll_at > rows.now(database)
     assert listed(poll_at=rows.now(database)) == [(20, 1)]
 
 
