@@ -23,6 +23,7 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
     Return False, and change nothing, if a person already had, or if every job has ended: rows that are loaded
     later are wanted.
     """
+    batch = batches.held(tx, batch.id)
     if batch.state is BatchState.CANCELLED:
         raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
     if batch.state is BatchState.LOADING:
@@ -38,6 +39,7 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
 
 def resume(tx: sa.Connection, batch: Batch) -> bool:
     """Open a paused batch again; False if it is open or ready. A stopped account is probed at once."""
+    batch = batches.held(tx, batch.id)
     if batch.state in {BatchState.OPEN, BatchState.READY}:
         return False
     now = database.now(tx)

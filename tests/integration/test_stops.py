@@ -11,6 +11,7 @@ from jobs import database as databases
 from jobs.accounts.breaker import BreakerState
 from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
+from jobs.by_hand import buying
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
 from jobs.states import BatchState
@@ -95,6 +96,23 @@ def test_a_pause_by_a_person_outlasts_an_opening_that_did_not_see_it(postgres_da
             late = other.submit(database.unit, lambda tx: getattr(batches, opened)(tx, now, what))
             rehearsal.eventually(lambda: is_waited_for(database))
         late.result(timeout=60)
+    assert look(database, account, batch)[1].pause_reason is PauseReason.PERSON
+
+
+@pytest.mark.parametrize("opened", ["unblock", "open_"])
+def test_a_pause_by_a_person_that_meets_an_opening_comes_after_it(postgres_database, opened):
+    database = postgres_database
+    account, batch = factory.make_account(database), factory.make_batch(database)
+    factory.make_job(database, batch)
+    tell(database, account, NO_CREDIT)
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as tx:
+            seen, now = batches.get(tx, batch.id), databases.now(tx)
+            what = {"unblock": accounts.get(tx, account.id), "open_": seen}[opened]
+            getattr(batches, opened)(tx, now, what)
+            late = other.submit(database.unit, lambda tx: buying.pause(tx, seen))
+            rehearsal.eventually(lambda: is_waited_for(database))
+        assert late.result(timeout=60)
     assert look(database, account, batch)[1].pause_reason is PauseReason.PERSON
 
 
