@@ -167,7 +167,7 @@ class _Slice:
         except errors.Missing as error:
             self.counter.failed(error)
             self.answered = True
-            return self._unknown(row)
+            return self.withheld(row, error)
         except errors.Refused as error:  # not counted: it tells nothing of how the API is
             return self.withheld(row, error)
         except errors.ApiError as error:
@@ -183,22 +183,15 @@ class _Slice:
         self.answered = True
         return endings.ended(self.here, row, prediction, self.now)
 
-    def _unknown(self, row: Running) -> Outcome:
-        """Judge an unknown prediction: a fresh id may not be known yet; past its deadline it has been deleted."""
-        if self._age(row) < self.here.times.prediction_deadline:
-            return Waiting(row)
-        message = f"the API does not know prediction {row.prediction_id} any more"
-        return Failure(row.fence, FailureClass.EXPIRED, message)
-
-    def withheld(self, row: Running, error: errors.Refused | errors.Unanswered) -> Outcome:
+    def withheld(self, row: Running, error: errors.Missing | errors.Refused | errors.Unanswered) -> Outcome:
         """Give up a prediction that the API tells nothing of, long after its deadline, and of no cancel either.
 
-        One such answer may pass; a cancel, which asks for the prediction too, has had another by then. No answer
-        may pass at any time, so it is waited for until the outputs must have been deleted.
+        One such answer may pass, an unknown id's too; a cancel, which asks for the prediction as well, has had another
+        by then. No answer may pass at any time, so it is waited for until the outputs must have been deleted.
         """
         deadline = self.here.times.prediction_deadline
-        refused = isinstance(error, errors.Refused)
-        patience = endings.GIVEN_UP * deadline if refused else deadline + _LIFETIME
+        silent = isinstance(error, errors.Unanswered)
+        patience = deadline + _LIFETIME if silent else endings.GIVEN_UP * deadline
         if not row.cancel_sent or self._age(row) < patience:
             return Waiting(row)
         message = f"the API tells nothing of prediction {row.prediction_id} any more: {error}"
