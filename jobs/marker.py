@@ -35,6 +35,15 @@ def fresh_seed(batch_uuid: str, key: str, tries: int, earlier: Collection[Any]) 
     return found
 
 
+def is_own(value: Any, batch_uuid: str, key: str, tries: int) -> bool:
+    """Whether a seed is one of our own making that a job may have had within so many tries.
+
+    >>> is_own(fresh_seed("b6b1", "cat", 3, []), "b6b1", "cat", 3), is_own(7, "b6b1", "cat", 3)
+    (True, False)
+    """
+    return any(value == seed(batch_uuid, key, generation) for generation in range(2 * tries + 2))
+
+
 def seed_of_edited(
     edited: Mapping[str, Any], sent: Sequence[Mapping[str, Any]], batch_uuid: str, key: str
 ) -> int:

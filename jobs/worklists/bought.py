@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from jobs import marker
 from jobs.failures import FailureClass
 from jobs.lifecycle import Fence
 from jobs.states import UNSETTLED_PHASES, Phase
-from jobs.tables import attempts, jobs
+from jobs.tables import attempts, batches, jobs
 
 _AT_ONCE = 5000  # parameters of one statement; databases accept some ten thousand
 _WITNESSES = 20  # one prediction may have been deleted by hand
@@ -67,10 +68,12 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
     """
     ended = (
         sa.select(
-            attempts.c.id, attempts.c.job_id, attempts.c.input, attempts.c.prediction_id, jobs.c.own_seed,
-            attempts.c.account_id, attempts.c.phase,
+            attempts.c.id, attempts.c.job_id, attempts.c.number, attempts.c.input, attempts.c.prediction_id,
+            attempts.c.account_id, attempts.c.phase, jobs.c.own_seed, jobs.c.key, jobs.c.input.label("wanted"),
+            batches.c.uuid,
         )
         .join(jobs, jobs.c.id == attempts.c.job_id)
+        .join(batches, batches.c.id == jobs.c.batch_id)
         .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
     )  # fmt: skip
     # Two queries, the one by digest without the account: SQLite would scan all attempts of the account.
@@ -83,10 +86,18 @@ def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: 
     ]
     rows = {row.id: row for query in (*same, given_up) for row in tx.execute(query)}
     return [
-        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, r.own_seed, r.phase == Phase.REFUSED)
+        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, _had_own_seed(r), r.phase == Phase.REFUSED)
         for _, r in sorted(rows.items())
         if r.account_id == account_id
     ]
+
+
+def _had_own_seed(row: Any) -> bool:
+    """Whether an attempt was sent with a seed of our making; since then its job may have been given another."""
+    sent = row.input.get("seed")
+    if sent == row.wanted.get("seed"):
+        return bool(row.own_seed)
+    return marker.is_own(sent, row.uuid, row.key, row.number)
 
 
 def witness(tx: sa.Connection, account_id: int, than: Collection[str] = ()) -> str | None:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, lifecycle, tables
+from jobs import accounts, lifecycle, marker, tables
 from jobs.lanes import Lane
 from jobs.states import Phase, State
 from scheduler import duties
@@ -196,6 +196,24 @@ def test_what_others_buy_with_the_same_account_is_left_alone(night, sandbox):
     after = rows.everything(night.database)
     assert [len(table) for table in after] == [len(table) for table in before]
     assert night.told(duties.cancel) == []
+
+
+@pytest.mark.parametrize("was_own", [True, False])
+def test_whose_seed_a_send_had_does_not_change_with_its_job(night, sandbox, was_own):
+    """As by `retry --new-seed`, or by `--set seed=`: what others buy with a seed is theirs for good, and ours ours."""
+    ours = marker.seed(night.batch.uuid, "fox")
+    sent, other = ({"prompt": "a fox", "seed": seed} for seed in ((ours, 7) if was_own else (7, ours)))
+    [job_id] = night.make(key="fox", input=sent, own_seed=was_own)
+    night.tick(duties.release)
+    rows.write(
+        night.database, lifecycle.failed, [lifecycle.Failure(rows.fence(night.job(job_id)), "nsfw", "")]
+    )
+    with night.database.write() as tx:
+        lifecycle.change_input(tx, {job_id: other}, own_seed=not was_own)
+    twin = accept_late(sandbox, sent)
+    sweep(night)
+    found = [one.prediction_id for one in night.attempts(job_id) if one.phase == Phase.ORPHAN]
+    assert found == [twin] * was_own
 
 
 def test_a_walk_that_breaks_off_is_tried_again_a_lease_later(night):
