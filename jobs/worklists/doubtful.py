@@ -22,6 +22,7 @@ class Case:
     intended_at: datetime
     sent_at: datetime
     sent_before: bool  # an earlier send of the job was taken for absent: what turns up now may be that send's
+    own_seed: bool  # of our making, so that no other send has it
     may_resubmit: bool  # without proof: the batch's setting allows it, and the job has not used it before
 
 
@@ -32,7 +33,7 @@ _CASES = (
     sa.select(
         attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,
         attempts.c.intended_at, attempts.c.sent_at, _PRESUMED.label("presumed"), _GIVEN_UP.label("given_up"),
-        batches.c.options,
+        batches.c.options, jobs.c.own_seed,
     )
     .join(jobs, jobs.c.attempt_id == attempts.c.id)
     .join(batches, batches.c.id == jobs.c.batch_id)
@@ -53,6 +54,7 @@ def cases(tx: sa.Connection, of: Collection[int]) -> list[Case]:
         Case(
             Fence(r.job_id, r.id), r.account_id, r.input, r.intended_at, r.sent_at or r.intended_at,
             sent_before=r.given_up,
+            own_seed=r.own_seed,
             may_resubmit=not r.presumed and r.options.get("when_unconfirmed") != "hold",
         )
         for r in rows

@@ -14,7 +14,9 @@ OWL = {"prompt": "an owl", "seed": 8}
 
 
 def case(sent, number=1):
-    return Case(Fence(number, number), 1, sent, BORN, BORN, sent_before=False, may_resubmit=True)
+    return Case(
+        Fence(number, number), 1, sent, BORN, BORN, sent_before=False, own_seed=False, may_resubmit=True
+    )
 
 
 def trace(sent, number=1, prediction_id=None, *, own_seed=True):
@@ -107,6 +109,14 @@ def test_what_shows_all_but_the_image_could_be_any_twins():
     could_be = matching.alike([*TWINS, case(OWL, 9)], SHOWN)
     assert {fence.attempt for fence in could_be} == {0, 1, 2}
     assert all([p.id for p in some] == ["c", "b", "x"] for some in could_be.values())
+
+
+def test_what_shows_the_seed_of_a_sends_own_could_be_its_though_its_prompt_was_altered():
+    own = replace(case({**FOX, "prompt": "a fox 🦊"}), own_seed=True)
+    altered = shown("altered", {**FOX, "prompt": "a fox ?"})
+    others = [shown("other", {**FOX, "seed": 8}), shown("wiped")]
+    assert matching.alike([own], [*others, altered]) == {own.fence: [altered]}
+    assert matching.alike([replace(own, own_seed=False)], [*others, altered]) == {}
 
 
 def test_a_strange_prediction_is_explained_by_a_send_of_our_own_making():

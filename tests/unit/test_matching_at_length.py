@@ -69,7 +69,9 @@ def walks(draw):
 
 
 def case(sent, number):
-    return Case(Fence(number, number), 1, sent, BORN, BORN, sent_before=False, may_resubmit=True)
+    return Case(
+        Fence(number, number), 1, sent, BORN, BORN, sent_before=False, own_seed=False, may_resubmit=True
+    )
 
 
 def preference(prediction):

@@ -83,11 +83,19 @@ def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def alike(cases: Sequence[Case], strange: Sequence[Prediction]) -> dict[Fence, list[Prediction]]:
-    """Return, by send, the predictions that show all of it but its image, and so could be its."""
+    """Return, by send, the predictions that could be its: they show all of it but its image, or the seed of its own.
+
+    An API may show a prompt shortened, or in fewer characters than it has.
+    """
     shows = _shown(_inputs(strange), {case.fence: case.sent for case in cases})
+    owners: defaultdict[Any, list[Fence]] = defaultdict(list)
+    for case in cases:
+        if case.own_seed:
+            owners[marker.scalars(case.sent).get("seed")].append(case.fence)
     found: defaultdict[Fence, list[Prediction]] = defaultdict(list)
     for prediction in strange:
-        for fence in shows.get(prediction.id, ()):
+        same = owners.get(marker.scalars(prediction.input).get("seed"), ())
+        for fence in {*shows.get(prediction.id, ()), *same}:
             found[fence].append(prediction)
     return found
 
