@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import resource
+import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_a_process_without_a_free_file_fails_no_job(tmp_path):
 
     async def conversation():
         async with ready() as (_, made):
-            assert await made.digest("fox.png", tmp_path), "else what it takes is not loaded yet"
+            await made.wire_form("fox.png", tmp_path)  # else what it takes is not loaded yet
+            draw(tmp_path / "fox.png", (7, 7))
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
             try:
@@ -101,10 +103,13 @@ def digests_alone(root, *names):
     return asyncio.run(conversation())
 
 
-def test_an_image_is_known_again_by_its_wire_form_before_it_has_one(tmp_path):
+def test_only_a_url_may_be_known_again(tmp_path):
+    """What an API that shows URLs as they were sent makes of a data URI, it does not say."""
     draw(tmp_path / "fox.jpg", kind="JPEG")
-    for before, form, after in digests(tmp_path, "fox.jpg", "https://images.example/fox.png"):
-        assert before == after == marker.image_digest(form)
+    own, given = digests(tmp_path, "fox.jpg", "https://images.example/fox.png")
+    assert own[1].startswith("data:")
+    assert (own[0], own[2]) == (None, None)
+    assert given[0] == given[2] == marker.image_digest(given[1])
 
 
 def test_a_large_image_is_known_again_once_it_was_uploaded(tmp_path):
@@ -117,6 +122,29 @@ def test_what_is_no_image_is_not_known_again(tmp_path):
     (tmp_path / "words.png").write_text("no image")
 
     assert digests_alone(tmp_path, "words.png", "missing.png", "../fox.png") == [None] * 3
+
+
+def test_while_the_disk_hangs_hosts_are_found_by_their_names(tmp_path, monkeypatch):
+    locate, hangs = pictures.locate, threading.Event()
+
+    def hung(*asked, **how):
+        hangs.wait(60)
+        return locate(*asked, **how)
+
+    draw(tmp_path / "fox.png")
+    monkeypatch.setattr(pictures, "locate", hung)
+
+    async def conversation():
+        async with ready() as (_, made):
+            looks = [asyncio.create_task(made.wire_form("fox.png", tmp_path)) for _ in range(100)]
+            await asyncio.sleep(0)
+            try:
+                await asyncio.wait_for(asyncio.get_running_loop().getaddrinfo("localhost", 80), 30)
+            finally:
+                hangs.set()
+            return set(await asyncio.gather(*looks))
+
+    assert len(asyncio.run(conversation())) == 1
 
 
 @pytest.mark.parametrize("nth", [1, 2])

@@ -4,12 +4,12 @@ Jobs often share an image, so encoded small ones are cached, within bounds; `upl
 API. Images are checked when the manifest is read, but files change, so each is checked again here.
 """
 
-import asyncio
 import base64
 import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jobs import errors, failures, images, marker, shortage
@@ -79,41 +79,30 @@ class Inputs:
         """
         if _is_url(image):
             return image
-        version = await asyncio.to_thread(_located, image, root)
+        version = await uploads.looked(partial(_located, image, root))
         if known := self._encoded.get(version):
             return known
         file = self._decoded.get(version)
         if file is None:
-            file = await asyncio.to_thread(_read, image, version, suspect)
+            file = await uploads.looked(partial(_read, image, version, suspect))
         if file.data_uri_length > pictures.LONGEST_INLINE:
             return await self._large(image, version, file)
         self._encoded.put(version, uri := file.data_uri)
         return uri
 
     async def digest(self, image: str, root: Path) -> str | None:
-        """Return the digest of the wire form; None if the image cannot be used, or before it is uploaded.
+        """Return the digest of the image's URL, in which the list may show it; None if it has none, or none yet.
 
-        Nothing is decoded: if that killed the worker, no attempt would yet record which job's image did.
+        A data URI has none: an API that shows URLs as they were sent shows that as a URL of its own.
         """
         if _is_url(image):
             return marker.image_digest(image)
         try:
-            version = await asyncio.to_thread(_located, image, root)
-            form = self._encoded.get(version) or await asyncio.to_thread(self._form, version)
-        except (errors.ApiError, OSError):
+            version = await uploads.looked(partial(_located, image, root))
+        except errors.ApiError:
             return None
-        return marker.image_digest(form) if form else None
-
-    def _form(self, version: _Version) -> str | None:
-        """Return what a file will be sent as; large files are not read for this."""
-        path, _, size = version
-        length = pictures.data_uri_length(size)
-        if length > pictures.LONGEST_INLINE and self._can_upload:
-            return self._uploads.known(self._digests.get(version, ""))
-        if length > _LONGEST_DATA_URI:
-            return None
-        content = Path(path).read_bytes()
-        return _data_uri(images.media_type(content), content)
+        url = self._uploads.known(self._digests.get(version, ""))
+        return marker.image_digest(url) if url else None
 
     async def _large(self, image: str, version: _Version, file: _File) -> str:
         uploads.remember(self._digests, version, file.source.digest)

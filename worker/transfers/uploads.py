@@ -7,7 +7,8 @@ a job waits for a moment, goes back if the upload still runs, and is made due wh
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ SLOWEST = 250_000
 # Bytes being uploaded at once. They share the line, so each gets the time that all of them take; it also
 # bounds memory.
 AT_ONCE = 10_000_000
+# Not the event loop's own threads: while the disk of the inputs hangs, the API's host is still found by its name.
+_LOOKS = ThreadPoolExecutor(4, thread_name_prefix="inputs")
 _LIVES = 24 * 3600.0  # seconds for which an API keeps a file if it does not say
 _MOST = 10_000
 
@@ -30,6 +33,11 @@ _T = TypeVar("_T")
 
 # An upload's result: the file's URL, or why there is none.
 Sending = asyncio.Task[str | errors.ApiError]
+
+
+async def looked(look: Callable[[], _T]) -> _T:
+    """Look at the disk of the inputs."""
+    return await asyncio.get_running_loop().run_in_executor(_LOOKS, look)
 
 
 class NotYet(errors.ApiError):
@@ -119,7 +127,7 @@ class Uploads:
         name, allowed = f"{source.digest[:16]}.{source.facts.suffix}", self._allowed(source.size)
         try:
             async with self._room.taken(source.size):
-                content = await asyncio.to_thread(source.content)
+                content = await looked(source.content)
                 file = await self._api.upload(content, name, source.facts.media_type, deadline=allowed)
         except errors.Unanswered as error:
             words = f"The image of {source.size / 1e6:.1f} MB could not be uploaded: {error}"
