@@ -25,6 +25,7 @@ from worker.transfers import quarantine
 _PREFIX, _SUFFIX = ".overnight-", ".part"
 _LEFT_OVER_AFTER = 3600.0  # seconds; no download lasts that long
 _MOST_GENERATIONS = 1000
+_NAMESPACE = Path("/proc/self/ns/pid")
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -122,7 +123,12 @@ def _temporary_name() -> str:
 
 
 def _host() -> str:
-    """Return an identifier of the host or container, within which process ids are valid."""
+    """Return an identifier of the host or container, within which process ids are valid.
+
+    Containers that share a host's network share its name, and not its process ids.
+    """
+    with suppress(OSError):  # where there are none
+        return hashlib.sha256(f"{socket.gethostname()} {_NAMESPACE.stat().st_ino}".encode()).hexdigest()[:8]
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
