@@ -241,28 +241,9 @@ hints = sa.Table(
 )
 sa.Index("hints_by_age", hints.c.received_at)
 
-# One line per job for the user's own SQL. A revision that changes it carries a frozen copy, as 0001 does.
-RESULTS_VIEW = """
-CREATE VIEW results AS
-SELECT b.name AS batch, j.key, j.row, j.state, j.image, j.input, j.version, j.labels, j.priority,
-       j.attempts, j.error_class, j.error_message, a.prediction_id, a.predict_time, a.cost,
-       (SELECT count(*) FROM outputs o WHERE o.attempt_id = j.attempt_id AND o.path IS NOT NULL) AS images,
-       (SELECT o.path FROM outputs o WHERE o.attempt_id = j.attempt_id AND o."index" = 0) AS path,
-       j.created_at, j.finished_at
-FROM jobs j
-JOIN batches b ON b.id = j.batch_id
-LEFT JOIN attempts a ON a.id = j.attempt_id
-"""
-
 
 def settable(table: sa.Table, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return values as they are, for an update that sets what is among its parameters: it drops what is no column."""
     if strange := [name for name in values if name not in table.c]:
         raise ValueError(f"{table.name} has no {', '.join(strange)}")
     return values
-
-
-def create(connection: sa.Connection) -> None:
-    """Create every table and the view at once: the result that the migrations must reach step by step."""
-    metadata.create_all(connection)
-    connection.exec_driver_sql(RESULTS_VIEW)

@@ -1,6 +1,7 @@
 """How the tables came to be: numbered revisions, applied in order by Alembic, all of an upgrade or none.
 
-`jobs.tables` says what the tables are; a test compares a migrated database with one created at once.
+`jobs.tables` says what the tables are; a test compares a migrated database with one created at once. The view
+`results`, which no program of ours reads, is said here alone.
 
     python -m migrations "Jobs learn a colour"      drafts versions/NNNN_jobs_learn_a_colour.py
 

@@ -55,7 +55,7 @@ class Database(databases.Database):
         with mock.patch.object(sa, "create_engine", in_one_place):
             super().__init__("sqlite://")
         with self.write() as tx:
-            tables.create(tx)
+            tables.metadata.create_all(tx)
         history.keep(self)
         self._empty = self._raw.serialize()
 
