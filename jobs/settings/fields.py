@@ -3,6 +3,7 @@
 `written`, `apis`, `tokens` and `places` parse the single values.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +22,15 @@ def _default(text: str, **more: Any) -> Any:
     return Field(text, **more)
 
 
+def _given(read: Callable[[str], Any]) -> BeforeValidator:
+    """Return what reads a setting that need not be given."""
+    return BeforeValidator(lambda text: None if text is None else read(text))
+
+
 Seconds = Annotated[float, BeforeValidator(written.duration)]
 Whole = Annotated[int, BeforeValidator(written.whole)]
 Rate = Annotated[int | None, BeforeValidator(written.rate)]
+Token = Annotated[SecretStr | None, _given(tokens.parse)]
 
 
 class Settings(BaseSettings):
@@ -56,15 +63,15 @@ class Settings(BaseSettings):
     lease: Seconds = _default("60s")
     settle: Seconds = _default("120s")
     prediction_deadline: Seconds = _default("30m")
-    price: Decimal | None = None
+    price: Annotated[Decimal | None, _given(written.price)] = None
     time_scale: Annotated[float, BeforeValidator(written.factor)] = _default("1")
     when_unconfirmed: Literal["resubmit", "hold"] = "resubmit"
-    api_token: SecretStr | None = None
+    api_token: Token = None
     api_token_file: Annotated[tokens.Kept | None, NoDecode] = None
-    replicate_api_token: SecretStr | None = Field(None, validation_alias="REPLICATE_API_TOKEN")
+    replicate_api_token: Token = Field(None, validation_alias="REPLICATE_API_TOKEN")
     accounts: Annotated[tuple[Credential, ...], NoDecode] = ()
-    webhook_url: str | None = Field(None, repr=False)
-    webhook_secret: SecretStr | None = None
+    webhook_url: Annotated[str | None, _given(apis.callback)] = Field(None, repr=False)
+    webhook_secret: Annotated[SecretStr | None, _given(signatures.secret)] = None
 
     @field_validator("database_url")
     @classmethod
@@ -99,22 +106,12 @@ class Settings(BaseSettings):
             )
         return seconds
 
-    @field_validator("price", mode="before")
-    @classmethod
-    def _read_price(cls, text: str | None) -> Decimal | None:
-        return None if text is None else written.price(text)
-
     @field_validator("when_unconfirmed", mode="before")
     @classmethod
     def _choose(cls, text: str) -> str:
         if text not in {"resubmit", "hold"}:
             raise ValueError(f'"{text}" is no choice; write resubmit or hold')
         return text
-
-    @field_validator("api_token", "replicate_api_token", mode="before")
-    @classmethod
-    def _read_token(cls, text: str | None) -> SecretStr | None:
-        return None if text is None else tokens.parse(text)
 
     @field_validator("api_token_file", mode="before")
     @classmethod
@@ -133,16 +130,6 @@ class Settings(BaseSettings):
         if alone := next((name for name in ("api_token", "api_token_file") if info.data.get(name)), None):
             raise ValueError(f"{variable(alone)} is set as well, and no account's; give it a name here, too")
         return credentials.read(listed, spelling.found(cls), info.data["api"]) if "api" in info.data else ()
-
-    @field_validator("webhook_url")
-    @classmethod
-    def _place_webhook(cls, text: str | None) -> str | None:
-        return None if text is None else apis.callback(text)
-
-    @field_validator("webhook_secret", mode="before")
-    @classmethod
-    def _read_webhook_secret(cls, text: str | None) -> SecretStr | None:
-        return None if text is None else signatures.secret(text)
 
     @property
     def database_path(self) -> Path | None:
