@@ -246,3 +246,8 @@ def unfinished(tx: sa.Connection, batch_id: int) -> bool:
     first = pending.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1)
     begun = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
     return any(tx.execute(query).first() is not None for query in (first, begun))
+
+
+def has_ended(tx: sa.Connection, batch: Batch) -> bool:
+    """Whether every job of a batch has ended; of one that is not loaded whole, nobody knows all its jobs."""
+    return batch.state is not BatchState.LOADING and not unfinished(tx, batch.id)

@@ -14,7 +14,7 @@ _DETAIL = "by hand"
 def working(tx: sa.Connection) -> list[Batch]:
     """Return the batches that were begun and are not finished."""
     begun = (one for one in batches.every(tx) if one.state in {BatchState.OPEN, BatchState.PAUSED})
-    return [one for one in begun if batches.unfinished(tx, one.id)]
+    return [one for one in begun if not batches.has_ended(tx, one)]
 
 
 def pause(tx: sa.Connection, batch: Batch) -> bool:
@@ -28,7 +28,7 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
         raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
     if batch.state is BatchState.LOADING:
         raise errors.Mistake(f"batch {batch.name} is not loaded whole, so nothing of it is bought yet")
-    if batch.pause_reason is PauseReason.PERSON or not batches.unfinished(tx, batch.id):
+    if batch.pause_reason is PauseReason.PERSON or batches.has_ended(tx, batch):
         return False
     now = database.now(tx)
     if not stops.pause(tx, now, [batch.id], PauseReason.PERSON, _DETAIL):

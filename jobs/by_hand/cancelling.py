@@ -52,16 +52,14 @@ def wanted(typed: Selection) -> Selection:
     return replace(typed, states=(*_UNFINISHED, *failed))
 
 
-def is_in_vain(tx: sa.Connection, batch: batches.Batch) -> bool:
-    """Whether every job of a whole batch has ended: to cancel it would only keep it from ever growing again."""
-    return batch.state is not BatchState.LOADING and not batches.unfinished(tx, batch.id)
-
-
 def cancel_batch(db: database.Database, batch: batches.Batch) -> bool:
-    """Cancel the batch itself, before its jobs, so that none of them is bought from now on; False if all ended."""
+    """Cancel the batch itself, before its jobs, so that none of them is bought from now on.
+
+    False if all ended: that would only keep it from ever growing again.
+    """
     with db.write() as tx:
         current = batches.get(tx, batch.id)
-        if is_in_vain(tx, current):
+        if batches.has_ended(tx, current):
             return False
         if current.state is not BatchState.CANCELLED:
             batches.cancel(tx, database.now(tx), batch.id)

@@ -37,15 +37,13 @@ def begun(
     """
     for one in reversed(batches.every(tx)):
         unedited = one.manifest_sha256 == manifest_sha256 and one.is_of(manifest_path, manifest_sha256)
-        if one.api == api and unedited and names.may_give(template, one.name) and _is_under_way(tx, one):
+        if one.api == api and unedited and names.may_give(template, one.name) and _goes_on(tx, one):
             return one
     return None
 
 
-def _is_under_way(tx: sa.Connection, one: batches.Batch) -> bool:
-    if one.state is BatchState.CANCELLED:
-        return False
-    return one.state is BatchState.LOADING or batches.unfinished(tx, one.id)
+def _goes_on(tx: sa.Connection, one: batches.Batch) -> bool:
+    return one.state is not BatchState.CANCELLED and not batches.has_ended(tx, one)
 
 
 def job(tx: sa.Connection, what: str, output: Path, flags: str = "") -> int:

@@ -32,6 +32,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     overnight cancel cats --key 'dogs/*'
     overnight cancel cats --state failed       no longer wanted
     """
+    from jobs import batches
     from jobs.by_hand import cancelling
     from jobs.reports import status
     from jobs.selecting import lookup, selection
@@ -43,7 +44,7 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
         with db.read() as tx:
             found = lookup.batch(tx, batch)
             ids = selection.ids(tx, chosen, found.id)
-            in_vain = whole and cancelling.is_in_vain(tx, found)
+            in_vain = whole and batches.has_ended(tx, found)
         if (whole or ids) and not in_vain:
             consent.ask(_question(found, len(ids), whole=whole), yes=yes)
         if whole:

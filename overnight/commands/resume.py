@@ -26,10 +26,10 @@ def command(settings: Settings, batch: str | None, every: bool) -> None:
         paused = [one for one in batches.every(tx) if one.state is BatchState.PAUSED]
         chosen = paused if every else [lookup.batch(tx, batch or "")]
         resumed = [(buying.resume(tx, one), batches.get(tx, one.id)) for one in chosen]
-        unfinished = {one.id for _, one in resumed if batches.unfinished(tx, one.id)}
+        ended = {one.id for _, one in resumed if batches.has_ended(tx, one)}
     if not resumed:
         words.say("no batch is paused")
     for changed, one in resumed:
         how = "open again" if changed else "not paused"
-        then = doers.of_purchases(settings, one) if one.id in unfinished else "Every job has ended."
+        then = "Every job has ended." if one.id in ended else doers.of_purchases(settings, one)
         words.say(f"{one.name}: {how}. {then}")

@@ -29,7 +29,7 @@ def limit_losses(db: database.Database) -> None:
     """Pause batches that lose too much. Counting only reads; only a stop opens a write transaction."""
     with db.read() as tx:
         open_batches = [one for one in batches.every(tx) if one.state is BatchState.OPEN]
-        judged = [one for one in open_batches if batches.unfinished(tx, one.id)]
+        judged = [one for one in open_batches if not batches.has_ended(tx, one)]
         stopping = [batch for batch in judged if losses.count(tx, batch).stopping]
     for batch in stopping:
         with db.write() as tx:
