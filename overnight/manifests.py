@@ -14,7 +14,7 @@ from jobs.loading import difference, loader, targets
 from jobs.loading.difference import Difference
 from jobs.loading.loader import Loaded
 from jobs.loading.targets import Target
-from jobs.manifest import document, outline, problems, source, validate
+from jobs.manifest import document, outline, problems, rows, source, validate
 from jobs.manifest.rows import Adaptation
 from jobs.manifest.source import Source
 from jobs.manifest.validated import Validated
@@ -148,7 +148,7 @@ def _kept(batch: Batch | None, manifest: Source, sha256: str) -> Adaptation:
     if batch is None:
         return Adaptation()
     if batch.is_of(targets.path_of(manifest.path), sha256):
-        return Adaptation.from_json(batch.options["adaptation"])
+        return rows.STORED.validate_python(batch.options["adaptation"])
     return Adaptation(images=Path(batch.options["images_root"]))
 
 

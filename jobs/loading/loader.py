@@ -87,7 +87,7 @@ def _found_or_made(database: Database, read: validated.Validated, target: Target
 
 def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
     return {
-        "adaptation": target.adaptation.to_json(),
+        "adaptation": rows.STORED.dump_python(target.adaptation, mode="json"),
         "images_root": targets.root_of(read),
         "when_unconfirmed": target.when_unconfirmed,
     }

@@ -8,6 +8,8 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from pydantic import TypeAdapter
+
 
 class Row(NamedTuple):
     """One row, checked: one img2img input that is wanted once.
@@ -59,22 +61,8 @@ class Adaptation:
             images=self.images or other.images,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "columns": dict(self.columns),
-            "labels": list(self.labels),
-            "defaults": dict(self.defaults),
-            "images": None if self.images is None else str(self.images),
-        }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        return cls(
-            columns=dict(value["columns"]),
-            labels=tuple(value["labels"]),
-            defaults=dict(value["defaults"]),
-            images=None if value["images"] is None else Path(value["images"]),
-        )
+STORED = TypeAdapter(Adaptation)  # how it is stored as JSON
 
 
 # Made once: json.dumps would make an encoder at every call.

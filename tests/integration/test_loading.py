@@ -104,7 +104,7 @@ def test_a_batch_is_ready_and_keeps_how_its_manifest_was_read(database, tmp_path
         factory.API,
     )
     assert (batch.manifest_path, len(batch.manifest_sha256)) == (str(path), 64)
-    assert rows.Adaptation.from_json(batch.options["adaptation"]) == adaptation
+    assert rows.STORED.validate_python(batch.options["adaptation"]) == adaptation
     assert batch.options["images_root"] == str(tmp_path)
     assert batch.options["when_unconfirmed"] == "hold"
 

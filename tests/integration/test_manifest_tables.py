@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from jobs import errors
@@ -582,8 +584,9 @@ def test_a_slip_among_carried_columns_is_a_warning(tmp_path):
 def test_an_adaptation_survives_its_way_through_json(tmp_path):
     adaptation = rows.Adaptation({"image": "f"}, ("a", "*"), {"seed": 1, "prompt": "x"}, tmp_path)
 
-    assert rows.Adaptation.from_json(adaptation.to_json()) == adaptation
-    assert rows.Adaptation.from_json(rows.Adaptation().to_json()) == rows.Adaptation()
+    for one in (adaptation, rows.Adaptation()):
+        written = json.dumps(rows.STORED.dump_python(one, mode="json"))
+        assert rows.STORED.validate_python(json.loads(written)) == one
 
 
 def test_another_model_asks_for_its_own_inputs_and_no_prompt(tmp_path, monkeypatch):
