@@ -24,17 +24,16 @@ _LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is 
 def refill(account: Account, now: datetime, configured: Settings) -> Account:
     """Return the account with its buckets refilled and its rate raised to date; nothing is written yet."""
     limits = quota.in_force(configured, account.own_limits)
-    creates, reads = limits.creates_per_minute, limits.reads_per_minute
     seconds = (now - account.refilled_at).total_seconds()
     calm = (now - (account.throttled_at or now)).total_seconds()
     # Not while the API said wait: that nothing was refused meanwhile shows nothing.
     climbs = min(seconds, (now - (account.not_before or account.refilled_at)).total_seconds())
-    rate = quota.climbed(account.rate, creates, climbs, max(0.0, calm))
+    rate = quota.climbed(account.rate, limits.creates_per_minute, climbs, max(0.0, calm))
     return replace(
         account,
         rate=rate,
-        creates_tokens=quota.refilled(account.creates_tokens, creates if rate is None else rate, seconds),
-        reads_tokens=quota.refilled(account.reads_tokens, reads, seconds),
+        creates_tokens=quota.refilled(account.creates_tokens, quota.rate(limits, rate), seconds),
+        reads_tokens=quota.refilled(account.reads_tokens, limits.reads_per_minute, seconds),
         refilled_at=max(now, account.refilled_at),
     )
 
@@ -118,8 +117,7 @@ def _correct(
     times, it would buy faster than the rate that a person has set.
     """
     filled = refill(account, now, configured)
-    limits = quota.in_force(configured, account.own_limits)
-    rate = limits.creates_per_minute if filled.rate is None else filled.rate
+    rate = quota.rate(quota.in_force(configured, account.own_limits), filled.rate)
     if rate is None:
         return
     tokens: float = filled.creates_tokens

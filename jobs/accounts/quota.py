@@ -24,6 +24,11 @@ def in_force(configured: Settings, own: OwnLimits) -> Settings:
     return configured.model_copy(update=own) if own else configured
 
 
+def rate(limits: Settings, lowered: float | None) -> float | None:
+    """Return how many creates a minute may leave: as many as a 429 has left, or else the limit; None: unlimited."""
+    return limits.creates_per_minute if lowered is None else lowered
+
+
 def capacity(per_minute: float | None) -> float:
     """Return a bucket's capacity: one second of its rate, at least one call.
 

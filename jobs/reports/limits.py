@@ -95,6 +95,12 @@ def in_force(progress: Progress, settings: Settings) -> Settings:
     return quota.in_force(settings, progress.account.own_limits) if progress.account else settings
 
 
+def rate(progress: Progress, settings: Settings) -> float | None:
+    """Return how many creates a minute may leave for the account that buys a batch; None: unlimited."""
+    lowered = progress.account.rate if progress.account else None
+    return quota.rate(in_force(progress, settings), lowered)
+
+
 def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
     """Return a limit if nobody works on a batch: otherwise what was due two leases ago would have been handed out.
 
@@ -106,7 +112,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
         return None
     since = max([due, *_signs_of_life(progress)])
-    if (progress.at - since).total_seconds() < _neglect(progress, in_force(progress, settings)):
+    if (progress.at - since).total_seconds() < _neglect(progress, settings):
         return None
     remedy = commands.line(flags, "run", progress.batch.name)
     if settings.broker_url:
@@ -154,9 +160,8 @@ def _signs_of_life(progress: Progress) -> list[datetime]:
 
 def _neglect(progress: Progress, settings: Settings) -> float:
     """Return how many seconds without a sign of life mean neglect: at a few calls a minute, some are normal."""
-    lowered = progress.account.rate if progress.account else None
-    rates = (settings.creates_per_minute if lowered is None else lowered, settings.reads_per_minute)
-    return 2 * max([settings.times.lease, *(60 / rate for rate in rates if rate)])
+    rates = (rate(progress, settings), in_force(progress, settings).reads_per_minute)
+    return 2 * max([settings.times.lease, *(60 / one for one in rates if one)])
 
 
 def look_ups(progress: Progress) -> str:
@@ -237,13 +242,13 @@ def _buying(progress: Progress, settings: Settings) -> Limit | None:
     account = progress.account
     if account is None:
         return Limit(Kind.WORKERS, "waiting for a worker")
+    each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
     most = settings.max_in_flight
     behind = quota.behind(account.collecting, most)
     if account.in_flight + behind >= _NEARLY * most:
-        each = f" at each of {len(progress.accounts)} accounts" if progress.accounts[1:] else ""
         text = f"in flight {account.in_flight + behind} of {most}{each}{not_fetched(behind)}"
         return Limit(Kind.IN_FLIGHT, text)
-    return _pace(account, settings.creates_per_minute, queued, len(progress.accounts))
+    return _pace(account, settings, queued, each)
 
 
 def not_fetched(behind: int) -> str:
@@ -251,16 +256,16 @@ def not_fetched(behind: int) -> str:
     return f", {behind} of them paid jobs whose images have not arrived yet" if behind else ""
 
 
-def _pace(account: Standing, configured: int | None, queued: int, accounts: int) -> Limit:
-    rate = configured if account.rate is None else account.rate
+def _pace(account: Standing, settings: Settings, queued: int, each: str) -> Limit:
+    rate = quota.rate(settings, account.rate)
     if not quota.room(math.inf, rate, queued=queued, in_flight=0, most_in_flight=quota.AT_ONCE):
         return Limit(
             Kind.WORKERS, f"waiting for workers: {figures.counted(queued, 'job')} handed out and not yet sent"
         )
     if rate is None:
         return Limit(Kind.WORKERS, "only our own pace: the quota is unlimited")
+    configured = settings.creates_per_minute
     lowered = "" if account.rate is None else f", lowered from {configured}/min after a 429"
-    each = f" at each of {accounts} accounts" if accounts > 1 else ""
     return Limit(Kind.QUOTA, f"quota {rate:.0f}/min{lowered}{each}")
 
 

@@ -35,7 +35,7 @@ class Usage:
     @property
     def rate(self) -> float | None:
         """How many creates a minute may leave now; None: unlimited."""
-        return self.limits.creates_per_minute if self.account.rate is None else self.account.rate
+        return quota.rate(self.limits, self.account.rate)
 
 
 def every(tx: sa.Connection, configured: Settings) -> list[Usage]:

@@ -60,9 +60,7 @@ class Stillness:
 
     def _patience(self, progress: Progress) -> float:
         """Return how long to wait: at a few purchases a minute, nothing rightly moves for a while."""
-        lowered = progress.account.rate if progress.account else None
-        limits_now = limits.in_force(progress, self.settings)
-        rate = limits_now.creates_per_minute if lowered is None else lowered
+        rate = limits.rate(progress, self.settings)
         return max(_PATIENCE, 2 * 60 / rate) if rate else _PATIENCE
 
 

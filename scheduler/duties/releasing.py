@@ -91,7 +91,7 @@ def _room(
     counts = worklists.under_way(tx, scope.seat.answers_for)
     collecting = counts.pop(State.COLLECTING, 0)
     in_flight = sum(counts.values())
-    rate = limits.creates_per_minute if account.rate is None else account.rate
+    rate = quota.rate(limits, account.rate)
     room = quota.room(
         account.creates_tokens,
         rate,
