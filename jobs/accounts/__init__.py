@@ -11,6 +11,7 @@ from jobs.accounts.rows import (
     name,
     register,
     retune,
+    shown,
 )
 from jobs.accounts.sight import (
     blind_spot,
@@ -50,6 +51,7 @@ __all__ = [
     "refill",
     "register",
     "retune",
+    "shown",
     "spend",
     "sweep_again",
     "sweep_for_images",

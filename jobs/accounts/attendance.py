@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs.accounts.rows import Account, every, known
+from jobs.accounts.rows import Account, every, known, shown
 
 _LATELY = timedelta(minutes=3)  # a worker tells every minute that it lives
 
@@ -54,7 +54,7 @@ def strangers(tx: sa.Connection, api: str, now: datetime) -> tuple[str, ...]:
     there = every(tx)
     buys_since = max((one.seen_at for one in there if one.api == api), default=None)
     return tuple(
-        f"{one.label} ({one.name})" if one.label else one.name
+        shown(one.name, one.label)
         for one in there
         if buys_since and one.seen_at != buys_since and one.seen_at > now - _LATELY
     )

@@ -66,6 +66,11 @@ def name(host: str, api: str, token: str) -> str:
     return f"{host}-{hmac.new(b'overnight account', secret, hashlib.sha256).hexdigest()[:8]}"
 
 
+def shown(account_name: str, label: str | None) -> str:
+    """Return an account as a person tells it from others: by its name, with the label that they gave it, if any."""
+    return f"{label} ({account_name})" if label else account_name
+
+
 def register(
     tx: sa.Connection,
     now: datetime,

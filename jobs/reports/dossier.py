@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, database, lifecycle
+from jobs import accounts, batches, database, lifecycle
 from jobs.batches import Batch
 from jobs.states import Phase, State
-from jobs.tables import accounts, attempts, jobs, outputs
+from jobs.tables import accounts as buyers
+from jobs.tables import attempts, jobs, outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
         jobs.c.id == job_id
     )
     tries: sa.Select[Any] = (
-        sa.select(*_columns(Attempt, attempts), _account().label("account"))
-        .join(accounts, accounts.c.id == attempts.c.account_id)
+        sa.select(*_columns(Attempt, attempts), buyers.c.name, buyers.c.label)
+        .join(buyers, buyers.c.id == attempts.c.account_id)
         .where(attempts.c.job_id == job_id)
         .order_by(attempts.c.number)
     )
@@ -120,16 +121,16 @@ def read(tx: sa.Connection, job_id: int) -> Dossier:
     return Dossier(
         batch=batches.get(tx, job.pop("batch_id")),
         job=Job(**job | {"state": State(job["state"])}),
-        attempts=[Attempt(**{**row, "phase": Phase(row["phase"])}) for row in tx.execute(tries).mappings()],
+        attempts=[_attempt(row) for row in tx.execute(tries).mappings()],
         files=[File(**row) for row in tx.execute(files).mappings()],
         at=database.now(tx),
     )
 
 
-def _account() -> sa.ColumnElement[str]:
-    """Return an account's name, or "LABEL (NAME)" if a person gave it a label."""
-    named = accounts.c.label + sa.literal(" (") + accounts.c.name + sa.literal(")")
-    return sa.func.coalesce(named, accounts.c.name)
+def _attempt(row: sa.RowMapping) -> Attempt:
+    told = dict(row)
+    account = accounts.shown(told.pop("name"), told.pop("label"))
+    return Attempt(**told | {"phase": Phase(row["phase"]), "account": account})
 
 
 def _columns(record: type, table: sa.Table) -> list[sa.Column[Any]]:

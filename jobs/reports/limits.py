@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs import blocks, commands, figures
+from jobs import accounts, blocks, commands, figures
 from jobs.accounts import quota
 from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
@@ -134,7 +134,7 @@ def unlike_workers(progress: Progress) -> str:
     """Say that workers have different accounts, and what to do; empty if there is no sign of it."""
     if not progress.strangers:
         return ""
-    buying = ", ".join(f"{one.label} ({one.name})" if one.label else one.name for one in progress.accounts)
+    buying = ", ".join(accounts.shown(one.name, one.label) for one in progress.accounts)
     return (
         f"the workers have different accounts, {buying or 'others'} and {', '.join(progress.strangers)}, "
         "and leave lying what is for one that they lack; give all of them the same accounts, and start them "

@@ -4,8 +4,8 @@ import math
 from datetime import datetime
 from typing import Any
 
-from jobs import figures, texts
-from jobs.accounts import Account, quota
+from jobs import accounts, figures, texts
+from jobs.accounts import quota
 from jobs.reports import limits
 from jobs.reports.usage import Usage
 from jobs.settings import Settings, written
@@ -21,7 +21,7 @@ def lines(used: Usage, configured: Settings) -> list[str]:
     )
     most = _limit(used, configured, "max_in_flight")
     told = [
-        f"account    {_named(account)} at {account.api}",
+        f"account    {accounts.shown(account.name, account.label)} at {account.api}",
         f"creates    {_lowered(used)}{creates}",
         f"reads      {reads}",
         f"in flight  {used.in_flight + used.behind} of {most}{limits.not_fetched(used.behind)}",
@@ -30,10 +30,6 @@ def lines(used: Usage, configured: Settings) -> list[str]:
         f"last hour  {figures.counted(used.accepted, 'purchase')} accepted",
     ]
     return [texts.printable(line) for line in told]
-
-
-def _named(account: Account) -> str:
-    return f"{account.label} ({account.name})" if account.label else account.name
 
 
 def as_json(used: Usage, configured: Settings) -> dict[str, Any]:
