@@ -1,6 +1,6 @@
 """What a person decides: try again, cancel, give up."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,29 +13,30 @@ REFUSED = "-broken"  # how the digest of a refused row ends: its job lacks the c
 ACCEPTED = jobs.c.row_digest.not_like(f"%{REFUSED}")
 
 
+def _decided(
+    tx: sa.Connection,
+    ids: Sequence[int],
+    states: Collection[State],
+    *others: sa.ColumnElement[bool],
+    **values: Any,
+) -> int:
+    """Change those of some jobs that are in one of these states; return how many."""
+    if not ids:
+        return 0
+    chosen = (jobs.c.id.in_(ids), jobs.c.state.in_(states), *others)
+    return tx.execute(sa.update(jobs).where(*chosen).values(**values)).rowcount
+
+
 def retry(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
     """failed, succeeded or cancelled → pending: wanted again. History and earlier files stay.
 
     A job whose row was refused stays failed until its row is edited: it would not be what the row says.
     """
-    if not ids:
-        return 0
-    return tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.state.in_(FINAL), ACCEPTED)
-        .values(
-            state=State.PENDING,
-            due_at=now,
-            finished_at=None,
-            attempts=0,
-            absences=0,
-            crashes=0,
-            upload_failures=0,
-            cancel_requested_at=None,
-            error_class=None,
-            error_message=None,
-        )
-    ).rowcount
+    return _decided(
+        tx, ids, FINAL, ACCEPTED,
+        state=State.PENDING, due_at=now, finished_at=None, cancel_requested_at=None,
+        attempts=0, absences=0, crashes=0, upload_failures=0, error_class=None, error_message=None,
+    )  # fmt: skip
 
 
 def sent(tx: sa.Connection, ids: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
@@ -58,15 +59,12 @@ def change_input(tx: sa.Connection, inputs: Mapping[int, Mapping[str, Any]], *, 
         )
 
 
+_UNSENT = (State.PENDING, State.QUEUED)
+
+
 def cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
     """pending or queued → cancelled: nothing was bought."""
-    if not ids:
-        return 0
-    return tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.state.in_([State.PENDING, State.QUEUED]))
-        .values(state=State.CANCELLED, due_at=None, finished_at=now)
-    ).rowcount
+    return _decided(tx, ids, _UNSENT, state=State.CANCELLED, due_at=None, finished_at=now)
 
 
 def ask_to_cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
@@ -74,22 +72,13 @@ def ask_to_cancel(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
 
     A job whose outputs already exist is left to finish: a paid result is never thrown away.
     """
-    if not ids:
-        return 0
-    return tx.execute(
-        sa.update(jobs)
-        .where(
-            jobs.c.id.in_(ids),
-            jobs.c.state.in_([State.SUBMITTING, State.UNCONFIRMED, State.RUNNING]),
-            jobs.c.cancel_requested_at.is_(None),
-        )
-        .values(cancel_requested_at=now)
-    ).rowcount
+    in_flight = (State.SUBMITTING, State.UNCONFIRMED, State.RUNNING)
+    return _decided(tx, ids, in_flight, jobs.c.cancel_requested_at.is_(None), cancel_requested_at=now)
 
 
 _CANCEL_UNSENT = (
     sa.update(jobs)
-    .where(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_([State.PENDING, State.QUEUED]))
+    .where(jobs.c.cancel_requested_at.is_not(None), jobs.c.state.in_(_UNSENT))
     .values(state=State.CANCELLED, due_at=None, finished_at=sa.bindparam("now"))
 )
 
@@ -101,10 +90,6 @@ def cancel_unsent(tx: sa.Connection, now: datetime) -> int:
 
 def give_up(tx: sa.Connection, now: datetime, ids: Sequence[int]) -> int:
     """failed → cancelled: no longer wanted."""
-    if not ids:
-        return 0
-    return tx.execute(
-        sa.update(jobs)
-        .where(jobs.c.id.in_(ids), jobs.c.state == State.FAILED)
-        .values(state=State.CANCELLED, finished_at=now, error_class=None, error_message=None)
-    ).rowcount
+    return _decided(
+        tx, ids, (State.FAILED,), state=State.CANCELLED, finished_at=now, error_class=None, error_message=None
+    )
