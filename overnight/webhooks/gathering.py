@@ -5,52 +5,31 @@ In a transaction of its own, each would wait for the disk, and for a run that wr
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from jobs.hints import Hint
 
 _GROUP = 0.05  # seconds
-_MOST = 500  # hints in one transaction
 
 
 class Gathering:
-    """Calls ``write`` with some hints at a time, in a thread of its own. Belongs to one event loop."""
+    """Calls ``write`` with some hints at a time, in a thread. Belongs to one event loop, whose end waits for it."""
 
     def __init__(self, write: Callable[[Sequence[Hint]], object]) -> None:
         self._write = write
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="hints")
-        self._waiting: list[tuple[Hint, asyncio.Future[None]]] = []
-        self._flush: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._hints: list[Hint] = []
+        self._group: asyncio.Task[None] | None = None
 
     async def keep(self, hint: Hint) -> None:
         """Return once the hint is written; raise the error if it cannot be."""
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((hint, written))
-        if self._flush is None:
-            self._flush = asyncio.create_task(self._flush_all())
-        await written
+        self._hints.append(hint)
+        if self._group is None:
+            self._group = asyncio.create_task(self._flush())
+        # One caller that hangs up must not cancel the whole group.
+        await asyncio.shield(self._group)
 
-    async def _flush_all(self) -> None:
-        while self._waiting:
+    async def _flush(self) -> None:
+        async with self._turn:  # while one group is being written, the next gathers
             await asyncio.sleep(_GROUP)
-            some, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-            error = await self._try([hint for hint, _ in some])
-            for _, written in some:
-                if written.done():  # the caller has hung up
-                    continue
-                if error is None:
-                    written.set_result(None)
-                else:
-                    written.set_exception(error)
-        self._flush = None
-
-    async def _try(self, some: Sequence[Hint]) -> Exception | None:
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._write, some)
-        except Exception as error:  # noqa: BLE001  handed to every caller that waits
-            return error
-        return None
-
-    def close(self) -> None:
-        """Finish what is being written."""
-        self._writer.shutdown()
+            some, self._hints, self._group = self._hints, [], None
+            await asyncio.to_thread(self._write, some)

@@ -1,6 +1,5 @@
 """The receiver as a process: where it listens, when it ends. What it answers is in `receiver`."""
 
-import contextlib
 import logging
 import signal
 import socket
@@ -31,8 +30,8 @@ def serve(settings: Settings, db: Database, host: str, port: int, ready: Callabl
     def write(some: Sequence[Hint]) -> None:
         db.unit(lambda tx: hints.take(tx, database.now(tx), apis, some, settings.times))
 
-    with _listening(host, port) as listener, contextlib.closing(Gathering(write)) as gathering:
-        server = _Server(_configured(Receiver(settings.require_webhook_secret(), gathering.keep)))
+    with _listening(host, port) as listener:
+        server = _Server(_configured(Receiver(settings.require_webhook_secret(), Gathering(write).keep)))
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn handles signals only while it serves; then it raises the last one again, for this handler.
             signal.signal(number, server.handle_exit)
