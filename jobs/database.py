@@ -76,7 +76,7 @@ class Database:
         found = _file(self.path)
         if self._file is not None and found != self._file:
             raise errors.Unavailable(
-                f"database {places.shown(str(self.url))} was moved, deleted or replaced while it was in use; "
+                f"database {shown(self.url)} was moved, deleted or replaced while it was in use; "
                 "put it back, then type the same again"
             )
 
@@ -141,8 +141,12 @@ def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
         theirs = {_FORBIDDEN, _READ_ONLY} if writing else {_FORBIDDEN}
         if not (_is_the_servers(error) or _sqlstate(error) in theirs):
             raise
-        where = places.shown(url.render_as_string(hide_password=False))
-        raise errors.Unavailable(f"database {where}: {reason(error)}") from error
+        raise errors.Unavailable(f"database {shown(url)}: {reason(error)}") from error
+
+
+def shown(url: sa.URL) -> str:
+    """Return where a database is, fit to print."""
+    return places.shown(url.render_as_string(hide_password=False))
 
 
 def reason(error: sa.exc.SQLAlchemyError) -> str:
@@ -224,8 +228,7 @@ def _require_unicode(connection: Any, url: sa.URL) -> None:
     """Refuse a database that cannot hold every text: what an API says could not be recorded, nor what came with it."""
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        where = places.shown(url.render_as_string(hide_password=False))
         raise errors.Mistake(
-            f"database {where} holds texts in {encoding}, and prompts may be in any script; "
+            f"database {shown(url)} holds texts in {encoding}, and prompts may be in any script; "
             "make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
         )

@@ -14,8 +14,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from jobs import commands, errors, presence
-from jobs.database import Database, reason
-from jobs.settings import places
+from jobs.database import Database, reason, shown
 
 HEAD = "0010"  # a test compares it with `versions`; always four digits, so that texts sort like numbers
 
@@ -45,7 +44,7 @@ def require(database: Database, flags: str = "") -> None:
     if found != HEAD:
         held = f"is at revision {found}" if found else "has no tables yet"
         raise errors.Unavailable(
-            f"database {_shown(database)} {held}, this program needs {HEAD}; type: {_command(database, flags)}"
+            f"database {shown(database.url)} {held}, this program needs {HEAD}; type: {_command(database, flags)}"
         )
 
 
@@ -118,14 +117,14 @@ def _told(database: Database, what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise errors.Unavailable(f"database {_shown(database)} {what}: {reason(error)}") from error
+        raise errors.Unavailable(f"database {shown(database.url)} {what}: {reason(error)}") from error
 
 
 def _newer(database: Database, found: str | None) -> str | None:
     if not found or found <= HEAD:
         return None
     return (
-        f"database {_shown(database)} was made by a newer overnight "
+        f"database {shown(database.url)} was made by a newer overnight "
         f"(revision {found}, this one knows {HEAD}); upgrade this program"
     )
 
@@ -133,10 +132,6 @@ def _newer(database: Database, found: str | None) -> str | None:
 def _refuse_newer(database: Database, found: str | None) -> None:
     if refusal := _newer(database, found):
         raise errors.Unavailable(refusal)
-
-
-def _shown(database: Database) -> str:
-    return places.shown(database.url.render_as_string(hide_password=False))
 
 
 def _command(database: Database, flags: str) -> str:

@@ -107,7 +107,7 @@ def _require_rights(db: Database) -> None:
         ).one()
     if lacking:
         raise errors.Unavailable(
-            f"{places.shown(str(db.url))}: role {role} may not {lacking}; as the owner of the tables, type: "
+            f"{database.shown(db.url)}: role {role} may not {lacking}; as the owner of the tables, type: "
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema_} TO {role}; "
             f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema_} TO {role}"
         )
