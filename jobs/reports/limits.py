@@ -286,6 +286,4 @@ def _waiting(progress: Progress) -> Limit:
 
 
 def _until(moment: datetime | None, progress: Progress) -> str:
-    """Return how long it is until a moment; 0 s if that is past."""
-    seconds = (moment - progress.at).total_seconds() if moment else 0
-    return written.as_duration(max(0, math.ceil(seconds)))
+    return written.until(moment or progress.at, progress.at)

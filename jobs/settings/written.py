@@ -3,7 +3,9 @@
 A ValueError from here is the end of a sentence that begins with the setting's name.
 """
 
+import math
 import re
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 _UNITS = {"h": 3600, "m": 60, "s": 1}
@@ -39,6 +41,11 @@ def as_duration(seconds: float) -> str:
         count, left = divmod(left, size)
         parts += [f"{count}{unit}"] if count else []
     return "".join(parts) or "0s"
+
+
+def until(moment: datetime, now: datetime) -> str:
+    """Write how long it is until a moment, to the next second; 0s if that is past."""
+    return as_duration(max(0, math.ceil((moment - now).total_seconds())))
 
 
 def rounded(seconds: float) -> str:

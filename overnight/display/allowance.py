@@ -1,6 +1,5 @@
 """What an account may use and what it uses, in lines for a person and as plain data for `--json`."""
 
-import math
 from datetime import datetime
 from typing import Any
 
@@ -85,7 +84,7 @@ def _breaker(used: Usage) -> str:
         return "closed"
     since = f" since {summary.moment(breaker.since)}" if breaker.since else ""
     again = (
-        f"next try {_in(breaker.probe_at, used)}"
+        f"next try in {written.until(breaker.probe_at, used.at)}"
         if breaker.probe_at
         else "no next try until one is asked for"
     )
@@ -95,14 +94,10 @@ def _breaker(used: Usage) -> str:
 def _throttled(used: Usage) -> str:
     last, until = used.account.throttled_at, _until(used)
     if until is not None:
-        return f"for {_in(until, used).removeprefix('in ')} more: the API asked to wait"
+        return f"for {written.until(until, used.at)} more: the API asked to wait"
     if last is None:
         return "never"
     return f"not now; last 429 {summary.moment(last)}"
-
-
-def _in(moment: datetime, used: Usage) -> str:
-    return f"in {written.as_duration(max(0, math.ceil((moment - used.at).total_seconds())))}"
 
 
 def _until(used: Usage) -> datetime | None:
