@@ -5,6 +5,7 @@ At the start `readiness` checks it; this is for a worker that has been up for a 
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 import structlog
 
@@ -18,11 +19,8 @@ def refusal(settings: Settings) -> str | None:
     """Return why this program must end, if it must. Leaves no connection open: a worker may fork at any time."""
     from migrations import schema
 
-    db = database.Database(settings.database_url)
-    try:
+    with closing(database.Database(settings.database_url)) as db:
         return schema.outgrown(db)
-    finally:
-        db.close()
 
 
 class Watch:
