@@ -186,14 +186,8 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every known token and secret, for callers that keep them out of a text."""
-        kept = self.api_token_file.token if self.api_token_file else None
-        known = (
-            self.api_token,
-            kept,
-            self.replicate_api_token,
-            self.webhook_secret,
-            *(one.token for one in self.accounts),
-        )
+        held = (one.token for one in self.accounts)
+        known = (self._own_token, self.replicate_api_token, self.webhook_secret, *held)
         return tuple(secret.get_secret_value() for secret in known if secret)
 
     def at(self, url: str) -> "Settings":
@@ -206,8 +200,12 @@ class Settings(BaseSettings):
     def _written_token(self) -> SecretStr | None:
         if self.api.is_sandbox:
             return tokens.MADE_UP
-        kept = self.api_token_file.token if self.api_token_file else None
-        return self.api_token or kept or (self.replicate_api_token if self.api.is_replicate else None)
+        return self._own_token or (self.replicate_api_token if self.api.is_replicate else None)
+
+    @property
+    def _own_token(self) -> SecretStr | None:
+        """The only account's: as it is set, or as its file has it."""
+        return self.api_token or (self.api_token_file.token if self.api_token_file else None)
 
 
 def variable(field: str) -> str:
