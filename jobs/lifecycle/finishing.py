@@ -44,12 +44,12 @@ def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set
     return won
 
 
-# It sets the columns that are among its parameters.
-_KEEP = sa.update(outputs).where(
+_UNFETCHED = (
     outputs.c.attempt_id == sa.bindparam("attempt"),
     outputs.c["index"] == sa.bindparam("at"),
     outputs.c.path.is_(None),
 )
+_KEEP = sa.update(outputs).where(*_UNFETCHED)  # it sets the columns that are among its parameters
 
 
 def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]:
@@ -66,11 +66,7 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
     return {image.fence for image in items}
 
 
-_DROP = sa.delete(outputs).where(
-    outputs.c.attempt_id == sa.bindparam("attempt"),
-    outputs.c["index"] == sa.bindparam("at"),
-    outputs.c.path.is_(None),
-)
+_DROP = sa.delete(outputs).where(*_UNFETCHED)
 _OF_SOME = sa.select(outputs.c.attempt_id).where(
     outputs.c.attempt_id.in_(sa.bindparam("some", expanding=True))
 )
