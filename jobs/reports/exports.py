@@ -129,14 +129,11 @@ def header(of: Names, *, per: Per) -> list[str]:
 def flat(record: Record, of: Names, *, per: Per) -> list[Any]:
     """Return a record as a row under `header`; a job's has the number of its images and the path of the first."""
     images: Sequence[Record] = record.get("images", ())
-    files = [record[name] for name in IMAGE] if per is Per.IMAGE else [len(images), _first_path(images)]
+    first = images[0]["path"] if images else None
+    files = [record[name] for name in IMAGE] if per is Per.IMAGE else [len(images), first]
     inputs = [record["input"].get(name) for name in of.inputs]
     labels = [record["labels"].get(name) for name in of.labels]
     return [*_of_job(record), *files, *inputs, *labels]
-
-
-def _first_path(images: Sequence[Record]) -> str | None:
-    return images[0]["path"] if images else None
 
 
 def manifest_header(of: Names) -> list[str]:

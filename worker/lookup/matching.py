@@ -59,7 +59,8 @@ def match(
     found: list[tuple[Case, Prediction]] = []
     missing: list[Case] = []
     for case, digest in zip(cases, digests, strict=True):
-        best = _best(left[one] for one in fitting.get(digest, ()) if one in left)
+        free = (left[one] for one in fitting.get(digest, ()) if one in left)
+        best = min(free, key=_preference, default=None)
         if best is None:
             missing.append(case)
             continue
@@ -68,10 +69,6 @@ def match(
         found.append((case, best))
     strange = [p for p in left.values() if rivals.keys().isdisjoint(shows.get(p.id, ()))]
     return Matched(tuple(found), tuple(missing), tuple(strange))
-
-
-def _best(fitting: Iterable[Prediction]) -> Prediction | None:
-    return min(fitting, key=_preference, default=None)
 
 
 def _twins(sends: Iterable[Mapping[str, Any]]) -> set[str]:

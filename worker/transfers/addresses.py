@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from functools import partial
 
 import httpcore
 import httpx
@@ -98,13 +98,10 @@ class Backend(httpcore.AnyIOBackend):
         return is_public(address) or (self._allow_private and _is_loopback(address))
 
 
-def _looked_up(host: str, port: int) -> list[Any]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-
 async def _resolved(host: str, port: int) -> list[str]:
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().run_in_executor(_NAMES, _looked_up, host, port)
+        found = await asyncio.get_running_loop().run_in_executor(_NAMES, look_up)
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(f"the name {host!r} is not known") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
