@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from jobs.accounts import quota
 from jobs.accounts.breaker import Breaker, BreakerState, judge
-from jobs.accounts.rows import Account, get, storable, write
+from jobs.accounts.rows import Account, columns_of, get, storable, write
 from jobs.accounts.tally import Tally
 from jobs.settings import Settings
 from jobs.settings.times import Times
@@ -82,11 +82,7 @@ def observe(
     after = judge(account.breaker, tally, now, configured.times)
     change: dict[str, Any] = {}
     if after != account.breaker:
-        change |= {
-            "breaker": after.state, "breaker_reason": after.reason, "breaker_at": after.since,
-            "probe_at": after.probe_at, "failures": after.failures, "failing_since": after.failing_since,
-            "failing": after.failing,
-        }  # fmt: skip
+        change |= columns_of(after)
     if tally.left is not None:
         _correct(tx, now, account, tally, tally.left, configured)
     if tally.throttled is not None:

@@ -54,6 +54,9 @@ class Account:
         return self.not_before is not None and self.not_before > now
 
 
+# The columns of a breaker, by its fields.
+_BREAKER = {field.name: field.name for field in fields(Breaker)}
+_BREAKER |= {"state": "breaker", "reason": "breaker_reason", "since": "breaker_at"}
 _AS_STORED = tuple(field.name for field in fields(Account) if field.name not in {"breaker", "own_limits"})
 
 
@@ -141,17 +144,15 @@ def known(tx: sa.Connection, account_id: int) -> Account:
 
 
 def _account(row: sa.Row[Any]) -> Account:
-    breaker = Breaker(
-        BreakerState(row.breaker),
-        row.breaker_reason,
-        row.breaker_at,
-        row.probe_at,
-        row.failures,
-        row.failing_since,
-        Failing(row.failing) if row.failing else None,
-    )
+    told = {field: getattr(row, column) for field, column in _BREAKER.items()}
+    told |= {"state": BreakerState(row.breaker), "failing": Failing(row.failing) if row.failing else None}
     stored = {name: getattr(row, name) for name in _AS_STORED}
-    return Account(breaker=breaker, own_limits=_own_limits(row), **stored)
+    return Account(breaker=Breaker(**told), own_limits=_own_limits(row), **stored)
+
+
+def columns_of(breaker: Breaker) -> dict[str, Any]:
+    """Return a breaker as the row stores it."""
+    return {column: getattr(breaker, field) for field, column in _BREAKER.items()}
 
 
 def _own_limits(row: sa.Row[Any]) -> quota.OwnLimits:
