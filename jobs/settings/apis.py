@@ -55,8 +55,12 @@ def parse(text: str) -> Api:
         return Api(SANDBOX, "")
     url = PRESETS.get(text, text).rstrip("/")
     parts = _parts(url, "not an API; write sandbox, quickrouter, replicate or a https:// URL")
-    if mistake := _mistake(parts):
-        raise ValueError(mistake)
+    if "@" in parts.netloc:
+        raise ValueError("no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN")
+    if parts.query or parts.fragment:
+        raise ValueError('the URL ends before any "?" or "#"')
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("write https://; a token is sent unencrypted to this machine only")
     names = {preset: name for name, preset in PRESETS.items()}
     return Api(names.get(url, parts.hostname or ""), url)
 
@@ -68,8 +72,6 @@ def callback(text: str) -> str:
     'http://127.0.0.1:8600/ended?from=us'
     """
     parts = _parts(text.strip(), "no URL that can be called; write https://HOST/…")
-    if mistake := _unfit(parts):
-        raise ValueError(mistake)
     if "@" in parts.netloc or parts.fragment:
         raise ValueError('no user, no password and no "#" in the URL; webhooks are signed')
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
@@ -91,25 +93,9 @@ def _parts(url: str, otherwise: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         # Not echoed: a token pasted into the wrong variable would end up in a terminal and its log.
         raise ValueError(otherwise)
-    return parts
-
-
-def _unfit(parts: SplitResult) -> str | None:
     if not parts.geturl().isascii() or any(c <= " " for c in parts.geturl()):
-        return "a URL has no spaces and no letters outside ASCII"
-    return None
-
-
-def _mistake(parts: SplitResult) -> str | None:
-    if unfit := _unfit(parts):
-        return unfit
-    if "@" in parts.netloc:
-        return "no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN"
-    if parts.query or parts.fragment:
-        return 'the URL ends before any "?" or "#"'
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        return "write https://; a token is sent unencrypted to this machine only"
-    return None
+        raise ValueError("a URL has no spaces and no letters outside ASCII")
+    return parts
 
 
 def is_loopback(host: str) -> bool:
