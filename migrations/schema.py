@@ -64,17 +64,22 @@ def upgrade(database: Database) -> str | None:
 
     Any number of programs may call it at once; one that is killed leaves the tables as they were.
     """
-    if database.path and not presence.is_folder(database.path.parent):
-        raise errors.Mistake(
-            f"there is no folder {database.path.parent.absolute()} to put the database {database.path.name} in"
-        )
     if database.path:
+        require_folder(database.path)
         _create(database.path)
     found = current(database)
     _refuse_newer(database, found)
     if found != HEAD:
         _apply(database)
     return found
+
+
+def require_folder(path: Path) -> None:
+    """Refuse a SQLite file in a folder that does not exist."""
+    if not presence.is_folder(path.parent):
+        raise errors.Mistake(
+            f"there is no folder {path.parent.absolute()} to put the database {path.name} in"
+        )
 
 
 def _create(path: Path) -> None:

@@ -54,8 +54,7 @@ def require_writable(settings: Settings) -> None:
     path = settings.database_path
     if path is None:
         return
-    if not presence.is_folder(path.parent):
-        raise errors.Mistake(f"there is no folder {path.parent} to put the database {path.name} in")
+    schema.require_folder(path)
     if not presence.takes_files(path.parent) or (presence.found(path) and not os.access(path, os.W_OK)):
         raise errors.Unavailable(
             f"database {path} cannot be written to: mend the rights of its folder and of its disk, "
