@@ -5,7 +5,6 @@
 
 import difflib
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,8 +22,7 @@ def batch(tx: sa.Connection, name: str) -> batches.Batch:
     """Return the batch of that name; Mistake says which names are similar."""
     found = batches.find(tx, name)
     if found is None:
-        there = [other.name for other in batches.every(tx)]
-        raise errors.Mistake(f'there is no batch "{name}"{_instead(name, there)}')
+        raise errors.Mistake(f'there is no batch "{name}"{_instead(tx, name)}')
     return found
 
 
@@ -107,10 +105,7 @@ def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
         )
     named = batches.find(tx, name)
     if named is None:
-        there = [other.name for other in batches.every(tx)]
-        return errors.Mistake(
-            f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(name, there)}'
-        )
+        return errors.Mistake(f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(tx, name)}')
     near = difflib.get_close_matches(key, _keys_beside(tx, named.id, key), n=1, cutoff=0.5)
     return errors.Mistake(
         f'batch {name} has no job "{key}"' + (f"; did you mean {name}/{near[0]}?" if near else "")
@@ -125,8 +120,9 @@ def _keys_beside(tx: sa.Connection, batch_id: int, key: str) -> list[str]:
     return [*tx.execute(before).scalars(), *tx.execute(after).scalars()]
 
 
-def _instead(name: str, there: Sequence[str]) -> str:
+def _instead(tx: sa.Connection, name: str) -> str:
     """Return the end of a sentence that offers what exists."""
+    there = [other.name for other in batches.every(tx)]
     near = difflib.get_close_matches(name, there, n=3)
     if near:
         return f"; did you mean {' or '.join(near)}?"

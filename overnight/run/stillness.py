@@ -65,10 +65,8 @@ class Stillness:
 
 
 def _missing(progress: Progress) -> str:
-    if unlike := limits.unlike_workers(progress):
-        return unlike
-    if nobody := limits.never_came(progress):
-        return nobody
+    if missing := limits.unlike_workers(progress) or limits.never_came(progress):
+        return missing
     if progress.counts.of(State.QUEUED):
         return "no worker takes up what is handed out; start `overnight worker`"
     return "is a scheduler running, and a worker? Start `overnight scheduler` and `overnight worker`"
