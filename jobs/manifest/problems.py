@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
-from jobs import errors, texts
+from jobs import errors, figures, texts
 
 PRINTED_KINDS = 20
 # Kinds are bounded by columns times messages; for a file made to exceed this, further ones are only counted.
@@ -184,7 +184,7 @@ class Problems:
         rest = len(kinds) - PRINTED_KINDS
         if rest <= 0:
             return kinds
-        more = "1 more kind" if rest == 1 else f"{rest} more kinds"
+        more = figures.counted(rest, "more kind")
         others = f", and {self._unlisted} more mistakes" if self._unlisted else ""
         return [*kinds[:PRINTED_KINDS], f"… and {more} of mistakes (listed by --json){others}"]
 

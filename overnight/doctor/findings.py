@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from jobs import errors
+from jobs import errors, figures
 from overnight.exits import Exit
 
 
@@ -68,4 +68,4 @@ def summary(found: Iterable[Finding]) -> str:
     verdicts = [finding.verdict for finding in found]
     wrongs, warnings = verdicts.count(Verdict.WRONG), verdicts.count(Verdict.WARNING)
     said = f"{wrongs} wrong" if wrongs else "nothing is wrong"
-    return said + (f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "")
+    return said + (f", {figures.counted(warnings, 'warning')}" if warnings else "")
