@@ -132,10 +132,7 @@ _LOCKED = _KNOWN.with_for_update()
 
 def get(tx: sa.Connection, account_id: int) -> Account:
     """Return one account, its row locked."""
-    row = tx.execute(_LOCKED, {"account": account_id}).one_or_none()
-    if row is None:
-        raise LookupError(f"no account {account_id}")
-    return _account(row)
+    return _account(tx.execute(_LOCKED, {"account": account_id}).one())
 
 
 def known(tx: sa.Connection, account_id: int) -> Account:
