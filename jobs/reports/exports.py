@@ -81,9 +81,7 @@ def _members(tx: sa.Connection, column: sa.Column[Any], chosen: Selection, batch
         query = sa.select(members.c.key).select_from(sa.join(jobs, members, sa.true()))
     else:
         query = sa.select(sa.func.jsonb_object_keys(column)).select_from(jobs)
-    query = query.where(*chosen.conditions(tx.dialect.name)).distinct()
-    if batch_id is not None:
-        query = query.where(jobs.c.batch_id == batch_id)
+    query = query.where(*chosen.conditions(tx.dialect.name, batch_id)).distinct()
     return set(tx.execute(query).scalars())
 
 

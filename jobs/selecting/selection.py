@@ -75,9 +75,9 @@ class Selection:
         whole = (globs.exactly(key) for key in typed if globs.literal(key) is not None)
         return next((f"; leave out the batch, as in --key {shlex.quote(key)}" for key in whole), "")
 
-    def conditions(self, dialect: str) -> list[Condition]:
+    def conditions(self, dialect: str, batch_id: int | None = None) -> list[Condition]:
         """Return the conditions on a row of `jobs`, for ``sqlite`` or ``postgresql``; `ids` looks at the files."""
-        chosen: list[Condition] = []
+        chosen: list[Condition] = [] if batch_id is None else [jobs.c.batch_id == batch_id]
         if self.states:
             chosen.append(jobs.c.state.in_(self.states))
         if self.classes:
@@ -125,9 +125,9 @@ def _has_label(name: str, value: str, dialect: str) -> Condition:
 
 def refused(tx: sa.Connection, selection: Selection, batch_id: int) -> int:
     """Count the chosen jobs of a batch whose rows were refused when they were loaded."""
-    every = replace(selection, accepted=False).conditions(tx.dialect.name)
-    chosen = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.batch_id == batch_id, *every)
-    return tx.execute(chosen.where(~lifecycle.ACCEPTED)).scalar_one()
+    every = replace(selection, accepted=False).conditions(tx.dialect.name, batch_id)
+    chosen = sa.select(sa.func.count()).select_from(jobs).where(*every, ~lifecycle.ACCEPTED)
+    return tx.execute(chosen).scalar_one()
 
 
 def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) -> "array[int]":
@@ -136,9 +136,8 @@ def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) ->
     Eight bytes a job. Nothing else is held for all of a million, so that rows can be read and written a few
     thousand at a time in short transactions.
     """
-    query = sa.select(jobs.c.id).where(*selection.conditions(tx.dialect.name)).order_by(jobs.c.id)
-    if batch_id is not None:
-        query = query.where(jobs.c.batch_id == batch_id)
+    conditions = selection.conditions(tx.dialect.name, batch_id)
+    query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.id)
     if selection.missing is not None:
         with closing(_without_image(tx, query, selection.missing)) as found:
             return array("q", islice(found, selection.limit))
