@@ -31,7 +31,6 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 class Input:
     """One input of the model: its JSON type and, where the model has one, its default."""
 
-    name: str
     type: str
     default: Any = None
     advisory: bool = False
@@ -91,12 +90,12 @@ def parse(document: Mapping[str, Any]) -> Schema:
     }
     return Schema(
         version=document["x-version"],
-        inputs={name: _input(name, properties[name], schemas) for name in names},
+        inputs={name: _input(properties[name], schemas) for name in names},
         validator=jsonschema_rs.validator_for(root, offline=True),
     )
 
 
-def _input(name: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Input:
+def _input(described: Mapping[str, Any], schemas: Mapping[str, Any]) -> Input:
     """Return an input; in a published enum the type is behind ``allOf`` and ``$ref``."""
     whole = dict(described)
     for part in [*described.get("allOf", ()), *described.get("anyOf", ())]:
@@ -104,7 +103,6 @@ def _input(name: str, described: Mapping[str, Any], schemas: Mapping[str, Any]) 
         if target.get("type") != "null":
             whole = {**target, **whole}
     return Input(
-        name=name,
         type=whole.get("type", "string"),
         default=whole.get("default"),
         advisory=bool(whole.get("x-advisory", False)),

@@ -76,7 +76,7 @@ ANOTHER = {
 def test_another_model_is_another_document_and_no_code():
     model = schema.parse(ANOTHER)
 
-    assert [(each.name, each.type) for each in model.inputs.values()] == [
+    assert [(name, each.type) for name, each in model.inputs.items()] == [
         ("image", "string"),
         ("style", "string"),
         ("upscale", "integer"),
