@@ -52,11 +52,9 @@ class Problem:
         >>> Problem("cats.csv", 7, "prompt_strength", "is more than 1", "1.8").sentence()
         'cats.csv:7: prompt_strength: 1.8 is more than 1'
         """
-        place = (
-            texts.printable(self.file) if self.line is None else f"{texts.printable(self.file)}:{self.line}"
-        )
+        line = "" if self.line is None else f":{self.line}"
         column = f"{texts.printable(self.column)}: " if self.column else ""
-        return f"{place}: {column}{self._what()}"
+        return f"{texts.printable(self.file)}{line}: {column}{self._what()}"
 
     def of_row(self) -> str:
         """Return the sentence stored with a job that is failed from the start."""
