@@ -56,12 +56,9 @@ class Difference:
         >>> Difference(new=3, there=96, gone=1, changed=2).line()
         '3 new, 96 there, 1 no longer listed, 2 changed'
         """
-        parts = [f"{self.new:,} new"]
-        parts += [f"{self.there:,} there"] if self.there else []
-        parts += [f"{self.gone:,} no longer listed"] if self.gone else []
-        parts += [f"{self.changed:,} changed"] if self.changed else []
-        parts += [f"{len(self.dropped):,} dropped, refused before"] if self.dropped else []
-        return ", ".join(parts)
+        others = {"there": self.there, "no longer listed": self.gone, "changed": self.changed}
+        others["dropped, refused before"] = len(self.dropped)
+        return ", ".join([f"{self.new:,} new", *(f"{n:,} {what}" for what, n in others.items() if n)])
 
 
 def compare(database: Database | None, read: validated.Validated, target: Target) -> Difference:
