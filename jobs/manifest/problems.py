@@ -5,7 +5,7 @@ times costs one line of text and one small object. Which rows they are is kept a
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
@@ -166,6 +166,10 @@ class Problems:
         if problem.line is not None:
             room = self._ranges_left > 0 or len(kind.lines.ranges) < PRINTED_RANGES
             self._ranges_left -= kind.lines.add(problem.line, room=room)
+
+    def extend(self, some: Iterable[Problem]) -> None:
+        for problem in some:
+            self.add(problem)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._kinds.values())

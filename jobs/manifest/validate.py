@@ -86,10 +86,8 @@ class _Pass:
         known = self._known(top)
         found = table.Table(manifest, known)
         needed = assemble.NEEDED & set(known.known)
-        for problem in found.wrong(needed - set(self._into.adaptation.defaults)):
-            self._into.problems.add(problem)
-        for problem in found.slips():
-            self._into.warnings.add(problem)
+        self._into.problems.extend(found.wrong(needed - set(self._into.adaptation.defaults)))
+        self._into.warnings.extend(found.slips())
         # A missing column is reported once, for the header, not again for every row.
         self._stage(manifest, found, self._assembler(manifest, top, known, needed & found.fields))
 
@@ -106,16 +104,14 @@ class _Pass:
                     self._into.root, "is no folder", "name the one where the pictures are"
                 )
         known = columns.Columns(self._model, self._into.adaptation)
-        for problem in known.misadaptations(self._origins(top)):
-            self._into.problems.add(problem)
+        self._into.problems.extend(known.misadaptations(self._origins(top)))
         return known
 
     def _assembler(
         self, manifest: source.Source, top: source.Source, known: columns.Columns, needed: Iterable[str]
     ) -> assemble.Assembler:
         values, wrong = defaults.read(known, self._model, self._into.adaptation.defaults, self._origins(top))
-        for problem in wrong:
-            self._into.problems.add(problem)
+        self._into.problems.extend(wrong)
         images = self._into.adaptation.images
         seen = pictures.Pictures(self._into.root, absolute_allowed=images is not None)
         return assemble.Assembler(manifest.name, self._model, values, needed, seen, images)
@@ -145,5 +141,4 @@ class _Pass:
     def _tell(self, draft: assemble.Draft) -> None:
         for problem in draft.wrong:
             self._into.add_of_row(problem)
-        for problem in draft.warnings:
-            self._into.warnings.add(problem)
+        self._into.warnings.extend(draft.warnings)
