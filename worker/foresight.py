@@ -70,7 +70,7 @@ class Foresight:
     def _hinted_at(self, tx: sa.Connection, now: datetime) -> datetime | None:
         """Return when the last hint came; read once for all calls with the same ``now``."""
         if self._hinted is None or self._hinted[0] != now:
-            self._hinted = now, accounts.hinted_at(tx, self._account_id)
+            self._hinted = now, accounts.known(tx, self._account_id).hinted_at
         return self._hinted[1]
 
     def _lately(self, tx: sa.Connection, now: datetime, version: str) -> Sequence[float]:

@@ -28,15 +28,6 @@ def hinted(tx: sa.Connection, now: datetime, account_id: int, every: timedelta) 
     tx.execute(latest.values(hinted_at=now))
 
 
-_HINTED_AT = sa.select(accounts.c.hinted_at).where(accounts.c.id == sa.bindparam("account"))
-
-
-def hinted_at(tx: sa.Connection, account_id: int) -> datetime | None:
-    """Return when a webhook for one of the account's predictions last came."""
-    at: datetime | None = tx.execute(_HINTED_AT, {"account": account_id}).scalar_one()
-    return at
-
-
 def list_missing(tx: sa.Connection, now: datetime, account_id: int, doubt: timedelta) -> bool | None:
     """Record a 404 or 405 on the list; only a second one ``doubt`` later makes it certain. Return `can_list`."""
     account = get(tx, account_id)
