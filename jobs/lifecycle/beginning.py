@@ -35,7 +35,7 @@ def begin(
     goes back to pending. ``images`` holds, where known, the digest of the image that a job will send.
     """
     # Locked so that of two twins begun at the same moment the second sees the first.
-    account = tx.execute(sa.select(buyers).where(buyers.c.id == account_id).with_for_update()).one()
+    account = accounts.get(tx, account_id)
     rows = {row.id: row for row in _admitted(tx, now, account_id, ids)}
     sends = {job: {**row.input, **_image(images, job)} for job, row in rows.items()}
     compared = marker.with_image if _tells_images_apart(account) else dict
@@ -73,7 +73,7 @@ def _image(images: Mapping[int, str], job: int) -> Mapping[str, str]:
     return {"image": images[job]} if job in images else {}
 
 
-def _tells_images_apart(account: sa.Row[Any]) -> bool:
+def _tells_images_apart(account: accounts.Account) -> bool:
     """Whether two sends that differ only in their images may be in doubt at once.
 
     They may where the list shows images, and where no send can be looked up in the list at all.
