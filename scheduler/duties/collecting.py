@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import sqlalchemy as sa
-
 from jobs import database, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
@@ -23,14 +21,10 @@ def collect(db: database.Database, configured: settings.Settings, scope: Scope) 
         waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
     if not _is_time(waiting, now, configured):
         return
-    ids = db.unit(lambda tx: _due(tx, configured, scope))
+    ids = db.unit(lambda tx: all_due(tx, database.now(tx), configured, scope, State.COLLECTING, _AT_ONCE))
     yield from sliced(Lane.COLLECT, ids, scope)
     if len(ids) == _AT_ONCE:
         yield Again()
-
-
-def _due(tx: sa.Connection, configured: settings.Settings, scope: Scope) -> list[int]:
-    return all_due(tx, database.now(tx), configured, scope, State.COLLECTING, _AT_ONCE)
 
 
 def _is_time(waiting: worklists.ToFetch, now: datetime, configured: settings.Settings) -> bool:
