@@ -608,6 +608,19 @@ def test_the_sweep_takes_what_a_dead_process_of_this_host_left_at_once(tmp_path)
     assert [path.split("-")[2] for path in files(tmp_path)] == [str(os.getpid())]
 
 
+def test_the_sweep_leaves_alone_what_another_container_of_this_name_writes(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").touch()
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        pass
+    with monkeypatch.context() as there:
+        there.setattr(storing, "_NAMESPACE", tmp_path / "elsewhere")
+        name = storing._temporary_name().replace(f"-{os.getpid()}-", f"-{dead.pid}-")
+    (tmp_path / name).touch()
+    assert storing.sweep(tmp_path) == 0
+    (tmp_path / name.replace(name.split("-")[1], storing._host())).touch()
+    assert storing.sweep(tmp_path) == 1
+
+
 def test_the_second_sweep_takes_what_a_process_left_that_was_still_dying_at_the_first(tmp_path, monkeypatch):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as dying:
         name = storing._temporary_name().replace(f"-{os.getpid()}-", f"-{dying.pid}-")
