@@ -92,10 +92,9 @@ def stage(prediction: Prediction, now: float) -> Stage:
     stop = min(prediction.canceled_at or math.inf, prediction.deadline or math.inf)
     if stop < end and stop <= now:
         return _stopped(prediction, start, stop)
-    if prediction.fate == "aborted" and start <= now:
-        return Stage("aborted", None, start)
     if end <= now:
-        return Stage(_end(prediction), start, end)
+        status = _end(prediction)
+        return Stage(status, None if status == "aborted" else start, end)
     if prediction.fate == "unknown_status":
         return Stage(_one_of(_UNKNOWN_STATUSES, prediction), None, None)
     return Stage("processing", start, None) if start <= now else _BEFORE_ALL
@@ -103,6 +102,8 @@ def stage(prediction: Prediction, now: float) -> Stage:
 
 def _end(prediction: Prediction) -> str:
     """Return the status under which a prediction ends by itself."""
+    if prediction.fate == "aborted":
+        return "aborted"
     if prediction.fate in _ERRORS or prediction.error:
         return "failed"
     return _UNKNOWN_END if prediction.fate == "unknown_end" else "succeeded"
@@ -110,12 +111,18 @@ def _end(prediction: Prediction) -> str:
 
 def ends_at(prediction: Prediction) -> float:
     """Return when it ends unless a person cancels it; infinite when nothing ends it."""
-    end = prediction.t + prediction.queue if prediction.fate == "aborted" else _natural_end(prediction)
-    return min(end, prediction.deadline or math.inf)
+    return min(_natural_end(prediction), prediction.deadline or math.inf)
 
 
 def _natural_end(prediction: Prediction) -> float:
-    return math.inf if prediction.fate == "stuck" else prediction.t + prediction.queue + prediction.run
+    start = prediction.t + prediction.queue
+    match prediction.fate:
+        case "aborted":
+            return start
+        case "stuck":
+            return math.inf
+        case _:
+            return start + prediction.run
 
 
 def _stopped(prediction: Prediction, start: float, stop: float) -> Stage:

@@ -82,6 +82,14 @@ def test_what_was_aborted_never_started_and_what_was_canceled_may_have():
     assert predictions.stage(prediction(canceled_at=1005.0), 1020).started_at == 1001
 
 
+@pytest.mark.parametrize("later", [{"deadline": 1005.0}, {"canceled_at": 1005.0}])
+def test_what_has_ended_as_aborted_stays_so(later):
+    made = prediction(fate="aborted", **later)
+    ends = {predictions.stage(made, now) for now in (1001, 1004, 1006, 1020)}
+    assert ends == {predictions.Stage("aborted", None, 1001)}
+    assert predictions.ends_at(made) == 1001
+
+
 @pytest.mark.parametrize(
     ("fate", "error_class", "ways"),
     [("fail_transient", "interrupted", 8), ("nsfw", "nsfw", 2), ("oom", "out-of-memory", 2)],
