@@ -30,7 +30,7 @@ RUN = {
     "nsfw": "fails in the safety check, whenever this input is run",
     "oom": "fails out of memory, whenever this input is run",
     "aborted": "ends as aborted before it starts",
-    "stuck": "never ends unless it is canceled or has a deadline",
+    "stuck": "runs until it is canceled, or its deadline passes, or it is cut after half an hour",
     "unknown_status": "shows a status that no client knows until it ends, or none",
     "unknown_end": "has its outputs under a status that no client knows, and never another",
 }

@@ -23,11 +23,14 @@ _ERRORS = {
         None,
     ),
     "nsfw": ("NSFW content detected", "The output was flagged as sensitive. (E005)"),
+    # The API says that a run is cut after half an hour, but not in which words: these are ours.
+    "stuck": ("Prediction timed out after running for 30 minutes.",),
     "oom": (
         "CUDA out of memory. Tried to allocate more than this device has free.",
         "The run needed too much. (E1001)",
     ),
 }
+_LONGEST_RUN = 1800.0  # seconds
 _UNKNOWN_STATUSES = ("queued", "IN_QUEUE", "booting", None)
 _UNKNOWN_END = "completed"
 # Under which there are outputs.
@@ -104,13 +107,13 @@ def _end(prediction: Prediction) -> str:
     """Return the status under which a prediction ends by itself."""
     if prediction.fate == "aborted":
         return "aborted"
-    if prediction.fate in _ERRORS or prediction.error:
+    if prediction.fate in _ERRORS or prediction.error or prediction.run > _LONGEST_RUN:
         return "failed"
     return _UNKNOWN_END if prediction.fate == "unknown_end" else "succeeded"
 
 
 def ends_at(prediction: Prediction) -> float:
-    """Return when it ends unless a person cancels it; infinite when nothing ends it."""
+    """Return when it ends unless a person cancels it."""
     return min(_natural_end(prediction), prediction.deadline or math.inf)
 
 
@@ -120,9 +123,9 @@ def _natural_end(prediction: Prediction) -> float:
         case "aborted":
             return start
         case "stuck":
-            return math.inf
+            return start + _LONGEST_RUN
         case _:
-            return start + prediction.run
+            return start + min(prediction.run, _LONGEST_RUN)
 
 
 def _stopped(prediction: Prediction, start: float, stop: float) -> Stage:
@@ -185,7 +188,8 @@ def _ending(prediction: Prediction, reached: Stage) -> dict[str, Any]:
     if reached.started_at is not None:
         ending["metrics"]["predict_time"] = completed - reached.started_at
     if reached.status == "failed":
-        ending["error"] = prediction.error or _one_of(_ERRORS[prediction.fate or ""], prediction)
+        ways = _ERRORS.get(prediction.fate or "", _ERRORS["stuck"])
+        ending["error"] = prediction.error or _one_of(ways, prediction)
     return ending
 
 

@@ -6,7 +6,6 @@ still due are forgotten when the sandbox ends.
 
 import asyncio
 import json
-import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -62,7 +61,7 @@ class Webhooks:
     async def _end_of(self, prediction: Prediction) -> None:
         left = predictions.ends_at(prediction) - time.time()
         try:
-            async with asyncio.timeout(None if math.isinf(left) else max(0.0, left)):
+            async with asyncio.timeout(max(0.0, left)):
                 await self._canceled[prediction.id].wait()
         except TimeoutError:
             pass

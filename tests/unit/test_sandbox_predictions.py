@@ -76,6 +76,18 @@ def test_how_a_prediction_ends(changes, expected):
     assert status(prediction(**changes), 1020) == expected
 
 
+@pytest.mark.parametrize(
+    "changes", [{"fate": "stuck"}, {"run": 1800.5}, {"fate": "unknown_end", "run": 1900}]
+)
+def test_a_run_is_cut_after_half_an_hour(changes):
+    made = prediction(**changes)
+    assert predictions.ends_at(made) == 1001 + 1800
+    assert status(made, 2800) == "processing"
+    ended = described(made, 2801)
+    assert (ended["status"], ended["output"], ended["metrics"]["predict_time"]) == ("failed", None, 1800)
+    assert str(diagnosis.failure_class(ended["error"])) == "timed-out"
+
+
 def test_what_was_aborted_never_started_and_what_was_canceled_may_have():
     assert predictions.stage(prediction(deadline=1000.5), 1020).started_at is None
     assert predictions.stage(prediction(canceled_at=1000.5), 1020).started_at is None
