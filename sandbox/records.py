@@ -15,7 +15,7 @@ from sandbox.predictions import Prediction
 
 
 class Records:
-    """Everything durable, in memory and on disk; a line is on disk before it counts in memory."""
+    """Everything durable, in memory and on disk; but for cancels, a line is on disk before it counts in memory."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,8 +73,13 @@ class Records:
         await self._events.append({"event": "fault", "identity": identity, "fault": fault, "t": time.time()})
 
     async def cancel(self, prediction: Prediction, moment: float) -> None:
-        await self._events.append({"event": "cancel", "id": prediction.id, "t": moment})
+        """End a prediction at this moment: at once, so that nobody is shown another end while the line is written."""
         prediction.canceled_at = moment
+        try:
+            await self._events.append({"event": "cancel", "id": prediction.id, "t": moment})
+        except OSError:
+            prediction.canceled_at = None
+            raise
 
     async def add_file(self, file: dict[str, Any]) -> None:
         await self._events.append({"event": "file", "file": file})
