@@ -1,8 +1,9 @@
 """The answers to API calls that a fault has struck."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+import math
+import time
+from email.utils import formatdate
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -13,7 +14,7 @@ _ABSURD = 86400
 
 
 def refusal(fault: str, kind: str | None, wait: float) -> Response:
-    """Return the answer to a create that was not accepted; ``fault`` is one of ``faults.BEFORE``.
+    """Return the answer to a create that was not accepted, or raise it; ``fault`` is one of ``faults.BEFORE``.
 
     ``wait`` is the number of seconds that a throttled client must wait.
     """
@@ -21,7 +22,7 @@ def refusal(fault: str, kind: str | None, wait: float) -> Response:
         case "refuse":
             return wire.Drop()
         case "429":
-            return problems.throttled(wait, {}, unit=wait).response()
+            raise problems.throttled(wait, {}, unit=wait)
         case "429_odd":
             return _throttled_oddly(kind or "none", wait)
         case "html200":
@@ -32,6 +33,22 @@ def refusal(fault: str, kind: str | None, wait: float) -> Response:
             return problems.page(502, "Bad gateway")
 
 
+def told(fault: str, kind: str | None, wait: float) -> float:
+    """Return for how many seconds a refusal tells the client to wait; 0 if it says nothing, or nothing sensible."""
+    match fault, kind:
+        case ("429", _) | ("429_odd", "seconds" | "field" | "text"):
+            return problems.shortest(wait)
+        case "429_odd", "date":
+            return _date(wait) - time.time()
+        case _:
+            return 0.0
+
+
+def _date(wait: float) -> int:
+    """Return the first whole second, since 1970, that is no sooner than the wait: a date has no others."""
+    return math.ceil(time.time() + wait)
+
+
 def _throttled_oddly(kind: str, wait: float) -> Response:
     """Return a 429 that says how long to wait in one place only, wrongly, or not at all."""
     seconds = problems.shortest(wait)
@@ -40,9 +57,8 @@ def _throttled_oddly(kind: str, wait: float) -> Response:
     match kind:
         case "seconds":
             header = str(seconds)
-        case "date":  # a date has whole seconds: with one more, it is never sooner than the wait
-            until = datetime.now(UTC) + timedelta(seconds=wait + 1)
-            header = format_datetime(until, usegmt=True)
+        case "date":
+            header = formatdate(_date(wait), usegmt=True)
         case "field":
             body["retry_after"] = seconds
         case "text":

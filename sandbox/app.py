@@ -39,6 +39,7 @@ def create_app(options: Options, records: Records) -> Router:
         views=views,
         census=census,
         webhooks=webhooks,
+        hold=guard.hold,
     )
     reading = Reading(options, drawn=drawn, records=records, views=views, census=census, webhooks=webhooks)
     listing = Listing(options, drawn=drawn, records=records, views=views)

@@ -6,6 +6,7 @@ import json
 import random
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +43,7 @@ class _Order:
 
 
 class Creation:
-    """Accepts predictions."""
+    """Accepts predictions; ``hold`` throttles an account for some seconds."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Creation:
         views: Views,
         census: Census,
         webhooks: Webhooks,
+        hold: Callable[[str, float], None],
     ) -> None:
         self._options = options
         self._plan = drawn
@@ -62,6 +64,7 @@ class Creation:
         self._views = views
         self._census = census
         self._webhooks = webhooks
+        self._hold = hold
         self._late: set[asyncio.Task[None]] = set()
 
     async def create(self, request: Request, account: str) -> Response:
@@ -72,6 +75,7 @@ class Creation:
         if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
             await self._keep_out(order, before)
             kind = self._plan.kind(before, order.identity, order.attempt)
+            self._hold(account, answers.told(before, kind, self._options.wait))
             return answers.refusal(before, kind, self._options.wait)
         after = self._plan.first(faults.AFTER, order.identity, order.attempt)
         prediction = await self._accept(order, after)

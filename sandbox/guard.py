@@ -47,6 +47,11 @@ class Guard:
             "read": options.reads_per_minute,
         }
         self._buckets: dict[tuple[str, str], limits.Bucket] = {}
+        self._held: dict[str, float] = {}
+
+    def hold(self, account: str, seconds: float) -> None:
+        """Sell nothing to an account for so long, as a fault has told it; as long as such faults may strike."""
+        self._held[account] = max(self._held.get(account, 0.0), time.monotonic() + seconds)
 
     def over(self, kind: str, work: Work) -> Endpoint:
         """Return an endpoint that does the work for those who may pass; ``kind`` says as what it is counted."""
@@ -77,7 +82,8 @@ class Guard:
             response = problem.one_api_response() if self._profile.one_api_errors else problem.response()
         except ClientDisconnect:  # nobody is there to be answered
             return Response(status_code=_GONE)
-        response.headers.update(headers)
+        if response.status_code != 429:  # out of turn: there is room in the bucket, and nobody may say so
+            response.headers.update(headers)
         return response
 
     def _account(self, request: Request) -> str:
@@ -93,6 +99,8 @@ class Guard:
             raise problems.insufficient_credit()
         if kind == "create" and self._plan.reached("429_after", self._accepted()):
             raise problems.insufficient_quota()
+        if kind == "create" and (left := self._held_for(account)) > 0:
+            raise problems.throttled(left, {}, unit=self._options.wait)
         lane = self._lane(kind)
         if not (per_minute := self._per_minute[lane]):
             return {}
@@ -106,6 +114,10 @@ class Guard:
                 wait, bucket.headers(), unit=self._options.wait, reduced_to=per_minute if low else None
             )
         return bucket.headers()
+
+    def _held_for(self, account: str) -> float:
+        held = self._plan.may_strike("429") or self._plan.may_strike("429_odd")
+        return self._held.get(account, 0.0) - time.monotonic() if held else 0.0
 
     def _lane(self, kind: str) -> str:
         """Return which of an account's limits counts for this call."""

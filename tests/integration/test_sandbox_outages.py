@@ -1,5 +1,7 @@
 """The sandbox when it is away or throttles, and when it comes to itself."""
 
+import time
+
 import httpx
 import pytest
 
@@ -8,9 +10,9 @@ from tests.integration.rehearsal import data_uri, eventually
 VERSION = "b2" * 32
 
 
-def create(client, seed=1):
+def create(client, seed=1, headers=None):
     document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed}}
-    return client.post("/predictions", json=document)
+    return client.post("/predictions", json=document, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,48 @@ def test_a_throttle_may_give_a_date(start_sandbox):
 def test_a_throttle_asks_for_fractions_where_time_passes_faster(start_sandbox):
     with start_sandbox(faults={"429": 1}, wait=0.25).client() as client:
         assert create(client).json()["retry_after"] == 0.25
+
+
+@pytest.mark.parametrize("fault", ["429", "429_odd:seconds", "429_odd:date", "429_odd:field", "429_odd:text"])
+def test_a_client_that_comes_back_too_early_is_throttled_again_until_the_time_given(start_sandbox, fault):
+    sandbox = start_sandbox(faults={fault: 1}, wait=600)
+    stranger = {"authorization": "Bearer another"}
+    with sandbox.client() as client:
+        assert create(client).status_code == 429
+        sandbox.faults(**{fault: 0.001})
+        again = [create(client, job) for job in range(2, 5)]
+        assert [answer.status_code for answer in again] == [429] * 3
+        assert all(answer.json()["retry_after"] >= 600 for answer in again)
+        assert create(client, 5, headers=stranger).status_code == 201
+        assert client.get("/predictions").status_code == 200
+        sandbox.heal()
+        assert create(client).status_code == 201
+
+
+def test_a_client_that_waits_as_long_as_it_is_told_is_served(start_sandbox):
+    sandbox = start_sandbox(faults={"429": 1}, wait=0.3)
+    with sandbox.client() as client:
+        wait = create(client).json()["retry_after"]
+        sandbox.faults(**{"429": 0.001})
+        assert create(client).status_code == 429
+        time.sleep(wait)
+        assert create(client).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["none", "absurd", "negative"])
+def test_a_throttle_that_says_nothing_sensible_holds_nobody(start_sandbox, kind):
+    sandbox = start_sandbox(faults={f"429_odd:{kind}": 1}, wait=600)
+    with sandbox.client() as client:
+        assert create(client).status_code == 429
+        sandbox.faults(**{f"429_odd:{kind}": 0.001})
+        assert create(client).status_code == 201
+
+
+def test_a_throttle_out_of_turn_tells_of_no_room_and_is_worded_as_the_profile_does(start_sandbox):
+    with start_sandbox(faults={"429": 1}).client() as client:
+        assert "ratelimit-remaining" not in create(client).headers
+    with start_sandbox(faults={"429": 1}, profile="gateway").client() as client:
+        assert create(client).json()["error"]["code"] == "rate_limit_exceeded"
 
 
 def test_once_credit_is_low_six_creates_a_minute_are_sold_and_no_two_at_once(start_sandbox):
