@@ -12,8 +12,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from sandbox import problems, wire
 
 _TYPE = "image/png"
-# Marks the URL of an output that has moved, so that it does not move again.
+# Marks the URL of an output that has moved, so that it does not move again, unless it moves in circles for ever.
 MOVED = "moved"
+LOOP = "loop"
 # Pixels on a side: nine hundred million in all, in some hundred kilobytes.
 _BOMB_SIDE = 30_000
 _BLOCK = bytes(65536)
@@ -48,7 +49,7 @@ def _elsewhere(kind: str, url: URL) -> URL:
         case "metadata":  # where clouds give their secrets away
             return URL(f"http://169.254.169.254{url.path}")
         case _:
-            return url
+            return url.include_query_params(**{MOVED: LOOP})
 
 
 async def _endless(content: bytes) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 from sandbox import damage, faults, plan, predictions, wire
 from sandbox.blobs import Blobs
@@ -48,6 +48,8 @@ class Delivery:
         name = _NAME.fullmatch(request.path_params["name"])
         if not prediction or not name or not self._lives(prediction, int(name[1])):
             return self._gone(prediction)
+        if request.query_params.get(damage.MOVED) == damage.LOOP:
+            return RedirectResponse(request.url, 302)
         return await self._picture(request, prediction, int(name[1]))
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
