@@ -75,7 +75,8 @@ class Delivery:
         possible = (name for name in faults.OUTPUT if not (moved and name == "redirect"))
         if fault := self._plan.first(possible, subject, self._reads[subject]):
             kind = self._plan.kind(fault, subject, self._reads[subject])
-            return damage.spoilt(fault, kind, content, request.url)
+            # A bomb takes the better part of a second to make.
+            return await asyncio.to_thread(damage.spoilt, fault, kind, content, request.url)
         if not self._options.output_seconds:
             return Response(content, media_type="image/png")
         length = {"content-length": str(len(content))}

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import PurePosixPath
 
@@ -89,6 +90,18 @@ def test_a_pixel_bomb_is_a_whole_picture_that_no_one_should_look_at(start_sandbo
         Image.open(io.BytesIO(content))
     with pytest.raises(errors.NotAnImage):
         collect(url, tmp_path)
+
+
+def test_while_a_pixel_bomb_is_made_others_are_answered(start_sandbox):
+    sandbox = start_sandbox(faults={"bomb:pixels": 1})
+    url = output(sandbox)
+    with ThreadPoolExecutor(1) as pool:
+        bomb = pool.submit(fetch, url)
+        answered = 0
+        while not bomb.done():
+            sandbox.stats()
+            answered += 1
+    assert answered > 5
 
 
 def test_an_endless_body_begins_as_a_picture_and_does_not_end(start_sandbox, tmp_path):
