@@ -25,5 +25,5 @@ class Outage:
         reached = self._reached_at(count)
         if reached is None:
             return None
-        began = max(reached, self._plan.switched_at)
+        began = max(reached, self._plan.outage_at)
         return kind if not self._seconds or time.time() < began + self._seconds else None

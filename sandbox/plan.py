@@ -20,7 +20,7 @@ _FORMS = {
 class Plan:
     """The faults of one sandbox; they can be switched while it runs.
 
-    After ``heal_after`` seconds, if any, they are all off. ``switched_at`` is when they were last switched, in
+    After ``heal_after`` seconds, if any, they are all off. ``outage_at`` is when an outage was last switched, in
     seconds since 1970.
     """
 
@@ -28,13 +28,14 @@ class Plan:
         self._seed = seed
         self._shares = dict(shares)
         self._heal_at = time.monotonic() + heal_after if heal_after else math.inf
-        self.switched_at = -math.inf
+        self.outage_at = -math.inf
 
     def switch(self, shares: Mapping[str, float]) -> None:
         """Set some faults to new shares; ValueError leaves everything as it was."""
         faults.check(shares)
         self._current().update(shares)
-        self.switched_at = time.time()
+        if any(name.partition(":")[0] == "outage" for name in shares):
+            self.outage_at = time.time()
 
     def heal(self) -> None:
         """Switch every fault off."""

@@ -157,6 +157,14 @@ def test_an_outage_that_is_switched_on_lasts_its_time_from_then_on(start_sandbox
         eventually(lambda: create(client).status_code == 201)
 
 
+def test_an_outage_that_is_over_does_not_come_back_with_another_fault(start_sandbox):
+    sandbox = start_sandbox(faults={"outage:5xx": 0}, outage=0.5)
+    with sandbox.client() as client:
+        eventually(lambda: create(client).status_code == 201)
+        sandbox.faults(nsfw=0.5)
+        assert create(client).status_code == 201
+
+
 def test_after_its_time_every_fault_is_off_and_the_profile_stays(start_sandbox):
     sandbox = start_sandbox(profile="gateway", faults={"502_before": 1}, heal_after=1)
     with sandbox.client() as client:
