@@ -7,7 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -35,13 +35,16 @@ class Journal:
         self._group: asyncio.Future[None] | None = None
         self._flush: asyncio.Task[None] | None = None
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        """Read the lines; meant for the start, before anything is appended."""
+    def replay(self, take: Callable[[Any], None]) -> None:
+        """Give each line to ``take``; meant for the start, before anything is appended.
+
+        ValueError with one sentence for a line that is no JSON, or that ``take`` cannot make sense of.
+        """
         with self._path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield json.loads(line)
-                except ValueError:
+                    take(json.loads(line))
+                except (ValueError, TypeError, KeyError):
                     raise ValueError(f"{self._path}: line {number} is damaged; use another folder.") from None
 
     async def append(self, line: dict[str, Any]) -> None:

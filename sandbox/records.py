@@ -29,13 +29,14 @@ class Records:
         # When each prediction was accepted, in order; the first entry is when this object was made.
         self._moments = [time.time()]
         self.files: dict[str, dict[str, Any]] = {}
-        for line in self._ledger.lines():
-            self._attempts[line["identity"]] += 1
-            self._keep(Prediction(**line))
-        for line in self._events.lines():
-            self._replay(line)
+        self._ledger.replay(self._take_purchase)
+        self._events.replay(self._take_event)
 
-    def _replay(self, line: dict[str, Any]) -> None:
+    def _take_purchase(self, line: dict[str, Any]) -> None:
+        self._attempts[line["identity"]] += 1
+        self._keep(Prediction(**line))
+
+    def _take_event(self, line: dict[str, Any]) -> None:
         match line:
             case {"event": "cancel", "id": prediction_id, "t": moment}:
                 self._predictions[prediction_id].canceled_at = moment
@@ -45,6 +46,8 @@ class Records:
                 self.files[file["id"]] = file
             case {"event": "file deleted", "id": file_id}:
                 self.files.pop(file_id, None)
+            case _:
+                raise ValueError("an event of another release")
 
     def _keep(self, prediction: Prediction) -> None:
         self._predictions[prediction.id] = prediction

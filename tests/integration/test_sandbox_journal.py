@@ -69,9 +69,12 @@ def test_a_waiter_that_is_cancelled_does_not_take_its_group_with_it(journal, pat
 
 
 def test_a_torn_line_longer_than_one_look_back_is_cut_off(path):
+    found = []
     path.write_text('{"number": 1}\n' + "x" * 200_000)
     with contextlib.closing(Journal(path)) as journal:
-        assert list(journal.lines()) == [{"number": 1}]
+        journal.replay(found.append)
+    assert found == [{"number": 1}]
     path.write_text("x" * 200_000)
     with contextlib.closing(Journal(path)) as journal:
-        assert list(journal.lines()) == []
+        journal.replay(found.append)
+    assert found == [{"number": 1}]

@@ -63,6 +63,22 @@ def test_a_damaged_line_inside_the_ledger_is_one_sentence(start_sandbox):
     assert ended.stderr == f"sandbox: {sandbox.state}/ledger.jsonl: line 1 is damaged; use another folder.\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("ledger", '{"identity": "of a release that wrote less"}'),
+        ("ledger", '"a word"'),
+        ("events", '{"event": "cancel", "id": "in a ledger that was deleted", "t": 1.0}'),
+        ("events", '{"event": "of a later release"}'),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_one_sentence(tmp_path, name, line):
+    (tmp_path / f"{name}.jsonl").write_text(f"{line}\n")
+    ended = run("--state", str(tmp_path))
+    assert ended.returncode == 2
+    assert ended.stderr == f"sandbox: {tmp_path}/{name}.jsonl: line 1 is damaged; use another folder.\n"
+
+
 def test_attempts_are_counted_across_a_restart(start_sandbox):
     options = {"faults": {"502_before": 0.5}, "seed": 3}
     alone, restarted = start_sandbox(**options), start_sandbox(**options)
