@@ -1,5 +1,8 @@
 """How the sandbox's parts are put together. `routes` says which path leads to which."""
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from starlette.routing import Router
 
 from sandbox import plan, routes
@@ -45,4 +48,10 @@ def create_app(options: Options, records: Records) -> Router:
     listing = Listing(options, drawn=drawn, records=records, views=views)
     delivery = Delivery(options, drawn=drawn, records=records, blobs=blobs, outputs=outputs, census=census)
     control = Control(drawn=drawn, records=records, census=census)
-    return Router(routes.of(guard, creation, reading, listing, delivery, files, control))
+
+    @contextlib.asynccontextmanager
+    async def resumed(_app: Router) -> AsyncIterator[None]:
+        creation.resume()
+        yield
+
+    return Router(routes.of(guard, creation, reading, listing, delivery, files, control), lifespan=resumed)

@@ -1,21 +1,18 @@
 """``POST /v1/predictions``: what is accepted, and whether its answer comes through."""
 
 import asyncio
-import hashlib
-import json
 import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import answers, faults, plan, predictions, schema, validation, wire
+from sandbox import answers, faults, orders, plan, predictions, validation, wire
 from sandbox.census import Census
 from sandbox.options import Options
+from sandbox.orders import Order
 from sandbox.pictures import Pictures
 from sandbox.predictions import Prediction
 from sandbox.records import Records
@@ -27,19 +24,6 @@ _MOST_BODY = 2 * 2**20
 _QUEUE_SHARE = 0.1
 _SIGMA = 0.4
 _AT_CREATION = -float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """A valid create: what is asked for, by whom, and which attempt at this job it is."""
-
-    asked: validation.Asked
-    account: str
-    host: str
-    allowed: float | None
-    place: str
-    identity: str
-    attempt: int
 
 
 class Creation:
@@ -70,7 +54,7 @@ class Creation:
     async def create(self, request: Request, account: str) -> Response:
         order = await self._read(request, account)
         if wire.was_kept(request) and self._plan.strikes("stale", order.identity, order.attempt):
-            await self._records.not_accepted(order.identity, "stale")
+            await self._records.not_accepted(order, "stale")
             return wire.Reset()
         if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
             await self._keep_out(order, before)
@@ -86,30 +70,50 @@ class Creation:
         dripping = self._plan.kind("drip", order.identity, order.attempt)
         return wire.Drip(answer, whole=dripping == "head") if dripping else answer
 
-    async def _read(self, request: Request, account: str) -> _Order:
+    async def _read(self, request: Request, account: str) -> Order:
         asked = validation.read_create(await wire.read_body(request, _MOST_BODY))
         allowed = validation.read_deadline(request.headers.get("cancel-after"))
         host = request.headers.get("host", "")
-        place = self._pictures.place(asked.input["image"], account, host)
-        identity = _identity(asked.input, place)
-        return _Order(asked, account, host, allowed, place, identity, self._records.next_attempt(identity))
+        image = self._pictures.place(asked.input["image"], account, host)
+        identity = orders.identity(asked.input, image)
+        return Order(
+            version=asked.version,
+            # Bytes live in the blobs, and not in the ledger.
+            input={**asked.input, "image": None} if asked.input["image"].startswith("data:") else asked.input,
+            image=image,
+            webhook=asked.webhook,
+            account=account,
+            host=host,
+            allowed=allowed,
+            identity=identity,
+            attempt=self._records.next_attempt(identity),
+        )
 
-    async def _keep_out(self, order: _Order, fault: str) -> None:
+    async def _keep_out(self, order: Order, fault: str) -> None:
         if fault != "late_exec":
-            await self._records.not_accepted(order.identity, fault)
+            await self._records.not_accepted(order, fault)
             return
-        task = asyncio.create_task(self._accept_late(order))
+        due = time.time() + self._options.late
+        await self._records.postpone(order, due)
+        self._expect(order, due)
+
+    def resume(self) -> None:
+        """Go on with what is to be accepted late since before a restart; needs the event loop."""
+        for order, due in self._records.postponed():
+            self._expect(order, due)
+
+    def _expect(self, order: Order, due: float) -> None:
+        task = asyncio.create_task(self._accept_late(order, due))
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _accept_late(self, order: _Order) -> None:
-        await asyncio.sleep(self._options.late)
+    async def _accept_late(self, order: Order, due: float) -> None:
+        await asyncio.sleep(max(0.0, due - time.time()))
         await self._accept(order, "late_exec")
 
-    async def _accept(self, order: _Order, fault: str | None) -> Prediction:
+    async def _accept(self, order: Order, fault: str | None) -> Prediction:
         """Sell it: from here on it is in the ledger, whatever becomes of the answer."""
-        asked = order.asked.input
-        picture = await self._pictures.examine(order.place)
+        picture = await self._pictures.examine(order.image)
         created = self._records.now()
         queue, run = self._durations(order)
         prediction = Prediction(
@@ -121,10 +125,9 @@ class Creation:
             fault=fault,
             fate=picture.fate or self._plan.fate(order.identity, order.attempt),
             error=picture.error,
-            seed=int(asked.get("seed", secrets.randbelow(2**32))),
-            version=order.asked.version,
-            # Bytes live in the blobs, not in the ledger.
-            input={**asked, "image": None} if asked["image"].startswith("data:") else asked,
+            seed=int(order.input.get("seed", secrets.randbelow(2**32))),
+            version=order.version,
+            input=order.input,
             image=picture.place,
             key=secrets.token_urlsafe(24),
             queue=queue,
@@ -133,11 +136,11 @@ class Creation:
         )
         await self._records.accept(prediction)
         self._census.born(prediction.id, predictions.ends_at(prediction), created)
-        if order.asked.webhook is not None:
-            self._webhooks.expect(prediction, order.asked.webhook, order.host)
+        if order.webhook is not None:
+            self._webhooks.expect(prediction, order.webhook, order.host)
         return prediction
 
-    def _durations(self, order: _Order) -> tuple[float, float]:
+    def _durations(self, order: Order) -> tuple[float, float]:
         """Return how long this attempt waits and runs; the same for the same seed."""
         chance = random.Random(f"{self._options.seed}/{order.identity}/{order.attempt}")  # noqa: S311  no secret
         run = self._options.latency * chance.lognormvariate(0, _SIGMA)
@@ -152,13 +155,6 @@ class Creation:
         now = time.time()
         finished = predictions.stage(prediction, now).completed_at is not None
         return JSONResponse(await self._views.show(prediction, now, host), 201 if finished else 202)
-
-
-def _identity(asked: dict[str, Any], place: str) -> str:
-    """Digest what makes two creates the same job: the inputs that the model knows, and the picture."""
-    known = {name: value for name, value in asked.items() if name in schema.DEFAULTS}
-    same = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in known.items()}
-    return hashlib.sha256(json.dumps({**same, "image": place}, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _new_id() -> str:

@@ -1,16 +1,19 @@
 """What the sandbox knows and keeps in its state folder: predictions, cancellations, attempts, files.
 
 ``ledger.jsonl`` has one line per accepted create and nothing else, so that counting its lines counts purchases.
-``events.jsonl`` has what else must survive a restart: cancels, creates that a fault kept from being accepted, files.
+``events.jsonl`` has what else must survive a restart: cancels, creates that a fault kept from being accepted or put
+off, files.
 """
 
 import bisect
+import dataclasses
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sandbox.journal import Journal
+from sandbox.orders import Order
 from sandbox.predictions import Prediction
 
 
@@ -28,26 +31,35 @@ class Records:
         self._latest = 0.0
         # When each prediction was accepted, in order; the first entry is when this object was made.
         self._moments = [time.time()]
+        self._postponed: list[tuple[Order, float]] = []
         self.files: dict[str, dict[str, Any]] = {}
         self._ledger.replay(self._take_purchase)
         self._events.replay(self._take_event)
 
     def _take_purchase(self, line: dict[str, Any]) -> None:
-        self._attempts[line["identity"]] += 1
-        self._keep(Prediction(**line))
+        prediction = Prediction(**line)
+        self._count(prediction.identity, prediction.attempt)
+        self._keep(prediction)
 
     def _take_event(self, line: dict[str, Any]) -> None:
         match line:
             case {"event": "cancel", "id": prediction_id, "t": moment}:
                 self._predictions[prediction_id].canceled_at = moment
-            case {"event": "fault", "identity": identity}:
-                self._attempts[identity] += 1
+            case {"event": "fault", "identity": identity, "attempt": attempt}:
+                self._count(identity, attempt)
+            case {"event": "late", "order": fields, "due": due}:
+                order = Order(**fields)
+                self._count(order.identity, order.attempt)
+                self._postponed.append((order, due))
             case {"event": "file", "file": file}:
                 self.files[file["id"]] = file
             case {"event": "file deleted", "id": file_id}:
                 self.files.pop(file_id, None)
             case _:
                 raise ValueError("an event of another release")
+
+    def _count(self, identity: str, attempt: int) -> None:
+        self._attempts[identity] = max(self._attempts[identity], attempt + 1)
 
     def _keep(self, prediction: Prediction) -> None:
         self._predictions[prediction.id] = prediction
@@ -71,9 +83,19 @@ class Records:
         await self._ledger.append(prediction.line())
         self._keep(prediction)
 
-    async def not_accepted(self, identity: str, fault: str) -> None:
+    async def not_accepted(self, order: Order, fault: str) -> None:
         """Note a create that a fault kept out, so that its next attempt is a new draw even after a restart."""
-        await self._events.append({"event": "fault", "identity": identity, "fault": fault, "t": time.time()})
+        noted = {"identity": order.identity, "attempt": order.attempt, "fault": fault, "t": time.time()}
+        await self._events.append({"event": "fault", **noted})
+
+    async def postpone(self, order: Order, due: float) -> None:
+        """Note a create that is to be accepted at a later moment, even after a restart."""
+        await self._events.append({"event": "late", "order": dataclasses.asdict(order), "due": due})
+
+    def postponed(self) -> list[tuple[Order, float]]:
+        """Return what was still to be accepted when the last process ended, each with the moment."""
+        sold = {kept.subject for kept in self._predictions.values()}
+        return [(order, due) for order, due in self._postponed if order.subject not in sold]
 
     async def cancel(self, prediction: Prediction, moment: float) -> None:
         """End a prediction at this moment: at once, so that nobody is shown another end while the line is written."""

@@ -78,7 +78,7 @@ def _configure(options: Options, records: Records) -> uvicorn.Config:
         http=wire.WireProtocol,
         ws="none",
         loop="asyncio",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         log_level=logging.ERROR,
         access_log=False,

@@ -93,6 +93,23 @@ def test_attempts_are_counted_across_a_restart(start_sandbox):
     assert {201, 502} == set(seen)
 
 
+def test_a_create_that_is_accepted_late_is_so_after_a_kill_and_a_restart(start_sandbox):
+    sandbox = start_sandbox(faults={"late_exec": 1}, late=1)
+    for _ in range(2):
+        with sandbox.client() as client:
+            assert create(client).status_code == 504
+        sandbox.restart()
+    with sandbox.client() as client:
+        eventually(lambda: len(client.get("/predictions").json()["results"]) == 2)
+        sandbox.restart()
+        sandbox.heal()
+    with sandbox.client() as client:
+        assert create(client).status_code == 201
+    lines = [(line["fault"], line["attempt"]) for line in sandbox.ledger()]
+    assert lines == [("late_exec", 0), ("late_exec", 1), (None, 2)]
+    assert "base64" not in (sandbox.state / "events.jsonl").read_text()
+
+
 def test_a_second_sandbox_on_the_same_state_is_refused(start_sandbox):
     sandbox = start_sandbox()
     ended = run("--state", str(sandbox.state))
