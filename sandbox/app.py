@@ -1,6 +1,7 @@
 """How the sandbox's parts are put together. `routes` says which path leads to which."""
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
 
 from starlette.routing import Router
@@ -25,7 +26,7 @@ from sandbox.webhooks import Webhooks
 
 def create_app(options: Options, records: Records) -> Router:
     """Return the ASGI application; a bare router, since middleware would cost a third of each request."""
-    drawn = plan.Plan(options.seed, options.shares, options.heal_after)
+    drawn = _plan(options, records)
     census = Census()
     blobs = Blobs(options.state / "blobs")
     guard = Guard(options, drawn=drawn, records=records, census=census)
@@ -55,3 +56,19 @@ def create_app(options: Options, records: Records) -> Router:
         yield
 
     return Router(routes.of(guard, creation, reading, listing, delivery, files, control), lifespan=resumed)
+
+
+def _plan(options: Options, records: Records) -> plan.Plan:
+    """Return the plan as it was left: with the faults of the command line, and then as they were switched."""
+    began, switches = records.begin(
+        {"faults": options.shares, "heal_after": options.heal_after, "outage": options.outage}
+    )
+    drawn = plan.Plan(
+        options.seed, options.shares, began + options.heal_after if options.heal_after else math.inf
+    )
+    for shares, moment in switches:
+        if shares is None:
+            drawn.heal()
+        else:
+            drawn.switch(shares, moment)
+    return drawn

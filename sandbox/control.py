@@ -5,7 +5,7 @@ import time
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import plan
+from sandbox import faults, plan
 from sandbox.census import Census
 from sandbox.records import Records
 
@@ -19,15 +19,20 @@ class Control:
         self._census = census
 
     async def heal(self, request: Request) -> Response:  # noqa: ARG002  a route takes the request
+        await self._records.switched(None, time.time())
         self._plan.heal()
         return JSONResponse(self._plan.shares())
 
     async def faults(self, request: Request) -> Response:
         """Set the faults that the body names, ``{"NAME": SHARE}``; the others stay."""
         try:
-            self._plan.switch({name: float(share) for name, share in (await request.json()).items()})
+            shares = {name: float(share) for name, share in (await request.json()).items()}
+            faults.check(shares)
         except (ValueError, TypeError, AttributeError) as error:
             return JSONResponse({"detail": str(error)}, 422)
+        moment = time.time()
+        await self._records.switched(shares, moment)
+        self._plan.switch(shares, moment)
         return JSONResponse(self._plan.shares())
 
     async def stats(self, request: Request) -> Response:  # noqa: ARG002  a route takes the request

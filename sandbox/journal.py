@@ -47,9 +47,13 @@ class Journal:
                 except (ValueError, TypeError, KeyError):
                     raise ValueError(f"{self._path}: line {number} is damaged; use another folder.") from None
 
+    def write(self, line: dict[str, Any]) -> None:
+        """Append a line at the start, when nobody waits for others; blocking."""
+        self._write(_encoded(line))
+
     async def append(self, line: dict[str, Any]) -> None:
         """Return once the line is on disk; raises OSError if it cannot be written."""
-        self._gathered.append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._gathered.append(_encoded(line))
         if self._group is None:
             self._group = asyncio.get_running_loop().create_future()
         if self._flush is None:
@@ -84,6 +88,10 @@ class Journal:
         """Finish what is being written and release the file."""
         self._writer.shutdown()
         os.close(self._file)
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _whole_lines(file: int) -> int:

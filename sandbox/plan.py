@@ -20,22 +20,22 @@ _FORMS = {
 class Plan:
     """The faults of one sandbox; they can be switched while it runs.
 
-    After ``heal_after`` seconds, if any, they are all off. ``outage_at`` is when an outage was last switched, in
-    seconds since 1970.
+    From ``heal_at`` on they are all off. ``outage_at`` is when an outage was last switched. Moments are seconds since
+    1970.
     """
 
-    def __init__(self, seed: int, shares: Mapping[str, float], heal_after: float = 0.0) -> None:
+    def __init__(self, seed: int, shares: Mapping[str, float], heal_at: float = math.inf) -> None:
         self._seed = seed
         self._shares = dict(shares)
-        self._heal_at = time.monotonic() + heal_after if heal_after else math.inf
+        self._heal_at = heal_at
         self.outage_at = -math.inf
 
-    def switch(self, shares: Mapping[str, float]) -> None:
+    def switch(self, shares: Mapping[str, float], moment: float) -> None:
         """Set some faults to new shares; ValueError leaves everything as it was."""
         faults.check(shares)
-        self._current().update(shares)
+        self._at(moment).update(shares)
         if any(name.partition(":")[0] == "outage" for name in shares):
-            self.outage_at = time.time()
+            self.outage_at = moment
 
     def heal(self) -> None:
         """Switch every fault off."""
@@ -46,7 +46,10 @@ class Plan:
         return dict(self._current())
 
     def _current(self) -> dict[str, float]:
-        if time.monotonic() >= self._heal_at:
+        return self._at(time.time())
+
+    def _at(self, moment: float) -> dict[str, float]:
+        if moment >= self._heal_at:
             self.heal()
         return self._shares
 

@@ -2,13 +2,14 @@
 
 ``ledger.jsonl`` has one line per accepted create and nothing else, so that counting its lines counts purchases.
 ``events.jsonl`` has what else must survive a restart: cancels, creates that a fault kept from being accepted or put
-off, files.
+off, files, and how the faults were switched since the first start with those of the command line.
 """
 
 import bisect
 import dataclasses
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ class Records:
         self._by_account: dict[str, list[Prediction]] = {}
         self._attempts: Counter[str] = Counter()
         self._latest = 0.0
-        # When each prediction was accepted, in order; the first entry is when this object was made.
+        self._asked: dict[str, Any] | None = None
+        self._switches: list[tuple[dict[str, float] | None, float]] = []
+        # When each prediction was accepted, in order; the first entry is when the rehearsal began.
         self._moments = [time.time()]
         self._postponed: list[tuple[Order, float]] = []
         self.files: dict[str, dict[str, Any]] = {}
@@ -55,6 +58,11 @@ class Records:
                 self.files[file["id"]] = file
             case {"event": "file deleted", "id": file_id}:
                 self.files.pop(file_id, None)
+            case {"event": "start", "asked": asked, "t": moment}:
+                self._asked, self._moments[0] = asked, moment
+                self._switches.clear()
+            case {"event": "switch", "shares": shares, "t": moment}:
+                self._switches.append((shares, moment))
             case _:
                 raise ValueError("an event of another release")
 
@@ -68,6 +76,21 @@ class Records:
         bisect.insort(mine, prediction, key=_created)
         self._latest = max(self._latest, prediction.t)
         self._moments.append(prediction.t)
+
+    def begin(self, asked: dict[str, Any]) -> tuple[float, Sequence[tuple[dict[str, float] | None, float]]]:
+        """Go on with the rehearsal of the last start, or begin another if other faults are asked for now.
+
+        Returns the moment at which it began, and how faults were switched since then: None for a healing.
+        """
+        if asked != self._asked:
+            line = {"event": "start", "asked": asked, "t": time.time()}
+            self._events.write(line)
+            self._take_event(line)
+        return self._moments[0], self._switches
+
+    async def switched(self, shares: dict[str, float] | None, moment: float) -> None:
+        """Note new shares of some faults, or a healing."""
+        await self._events.append({"event": "switch", "shares": shares, "t": moment})
 
     def now(self) -> float:
         """Return a moment for a new prediction, a microsecond or more after any other: the list is paged by it."""

@@ -110,6 +110,34 @@ def test_a_create_that_is_accepted_late_is_so_after_a_kill_and_a_restart(start_s
     assert "base64" not in (sandbox.state / "events.jsonl").read_text()
 
 
+def test_a_kill_and_a_restart_leave_the_faults_as_they_were_switched(start_sandbox):
+    sandbox = start_sandbox(faults={"502_before": 1})
+    sandbox.heal()
+    sandbox.faults(nsfw=0.5)
+    sandbox.restart()
+    assert sandbox.faults() == {"nsfw": 0.5}
+    sandbox.options["faults"] = {"502_before": 0.5}
+    sandbox.restart()
+    assert sandbox.faults() == {"502_before": 0.5}, "what is typed anew holds"
+
+
+def test_the_time_until_all_faults_are_off_goes_on_through_a_restart(start_sandbox):
+    sandbox = start_sandbox(faults={"502_before": 1}, heal_after=1)
+    eventually(lambda: sandbox.faults() == {})
+    sandbox.restart()
+    assert sandbox.faults() == {}
+
+
+def test_an_outage_from_the_first_call_on_that_is_over_does_not_come_back_with_a_restart(start_sandbox):
+    sandbox = start_sandbox(faults={"outage:5xx": 0}, outage=0.5)
+    for _ in range(2):
+        with sandbox.client() as client:
+            eventually(lambda client=client: create(client).status_code == 201)
+        sandbox.restart()
+    with sandbox.client() as client:
+        assert create(client).status_code == 201
+
+
 def test_a_second_sandbox_on_the_same_state_is_refused(start_sandbox):
     sandbox = start_sandbox()
     ended = run("--state", str(sandbox.state))

@@ -1,8 +1,12 @@
+import time
+
 import pytest
 
 from sandbox import faults
 from sandbox.plan import Plan
 from tests.integration.rehearsal import eventually
+
+NOW = 1000.0
 
 
 def struck(plan, name, jobs=2000, attempt=0):
@@ -53,12 +57,12 @@ def test_a_counted_fault_holds_from_its_count_on():
 
 def test_healing_switches_all_off_and_switching_sets_some():
     plan = Plan(0, {"refuse": 1})
-    plan.switch({"429": 0.5})
+    plan.switch({"429": 0.5}, NOW)
     assert plan.shares() == {"refuse": 1, "429": 0.5}
     plan.heal()
     assert plan.shares() == {}
     with pytest.raises(ValueError, match="share from 0 to 1"):
-        plan.switch({"429": 0.1, "refuse": 2})
+        plan.switch({"429": 0.1, "refuse": 2}, NOW)
     assert plan.shares() == {}
 
 
@@ -87,10 +91,11 @@ def test_one_seed_is_one_plan_whatever_the_order():
 
 
 def test_after_its_time_every_fault_is_off_and_can_be_switched_on_again():
-    plan = Plan(0, {"refuse": 1, "outage": 0}, heal_after=1e-6)
+    plan = Plan(0, {"refuse": 1, "outage": 0}, heal_at=time.time() + 0.1)
+    assert plan.strikes("refuse", "job")
     eventually(lambda: not plan.strikes("refuse", "job"))
     assert plan.count("outage") is None
-    plan.switch({"refuse": 1})
+    plan.switch({"refuse": 1}, time.time())
     assert plan.strikes("refuse", "job")
 
 
