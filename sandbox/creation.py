@@ -61,14 +61,15 @@ class Creation:
             kind = self._plan.kind(before, order.identity, order.attempt)
             self._hold(account, answers.told(before, kind, self._options.wait))
             return answers.refusal(before, kind, self._options.wait)
-        after = self._plan.first(faults.AFTER, order.identity, order.attempt)
+        after = self._plan.first((*faults.AFTER, "drip"), order.identity, order.attempt)
         prediction = await self._accept(order, after)
         await asyncio.sleep(self._options.create_seconds)
-        if after:
+        if after in faults.AFTER:
             return answers.spoilt(after, await self._views.show(prediction, _AT_CREATION, order.host))
         answer = await self._answer(prediction, request.headers.get("prefer", ""), order.host)
-        dripping = self._plan.kind("drip", order.identity, order.attempt)
-        return wire.Drip(answer, whole=dripping == "head") if dripping else answer
+        if after != "drip":
+            return answer
+        return wire.Drip(answer, whole=self._plan.kind("drip", order.identity, order.attempt) == "head")
 
     async def _read(self, request: Request, account: str) -> Order:
         asked = validation.read_create(await wire.read_body(request, _MOST_BODY))

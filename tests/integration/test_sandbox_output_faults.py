@@ -144,6 +144,7 @@ def test_an_answer_drips_and_what_it_is_about_was_accepted(start_sandbox):
         with pytest.raises(httpx.ReadTimeout):
             client.post("/predictions", json=document)
         (bought,) = sandbox.ledger()
+        assert bought["fault"] == "drip"
         with pytest.raises(httpx.ReadTimeout):
             client.get(f"/predictions/{bought['id']}")
         sandbox.heal()
