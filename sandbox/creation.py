@@ -4,6 +4,7 @@ import asyncio
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from starlette.requests import Request
@@ -49,13 +50,15 @@ class Creation:
         self._census = census
         self._webhooks = webhooks
         self._hold = hold
+        self._resets: Counter[str] = Counter()  # no attempts: they depend on the connections of the client
         self._late: set[asyncio.Task[None]] = set()
 
     async def create(self, request: Request, account: str) -> Response:
         order = await self._read(request, account)
-        if wire.was_kept(request) and self._plan.strikes("stale", order.identity, order.attempt):
-            await self._records.not_accepted(order, "stale")
+        if wire.was_kept(request) and self._plan.strikes("stale", order.subject, self._resets[order.subject]):
+            self._resets[order.subject] += 1
             return wire.Reset()
+        self._records.count(order.identity, order.attempt)
         if before := self._plan.first(faults.BEFORE, order.identity, order.attempt):
             await self._keep_out(order, before)
             kind = self._plan.kind(before, order.identity, order.attempt)

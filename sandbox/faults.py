@@ -72,8 +72,8 @@ CALLED = {
     "webhook_forged": "the webhook is called with a wrong signature first",
     "webhook_stale": "the webhook is called with a timestamp of ten minutes ago first",
 }
-# What becomes of a call by a connection that was kept open. Drawn per (job, attempt) for creates, and otherwise per
-# (prediction, list or output, n-th read).
+# What becomes of a call by a connection that was kept open. Drawn per (job, attempt, n-th such reset) for creates, of
+# which it uses up no attempt, and otherwise per (prediction, account's list or output, n-th read).
 KEPT = {
     "stale": "a connection kept since an earlier call is reset as a create or a read arrives; nothing is accepted"
 }

@@ -41,7 +41,7 @@ class Records:
 
     def _take_purchase(self, line: dict[str, Any]) -> None:
         prediction = Prediction(**line)
-        self._count(prediction.identity, prediction.attempt)
+        self.count(prediction.identity, prediction.attempt)
         self._keep(prediction)
 
     def _take_event(self, line: dict[str, Any]) -> None:
@@ -49,10 +49,10 @@ class Records:
             case {"event": "cancel", "id": prediction_id, "t": moment}:
                 self._predictions[prediction_id].canceled_at = moment
             case {"event": "fault", "identity": identity, "attempt": attempt}:
-                self._count(identity, attempt)
+                self.count(identity, attempt)
             case {"event": "late", "order": fields, "due": due}:
                 order = Order(**fields)
-                self._count(order.identity, order.attempt)
+                self.count(order.identity, order.attempt)
                 self._postponed.append((order, due))
             case {"event": "file", "file": file}:
                 self.files[file["id"]] = file
@@ -66,7 +66,8 @@ class Records:
             case _:
                 raise ValueError("an event of another release")
 
-    def _count(self, identity: str, attempt: int) -> None:
+    def count(self, identity: str, attempt: int) -> None:
+        """Note an attempt, whatever becomes of it: the next one has another number."""
         self._attempts[identity] = max(self._attempts[identity], attempt + 1)
 
     def _keep(self, prediction: Prediction) -> None:
@@ -98,9 +99,8 @@ class Records:
         return self._latest
 
     def next_attempt(self, identity: str) -> int:
-        """Return how many creates of this job came before, and count this one."""
-        self._attempts[identity] += 1
-        return self._attempts[identity] - 1
+        """Return how many creates of this job came before."""
+        return self._attempts[identity]
 
     async def accept(self, prediction: Prediction) -> None:
         await self._ledger.append(prediction.line())

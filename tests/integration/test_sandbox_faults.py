@@ -1,5 +1,6 @@
 """The sandbox's faults as a client meets them, and what the ledger says of each."""
 
+import contextlib
 import io
 
 import httpx
@@ -88,6 +89,22 @@ def test_a_connection_that_was_kept_is_reset_as_the_next_call_arrives(start_sand
             client.get(output)
         assert client.get(output).content.startswith(b"\x89PNG")
     assert len(sandbox.ledger()) == 1
+
+
+def test_how_a_job_fares_does_not_depend_on_the_connections_that_a_client_keeps(start_sandbox):
+    faults = {"stale": 0.5, "502_before": 0.3, "502_after": 0.3}
+    keeping, closing = start_sandbox(faults=faults), start_sandbox(faults=faults)
+    with keeping.client() as kept, closing.client() as closed:
+        closed.headers["connection"] = "close"
+        assert [insisted(kept) for _ in range(20)] == [insisted(closed) for _ in range(20)]
+    assert keeping.stats()["statuses"]["0"] > 0, "nothing was reset"
+
+
+def insisted(client):
+    """The status of a create that is sent until its connection is not reset."""
+    while True:
+        with contextlib.suppress(httpx.ReadError):
+            return create(client).status_code
 
 
 def test_a_late_create_is_accepted_after_its_504(start_sandbox):
