@@ -4,9 +4,9 @@ import base64
 import binascii
 import bisect
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import count
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,12 +33,13 @@ class Listing:
         self._plan = drawn
         self._records = records
         self._views = views
-        self._reads = count(1)
+        self._reads: Counter[str] = Counter()
 
     async def list(self, request: Request, account: str) -> Response:
         start = _moment(request, "created_after", 0.0)
         end = _moment(request, "created_before", float("inf"))
-        read = next(self._reads)
+        self._reads[account] += 1
+        read = self._reads[account]
         if wire.was_kept(request) and self._plan.strikes("stale", "list", read):
             return wire.Reset()
         if self._plan.strikes("get_5xx", "list", read):

@@ -46,6 +46,17 @@ def test_only_the_share_that_was_drawn_lags(start_sandbox):
     assert early(1) == early(1) != early(2)
 
 
+def test_how_one_accounts_lists_fare_does_not_depend_on_what_others_read(start_sandbox):
+    def fares(others):
+        with start_sandbox(faults={"get_5xx": 0.5}).client() as client:
+            for _ in range(20):
+                yield client.get("/predictions").status_code
+                for _ in range(others):
+                    client.get("/predictions", headers={"authorization": "Bearer another"})
+
+    assert list(fares(0)) == list(fares(1))
+
+
 @pytest.mark.parametrize("status", [404, 405, 403])
 def test_there_is_no_list_or_upload(start_sandbox, status):
     with start_sandbox(faults={f"no_list:{status}": 1, f"no_file:{status}": 1}).client() as client:
