@@ -49,7 +49,7 @@ async def _account(request: Request, account: str) -> Response:  # noqa: ARG001 
 
 async def _version(request: Request, account: str) -> Response:  # noqa: ARG001  every account sees the model
     owner, name, version = (request.path_params[part] for part in ("owner", "name", "id"))
-    if (owner, name) != (schema.OWNER, schema.NAME):
+    if (owner, name) != (schema.OWNER, schema.NAME) or not schema.VERSION.fullmatch(version):
         raise problems.not_found()
     return JSONResponse(
         {

@@ -1,9 +1,12 @@
 """What the imitated model takes and gives, as JSON Schema: the form in which the API publishes any model's."""
 
+import re
 from typing import Any
 
 OWNER = "stability-ai"
 NAME = "stable-diffusion-img2img"
+# Nobody knows all versions of a model: every id of this form is taken for one.
+VERSION = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 INPUT: dict[str, Any] = {
     "type": "object",

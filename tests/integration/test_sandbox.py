@@ -333,3 +333,10 @@ def test_stats_count_requests_and_the_most_predictions_alive_at_once(start_sandb
     assert stats["accepted"] == 9
     assert stats["requests"]["create"] == 9
     assert (stats["peak_in_flight"], stats["in_flight"], stats["throttled"]) == (8, 8, 0)
+
+
+@pytest.mark.parametrize(("version", "status"), [("a1" * 32, 200), ("a1" * 31, 404), ("latest", 404)])
+def test_a_version_of_the_model_can_be_looked_at_and_nothing_else(client, version, status):
+    found = client.get(f"/models/stability-ai/stable-diffusion-img2img/versions/{version}")
+    assert found.status_code == status
+    assert client.get(f"/models/stability-ai/other/versions/{version}").status_code == 404
