@@ -11,7 +11,6 @@ import jsonschema_rs
 
 from sandbox import problems, schema
 
-_VERSION = re.compile(r"(?:[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+:)?([0-9a-f]{64})", re.ASCII)
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", re.ASCII)
 _MINIMUM_DEADLINE = 5.0
 _LONGEST_WAIT = 60.0
@@ -38,10 +37,11 @@ def read_create(body: bytes) -> Asked:
         raise problems.Problem(400, "The request body is no JSON document.", title="Bad request") from None
     if mistakes := [_describe(error) for error in _CREATE.iter_errors(document)]:
         raise problems.invalid(mistakes)
-    if not (version := _VERSION.fullmatch(document["version"])):
+    version = document["version"].removeprefix(f"{schema.OWNER}/{schema.NAME}:")
+    if not schema.VERSION.fullmatch(version):
         raise problems.invalid_version()
     wanted = "completed" in document.get("webhook_events_filter", ["completed"])
-    return Asked(version[1], document["input"], document.get("webhook") if wanted else None)
+    return Asked(version, document["input"], document.get("webhook") if wanted else None)
 
 
 def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:

@@ -25,7 +25,16 @@ def test_a_version_is_an_id_with_or_without_its_model(version):
 
 
 @pytest.mark.parametrize(
-    "version", ["", "latest", "stability-ai/img2img", VERSION[:-1], VERSION + "\n", "a/b/c:" + VERSION]
+    "version",
+    [
+        "",
+        "latest",
+        "stability-ai/img2img",
+        VERSION[:-1],
+        VERSION + "\n",
+        f"a/b/c:{VERSION}",
+        f"a/b:{VERSION}",
+    ],
 )
 def test_a_version_that_is_none_is_not_permitted(version):
     problem = refused(validation.read_create, create(version))
