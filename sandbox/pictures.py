@@ -7,7 +7,6 @@ drawn from the URL's text, the same one each time.
 import asyncio
 import http.client
 import io
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from PIL import Image
 
-from sandbox import validation
+from sandbox import urls, validation
 from sandbox.blobs import Blobs
 
 _FETCH_SECONDS = 5.0
@@ -49,7 +48,7 @@ class Pictures:
         """
         if uri.startswith("data:"):
             return f"blob:{self._blobs.put(validation.read_data_uri(uri))}"
-        digest = self._own_file(urlsplit(uri), account, host)
+        digest = self._own_file(urlsplit(uri), account, host)  # which `validation` has found well-formed
         return f"blob:{digest}" if digest else f"url:{uri}"
 
     async def examine(self, place: str) -> Picture:
@@ -58,7 +57,7 @@ class Pictures:
         if kind == "blob":
             return await self._examine_bytes(name)
         url = urlsplit(name)
-        if not (url.scheme == "http" and _is_loopback(url.hostname or "")):
+        if not urls.is_here(url):
             return Picture(place)
         try:
             content = await asyncio.to_thread(_fetch, url)
@@ -91,13 +90,6 @@ class Pictures:
         except (OSError, ValueError, SyntaxError):
             return Picture(place, "unreadable", "cannot identify image file")
         return Picture(place)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _fetch(url: SplitResult) -> bytes:

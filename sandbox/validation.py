@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from sandbox import problems, schema
+from sandbox import problems, schema, urls
 
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s?)?", re.ASCII)
 _MINIMUM_DEADLINE = 5.0
@@ -40,6 +40,9 @@ def read_create(body: bytes) -> Asked:
     version = document["version"].removeprefix(f"{schema.OWNER}/{schema.NAME}:")
     if not schema.VERSION.fullmatch(version):
         raise problems.invalid_version()
+    image = document["input"]["image"]
+    if not image.startswith("data:") and urls.split(image) is None:
+        raise problems.invalid([("format", "input.image", "Does not match format 'uri'")])
     wanted = "completed" in document.get("webhook_events_filter", ["completed"])
     return Asked(version, document["input"], document.get("webhook") if wanted else None)
 

@@ -54,6 +54,8 @@ def test_an_input_that_the_model_does_not_know_is_kept_and_ignored():
         ({"version": VERSION, "input": []}, "input", "object"),
         ({"version": VERSION, "input": {"image": IMAGE}, "extra": 1}, "", "extra"),
         ({"version": VERSION, "input": {"image": "file:///etc/passwd"}}, "input.image", "match"),
+        ({"version": VERSION, "input": {"image": "http://[x"}}, "input.image", "uri"),
+        ({"version": VERSION, "input": {"image": "https://a.invalid:port/x"}}, "input.image", "uri"),
         ({"version": VERSION, "input": {"image": IMAGE, "num_outputs": 9}}, "input.num_outputs", "8"),
         (
             {"version": VERSION, "input": {"image": IMAGE, "num_outputs": True}},
