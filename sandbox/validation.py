@@ -43,8 +43,18 @@ def read_create(body: bytes) -> Asked:
     image = document["input"]["image"]
     if not image.startswith("data:") and urls.split(image) is None:
         raise problems.invalid([("format", "input.image", "Does not match format 'uri'")])
+    webhook = document.get("webhook")
+    if webhook is not None and not _is_callable(webhook):
+        raise problems.invalid(
+            [("format", "webhook", "Must be an HTTPS URL, or an HTTP URL of this machine")]
+        )
     wanted = "completed" in document.get("webhook_events_filter", ["completed"])
-    return Asked(version, document["input"], document.get("webhook") if wanted else None)
+    return Asked(version, document["input"], webhook if wanted else None)
+
+
+def _is_callable(webhook: str) -> bool:
+    url = urls.split(webhook)
+    return url is not None and (urls.is_here(url) or (url.scheme == "https" and bool(url.hostname)))
 
 
 def _describe(error: jsonschema_rs.ValidationError) -> tuple[str, str, str]:

@@ -11,12 +11,11 @@ import time
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from sandbox import plan, predictions, signing
+from sandbox import plan, predictions, signing, urls
 from sandbox.census import Census
 from sandbox.predictions import Prediction
 from sandbox.views import Views
 
-_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _PAUSES = (1, 2, 4, 8, 16, 30)  # seconds before each further try: about a minute in all
 _PATIENCE = 5.0  # seconds for an answer
 _STALE = 600.0  # seconds by which a stale call is late
@@ -35,8 +34,8 @@ class Webhooks:
 
     def expect(self, prediction: Prediction, url: str, host: str) -> None:
         """Call a URL once the prediction has ended; ``host`` is the one under which the client called us."""
-        target = _target(url)
-        if target is None or self._plan.strikes("webhook_drop", prediction.subject):
+        target = urlsplit(url)  # which `validation` has found well-formed
+        if not urls.is_here(target) or self._plan.strikes("webhook_drop", prediction.subject):
             return
         self._canceled[prediction.id] = asyncio.Event()
         task = asyncio.create_task(self._follow(prediction, target, host))
@@ -92,16 +91,6 @@ class Webhooks:
             status = 0
         self._census.webhooks[str(status)] += 1
         return status
-
-
-def _target(url: str) -> SplitResult | None:
-    """Return the parts of a URL on this machine; None for any other."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # reading it is what checks it
-    except ValueError:
-        return None
-    return parts if parts.scheme == "http" and parts.hostname in _LOOPBACK else None
 
 
 async def _posted(target: SplitResult, headers: Mapping[str, str], body: bytes) -> int:

@@ -41,6 +41,23 @@ def test_a_version_that_is_none_is_not_permitted(version):
     assert (problem.status, problem.body["title"]) == (422, "Invalid version or not permitted")
 
 
+@pytest.mark.parametrize(
+    "url", ["https://me.invalid/ended", "http://127.0.0.1:8600/", "http://localhost/", "http://[::1]:8600/"]
+)
+def test_a_webhook_is_called_by_https_or_on_this_machine(url):
+    document = {"version": VERSION, "input": {"image": IMAGE}, "webhook": url}
+    assert validation.read_create(json.dumps(document).encode()).webhook == url
+
+
+@pytest.mark.parametrize(
+    "url", ["", "ended", "http://me.invalid/", "ftp://127.0.0.1/", "https://", "http://127.0.0.1:port/"]
+)
+def test_a_webhook_that_nobody_can_be_called_by_is_422(url):
+    document = {"version": VERSION, "input": {"image": IMAGE}, "webhook": url}
+    problem = refused(validation.read_create, json.dumps(document).encode())
+    assert (problem.status, problem.body["invalid_fields"][0]["field"]) == (422, "webhook")
+
+
 def test_an_input_that_the_model_does_not_know_is_kept_and_ignored():
     assert validation.read_create(create(prompt_strenght=3)).input["prompt_strenght"] == 3
 
