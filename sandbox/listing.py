@@ -34,6 +34,9 @@ class Listing:
         self._records = records
         self._views = views
         self._reads: Counter[str] = Counter()
+        # Drawing a place costs two hashes, and each page sorts by the places of all.
+        self._places: dict[str, Place] = {}
+        self._shuffled = 0.0
 
     async def list(self, request: Request, account: str) -> Response:
         start = _moment(request, "created_after", 0.0)
@@ -75,8 +78,10 @@ class Listing:
 
     def _shelf(self, account: str, start: float, end: float) -> Sequence[Prediction]:
         """Return what was created in [start, end), in the reverse order of the list."""
+        if (shuffled := self._plan.share("list_shuffle")) != self._shuffled:
+            self._places, self._shuffled = {}, shuffled
         found = self._records.between(account, start, end)
-        return sorted(found, key=self._place) if self._plan.may_strike("list_shuffle") else found
+        return sorted(found, key=self._place) if shuffled else found
 
     def _page(
         self, shelf: Sequence[Prediction], before: Place | None, after: Place | None
@@ -89,6 +94,11 @@ class Listing:
 
     def _place(self, prediction: Prediction) -> Place:
         """Return where it stands: always the same, so that a client that reads all pages sees each prediction once."""
+        if (place := self._places.get(prediction.id)) is None:
+            place = self._places[prediction.id] = self._draw_place(prediction)
+        return place
+
+    def _draw_place(self, prediction: Prediction) -> Place:
         if not self._plan.strikes("list_shuffle", prediction.subject):
             return prediction.t, prediction.id
         return prediction.t + self._options.lag * self._plan.number(

@@ -57,6 +57,10 @@ class Plan:
         """Whether there are no faults at all."""
         return not self._current()
 
+    def share(self, name: str) -> float:
+        """Return the share of a fault that has no kinds."""
+        return self._current().get(name, 0.0)
+
     def may_strike(self, name: str) -> bool:
         """Whether any draw of this fault can strike."""
         return any(self._current().get(form, 0.0) > 0 for form in _FORMS[name])
