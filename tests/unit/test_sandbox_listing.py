@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 from sandbox.listing import Listing
+from sandbox.options import Options
 from sandbox.plan import Plan
 
 MADE = [SimpleNamespace(id=f"p{n}", t=1000.0 + n, subject=f"job{n}/0") for n in range(50)]
@@ -10,10 +11,10 @@ def shelf(listing):
     return [one.id for one in listing._shelf("a", 0.0, 2000.0)]
 
 
-def test_a_place_in_a_shuffled_list_is_drawn_once_until_the_fault_is_switched(monkeypatch):
+def test_a_place_in_a_shuffled_list_is_drawn_once_until_the_fault_is_switched(tmp_path, monkeypatch):
     plan = Plan(0, {"list_shuffle": 0.5})
     records = SimpleNamespace(between=lambda *_: MADE)
-    listing = Listing(60.0, elsewhere=None, drawn=plan, records=records, views=None)
+    listing = Listing(Options(state=tmp_path, lag=60), drawn=plan, records=records, views=None)
     first = shelf(listing)
     with monkeypatch.context() as patch:
         patch.setattr(plan, "number", None)
