@@ -86,9 +86,8 @@ def test_a_gateway_answers_a_create_with_an_id_and_a_status(start_sandbox):
 
 
 def test_a_hostile_api_lags_shuffles_rewrites_and_accepts_late(start_sandbox):
-    sandbox = start_sandbox(
-        profile="hostile", faults={"drip": 0, "stale": 0, "undated": 0}, late=0.2, lag=1, creates_per_minute=0
-    )
+    plain = dict.fromkeys(("drip", "stale", "undated", "get_odd"), 0)
+    sandbox = start_sandbox(profile="hostile", faults=plain, late=0.2, lag=1, creates_per_minute=0)
     with sandbox.client(timeout=1) as client:
         for seed in range(60):
             with contextlib.suppress(httpx.TransportError):

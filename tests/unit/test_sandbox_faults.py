@@ -71,6 +71,7 @@ def test_every_fault_is_explained_once_and_every_kind_is_named_in_its_meaning():
         faults.BEFORE,
         faults.AFTER,
         faults.RUN,
+        faults.TOLD,
         faults.SHOWN,
         faults.LACKING,
         faults.UPLOADED,
