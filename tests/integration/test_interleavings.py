@@ -785,6 +785,10 @@ def test_predictions_of_another_account_are_not_taken_for_gone_while_they_may_be
     poll([job_id])
     assert night.states() == {"running": 1}
     other.passes(3600)
+    other.tick(duties.cancel)
+    poll([job_id])
+    assert night.states() == {"running": 1}
+    other.passes(1800)
     poll([job_id])
     assert night.job(job_id).error_class == "expired"
 

@@ -260,6 +260,7 @@ def test_a_blocked_account_pauses_nothing_that_the_other_may_buy(night):
     told = rows.batch(night.database, night.batch.id).pause_detail
     assert told == "; ".join(f"account {name}: credit: The API answered 402: no credit" for name in NAMES)
     observe(night.database, spare, Tally(bought=1))
+    night.tick(duties.release)
     assert night.batch_state == ("open", None)
 
 
@@ -271,8 +272,10 @@ def test_a_batch_of_a_blocked_account_waits_for_that_one(night):
     assert rows.batch(night.database, mine.id).pause_detail.startswith("account main: ")
     assert night.batch_state == ("open", None)
     observe(night.database, spare, Tally(bought=1))
+    night.tick(duties.release)
     assert rows.batch(night.database, mine.id).state == "paused"
     observe(night.database, main, Tally(bought=1))
+    night.tick(duties.release)
     assert rows.batch(night.database, mine.id).state == "open"
 
 
