@@ -40,6 +40,9 @@ class Harvest:
         return (self.cost or 0.0) + self.unpriced * float(price)
 
 
+_LATER = attempts.alias("later")
+
+
 def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
     """Add up a batch's files, its purchases and what they cost."""
     of_batch = sa.select(jobs.c.id).where(jobs.c.batch_id == batch_id)
@@ -49,7 +52,9 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
         .where(jobs.c.batch_id == batch_id, outputs.c.path.is_not(None))
     ).one()
     orphaned = attempts.c.phase == Phase.ORPHAN
-    presumed_absent = attempts.c.possibly_paid & (attempts.c.phase == Phase.ABSENT)
+    # Presumed absent by us, or given up as unconfirmed and wanted again by a person.
+    again = sa.exists().where(_LATER.c.job_id == attempts.c.job_id, _LATER.c.number > attempts.c.number)
+    presumed_absent = attempts.c.possibly_paid & ((attempts.c.phase == Phase.ABSENT) | again)
     bought = tx.execute(
         sa.select(
             sa.func.count(attempts.c.prediction_id),

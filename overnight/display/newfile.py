@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +29,8 @@ def written(path: Path, *, replace: bool) -> Iterator[TextIO]:
     except OSError as error:
         raise errors.Unavailable(f"{path}: cannot be written: {error.strerror}") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # on a disk that cannot be written, nothing was
+            unfinished.unlink(missing_ok=True)
 
 
 def _refuse(path: Path, target: Path, *, replace: bool) -> None:

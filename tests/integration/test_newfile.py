@@ -1,5 +1,6 @@
 """A file that is there whole or not at all."""
 
+import pathlib
 import stat
 
 import pytest
@@ -37,6 +38,19 @@ def test_a_disk_that_takes_no_more_is_one_sentence(tmp_path):
         break_off(tmp_path / "a.csv", OSError(28, "No space left on device"))
     assert (tmp_path / "a.csv").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(pathlib.Path, "open", refuse)
+    monkeypatch.setattr(pathlib.Path, "unlink", refuse)
+    with (
+        pytest.raises(errors.Unavailable, match=r"a\.csv: cannot be written: Read-only"),
+        newfile.written(tmp_path / "a.csv", replace=False),
+    ):
+        pass
 
 
 def test_it_has_the_rights_that_any_new_file_has(tmp_path):

@@ -201,6 +201,16 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
     )
 
 
+def test_what_a_person_had_bought_again_without_proof_is_counted_once_it_is_bought(database):
+    batch = factory.make_batch(database)
+    for bought_again in (True, False):
+        job = factory.make_job(database, batch, state=State.PENDING)
+        factory.make_attempt(database, job, Phase.FAILED, possibly_paid=True, error_class="unconfirmed")
+        if bought_again:
+            factory.make_attempt(database, job, Phase.FAILED)
+    assert reap(database, batch).possibly_paid == 1
+
+
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
