@@ -15,6 +15,7 @@ from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.lanes import SLICE, Lane
+from jobs.losses import Losses
 from jobs.states import Phase, State
 from scheduler import duties, timetable
 from scheduler.duties import Again, Message, Scope
@@ -669,6 +670,15 @@ def test_a_batch_of_whose_jobs_too_many_fail_stops(database, batch, failed, succ
     assert rows.job(database, queued[0]).state == ("pending" if stops else "queued")
 
 
+@pytest.mark.parametrize(("jobs", "most"), [(10, 10), (500, 20), (1000, 30)])
+def test_the_fuse_bears_ten_surplus_purchases_and_two_in_a_hundred_jobs(jobs, most):
+    borne, blown = (
+        Losses(succeeded=0, failed=0, worst=None, jobs=jobs, surplus=surplus) for surplus in (most, most + 1)
+    )
+    assert (borne.fuse, borne.stopping) == (False, False)
+    assert (blown.fuse, blown.stopping, blown.stop) == (True, True, False)
+
+
 def test_failures_of_before_it_was_opened_again_count_no_more(database, batch):
     end(database, batch, State.FAILED, 25)
     rows.change(database, tables.batches, batch.id, opened_at=rows.now(database) + HOUR)
@@ -797,6 +807,15 @@ def test_a_tick_hands_everything_out(database, batch, make_timetable):
     now = rows.now(database)
     assert all(rows.job(database, i).due_at > now for i in ids)
     assert rows.job(database, ids[0]).state == State.QUEUED
+
+
+def test_ticks_see_before_long_that_too_much_fails(database, batch, make_timetable, clock):
+    end(database, batch, State.FAILED, 21)
+    make(database, batch, 1, due_at=rows.now(database) + HOUR)
+    ticking = make_timetable(database)
+    for _ in range(20):
+        clock.now += ticking.tick()
+    assert rows.batch(database, batch.id).pause_reason == "stop-loss"
 
 
 def test_a_look_that_breaks_keeps_no_duty_from_its_turn(database, batch, make_timetable, monkeypatch):

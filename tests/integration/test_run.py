@@ -340,6 +340,14 @@ def test_the_first_steps_in_the_readme_work_as_typed(night):
 # What is finished, cancelled or paused
 
 
+def test_a_night_in_which_everything_fails_stops_before_all_of_it_is_bought(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(faults={"nsfw": 1}), jobs=200, creates_per_minute=600)
+    process = night.run_again()
+    assert process.returncode == 75, process.stderr
+    assert "paused, stop-loss: " in process.stdout
+    assert 20 < night.bought() < 200
+
+
 def test_a_finished_batch_is_summed_up_without_api_and_token(night):
     first = night.run_again()
     night.sandbox.stop()
