@@ -173,6 +173,21 @@ def test_a_plain_retry_says_who_buys_and_which_commands_the_rest_needs(desk):
     assert (again_typed.returncode, again_typed.stderr) == (0, "cats: no job to run again\n")
 
 
+def test_more_than_a_thousand_jobs_are_asked_for_in_a_terminal(desk):
+    job = desk.job(error_class="expired")
+    like = dict(job._mapping)
+    numbers = range(job.id + 1, job.id + 1001)
+    with desk.database.write() as tx:
+        own = [{"id": n, "key": f"k{n}", "stem": f"k{n}", "row": n} for n in numbers]
+        tx.execute(sa.insert(tables.jobs), [like | one for one in own])
+    code, shown = desk.type_in_a_terminal("retry", "cats", answer="n\n")
+    assert (code, "of cats again? [y/N]" in shown) == (130, True), shown
+    assert pending(desk.database) == []
+    code, shown = desk.type_in_a_terminal("retry", "cats", "--yes")
+    assert (code, "[y/N]" in shown) == (0, False), shown
+    assert len(pending(desk.database)) == 1001
+
+
 def test_a_dry_run_counts_prices_and_changes_nothing(desk):
     for _ in range(3):
         desk.job(error_class="expired")
