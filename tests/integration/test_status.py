@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from jobs import events, tables
 from jobs.database import Database
+from jobs.settings import places
 from jobs.states import BatchState, State
 from overnight.run import lock
 from tests import factory, programs
@@ -224,6 +225,16 @@ def test_a_command_that_is_printed_carries_what_was_typed(status, sqlite_databas
     sqlite_database.path.rename(moved)
     told = status("dogs", "--database", "sqlite:///my cats.db").stdout
     assert "overnight run dogs --database 'sqlite:///my cats.db'\n" in told
+
+
+def test_a_password_that_was_typed_is_printed_nowhere(status, postgres_url):
+    server = sa.make_url(postgres_url).set(password="hush").update_query_dict({"sslpassword": "hush"})
+    ended = status("--database", server.render_as_string(hide_password=False))
+    assert ended.returncode == 0
+    told = ended.stdout + ended.stderr
+    assert f"overnight run MANIFEST --database '{places.shown(str(server))}'" in told
+    assert "hush" not in told
+    assert "?" not in told
 
 
 def test_where_only_the_sandbox_has_a_database_the_way_to_it_is_told(status, tmp_path):
