@@ -361,6 +361,23 @@ def test_a_run_that_ends_for_want_of_one_account_says_which_and_why(tmp_path, st
     assert refused in words
 
 
+def test_a_run_goes_on_without_the_account_that_is_refused_when_it_begins(tmp_path, start_sandbox):
+    sandbox = start_sandbox(output_size=64, creates_per_minute=300)
+    tokens = {f"api_token_{name}": f"token-of-{name}" for name in NAMES}
+    night = Evening(tmp_path, sandbox, 4, accounts="main,spare", creates_per_minute=300, **tokens)
+    door = Door(("127.0.0.1", urlsplit(sandbox.url).port))
+    door.refused = b"token-of-spare"
+    try:
+        ended = night.run_again(
+            OVERNIGHT_API_TOKEN=None, OVERNIGHT_API_URL=f"http://127.0.0.1:{door.port}/v1"
+        )
+    finally:
+        door.close()
+    assert ended.returncode == 0, ended.stderr
+    assert "going on without an account" in ended.stderr
+    assert (night.states(), night.bought()) == ({"succeeded": 4}, 4)
+
+
 def test_a_batch_keeps_to_the_account_that_it_was_loaded_for(evening):
     loaded = evening.type("load", "night.csv", "--account", "spare")
     assert loaded.returncode == 0, loaded.stderr
