@@ -99,6 +99,15 @@ def test_where_nothing_can_be_cancelled_it_is_not_asked_for_ever_and_the_account
     assert ending(night, stuck) == ("failed", "deadline")
 
 
+def test_each_purchase_tells_the_api_after_which_time_to_end_it(begin):
+    night = begin()
+    hurried = night.here.settings.model_copy(update={"prediction_deadline": 600.0})
+    night.work_as(dataclasses.replace(night.here, settings=hurried))
+    started(night)
+    [sold] = night.sandbox.ledger()
+    assert sold["deadline"] - sold["t"] == pytest.approx(600)
+
+
 def test_a_wish_that_cannot_be_granted_is_repeated_rarely(begin):
     night = begin(faults={"stuck": 1, "no_cancel:405": 1})
     [job_id] = started(night)
@@ -310,6 +319,29 @@ def test_predictions_that_the_api_always_aborts_are_not_bought_for_ever(begin):
     assert (job.error_class, job.attempts, job.absences) == ("unsubmittable", 0, 5)
     assert len(night.sandbox.ledger()) == 5
     assert {attempt.cost for attempt in night.attempts(job_id)} == {0.0}, "nobody ran them"
+
+
+def test_what_breaks_off_each_time_is_bought_as_often_as_it_may_be(begin):
+    night = begin(faults={"fail_transient": 1})
+    twice = night.here.settings.model_copy(update={"max_attempts": 2})
+    night.work_as(dataclasses.replace(night.here, settings=twice))
+    [job_id] = night.make()
+    assert night.finish() == {"failed": 1}
+    assert ending(night, job_id) == ("failed", "interrupted")
+    assert night.job(job_id).attempts == len(night.sandbox.ledger()) == 2
+
+
+def test_an_output_that_is_never_an_image_is_fetched_for_an_hour_and_bought_once(begin):
+    night = begin(faults={"not_image": 1})
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {State.COLLECTING: 1})
+    night.passes(50 * MINUTE)
+    night.tick()
+    assert night.states() == {"collecting": 1}
+    night.passes(10 * MINUTE)
+    assert night.finish() == {"failed": 1}
+    assert ending(night, job_id) == ("failed", "output-invalid")
+    assert night.job(job_id).attempts == len(night.sandbox.ledger()) == 1
 
 
 def test_a_prediction_whose_images_did_not_come_keeps_its_run_time_and_its_cost(begin):
