@@ -558,4 +558,3 @@ def test_without_its_output_folder_nothing_is_bought(begin):
     assert night.batch_state == ("paused", "storage")
     assert "mount its disk" in rows.batch(night.database, night.batch.id).pause_detail
     assert night.sandbox.ledger() == []
-    poll([1])

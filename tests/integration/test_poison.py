@@ -14,7 +14,6 @@ from jobs.states import State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
-from tests.integration.stepped import collect
 from worker.transfers import quarantine
 
 # Found by every Python that starts with its folder on the path: a decoder that dies of one image.
@@ -160,7 +159,6 @@ def test_whoever_said_anything_is_no_suspect(night):
     night.passes(16)
     night.tick(duties.collect)
     assert night.states() == {"succeeded": 1}
-    collect([job_id])
 
 
 # Counting
