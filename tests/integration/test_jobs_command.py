@@ -66,6 +66,25 @@ def test_a_key_that_is_typed_as_its_job_is_printed_chooses_nothing_and_is_told(d
     assert "leave out" not in desk.type(verb, "cats", "--key", "cats/*").stderr
 
 
+@pytest.mark.parametrize("verb", ["jobs", "export"])
+def test_what_is_listed_can_be_chosen_by_a_label(desk, verb):
+    for key, place in (("a", "lake"), ("b", "hill")):
+        desk.job(key=key, labels={"place": place})
+    whole, some = desk.type(verb, "cats").stdout, desk.type(verb, "cats", "--label", "place=lake").stdout
+    of_a, of_b = whole.splitlines()[-2:]
+    assert some == whole.replace(f"{of_b}\n", "")
+    assert of_a in some
+
+
+@pytest.mark.parametrize(("verb", "chosen"), [("retry", "pending"), ("cancel", "cancelled")])
+def test_what_is_changed_can_be_chosen_by_a_label(desk, verb, chosen):
+    before = "failed" if verb == "retry" else "pending"
+    for key, place in (("a", "lake"), ("b", "hill")):
+        desk.job(before, key=key, labels={"place": place})
+    assert desk.type(verb, "cats", "--label", "place=lake").returncode == 0
+    assert desk.states() == {"a": chosen, "b": before}
+
+
 def test_a_reader_that_leaves_early_is_no_failure(desk):
     for _ in range(20):
         desk.job(error_message="x" * 20_000)

@@ -8,7 +8,7 @@ import pytest
 
 from jobs import batches, failures, settings, states
 from jobs.manifest import columns, outline
-from overnight import cli, consent, exits
+from overnight import cli, consent, exits, options
 
 LINES = (Path(__file__).parents[2] / "README.md").read_text("utf-8").splitlines()
 
@@ -95,6 +95,38 @@ CONTEXT = click.Context(cli.group)
 
 def command_of(name):
     return cli.group.get_command(CONTEXT, name)
+
+
+def test_the_filters_are_those_of_the_commands_that_share_them():
+    words = r"((?:`\w+`(?:, | and )?)+) take the same filters: `([^`]+)`"
+    [(verbs, typed)] = re.findall(words, " ".join(LINES))
+    named = re.findall(r"--[a-z]+", typed)
+    shared = [option.opts[0] for option in options.filters(lambda: None).__click_params__]
+    assert named == shared[::-1]
+    filtering = [
+        name for name in cli.group.list_commands(CONTEXT) if set(named) <= options_of(command_of(name))
+    ]
+    assert re.findall(r"`(\w+)`", verbs) == filtering
+
+
+def test_every_option_that_readme_names_is_one_of_a_command():
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(LINES)))
+    known = set().union(*(options_of(command_of(name)) for name in cli.group.list_commands(CONTEXT)))
+    assert named - known == {"--build", "--detach", "--help", "--replay", "--rm"}, (
+        "of docker, click and chaos"
+    )
+
+
+def options_of(command):
+    """Return a command's options, and those of the commands below it."""
+    below = getattr(command, "commands", {}).values()
+    return {typed for option in command.params for typed in option.opts}.union(*map(options_of, below))
+
+
+def test_the_port_of_the_webhooks_is_the_one_that_is_open_by_default():
+    (said,) = re.findall(r"the calls on port (\d+)", " ".join(LINES))
+    (port,) = (option for option in command_of("webhook").params if option.name == "port")
+    assert int(said) == port.default
 
 
 def test_from_how_many_purchases_on_a_person_is_asked_is_said():
