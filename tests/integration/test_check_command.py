@@ -1,14 +1,17 @@
 """`overnight check` as a person types it: the plan, or every mistake, and nothing written."""
 
 import json
+import re
 import shlex
+import subprocess
 
 import pytest
 
 from jobs.settings import apis
 from tests import factory
 from tests.integration.loads import listing, overnight, table
-from tests.manifests import WEB, write
+from tests.integration.rehearsal import ROOT
+from tests.manifests import WEB, picture, write
 
 
 def plan_of(done):
@@ -35,6 +38,19 @@ def test_the_plan_is_printed_and_nothing_is_written(tmp_path):
     assert plan["in doubt"].startswith("an answer lost, if the API has no list: bought once more")
     assert "warning" not in plan
     assert listing(tmp_path) == before
+
+
+def test_the_line_in_the_readme_makes_a_manifest_of_photos_whatever_they_are_called(tmp_path):
+    for name in ("plain.jpg", 'a "fox", a lake.JPEG', "é/it's.jpg"):
+        picture(tmp_path / "photos" / name, form="JPEG")
+    (tmp_path / "photos" / "notes.txt").touch()
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (line, typed) = re.search(
+        r"`(.*find photos .* > tonight\.csv)` and\s`overnight run (.*)`\.", readme
+    ).groups()
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, timeout=60)
+    plan = plan_of(overnight(tmp_path, "check", *shlex.split(typed)))
+    assert plan["jobs"] == "3 to buy, 3 images"
 
 
 def test_a_missing_token_is_told_and_is_no_mistake(tmp_path):

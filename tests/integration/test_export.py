@@ -4,6 +4,9 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
+import subprocess
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +18,7 @@ from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.states import Phase, State
 from tests import factory, manifests
+from tests.integration.rehearsal import ROOT
 
 ODD = ["=1+1", "-x", "a\r\nb", 'say "hi", he', "🦊 狐", "\x1b[2J", "'=1"]
 
@@ -64,6 +68,20 @@ def test_images_of_an_attempt_that_a_later_one_replaced_are_not_listed(database)
         tx.execute(sa.update(tables.jobs).values(attempt_id=later.id))
     found = list(exports.records(database, Selection(), per=exports.Per.IMAGE))
     assert [one["path"] for one in found] == [f"made/{later.id}-0.png"]
+
+
+def test_the_cost_of_a_job_that_was_bought_twice_is_that_of_its_last_attempt(database):
+    batch = factory.make_batch(database)
+    job = factory.make_job(database, batch, state=State.SUCCEEDED)
+    with database.write() as tx:
+        tx.execute(sa.update(tables.attempts).values(phase=Phase.FAILED, cost=0.25))
+    later = factory.make_attempt(database, job, Phase.SUCCEEDED, cost=0.5)
+    with database.write() as tx:
+        tx.execute(sa.update(tables.jobs).values(attempt_id=later.id))
+    with database.read() as tx:
+        assert tx.execute(sa.text("SELECT cost FROM results")).scalars().all() == [0.5]
+    [exported] = exports.records(database, Selection(), per=exports.Per.JOB)
+    assert exported["cost"] == 0.5
 
 
 def test_pages_leave_no_job_out_and_none_twice(database, monkeypatch):
@@ -249,6 +267,17 @@ def test_a_manifest_says_what_to_type_and_names_the_pictures_folder_only_from_el
     elsewhere = desk.type("export", "cats", "--manifest", "-o", "sub/again.csv")
     assert elsewhere.stderr.splitlines()[-1].endswith(f"--update --images {desk.folder}")
     assert (desk.folder / "again.csv").read_text().splitlines()[0] == "key,image,prompt,seed,version,priority"
+
+
+@pytest.mark.skipif(not shutil.which("sqlite3"), reason="a program of its own, which not every machine has")
+def test_the_query_in_the_readme_works_as_typed(desk):
+    done = desk.job("succeeded", key="done", labels={"place": "lake"})
+    desk.job("failed", key="lost", labels={"place": "hill"})
+    (line,) = re.findall(r"`(sqlite3 overnight\.db \"SELECT .*\")`", (ROOT / "README.md").read_text("utf-8"))
+    shown = subprocess.run(
+        ["sh", "-c", line], cwd=desk.folder, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert shown.stdout == f"done|made/{done.attempt_id}-0.png|lake\n"
 
 
 def test_no_job_is_a_header_alone(desk):
