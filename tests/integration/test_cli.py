@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from overnight import cli
+from sandbox import faults
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [name for section in cli.SECTIONS.values() for name in section]
@@ -85,6 +86,11 @@ def test_every_command_explains_itself(name, tmp_path):
     ended = overnight(name, "--help", folder=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"Usage: overnight {name} ")
+
+
+def test_the_sandbox_explains_each_of_its_faults(tmp_path):
+    told = overnight("sandbox", "--help", folder=tmp_path).stdout.partition("Faults:\n")[2]
+    assert [line.split()[0] for line in told.splitlines()] == list(faults.MEANINGS)
 
 
 def test_every_command_that_exists_is_listed():

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from celery import signals
+from celery import Celery, signals
 
 from jobs import settings
 from jobs.lanes import Lane
@@ -97,6 +97,20 @@ def test_a_worker_goes_on_while_it_hears_while_nothing_waits_and_while_it_is_lea
     monkeypatch.setattr(leaving, "_heard", [])
     watch.join(20)
     assert watch.code == 69
+
+
+@pytest.mark.parametrize("broker", [None, "redis://127.0.0.1:1/0"])
+def test_a_program_with_a_broker_keeps_the_vigil(monkeypatch, broker):
+    kept = []
+    monkeypatch.setattr(app, "_configured", [])
+    monkeypatch.setattr(leaving, "listen", lambda: None)
+    monkeypatch.setattr(Celery, "set_default", lambda _: None)
+    monkeypatch.setattr(vigil, "keep", lambda *given: kept.append(given))
+    given = settings.Settings(
+        broker_url=broker, database_url="postgresql://nobody@127.0.0.1/none", _env_file=None
+    )
+    made = app.configure(given)
+    assert kept == ([(made, given.times.deaf)] if broker else [])
 
 
 def test_a_broker_that_is_away_is_nothing_to_hear(celery):
