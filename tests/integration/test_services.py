@@ -403,6 +403,7 @@ def test_a_probe_says_whether_the_work_goes_on(place):
         "night: nobody has worked on it since",
         "start `overnight scheduler` and `overnight worker`",
     )
+    assert place.overnight("scheduler", "--probe").returncode == 69
 
 
 def still(ended):
