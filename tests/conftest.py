@@ -1,5 +1,6 @@
 """Databases and a broker for tests: real ones, empty for each test, gone at the end."""
 
+import os
 import shutil
 import socket
 import tempfile
@@ -17,6 +18,15 @@ from tests import postgres
 # How long an example takes says more about the machine than about our code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_setting_of_the_developers_own():
+    """Unset ours and the official client's: before the first server starts, for it would inherit them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("OVERNIGHT_", "REPLICATE_"))]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

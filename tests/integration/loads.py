@@ -4,7 +4,6 @@ import os
 import sys
 
 from tests import programs
-from tests.integration.typed import BARE
 from tests.manifests import WEB
 
 HEADER = "key,image,prompt\n"
@@ -15,8 +14,7 @@ def table(*keys, prompt="a fox"):
 
 
 def environment(**given):
-    """Return an environment without settings of whoever runs the tests."""
-    return BARE | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | given
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | given
 
 
 def overnight(folder, *words, stdin="", **given):

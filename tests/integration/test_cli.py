@@ -17,7 +17,6 @@ from sandbox import faults
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [name for section in cli.SECTIONS.values() for name in section]
-BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 
 
 def overnight(*typed, folder, **environment):
@@ -25,7 +24,7 @@ def overnight(*typed, folder, **environment):
     return subprocess.run(
         [sys.executable, "-m", "overnight", *typed],
         cwd=folder,
-        env=BARE | environment,
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -53,7 +52,7 @@ def run_made_up(body, folder):
     return subprocess.run(
         as_command(body, folder),
         cwd=folder,
-        env=BARE,
+        env=os.environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,7 +65,7 @@ def started(command, folder):
     """Start a process and leave none behind, however the test ends."""
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, cwd=folder, env=BARE, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        command, cwd=folder, env=os.environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True
     ) as child:
         try:
             yield child
@@ -357,7 +356,7 @@ def test_what_to_type_where_nothing_was_loaded_yet_has_the_options_that_were_typ
 def in_shell(command, folder, streams="", **options):
     """Run a command with its streams as a shell sets them; buffered, as they are for most people."""
     typed = f"{shlex.join(command)} {streams}"
-    env = {name: text for name, text in BARE.items() if name != "PYTHONUNBUFFERED"}
+    env = {name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(["sh", "-c", typed], cwd=folder, env=env, timeout=60, check=False, **options)
 
 

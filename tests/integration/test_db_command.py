@@ -18,9 +18,8 @@ def overnight(tmp_path):
     """Run the command in a folder of its own, with no setting but those on its line."""
 
     def run(*arguments, **variables):
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("OVERNIGHT_")}
         paths = os.pathsep.join(path for path in sys.path if path)
-        environment = clean | {"PYTHONPATH": paths} | variables
+        environment = os.environ | {"PYTHONPATH": paths} | variables
         return programs.run("overnight", *arguments, cwd=tmp_path, env=environment)
 
     return run

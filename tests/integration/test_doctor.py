@@ -21,7 +21,7 @@ from overnight.doctor import api, broker, database, disks, findings, mounts
 from overnight.doctor.findings import Verdict
 from overnight.run import lock
 from tests import factory, programs
-from tests.integration import rehearsal, typed
+from tests.integration import rehearsal
 
 TOKEN = "doctor-canary-5b1d9e"
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -37,7 +37,7 @@ class Ward:
     def call(self, *words, **settings):
         """Type `overnight doctor …`; a setting that is None is unset."""
         chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
-        environment = typed.BARE | {name: text for name, text in chosen.items() if text is not None}
+        environment = os.environ | {name: text for name, text in chosen.items() if text is not None}
         environment |= {"PYTHONPATH": str(rehearsal.ROOT)}
         return programs.run("overnight", "doctor", *words, cwd=self.folder, env=environment)
 

@@ -22,8 +22,6 @@ def greeted(monkeypatch, *answers, path="/v1"):
         asked.append(heard)
         writer.write(answers[min(len(asked), len(answers)) - 1])
 
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OVERNIGHT_API_TOKEN", "token-of-a-test")
     monkeypatch.setenv("OVERNIGHT_TIME_SCALE", "0.05")
 

@@ -11,7 +11,6 @@ from jobs.reports.listing import Line
 from jobs.states import State
 from overnight.display import listing
 from tests import factory
-from tests.integration.typed import BARE
 
 
 def test_a_pipe_gets_tabs_no_header_and_whole_errors(desk):
@@ -92,7 +91,7 @@ def test_a_reader_that_leaves_early_is_no_failure(desk):
     piped = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
         cwd=desk.folder,
-        env=BARE | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from tests import programs
-from tests.integration import typed
 from tests.integration.rehearsal import eventually
 
 SLOW = {"OVERNIGHT_CREATES_PER_MINUTE": "60"}  # of life; the rehearsal is twenty times as fast
@@ -30,7 +29,7 @@ class Rehearsal:
         return programs.Program(
             *("overnight", "rehearse", *words),
             cwd=self.folder,
-            env=typed.BARE
+            env=os.environ
             | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(self.thrown)}
             | SLOW
             | environment,

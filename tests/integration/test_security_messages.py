@@ -20,7 +20,7 @@ from jobs.lanes import Lane
 from jobs.states import FINAL, BatchState, State
 from scheduler import duties
 from tests import factory, programs
-from tests.integration import rehearsal, stepped, typed
+from tests.integration import rehearsal, stepped
 
 GARBAGE = 200
 QUEUES = [f"overnight:{lane}" for lane in Lane]
@@ -48,7 +48,7 @@ class Gang:
             self.worker = programs.Program(
                 *("overnight", "worker", "--concurrency=1"),
                 cwd=folder,
-                env=typed.BARE | environment,
+                env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=words,
                 stderr=words,

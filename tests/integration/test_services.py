@@ -25,7 +25,6 @@ from tests.integration import rehearsal
 from worker import app
 from worker.transfers import storing
 
-BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
 PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}
 NOBODY = "redis://127.0.0.1:1/0"  # nothing listens at port 1
 IMAGE = "https://example.com/sketch.png"
@@ -73,7 +72,7 @@ class Place:
 
     def environment(self, settings):
         chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
-        return BARE | PATHS | {name: text for name, text in chosen.items() if text is not None}
+        return os.environ | PATHS | {name: text for name, text in chosen.items() if text is not None}
 
     def manifest(self, jobs):
         path = self.folder / "night.csv"

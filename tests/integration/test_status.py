@@ -20,9 +20,10 @@ from jobs.states import BatchState, State
 from overnight.run import lock
 from tests import factory, programs
 
-BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
-BARE["OVERNIGHT_API_URL"] = factory.API
-PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+GIVEN = {
+    "OVERNIGHT_API_URL": factory.API,
+    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+}
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def status(tmp_path):
     """Run the command in a folder of its own, with no setting but those on its line, and no token."""
 
     def run(*typed, **variables):
-        return programs.run("overnight", "status", *typed, cwd=tmp_path, env=BARE | PATHS | variables)
+        return programs.run("overnight", "status", *typed, cwd=tmp_path, env=os.environ | GIVEN | variables)
 
     return run
 
@@ -44,7 +45,7 @@ def watching(tmp_path):
         child = programs.Program(
             *("overnight", "status", "-w", *typed),
             cwd=tmp_path,
-            env=BARE | PATHS | {"TERM": "xterm", "COLUMNS": "100"},
+            env=os.environ | GIVEN | {"TERM": "xterm", "COLUMNS": "100"},
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ from jobs import tables
 from jobs.states import State
 from tests import factory, programs, rows
 from tests.faults import nights
-from tests.integration import rehearsal, typed
+from tests.integration import rehearsal
 
 KEY = bytes(range(24))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -45,7 +46,7 @@ class Receiver:
             self.process = programs.Program(
                 *("overnight", "webhook", "--port=0"),
                 cwd=folder,
-                env=typed.BARE | environment,
+                env=os.environ | environment,
                 stdout=subprocess.PIPE,
                 stderr=words,
                 text=True,

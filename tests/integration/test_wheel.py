@@ -36,11 +36,10 @@ def given_to_a_container():
 
 
 def run(site, folder, *command):
-    environment = {n: v for n, v in os.environ.items() if not n.startswith(("OVERNIGHT_", "REPLICATE_"))}
     return subprocess.run(
         [sys.executable, *command],
         cwd=folder,
-        env=environment | {"PYTHONPATH": str(site)},
+        env=os.environ | {"PYTHONPATH": str(site)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -8,8 +8,6 @@ import sys
 from jobs.database import Database
 from tests import factory, programs
 
-BARE = {name: text for name, text in os.environ.items() if not name.startswith(("OVERNIGHT_", "REPLICATE_"))}
-
 
 class Desk:
     """A folder with `overnight.db` in it, and the batch `cats` in that."""
@@ -69,7 +67,7 @@ class Desk:
 
 def _surroundings():
     path = os.pathsep.join(path for path in sys.path if path)
-    return BARE | {"PYTHONPATH": path, "OVERNIGHT_API_URL": factory.API}
+    return os.environ | {"PYTHONPATH": path, "OVERNIGHT_API_URL": factory.API}
 
 
 def _read(descriptor):

@@ -106,8 +106,6 @@ def test_what_only_compose_reads_is_in_the_example():
 
 def test_the_urls_are_taken_by_the_settings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
     for name, text in SERVICES["worker"]["environment"].items():
         monkeypatch.setenv(name, text)
     chosen = settings.load()

@@ -12,9 +12,7 @@ FAR = "OVERNIGHT_API_TOKEN_FAR"
 
 @pytest.fixture(autouse=True)
 def _bare_folder(tmp_path, monkeypatch):
-    """Run in an empty folder, without a setting of the developer's own."""
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
+    """Run in an empty folder, without a `.env`."""
     monkeypatch.chdir(tmp_path)
 
 

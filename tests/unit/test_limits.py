@@ -16,9 +16,7 @@ from tests.snapshots import NOW, after, batch, progress, standing
 
 @pytest.fixture
 def configured(tmp_path, monkeypatch):
-    """The defaults: no setting of the developer's own."""
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
+    """The defaults."""
     monkeypatch.chdir(tmp_path)
     return settings.load()
 

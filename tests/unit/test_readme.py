@@ -41,8 +41,6 @@ def test_every_setting_is_described_and_no_other():
 
 @pytest.mark.parametrize("row", table("setting"), ids=lambda row: row[0])
 def test_a_default_is_the_one_that_holds_when_nothing_is_set(row, tmp_path, monkeypatch):
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     untouched = settings.load()
     name, default, _ = row

@@ -16,9 +16,7 @@ DUE = progress(pending=3)
 
 @pytest.fixture
 def configured(tmp_path, monkeypatch):
-    """A distributed installation; no setting of the developer's own."""
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
+    """A distributed installation."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OVERNIGHT_DATABASE_URL", "postgresql://db/overnight")
     monkeypatch.setenv("OVERNIGHT_BROKER_URL", "redis://broker/0")

@@ -17,8 +17,6 @@ from tests.snapshots import NOW, after, batch, harvest, progress, standing
 
 @pytest.fixture
 def configured(tmp_path, monkeypatch):
-    for name in settings.variables():
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return settings.load()
 
