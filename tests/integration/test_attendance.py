@@ -67,14 +67,15 @@ def test_two_workers_that_tell_at_the_same_moment_that_they_live_keep_their_acco
             return accounts.attended(tx, moment, ["one"], moment - HOUR)
 
     others = iter([now + HOUR])
+    told = []
 
     def other(_connection, _cursor, statement, *_):
         if "max(" in statement:
-            for moment in others:
-                tell(moment)
+            told.extend(map(tell, others))
 
     sa.event.listen(postgres_database.engine, "before_cursor_execute", other)
     assert not tell(now + HOUR)
+    assert told == [False], "the other came between"
     [account] = rows.rows(postgres_database, tables.accounts)
     assert account.seen_at == now + HOUR
 
