@@ -15,7 +15,7 @@ RUNNING = {
     "shelve.open", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "subprocess.getoutput", "tempfile.mktemp",
 }  # fmt: skip
 # Keywords that switch a check off, by the value that does.
-OFF = {"verify": False, "check_hostname": False, "shell": True, "pickle_protocol": ..., "ssl_cert_reqs": None}
+OFF = {"verify": False, "check_hostname": False, "shell": True, "ssl_cert_reqs": None}
 # Functions of SQLAlchemy and of drivers that take SQL as text.
 SQL = {"text", "exec_driver_sql", "execute", "executescript", "literal_column", "op"}
 
@@ -38,16 +38,54 @@ def test_nothing_that_was_read_is_run():
 
 
 def test_no_check_is_switched_off():
-    found = [
-        where
-        for where, keyword in nodes(ast.keyword)
-        if keyword.arg in OFF
-        and isinstance(keyword.value, ast.Constant)
-        and keyword.value.value is OFF[keyword.arg]
-    ]
-    assert found == []
-    names = [where for where, name in nodes(ast.Attribute) if name.attr in {"CERT_NONE", "CERT_OPTIONAL"}]
-    assert names == []
+    kinds = (ast.keyword, ast.Assign, ast.AnnAssign, ast.Dict, ast.Attribute)
+    assert [where for where, node in nodes(kinds) if _switches_off(node)] == []
+
+
+def _switches_off(node):
+    """Whether a keyword, an assignment or an entry of a dict gives a check the value by which it is off."""
+    match node:
+        case ast.keyword(arg=name, value=value):
+            given = [(name, value)]
+        case ast.Assign(targets=targets, value=value):
+            given = [(_last_name(target), value) for target in targets]
+        case ast.AnnAssign(target=target, value=value):
+            given = [(_last_name(target), value)]
+        case ast.Dict(keys=keys, values=values):
+            given = [
+                (key.value, value)
+                for key, value in zip(keys, values, strict=True)
+                if isinstance(key, ast.Constant)
+            ]
+        case ast.Attribute(attr=name):
+            return name in {"CERT_NONE", "CERT_OPTIONAL"}
+        case _:
+            return False
+    return any(
+        name in OFF and isinstance(value, ast.Constant) and value.value is OFF[name] for name, value in given
+    )
+
+
+def _last_name(target):
+    return ast.unparse(target).rpartition(".")[2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "httpx.Client(verify=False)", "context.check_hostname = False", "verify: bool = False", "{'shell': True}",
+        "redis.Redis(ssl_cert_reqs=None)", "context.verify_mode = ssl.CERT_NONE",
+    ],
+)  # fmt: skip
+def test_a_check_that_is_switched_off_is_seen(line):
+    assert any(map(_switches_off, ast.walk(ast.parse(line))))
+
+
+@pytest.mark.parametrize(
+    "line", ["httpx.Client(verify=context)", "context.check_hostname = True", "run(shell=False)"]
+)
+def test_a_check_that_is_on_is_left_alone(line):
+    assert not any(map(_switches_off, ast.walk(ast.parse(line))))
 
 
 def test_no_sql_is_put_together_from_values():
