@@ -47,7 +47,7 @@ def check(content: bytes) -> None:
 @example(b"image\n" + WEB.encode() + b"\n\xff")
 @example(b"image\n\x1d\n")
 @example(b"jobs: [{image: '\xef\xbf\xbe'}]")
-def test_any_bytes(content):
+def test_whatever_bytes_come_rows_are_sound_or_mistakes_are_told(content):
     check(content)
 
 
@@ -56,13 +56,13 @@ def test_any_bytes(content):
     st.binary(max_size=200),
     st.sampled_from([b"jobs:\n- image: ", b"---\n", b"jobs: [", b"{", b"batch: x\njobs:\n"]),
 )
-def test_any_bytes_that_begin_as_yaml(content, start):
+def test_whatever_follows_the_beginning_of_yaml_rows_are_sound_or_mistakes_are_told(content, start):
     check(start + content)
 
 
 @SETTINGS
 @given(st.lists(COLUMNS, min_size=1, max_size=5), st.lists(st.lists(CELLS, max_size=6), max_size=6))
-def test_any_table(header, lines):
+def test_whatever_the_cells_of_a_table_rows_are_sound_or_mistakes_are_told(header, lines):
     quoted = [
         ",".join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in line) for line in [header, *lines]
     ]
@@ -78,5 +78,5 @@ YAML_VALUES = st.recursive(
 
 @SETTINGS
 @given(st.lists(st.dictionaries(COLUMNS, YAML_VALUES, max_size=5), max_size=5))
-def test_any_list_of_jobs(jobs):
+def test_whatever_the_jobs_of_a_yaml_file_rows_are_sound_or_mistakes_are_told(jobs):
     check(f"jobs: {jobs}".encode("utf-8", "surrogatepass"))

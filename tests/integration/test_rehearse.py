@@ -83,7 +83,7 @@ def test_every_profile_is_lived_through_and_every_job_accounted_for(rehearsal, p
     assert sum(told["failures"].values()) == told["jobs"].get("failed", 0)
 
 
-def test_a_price_a_database_and_a_broker_of_the_real_night_are_left_alone(rehearsal):
+def test_database_broker_and_outputs_of_the_real_night_are_left_alone(rehearsal):
     code, out, said = rehearsal.type(
         "tonight.csv",
         "--profile=replicate",

@@ -38,7 +38,7 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_pictures_and_the_lock_are_closed_to_others_whatever_the_umask(night):
+def test_outputs_database_and_lock_are_closed_to_others_whatever_the_umask(night):
     run(night)
     assert mode(night.output) == 0o700
     assert mode(night.folder / "night.db.lock") == 0o600

@@ -20,14 +20,14 @@ def night(tmp_path, start_sandbox):
 # Token and API
 
 
-def test_no_token(night):
+def test_without_a_token_it_says_which_variable_to_set_and_makes_no_database(night):
     process = night.run_again(OVERNIGHT_API_TOKEN=None)
     assert process.returncode == 2
     assert one_line(process.stderr, "no token for 127.0.0.1: set OVERNIGHT_API_TOKEN", "--api sandbox")
     assert not night.has_database
 
 
-def test_a_token_of_the_wrong_kind(night):
+def test_a_token_of_the_wrong_kind_is_sent_nowhere(night):
     process = night.run_again(
         OVERNIGHT_API_TOKEN="r8_" + "x" * 37, OVERNIGHT_API_URL="https://api.example/v1"
     )
@@ -36,7 +36,7 @@ def test_a_token_of_the_wrong_kind(night):
     assert not night.has_database
 
 
-def test_an_api_that_is_not_there(night):
+def test_an_api_that_is_not_there_ends_a_new_night_before_it_has_a_database(night):
     process = night.run_again(OVERNIGHT_API_URL=evening.NOWHERE)
     assert process.returncode == 69
     last = process.stderr.splitlines()[-1]
@@ -44,7 +44,7 @@ def test_an_api_that_is_not_there(night):
     assert not night.has_database
 
 
-def test_an_api_that_is_not_there_any_more(night):
+def test_an_api_that_is_not_there_any_more_leaves_a_loaded_batch_as_it_was(night):
     """A batch that is loaded and has something left to buy needs it."""
     night.type("load", "night.csv")
     night.sandbox.stop()
@@ -54,7 +54,7 @@ def test_an_api_that_is_not_there_any_more(night):
     assert night.batch().state == "ready"
 
 
-def test_a_token_that_the_api_refuses(night):
+def test_a_token_that_the_api_refuses_ends_a_new_night_before_it_has_a_database(night):
     night.sandbox.faults(**{"401_after": 0})
     process = night.run_again()
     assert process.returncode == 2
@@ -92,7 +92,7 @@ def test_without_credit_it_probes_and_goes_on_when_there_is_some(tmp_path, start
 # Disk and folders
 
 
-def test_an_output_folder_that_cannot_be_made(night):
+def test_an_output_folder_that_cannot_be_made_is_told_before_anything_is_bought(night):
     (night.folder / "file").touch()
     process = night.run_again(OVERNIGHT_OUTPUT=str(night.folder / "file" / "outputs"))
     assert process.returncode == 69
@@ -103,7 +103,7 @@ def test_an_output_folder_that_cannot_be_made(night):
     assert one_line(checked.stderr, f"cannot be made: {night.folder / 'file'} takes no files")
 
 
-def test_an_output_folder_that_is_a_file(night):
+def test_an_output_folder_that_is_a_file_is_told_before_anything_is_bought(night):
     night.output.touch()
     process = night.run_again()
     assert process.returncode == 69
@@ -141,7 +141,7 @@ def test_outputs_that_cannot_be_stored_pause_the_batch_and_nothing_is_lost(tmp_p
     assert night.bought() == 3
 
 
-def test_a_database_on_a_full_disk(night):
+def test_a_database_on_a_full_disk_is_told_before_anything_is_bought(night):
     child = limited(night, FEW_BYTES)
     assert child.returncode == 69
     assert f"overnight: database {night.folder / 'night.db'}" in child.stderr
@@ -175,27 +175,29 @@ def test_a_database_whose_disk_fills_up_in_the_night_is_waited_for(tmp_path, sta
 # Database and broker
 
 
-def test_a_database_in_a_folder_that_is_not_there(night):
+def test_a_database_in_a_folder_that_is_not_there_is_a_mistake(night):
     process = night.run_again(OVERNIGHT_DATABASE_URL=f"sqlite:///{night.folder}/nowhere/night.db")
     assert process.returncode == 2
     assert "there is no folder" in process.stderr.splitlines()[-1]
     assert night.bought() == 0
 
 
-def test_a_database_that_is_none(night):
-    (night.folder / "night.db").write_text("Dear diary, " * 1000)
+def test_a_file_that_is_no_database_is_not_written_over(night):
+    diary = night.folder / "night.db"
+    diary.write_text("Dear diary, " * 1000)
     process = night.run_again()
     assert process.returncode == 69
     assert one_line(
         process.stderr, "file is not a database; name another with --database, or move the file away"
     )
+    assert diary.read_text() == "Dear diary, " * 1000
 
 
 @pytest.mark.parametrize(
     ("revision", "words"),
     [("0000", "type: overnight db upgrade --database"), ("9999", "was made by a newer overnight")],
 )
-def test_a_database_of_another_revision(night, revision, words):
+def test_a_database_of_another_revision_is_not_worked_on_and_it_says_what_to_do(night, revision, words):
     night.type("load", "night.csv")
     with sqlite3.connect(night.folder / "night.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
@@ -205,14 +207,14 @@ def test_a_database_of_another_revision(night, revision, words):
     assert one_line(process.stderr, words)
 
 
-def test_a_database_server_that_is_away(night):
+def test_a_database_server_that_is_away_is_named_without_its_password(night):
     nowhere = "postgresql://me:secret@127.0.0.1:9/night"
     process = night.run_again(OVERNIGHT_DATABASE_URL=nowhere, OVERNIGHT_BROKER_URL="redis://127.0.0.1:9/0")
     assert process.returncode == 69
     assert one_line(process.stderr, "database postgresql+psycopg://me:***@127.0.0.1:9/night")
 
 
-def test_a_broker_that_is_away(night, postgres_url):
+def test_a_broker_that_is_away_is_named(night, postgres_url):
     process = night.run_again(
         OVERNIGHT_DATABASE_URL=postgres_url, OVERNIGHT_BROKER_URL="redis://127.0.0.1:9/0"
     )
@@ -220,7 +222,7 @@ def test_a_broker_that_is_away(night, postgres_url):
     assert "broker redis://127.0.0.1:9/0" in process.stderr.splitlines()[-1]
 
 
-def test_a_server_without_a_broker_has_nobody_who_works(night, postgres_url):
+def test_a_server_without_a_broker_is_refused_for_want_of_workers(night, postgres_url):
     process = night.run_again(OVERNIGHT_DATABASE_URL=postgres_url)
     assert process.returncode == 2
     assert "needs workers: set OVERNIGHT_BROKER_URL" in process.stderr.splitlines()[-1]

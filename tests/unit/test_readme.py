@@ -140,7 +140,7 @@ def test_every_column_and_every_yaml_key_of_a_manifest_is_described():
     assert all(f"`{setting}:`" in text for setting in outline._SETTINGS)
 
 
-def test_every_pause_is_described_with_commands_that_exist():
+def test_every_reason_for_a_pause_is_described():
     assert [row[0] for row in table("paused by")] == [str(reason) for reason in batches.PauseReason]
 
 
