@@ -69,11 +69,3 @@ def test_the_real_command_ends_with(code, tmp_path, start_sandbox):
     process = WAYS[code](tmp_path, start_sandbox)
     assert process.returncode == code, process.stderr
     assert "Traceback" not in process.stderr
-
-
-def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(tmp_path, start_sandbox):
-    process = bug(tmp_path, start_sandbox)
-    last = process.stderr.splitlines()[-1]
-    log = tmp_path / "night.log"
-    assert last == f"overnight: a bug: KeyError: 'nothing' (traceback: {log})"
-    assert "Traceback (most recent call last)" in log.read_text()

@@ -300,15 +300,6 @@ def test_a_folder_of_pictures_that_vanished_hinders_only_what_is_still_to_be_bou
     assert (night.bought(), night.states()) == (2, {"succeeded": 2})
 
 
-def test_an_export_never_takes_the_place_of_the_manifest(night):
-    night.type("load", "night.csv")
-    before = night.manifest.read_text()
-    process = night.type("export", "night", "--manifest", "-o", "night.csv", "--force")
-    assert process.returncode == 2
-    assert one_line(process.stderr, "night.csv is the manifest of batch night itself")
-    assert night.manifest.read_text() == before
-
-
 def test_what_is_typed_of_lost_answers_is_kept_with_a_batch_that_is_gone_on_with(night):
     night.type("load", "night.csv")
     process = night.type("run", "night", "--when-unconfirmed", "hold")
@@ -521,20 +512,6 @@ def test_a_bar_is_drawn_in_a_terminal(night):
         shown = terminal.shows("night: 3 jobs: 3 succeeded")
         assert child.wait(timeout=60) == 0
     assert "now: finished" in shown
-
-
-@pytest.mark.parametrize(("answer", "code"), [("n", 130), ("y", None)])
-def test_more_than_a_thousand_new_jobs_are_asked_for_in_a_terminal(tmp_path, start_sandbox, answer, code):
-    night = Evening(tmp_path, start_sandbox(), jobs=1001, **SLOW)
-    with night.in_a_terminal("run", "night.csv") as (child, terminal):
-        terminal.shows("Buy 1,001 predictions? [y/N]")
-        assert not night.has_database
-        terminal.types(f"{answer}\n")
-        if code is None:
-            night.until_bought(1)
-        else:
-            assert child.wait(timeout=60) == code
-    assert night.has_database is (code is None)
 
 
 @pytest.mark.parametrize("what", ["night.csv", "night"])
