@@ -247,12 +247,12 @@ def test_waiting_for_a_line_costs_no_deadline_and_ends_with_the_hook():
 
     async def slow(*conversation):
         moments.append("answered")
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         await wires.always(wires.reply(ACCEPTED))(*conversation)
 
     async def conversation():
-        async with wires.serve(slow) as served, calling(served.url, connections=1, deadline=0.5) as api:
-            # One line, five creates of 0.2 s each: the last waits longer than its whole deadline.
+        async with wires.serve(slow) as served, calling(served.url, connections=1, deadline=2) as api:
+            # One line, five creates of 0.5 s each: the last waits longer than its whole deadline.
             creates = [create(api, before_send=lambda: moments.append("leaving")) for _ in range(5)]
             found = await asyncio.gather(*creates)
         assert len(found) == 5

@@ -307,7 +307,7 @@ def test_reads_have_a_limit_of_their_own(start_sandbox):
 
 
 def test_outputs_and_inputs_are_gone_after_their_lifetime(start_sandbox):
-    with start_sandbox(lifetime=0.5).client() as client:
+    with start_sandbox(lifetime=5).client() as client:
         created = create(client)
         url = client.get(f"/predictions/{created['id']}").json()["output"][0]
         assert fetch(created["input"]["image"]).status_code == 200

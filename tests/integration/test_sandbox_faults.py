@@ -108,7 +108,7 @@ def insisted(client):
 
 
 def test_a_late_create_is_accepted_after_its_504(start_sandbox):
-    sandbox = start_sandbox(faults={"late_exec": 1}, late=0.3)
+    sandbox = start_sandbox(faults={"late_exec": 1}, late=5)
     with sandbox.client() as client:
         assert create(client, seed=5).status_code == 504
         assert client.get("/predictions").json()["results"] == []

@@ -27,7 +27,7 @@ def walked(client):
 
 
 def test_a_new_prediction_is_in_the_list_only_after_the_lag(start_sandbox):
-    with start_sandbox(faults={"list_lag": 1}, lag=0.5).client() as client:
+    with start_sandbox(faults={"list_lag": 1}, lag=5).client() as client:
         made = create(client)["id"]
         assert client.get(f"/predictions/{made}").status_code == 200
         assert listed(client) == []
@@ -113,7 +113,7 @@ def test_the_pages_of_a_shuffled_list_lead_back_as_well(start_sandbox):
 
 
 def test_a_prediction_vanishes_for_a_while_or_for_ever(start_sandbox):
-    sandbox = start_sandbox(faults={"vanish:while": 1}, lag=0.5)
+    sandbox = start_sandbox(faults={"vanish:while": 1}, lag=5)
     with sandbox.client() as client:
         made = create(client)["id"]
         assert client.get(f"/predictions/{made}").status_code == 404
