@@ -106,7 +106,11 @@ def _unknown(tx: sa.Connection, what: str, flags: str) -> errors.Mistake:
     named = batches.find(tx, name)
     if named is None:
         return errors.Mistake(f'"{what}" is no picture of ours, and no batch is "{name}"{_instead(tx, name)}')
-    near = difflib.get_close_matches(key, _keys_beside(tx, named.id, key), n=1, cutoff=0.5)
+    beside = _keys_beside(tx, named.id, key)
+    begun = [
+        one for one in beside if one.startswith(key)
+    ]  # a picture's own key ends in digits that nobody types
+    near = begun or difflib.get_close_matches(key, beside, n=1, cutoff=0.5)
     return errors.Mistake(
         f'batch {name} has no job "{key}"' + (f"; did you mean {name}/{near[0]}?" if near else "")
     )

@@ -63,6 +63,7 @@ def test_a_path_outside_the_output_folder_is_no_picture_of_ours(database, tmp_pa
     [
         ("cats/tom-012345678", "did you mean cats/tom-0123456789?"),
         ("cats/tm-0123456789", "did you mean cats/tom-0123456789?"),
+        ("cats/to", "did you mean cats/tom-0123456789?"),
         ("cats/zzzzzzzz", 'has no job "zzzzzzzz"'),
         ("cast/tom", 'no batch is "cast"; did you mean cats?'),
         ("tom", "a job is written BATCH/KEY"),
