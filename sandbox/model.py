@@ -12,13 +12,14 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
+from PIL import ExifTags, Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
 Colour = tuple[int, int, int]
 
 _UNIT = 32
 _LEAST = 64
 _DRAWN = (512, 384)
+_LAST_UPRIGHT = 4  # of the orientations that EXIF numbers; those beyond lie on their sides
 
 
 def paint(source: Image.Image, inputs: Mapping[str, Any], *, index: int, cap: int) -> bytes:
@@ -62,9 +63,11 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def _fit(source: Image.Image, cap: int) -> Image.Image:
-    size = floored(*source.size, cap)
-    source.draft("RGB", size)
-    return ImageOps.exif_transpose(source).convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    width, height = floored(*source.size, cap)
+    source.draft("RGB", (width, height))
+    lies = source.getexif().get(ExifTags.Base.Orientation, 1) > _LAST_UPRIGHT
+    turned = ImageOps.exif_transpose(source).convert("RGB")
+    return turned.resize((height, width) if lies else (width, height), Image.Resampling.BILINEAR)
 
 
 def _dream(base: Image.Image, chance: random.Random) -> Image.Image:

@@ -1,7 +1,7 @@
 import io
 
 import pytest
-from PIL import Image, ImageChops, ImageStat
+from PIL import ExifTags, Image, ImageChops, ImageStat
 
 from sandbox import model, schema
 
@@ -72,6 +72,14 @@ def test_the_stronger_the_prompt_the_further_from_the_source():
 )
 def test_sides_are_floored_to_32_at_least_64_at_most_the_cap(size, cap, expected):
     assert painted(source(size=size), cap=cap).size == expected
+
+
+@pytest.mark.parametrize(("orientation", "expected"), [(1, (192, 576)), (3, (192, 576)), (6, (576, 192))])
+def test_a_photograph_is_painted_the_way_up_that_it_was_taken(orientation, expected):
+    taken, file = Image.Exif(), io.BytesIO()
+    taken[ExifTags.Base.Orientation] = orientation
+    source(size=(200, 600)).save(file, "JPEG", exif=taken)
+    assert painted(Image.open(file)).size == expected
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
