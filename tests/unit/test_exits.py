@@ -1,13 +1,14 @@
 """Exit codes: what scripts rely on."""
 
 from jobs import errors
-from overnight import exits
+from overnight import consent, exits
 
 CODES = {
     errors.OvernightError: exits.Exit.BUG,
     errors.Mistake: exits.Exit.MISTAKE,
     errors.Unavailable: exits.Exit.UNAVAILABLE,
     errors.Halted: exits.Exit.HALTED,
+    consent.Declined: exits.Exit.INTERRUPTED,
 }
 
 
