@@ -13,6 +13,7 @@ from jobs.tables import attempts, jobs, outputs
 
 # Of a job that was bought again only the later images count, as in an export.
 _CURRENT = (jobs.c.id == outputs.c.job_id) & (jobs.c.attempt_id == outputs.c.attempt_id)
+_LATER = attempts.alias("later")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,6 @@ class Harvest:
         if price is None or not self.unpriced:
             return self.cost
         return (self.cost or 0.0) + self.unpriced * float(price)
-
-
-_LATER = attempts.alias("later")
 
 
 def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
