@@ -19,6 +19,7 @@ _APPOINTMENTS = ("not_before", "probe_at", "sweep_at", "glance_at", "poll_at")
 _UNDER_WAY = timedelta(minutes=2)  # longer than any create takes
 _PAUSE = timedelta(minutes=1)
 _LATELY = timedelta(seconds=10)  # window from which the API's rate of sales is estimated
+_BRIEFLY = timedelta(seconds=2)  # the least of it: what a bucket holds at once is no rate
 
 
 def refill(account: Account, now: datetime, configured: Settings) -> Account:
@@ -168,14 +169,16 @@ def _has_sold(tx: sa.Connection, account: Account) -> bool:
 def _bought_a_minute(tx: sa.Connection, now: datetime, account_id: int) -> float:
     """Return the rate at which the API sold predictions lately, counting sends in progress as sold.
 
-    A refusal is answered sooner than a sale, so at the first 429 of a burst hardly any sale would be recorded.
+    A refusal is answered sooner than a sale, so at the first 429 of a burst hardly any sale would be recorded. An
+    account that began to buy only now has sold as many in less time.
     """
-    bought = sa.select(sa.func.count()).where(
+    bought = sa.select(sa.func.count(), sa.func.min(attempts.c.intended_at)).where(
         attempts.c.account_id == account_id,
         attempts.c.intended_at >= now - _LATELY,
         attempts.c.prediction_id.is_not(None) | (attempts.c.phase == Phase.SUBMITTING),
     )
-    return float(tx.execute(bought).scalar_one()) * (timedelta(minutes=1) / _LATELY)
+    count, since = tx.execute(bought).one()
+    return float(count) * (timedelta(minutes=1) / max(now - (since or now), _BRIEFLY))
 
 
 def probe_now(tx: sa.Connection, now: datetime, api: str) -> None:

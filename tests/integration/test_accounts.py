@@ -101,17 +101,24 @@ def test_an_account_that_follows_the_settings_again_has_none_left(database):
 # A limit that nobody told
 
 
-def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late_less_a_fifth(database):
+@pytest.mark.parametrize(("since", "a_minute"), [(0, 20 * 30), (4, 20 * 15), (8, 20 * 7.5), (30, 19 * 30)])
+def test_the_rate_that_is_found_where_no_limit_was_told_is_what_was_sold_of_late_less_a_fifth(
+    database, since, a_minute
+):
     account, batch = factory.make_account(database), factory.make_batch(database)
-    for _ in range(20):
-        factory.make_job(database, batch, state=State.RUNNING)
+    first, *_ = [factory.make_job(database, batch, state=State.RUNNING) for _ in range(20)]
     configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
     told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
         now = databases.now(tx)
+        intended = sa.update(attempts).values(intended_at=now)
+        tx.execute(intended)
+        tx.execute(
+            intended.where(attempts.c.job_id == first.id).values(intended_at=now - timedelta(seconds=since))
+        )
         accounts.observe(tx, now, account.id, told, configured)
         slowed = accounts.get(tx, account.id)
-        assert slowed.rate == pytest.approx(0.8 * 20 * 6)
+        assert slowed.rate == pytest.approx(0.8 * a_minute)
         later = accounts.refill(slowed, now + timedelta(seconds=30), configured)
     assert later.rate > slowed.rate
     assert later.creates_tokens == pytest.approx(quota.capacity(later.rate))
@@ -124,8 +131,10 @@ def test_what_is_on_its_way_counts_as_sold_for_a_429_is_answered_sooner_than_a_s
     configured = settings.Settings(creates_per_minute="unlimited", _env_file=None)
     told = Tally(throttled=1.0, throttled_creates=True)
     with database.write() as tx:
-        accounts.observe(tx, databases.now(tx), account.id, told, configured)
-        assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 6)
+        now = databases.now(tx)
+        tx.execute(sa.update(attempts).values(intended_at=now))
+        accounts.observe(tx, now, account.id, told, configured)
+        assert accounts.get(tx, account.id).rate == pytest.approx(0.8 * 20 * 30)
 
 
 @pytest.mark.parametrize(("sold", "rate"), [(0, 480), (1, 384)])
