@@ -1,6 +1,6 @@
 """What an account is known to have bought: predictions that its API's list must show, or that explain what it shows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,20 +30,21 @@ class Trace:
 
 def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
     """Return which of these predictions `attempts` already records."""
-    found: set[str] = set()
-    for start in range(0, len(prediction_ids), _AT_ONCE):
-        some = prediction_ids[start : start + _AT_ONCE]
-        query = sa.select(attempts.c.prediction_id).where(attempts.c.prediction_id.in_(some))
-        found.update(tx.execute(query).scalars())
-    return found
+    return {row.prediction_id for row in _of(tx, prediction_ids)}
 
 
 def bought_by(tx: sa.Connection, account_id: int, prediction_ids: Sequence[str]) -> dict[str, int]:
     """Return those of a page's predictions that an account is known to have bought, each with its attempt."""
-    columns = attempts.c.prediction_id, attempts.c.id, attempts.c.account_id
-    rows = tx.execute(sa.select(*columns).where(attempts.c.prediction_id.in_(prediction_ids)))
     # Filtered here: SQLite would scan all attempts of the account.
-    return {row.prediction_id: row.id for row in rows if row.account_id == account_id}
+    return {row.prediction_id: row.id for row in _of(tx, prediction_ids) if row.account_id == account_id}
+
+
+def _of(tx: sa.Connection, prediction_ids: Sequence[str]) -> Iterator[Any]:
+    """Yield what `attempts` records of these predictions; an API may list any number on a page."""
+    columns = attempts.c.prediction_id, attempts.c.id, attempts.c.account_id
+    for start in range(0, len(prediction_ids), _AT_ONCE):
+        some = prediction_ids[start : start + _AT_ONCE]
+        yield from tx.execute(sa.select(*columns).where(attempts.c.prediction_id.in_(some)))
 
 
 def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[tuple[str, int]]:

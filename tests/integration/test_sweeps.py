@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import sqlalchemy as sa
 
-from jobs import accounts, lifecycle, marker, tables
+from jobs import accounts, lifecycle, marker, tables, worklists
 from jobs.lanes import Lane
 from jobs.states import Phase, State
 from scheduler import duties
@@ -357,3 +357,13 @@ def test_an_account_remembers_what_the_latest_walk_showed_and_the_longest_lag(da
             learned = accounts.list_learned(tx, accounts.get(tx, account_id), echoes=echoes, lag=lag)
         row = rows.account(database, account_id)
         assert (row.list_echoes, row.list_lag) == expected == (learned.list_echoes, learned.list_lag)
+
+
+def test_a_page_may_show_more_predictions_than_a_database_takes_in_one_statement(database):
+    factory.make_account(database)
+    job = factory.make_job(database, factory.make_batch(database), state=State.RUNNING)
+    shown = [f"strange-{n}" for n in range(70_000)] + ["ours"]
+    with database.write() as tx:
+        tx.execute(sa.update(tables.attempts).values(prediction_id="ours"))
+        assert worklists.known(tx, shown) == {"ours"}
+        assert worklists.bought_by(tx, job.account_id, shown) == {"ours": job.attempt_id}
