@@ -65,7 +65,7 @@ _ADVICE: dict[FailureClass, Advice] = {
     ),
     FailureClass.INPUT_UNREACHABLE: Advice("the provider could not fetch the image", Remedy.NEW_INPUT),
     FailureClass.INPUT_UNREADABLE: Advice(
-        "the image file is missing, broken or too large", Remedy.MENDED_FILE
+        "the image file is missing, broken or too large; put it back or mend it first", Remedy.MENDED_FILE
     ),
     FailureClass.UPLOAD_FAILED: Advice("five uploads of the image came to nothing", Remedy.NEW_INPUT),
     FailureClass.MODEL_ERROR: Advice("the model failed in a way we do not know", Remedy.LOOK_FIRST),

@@ -4,6 +4,7 @@ Thread-safe: every call has its own decoders, and Pillow's global limits are lef
 """
 
 import io
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,17 +34,20 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format that is accepted: how its files begin, and what reads their header."""
+    """A format that is accepted: how its files begin, what reads their header, and how an image ends."""
 
     name: str
     magic: bytes
     open: Callable[[BinaryIO], ImageFile.ImageFile]
+    end: bytes = (
+        b""  # none for WebP, whose reader takes the whole file, and GIF, whose data may hold its mark
+    )
 
 
 # Opened by class: Image.open tries 40 parsers, and only warns of too many pixels instead of refusing them.
 FORMATS = (
-    Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
+    Format("png", b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile, b"IEND\xaeB`\x82"),
+    Format("jpeg", b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile, b"\xff\xd9"),
     Format("webp", b"RIFF", WebPImagePlugin.WebPImageFile),
     Format("gif", b"GIF8", GifImagePlugin.GifImageFile),
 )
@@ -74,6 +78,17 @@ def inspect(source: bytes | Path) -> Facts:
         except Exception as error:
             # Broken files make the decoders raise nearly everything, struct.error and IndexError included.
             raise errors.NotAnImage(f"The {kind.name.upper()} image is broken or not whole.") from error
+
+
+def is_cut_off(kind: Format, file: BinaryIO) -> bool:
+    """Whether an image's end is missing; its header was just read by ``kind.open``. Decodes nothing.
+
+    The last bytes tell, unless something is appended; then the end is looked for. It is not looked for before the
+    picture's own data: a JPEG's preview has an end too.
+    """
+    data = file.tell()
+    file.seek(-len(kind.end), os.SEEK_END)
+    return file.read() != kind.end and not _count(kind.end, file, data)
 
 
 def media_type(content: bytes) -> str:
@@ -112,7 +127,7 @@ def _whole(kind: Format, file: BinaryIO) -> Facts:
         raise errors.NotAnImage(
             f"The image has {width} x {height} pixels; more than {MAX_PIXELS} are refused."
         )
-    if kind.name == "jpeg" and (scans := _scans(file)) * width * height > _MOST_PASSED:
+    if kind.name == "jpeg" and (scans := _count(_SCAN, file)) * width * height > _MOST_PASSED:
         raise errors.NotAnImage(
             f"The image has {scans} scans of {width} x {height} pixels; so many are refused."
         )
@@ -125,11 +140,12 @@ def _whole(kind: Format, file: BinaryIO) -> Facts:
     return Facts(f"image/{kind.name}", _SUFFIXES.get(kind.name, kind.name), width, height, black)
 
 
-def _scans(file: BinaryIO) -> int:
-    """Count a JPEG's scans, without reading it into memory as a whole."""
-    file.seek(0)
+def _count(mark: bytes, file: BinaryIO, start: int = 0) -> int:
+    """Count a mark in a file, without reading it into memory as a whole."""
+    file.seek(start)
     count, last = 0, b""
     while part := file.read(1_000_000):
-        count += (last + part).count(_SCAN)
-        last = part[-1:]
+        seen = last + part
+        count += seen.count(mark)
+        last = seen[1 - len(mark) :]
     return count

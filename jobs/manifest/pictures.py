@@ -1,4 +1,4 @@
-"""Which picture a row may send, and how it will travel. Reads a file's header, never its whole content.
+"""Which picture a row may send, and how it will travel. Reads a file's header and its end, and decodes nothing.
 
 A manifest may come from somebody else, and what it names is sent to a third party. So a path must lie below
 the folder of pictures once every symbolic link is followed, be a regular file (opening a pipe can hang,
@@ -169,21 +169,27 @@ def _size_of_image(path: Path) -> int:
     """Return a file's size in bytes, or raise Unusable; an OSError only tells what this machine is short of."""
     try:
         with path.open("rb") as file:
-            size, head = os.fstat(file.fileno()).st_size, file.read(16)
-            pixels = _pixels(file, head)
+            size = os.fstat(file.fileno()).st_size
+            _check_image(file, size)
     except OSError as error:
         if shortage.explains(error):
             raise
         raise Unusable("cannot be read", str(error.strerror).lower()) from None
-    if pixels > images.MAX_PIXELS:
-        raise Unusable("has more pixels than the model can hold", "make it smaller")
-    if size > LARGEST_UPLOAD:
-        raise Unusable("has 100 MB or more", "make it smaller")
     return size
 
 
-def _pixels(file: BinaryIO, head: bytes) -> int:
-    """Return how many pixels a file's header claims."""
+def _check_image(file: BinaryIO, size: int) -> None:
+    """Raise Unusable for what its header and its end show to be no whole image, or too large a one."""
+    kind = _kind(file.read(16))
+    if _pixels(file, kind) > images.MAX_PIXELS:
+        raise Unusable("has more pixels than the model can hold", "make it smaller")
+    if size > LARGEST_UPLOAD:
+        raise Unusable("has 100 MB or more", "make it smaller")
+    if images.is_cut_off(kind, file):
+        raise Unusable("is cut off", "its end is missing; copy it again, whole")
+
+
+def _kind(head: bytes) -> images.Format:
     if not head:
         raise Unusable("is an empty file", "was it copied whole?")
     if (kind := images.kind_of(head)) is None:
@@ -191,6 +197,11 @@ def _pixels(file: BinaryIO, head: bytes) -> int:
         if other := images.other_kind(head):
             raise Unusable(f"is a {other} image, which is not accepted", f"convert it to one of {accepted}")
         raise Unusable("is not an image", f"use one of {accepted}")
+    return kind
+
+
+def _pixels(file: BinaryIO, kind: images.Format) -> int:
+    """Return how many pixels a file's header claims."""
     file.seek(0)
     try:
         width, height = kind.open(file).size

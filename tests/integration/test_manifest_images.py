@@ -63,7 +63,8 @@ REFUSED = {
     "scan": ("x.tif", "x.tif is a TIFF image, which is not accepted"),
     "phone": ("x.heic", "x.heic is a HEIC image, which is not accepted"),
     "text that begins like a bitmap": ("bm.txt", "bm.txt is not an image"),
-    "cut off": ("cut.png", "cut.png is"),
+    "cut off": ("cut.png", "cut.png is a broken image"),
+    "cut in half": ("half.png", "half.png is cut off: its end is missing; copy it again, whole"),
     "gigapixel": ("giga.png", "giga.png has more pixels than the model can hold"),
     "many pixels": ("mega.png", "mega.png has more pixels than the model can hold"),
     "over 100 MB": ("huge.png", "huge.png has 100 MB or more"),
@@ -114,6 +115,7 @@ def folder(tmp_path_factory):
     (inside.parent / "gone.png").symlink_to("nowhere.png")
     (inside / "away.png").symlink_to("/nowhere/gone.png")
     (inside / "cut.png").write_bytes(good[:20])
+    (inside / "half.png").write_bytes(good[: len(good) // 2])
     (inside / "giga.png").write_bytes(png_that_claims(40_000, 40_000))
     (inside / "mega.png").write_bytes(png_that_claims(10_000, 9_500))
     (inside / "huge.png").write_bytes(good)

@@ -273,7 +273,7 @@ def test_pictures_that_vanished_hinder_only_what_is_still_to_be_bought(night):
     went_on = night.type("run", "night.csv", "--keep-going")
     assert went_on.returncode == 1
     assert "night.csv:3: image: gone.png cannot be found" in went_on.stderr
-    assert "overnight retry night --class input-unreadable" in went_on.stdout
+    assert "put it back or mend it first  overnight retry night --class input-unreadable" in went_on.stdout
     assert (night.bought(), night.states()) == (2, {"succeeded": 2, "failed": 1})
     assert night.run_again().returncode == 1
     picture(night.folder / "gone.png")

@@ -100,6 +100,35 @@ def test_what_comes_after_the_end_is_tolerated(kind):
     assert images.inspect(drawn(kind) + b"camera's own notes").width == 64
 
 
+def is_cut_off(content):
+    file = io.BytesIO(content)
+    kind = images.kind_of(content[:16])
+    assert kind.open(file).size
+    return images.is_cut_off(kind, file)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {}),
+        ("JPEG", {"progressive": True}),
+        ("JPEG", {"exif": b"Exif\0\0" + drawn("JPEG", (16, 16))}),  # a preview, with an end of its own
+    ],
+)
+def test_an_image_without_its_end_is_cut_off(kind, options):
+    whole = drawn(kind, (160, 120), **options)
+    assert not is_cut_off(whole)
+    assert is_cut_off(whole[:-1])
+    assert is_cut_off(whole[: len(whole) // 2])
+    assert is_cut_off(whole[: len(whole) // 2] + bytes(len(whole)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_camera_appends_makes_no_image_a_cut_one(kind):
+    assert not is_cut_off(drawn(kind) + b"a film " * 300_000)
+
+
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "PPM", "ICO"])
 def test_other_formats_are_refused(kind):
     with pytest.raises(errors.NotAnImage, match="no PNG, JPEG, WebP or GIF"):
