@@ -3,6 +3,7 @@
 A `write` is a short unit of work; no HTTP call is ever made inside one.
 """
 
+import os
 import random
 import sqlite3
 import threading
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from jobs import errors
+from jobs import errors, presence
 from jobs.settings import places
 
 ValueT = TypeVar("ValueT")
@@ -25,6 +26,8 @@ _IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: all rolled back
+_PRIMARY = 0xFF  # of a SQLite error code; the rest is detail
+_CLOSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _NO_DATABASE = "file is not a database"  # SQLite's words
 _READ_ONLY = "25006"  # what a standby says, and a server that has just become one
 _FORBIDDEN = "42501"  # to this role, until somebody grants it
@@ -141,7 +144,7 @@ def _unavailable(url: sa.URL, *, writing: bool = False) -> Iterator[None]:
         theirs = {_FORBIDDEN, _READ_ONLY} if writing else {_FORBIDDEN}
         if not (_is_the_servers(error) or _sqlstate(error) in theirs):
             raise
-        raise errors.Unavailable(f"database {shown(url)}: {reason(error)}") from error
+        raise errors.Unavailable(f"database {shown(url)}: {reason(error, url)}") from error
 
 
 def shown(url: sa.URL) -> str:
@@ -149,12 +152,28 @@ def shown(url: sa.URL) -> str:
     return places.shown(url.render_as_string(hide_password=False))
 
 
-def reason(error: sa.exc.SQLAlchemyError) -> str:
+def reason(error: sa.exc.SQLAlchemyError, url: sa.URL) -> str:
     """Return the database's message in one line, with the remedy where one is known."""
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", 0) & _PRIMARY
+    if code in _CLOSED and url.database and (lacking := lacks(Path(url.database))):
+        return lacking
     said = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if said == _NO_DATABASE:
         return f"{said}; name another with --database, or move the file away"
     return said
+
+
+def lacks(path: Path) -> str | None:
+    """Return which right to use a SQLite file is missing, with the remedy; None if none is."""
+    if presence.found(path) and not os.access(path, os.R_OK):
+        what = "to read the file"
+    elif presence.found(path) and not os.access(path, os.W_OK):
+        what = "to write to the file"
+    elif not presence.takes_files(path.parent):
+        what = f"to make files in {path.parent}, as SQLite does even to read"
+    else:
+        return None
+    return f"no right {what}; mend the rights or the disk, or name another with --database"
 
 
 def _is_the_servers(error: sa.exc.SQLAlchemyError) -> bool:

@@ -122,7 +122,9 @@ def _told(database: Database, what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise errors.Unavailable(f"database {shown(database.url)} {what}: {reason(error)}") from error
+        raise errors.Unavailable(
+            f"database {shown(database.url)} {what}: {reason(error, database.url)}"
+        ) from error
 
 
 def _newer(database: Database, found: str | None) -> str | None:

@@ -1,12 +1,11 @@
 """Open a command's database, at this program's revision: one that must exist, may exist, or is created."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from jobs import errors, presence
-from jobs.database import Database
+from jobs.database import Database, lacks
 from jobs.settings import Settings
 from migrations import schema
 from overnight import flags
@@ -55,11 +54,8 @@ def require_writable(settings: Settings) -> None:
     if path is None:
         return
     schema.require_folder(path)
-    if not presence.takes_files(path.parent) or (presence.found(path) and not os.access(path, os.W_OK)):
-        raise errors.Unavailable(
-            f"database {path} cannot be written to: mend the rights of its folder and of its disk, "
-            "or name another with --database"
-        )
+    if lacking := lacks(path):
+        raise errors.Unavailable(f"database {path}: {lacking}")
 
 
 @contextmanager

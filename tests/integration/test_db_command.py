@@ -2,6 +2,8 @@
 
 import os
 import shlex
+import shutil
+import subprocess
 import sys
 
 import pytest
@@ -108,3 +110,37 @@ def test_a_file_that_is_no_database_ends_with_69_and_is_left_alone(overnight, tm
         assert done.returncode == 69
         assert "not a database" in done.stderr
     assert path.read_bytes() == before
+
+
+# Without the capabilities by which root may do everything.
+_MEEK = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.skipif(bool(_MEEK) and not shutil.which("setpriv"), reason="root, who may do everything")
+@pytest.mark.parametrize(
+    ("file", "folder", "lacking"),
+    [
+        (0o000, 0o700, "no right to read the file"),
+        (0o400, 0o700, "no right to write to the file"),
+        (0o600, 0o500, "no right to make files in FOLDER, as SQLite does even to read"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_in_one_line(tmp_path, file, folder, lacking):
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "overnight.db"
+    database = Database(f"sqlite:///{path}")
+    schema.upgrade(database)
+    database.close()
+    typed = [*_MEEK, sys.executable, "-m", "overnight", "load", "-", "--batch", "a", "--database"]
+    path.chmod(file)
+    home.chmod(folder)
+    done = subprocess.run(
+        [*typed, f"sqlite:///{path}"],
+        input="image,prompt\nhttps://a.example/b.png,c\n", cwd=tmp_path, capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )  # fmt: skip
+    home.chmod(0o700)
+    remedy = "mend the rights or the disk, or name another with --database"
+    told = lacking.replace("FOLDER", str(home))
+    assert (done.returncode, done.stderr) == (69, f"overnight: database {path}: {told}; {remedy}\n")

@@ -216,7 +216,7 @@ def test_a_folder_that_can_take_no_new_ones_is_69_though_nothing_is_made_there(t
     (output, *_) = disks.look(there)
     assert (output.verdict, output.exit_code) == (Verdict.WRONG, 69)
     assert output.words.startswith(f"output folder {tmp_path}/a/b cannot be made: {tmp_path} takes no files")
-    with pytest.raises(errors.Unavailable, match="cannot be written to: mend the rights"):
+    with pytest.raises(errors.Unavailable, match="no right to make files in"):
         list(database.look(there))
 
 
