@@ -5,6 +5,7 @@
 """
 
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -13,19 +14,21 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import commands, errors, presence
+from jobs import commands, errors, presence, tables
 from jobs.database import Database, reason, shown
 
 HEAD = "0010"  # a test compares it with `versions`; always four digits, so that texts sort like numbers
 
 
 def current(database: Database) -> str | None:
-    """Return a database's revision; None if none was ever applied."""
+    """Return a database's revision; None if none was ever applied. Refuses another program's."""
     with _told(database, "cannot be read"), database.read() as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return None
-        revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-        return revision
+        there = set(sa.inspect(connection).get_table_names())
+        revision: str | None = None
+        if "alembic_version" in there:
+            revision = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    _refuse_foreign(database, there - {"alembic_version"}, revision)
+    return revision
 
 
 def require(database: Database, flags: str = "") -> None:
@@ -55,7 +58,7 @@ def outgrown(database: Database) -> str | None:
     """
     try:
         return _newer(database, current(database))
-    except errors.Unavailable:
+    except errors.OvernightError:
         return None
 
 
@@ -134,6 +137,19 @@ def _newer(database: Database, found: str | None) -> str | None:
         f"database {shown(database.url)} was made by a newer overnight "
         f"(revision {found}, this one knows {HEAD}); upgrade this program"
     )
+
+
+def _refuse_foreign(database: Database, there: set[str], found: str | None) -> None:
+    """Refuse to work in another program's database, or to add our tables to its."""
+    if found:
+        foreign = not re.fullmatch(r"\d{4}", found)
+    else:  # a server's tables may be an extension's
+        foreign = bool(there if database.is_sqlite else there & set(tables.metadata.tables))
+    if foreign:
+        raise errors.Mistake(
+            f"database {shown(database.url)} holds another program's tables, and stays as it is; "
+            "name another with --database"
+        )
 
 
 def _refuse_newer(database: Database, found: str | None) -> None:

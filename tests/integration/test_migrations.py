@@ -201,13 +201,35 @@ def test_the_next_revision_is_drafted_under_the_next_number(tmp_path):
     compile(text, "draft", "exec")
 
 
-def test_another_programs_tables_are_left_alone(empty):
+@pytest.mark.parametrize("use", [schema.require, schema.upgrade])
+def test_another_programs_tables_are_left_alone(empty, use):
     with empty.write() as connection:
         connection.exec_driver_sql("CREATE TABLE outputs (what TEXT)")
-    with pytest.raises(errors.Unavailable, match=r"could not be upgraded, nothing was changed: .*outputs"):
-        schema.upgrade(empty)
+    with pytest.raises(
+        errors.Mistake, match="holds another program's tables, and stays as it is; name another"
+    ):
+        use(empty)
     with empty.read() as connection:
         assert sa.inspect(connection).get_table_names() == ["outputs"]
+
+
+@pytest.mark.parametrize("use", [schema.require, schema.upgrade])
+def test_another_programs_file_is_left_alone_whatever_its_tables_are_called(tmp_path, use):
+    database = Database(f"sqlite:///{tmp_path / 'people.db'}")
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE people (name TEXT)")
+    with pytest.raises(errors.Mistake, match="holds another program's tables"):
+        use(database)
+    with database.read() as connection:
+        assert sa.inspect(connection).get_table_names() == ["people"]
+    database.close()
+
+
+def test_another_programs_revision_is_no_newer_one_of_ours(database):
+    _stamp(database, "1975ea83b712")
+    with pytest.raises(errors.Mistake, match="holds another program's tables"):
+        schema.require(database)
+    assert schema.outgrown(database) is None
 
 
 def _row_counts(database):
