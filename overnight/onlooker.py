@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from jobs import errors
+import sqlalchemy as sa
+
+from jobs import database, errors
+from jobs.accounts import attendance
 from jobs.reports import limits, status
 from jobs.reports.limits import Limit
 from jobs.reports.status import Overview, Progress
@@ -16,17 +19,32 @@ def limit(progress: Progress, settings: Settings, typed: str = "") -> Limit:
 
     On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
-    alone = limits.left_alone(progress, typed) if _is_free(settings) else None
-    return limits.deserted(progress, settings, typed) or alone or limits.current(progress, settings, typed)
+    free = _is_free(settings)
+    left = limits.left_alone(progress, typed) if free else None
+    alone = free or bool(limits.unheard_of(progress.seen_at, progress.at, settings))
+    return (
+        limits.deserted(progress, settings, typed)
+        or left
+        or limits.current(progress, settings, typed, alone=alone)
+    )
 
 
-def at_a_glance(rows: Sequence[Overview], settings: Settings) -> list[Limit | None]:
+def at_a_glance(tx: sa.Connection, rows: Sequence[Overview], settings: Settings) -> list[Limit | None]:
     """Return what limits each of many batches, as far as it can be told without a query for each; None: nothing known.
 
-    That a server's workers are gone is among what cannot.
+    That a server's scheduler is gone is among what cannot.
     """
     alone = _is_free(settings)
-    return [limits.at_a_glance(row, flags.typed(settings, row.batch), alone=alone) for row in rows]
+    seen, now = attendance.last_seen(tx), database.now(tx)
+    return [
+        limits.at_a_glance(
+            row,
+            flags.typed(settings, row.batch),
+            alone=alone,
+            unheard=limits.unheard_of(seen.get(row.batch.api), now, settings),
+        )
+        for row in rows
+    ]
 
 
 def _is_free(settings: Settings) -> bool:

@@ -41,7 +41,7 @@ def batch(**columns: Any) -> Batch:
 def standing(*, breaker: Breaker | None = None, **more: Any) -> Standing:
     made: dict[str, Any] = {
         "name": "api.example-00000000", "label": None, "rate": None, "not_before": None, "in_flight": 0,
-        "moved_at": after(-86400), "own_limits": {},
+        "moved_at": after(-86400), "own_limits": {}, "seen_at": NOW,
     }  # fmt: skip
     return Standing(breaker=breaker or Breaker(), **made | more)
 

@@ -26,12 +26,22 @@ class Seat:
 def seats(tx: sa.Connection) -> list[Seat]:
     """Return the accounts that have workers, in the order in which they were first seen."""
     there = every(tx)
-    latest: dict[str, datetime] = {}
-    for one in there:
-        latest[one.api] = max(one.seen_at, latest.get(one.api, one.seen_at))
+    latest = _latest(there)
     present = [one for one in there if one.seen_at == latest[one.api]]
     heirs = {one.id: _heir(one, present) for one in there if one.seen_at != latest[one.api]}
     return [Seat(one, (one.id, *(left for left, heir in heirs.items() if heir == one.id))) for one in present]
+
+
+def last_seen(tx: sa.Connection) -> dict[str, datetime]:
+    """Return, by API, when a worker of those that buy last told that it lives."""
+    return _latest(every(tx))
+
+
+def _latest(there: Sequence[Account]) -> dict[str, datetime]:
+    latest: dict[str, datetime] = {}
+    for one in there:
+        latest[one.api] = max(one.seen_at, latest.get(one.api, one.seen_at))
+    return latest
 
 
 def _heir(left: Account, present: Sequence[Account]) -> int:

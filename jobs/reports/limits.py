@@ -57,12 +57,15 @@ class Limit:
         return self.text
 
 
-def current(progress: Progress, settings: Settings, flags: str = "") -> Limit:
-    """Return what limits a batch; ``flags`` are options that the next typed command needs."""
-    if still := _standstill(progress, flags, _next_try(progress)):
+def current(progress: Progress, settings: Settings, flags: str = "", *, alone: bool = False) -> Limit:
+    """Return what limits a batch; ``flags`` are options that the next typed command needs.
+
+    ``alone``: whether the caller knows that nobody works on any batch, and so that nobody tries again by himself.
+    """
+    if still := _standstill(progress, flags, "" if alone else _next_try(progress)):
         return still
     limit = (
-        _held_back(progress, flags) or _buying(progress, in_force(progress, settings)) or _waiting(progress)
+        held_back(progress, flags) or _buying(progress, in_force(progress, settings)) or _waiting(progress)
     )
     refused = blocks.told(progress.accounts)
     if not refused or limit.kind is Kind.BLOCKED:
@@ -82,12 +85,13 @@ def is_forsaken(progress: Progress) -> bool:
     return bool(others) and len(others) < len(progress.accounts) and idle
 
 
-def at_a_glance(row: Overview, flags: str = "", *, alone: bool) -> Limit | None:
+def at_a_glance(row: Overview, flags: str = "", *, alone: bool, unheard: str = "") -> Limit | None:
     """Return what limits one batch among many, as far as its row and its counts tell; None if it is being worked on.
 
-    ``alone``: whether the caller knows that nobody works on any batch.
+    ``alone``: whether the caller knows that nobody works on any batch. ``unheard``: see `unheard_of`.
     """
-    return (left_alone(row, flags) if alone else None) or _standstill(row, flags)
+    left = left_alone(row, flags) if alone else _silent(row, unheard)
+    return left or _standstill(row, flags)
 
 
 def in_force(progress: Progress, settings: Settings) -> Settings:
@@ -102,14 +106,20 @@ def rate(progress: Progress, settings: Settings) -> float | None:
 
 
 def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
-    """Return a limit if nobody works on a batch: otherwise what was due two leases ago would have been handed out.
+    """Return a limit if nobody works on a batch, or if no worker does.
 
     Only for observers: a process that works on the batch may just have begun.
     """
+    unheard = unheard_of(progress.seen_at, progress.at, settings)
+    return _neglected(progress, settings, flags) or _silent(progress, unheard)
+
+
+def _neglected(progress: Progress, settings: Settings, flags: str) -> Limit | None:
+    """Return the limit if nobody works on a batch: otherwise what was due two leases ago would have been handed out."""
     account, due = progress.account, progress.untouched_since
     if due is None and not (account and account.under_way):
         due = progress.next_due
-    if progress.batch.state is not BatchState.OPEN or due is None or _held_back(progress, flags):
+    if progress.batch.state is not BatchState.OPEN or due is None or held_back(progress, flags):
         return None
     since = max([due, *_signs_of_life(progress)])
     if (progress.at - since).total_seconds() < _neglect(progress, settings):
@@ -118,7 +128,7 @@ def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit |
     if settings.broker_url:
         start = "start `overnight scheduler` and `overnight worker`"
         remedy = unlike_workers(progress) or never_came(progress) or start
-    text = f"nobody has worked on it since {since.astimezone():%Y-%m-%d %H:%M}: {remedy}"
+    text = f"nobody has worked on it since {_clock(since)}: {remedy}"
     return Limit(Kind.WORKERS, text, deserted=True)
 
 
@@ -128,6 +138,18 @@ def never_came(progress: Progress) -> str:
         return ""
     which = f" of account {progress.batch.account}" if progress.batch.account else ""
     return f"no worker{which} has ever run; start `overnight worker` and `overnight scheduler`"
+
+
+def unheard_of(seen_at: datetime | None, now: datetime, settings: Settings) -> str:
+    """Say that the workers tell no more that they live, and what to do; empty if one has told it lately, or none ever.
+
+    The scheduler alone goes on handing out, so that work does not look neglected.
+    """
+    if not settings.broker_url or seen_at is None:
+        return ""
+    if (now - seen_at).total_seconds() < settings.times.unattended:
+        return ""
+    return f"no worker has been heard of since {_clock(seen_at)}: start `overnight worker`"
 
 
 def unlike_workers(progress: Progress) -> str:
@@ -148,6 +170,13 @@ def left_alone(progress: Overview, flags: str = "") -> Limit | None:
         return None
     text = f"nobody works on it: {commands.line(flags, 'run', progress.batch.name)}"
     return Limit(Kind.WORKERS, text, deserted=True)
+
+
+def _silent(progress: Overview, unheard: str) -> Limit | None:
+    """Return the limit for a batch with work left whose workers are ``unheard`` of."""
+    if not unheard or progress.finished or progress.batch.state is not BatchState.OPEN:
+        return None
+    return Limit(Kind.WORKERS, unheard, deserted=True)
 
 
 def _signs_of_life(progress: Progress) -> list[datetime]:
@@ -216,7 +245,7 @@ def _still_fetched(progress: Overview) -> str:
     return f"; {figures.counted(bought, 'job')} in flight still to fetch" if bought else ""
 
 
-def _held_back(progress: Progress, flags: str) -> Limit | None:
+def held_back(progress: Progress, flags: str) -> Limit | None:
     """What holds the account back: the API is away, refuses us, or asked to wait."""
     account = progress.account
     if account is None:
@@ -283,6 +312,10 @@ def _waiting(progress: Progress) -> Limit:
     if collecting := counts.of(State.COLLECTING):
         return Limit(Kind.DOWNLOADS, f"fetching images of {figures.counted(collecting, 'job')}")
     return Limit(Kind.SENDING, f"sending {counts.of(State.SUBMITTING)}")
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _until(moment: datetime | None, progress: Progress) -> str:

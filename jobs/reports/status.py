@@ -62,6 +62,7 @@ class Standing:
     in_flight: int
     moved_at: datetime  # when a scheduler last handed out something that the quota counts
     own_limits: quota.OwnLimits
+    seen_at: datetime  # when a worker of it last told that it lives
     collecting: int = 0  # jobs whose images are being fetched: see `quota.behind`
 
     @property
@@ -111,6 +112,11 @@ class Progress(Overview):
     def account(self) -> Standing | None:
         """The account that is held back least: what limits it, limits the batch."""
         return next(iter(self.accounts), None)
+
+    @property
+    def seen_at(self) -> datetime | None:
+        """When a worker of those accounts last told that it lives; None if there never was one."""
+        return self.account.seen_at if self.account else None
 
 
 def overview(tx: sa.Connection) -> list[Overview]:
@@ -197,7 +203,7 @@ def _standing(tx: sa.Connection, seat: attendance.Seat) -> Standing:
     in_flight, collecting = under_way(tx, seat.answers_for)
     return Standing(
         found.name, found.label, found.rate, found.not_before, found.breaker,
-        in_flight, found.refilled_at, found.own_limits, collecting,
+        in_flight, found.refilled_at, found.own_limits, found.seen_at, collecting,
     )  # fmt: skip
 
 

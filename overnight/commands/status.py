@@ -50,7 +50,7 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
 
     with database.read() as tx:
         rows = status.overview(tx)
-    known = onlooker.at_a_glance(rows, settings)
+        known = onlooker.at_a_glance(tx, rows, settings)
     if as_json:
         data.document([plain.glance(row, limit) for row, limit in zip(rows, known, strict=True)])
     elif rows:
@@ -108,11 +108,7 @@ def _detail(
         *summary.harvested(progress, harvest, settings, typed),
         f"api      {batch.api}",
         *_accounts(progress),
-        *(
-            [f"workers  {unlike}"]
-            if settings.broker_url and (unlike := limits.unlike_workers(progress))
-            else []
-        ),
+        *(_workers(progress, settings) if settings.broker_url else []),
         f"manifest {batch.manifest_path or 'stdin'}",
         f"database {places.shown(settings.database_url)}",
         *(
@@ -120,6 +116,19 @@ def _detail(
             for event in progress.events
         ),
     ]
+
+
+def _workers(progress: "Progress", settings: Settings) -> list[str]:
+    """Return when they last told that they live, since one that was killed tells nothing, and what is wrong."""
+    from jobs.reports import limits
+    from jobs.settings import written
+
+    if progress.seen_at is None:
+        return []
+    ago = max(0.0, (progress.at - progress.seen_at).total_seconds())
+    often = written.as_duration(settings.times.schema)
+    told = f"last heard of {written.as_duration(ago)} ago; each tells every {often} that it lives"
+    return [f"workers  {line}" for line in (told, limits.unlike_workers(progress)) if line]
 
 
 def _accounts(progress: "Progress") -> list[str]:

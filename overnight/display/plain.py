@@ -79,6 +79,7 @@ def _account(account: Standing) -> dict[str, Any]:
         "label": account.label,
         "rate": account.rate,
         "in_flight": account.in_flight,
+        "seen_at": account.seen_at,
         "not_before": account.not_before,
         "breaker": account.breaker.state,
         "reason": account.breaker.reason,

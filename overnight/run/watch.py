@@ -102,7 +102,10 @@ class Watch:
     def _limit(self, progress: Progress, moment: float) -> Limit:
         """Return what limits: what this process knows itself takes precedence over the tables."""
         if self._stopped:
-            return Limit(Kind.PAUSED, f"stopping, {_left(progress.counts)}")
+            stopping = f"stopping, {_left(progress.counts)}"
+            if away := limits.held_back(progress, self.flags):
+                return Limit(away.kind, f"{stopping}; {away}")
+            return Limit(Kind.PAUSED, stopping)
         if self.engine and self.engine.waits_for:
             return Limit(Kind.OUTAGE, f"{self.engine.waits_for}; trying again")
         if self.lock is not None and (held := self.lock.holder())[1] != self.batch.name:

@@ -449,6 +449,17 @@ def test_asked_once_it_buys_no_more_and_fetches_what_it_bought(long_night, numbe
     assert long_night.states()["succeeded"] == long_night.bought() < 500
 
 
+def test_while_the_api_is_away_a_run_that_stops_says_that_it_waits_for_it(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(latency=60), jobs=3)
+    with night.running() as child:
+        night.until_bought(3)
+        night.sandbox.stop(signal.SIGKILL)
+        interrupt(child)
+        rehearsal.eventually(
+            lambda: "stopping, 3 jobs still to fetch; API away since" in child.stderr.readline()
+        )
+
+
 def test_after_an_interruption_the_same_command_goes_on(tmp_path, start_sandbox):
     night = Evening(tmp_path, start_sandbox(), jobs=30, creates_per_minute=300)
     with night.running() as child:

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from jobs import events, tables
+from jobs.batches import PauseReason
 from jobs.database import Database
 from jobs.settings import places
 from jobs.states import BatchState, State
@@ -95,8 +96,42 @@ def test_workers_with_different_accounts_are_named(status, postgres_url):
         factory.make_account(db, name="api.example-stranger", seen_at=a_moment_ago)
         factory.make_account(db)
     settings = {"OVERNIGHT_DATABASE_URL": postgres_url, "OVERNIGHT_BROKER_URL": "redis://127.0.0.1:1/0"}
-    [told] = [line for line in status("cats", **settings).stdout.splitlines() if line.startswith("workers")]
-    assert "and api.example-stranger" in told
+    told = [line for line in status("cats", **settings).stdout.splitlines() if line.startswith("workers")]
+    assert "and api.example-stranger" in told[1]
+
+
+def test_when_a_worker_last_told_that_it_lives_is_said(status, postgres_database):
+    batch = factory.make_batch(postgres_database, name="cats", state=BatchState.OPEN)
+    factory.make_job(postgres_database, batch)
+    account = factory.make_account(postgres_database)
+    url = postgres_database.url.render_as_string(hide_password=False)
+    settings = {"OVERNIGHT_DATABASE_URL": url, "OVERNIGHT_BROKER_URL": "redis://127.0.0.1:1/0"}
+
+    def told(minutes):
+        with postgres_database.write() as tx:
+            seen = {"seen_at": datetime.now(UTC) - timedelta(minutes=minutes)}
+            tx.execute(sa.update(tables.accounts).where(tables.accounts.c.id == account.id).values(seen))
+        return [status(*name, **settings).stdout for name in (["cats"], [])]
+
+    (alive, every), (dead, every_dead) = told(2), told(4)
+    assert "workers  last heard of 2m" in alive
+    assert "now      quota 600/min\n" in alive
+    assert "workers  last heard of 4m" in dead
+    assert "now      no worker has been heard of since " in dead
+    assert "no worker has been heard of since " in every_dead
+    assert "no worker" not in every
+
+
+def test_nobody_is_said_to_try_again_what_is_refused_while_nobody_works(status, sqlite_database):
+    refused = {"pause_reason": PauseReason.BLOCKED, "pause_detail": "credit: top up"}
+    batch = factory.make_batch(sqlite_database, name="cats", state=BatchState.PAUSED, **refused)
+    factory.make_job(sqlite_database, batch)
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    factory.make_account(sqlite_database, breaker="blocked", breaker_reason="credit: top up", probe_at=soon)
+    assert "now      blocked: credit: top up: overnight run cats\n" in status("cats").stdout
+    with lock.Lock(sqlite_database.path) as held:
+        assert held.take("cats")
+        assert "now      blocked: credit: top up, next try in " in status("cats").stdout
 
 
 def test_a_database_that_does_not_exist_ends_with_2_and_its_absolute_path(status, tmp_path):

@@ -256,6 +256,36 @@ def test_who_never_came_is_missed_once_work_has_been_due_for_long_enough(distrib
 
 
 @pytest.mark.parametrize(
+    "waiting", [{"queued": 3}, {"running": 3}, {"pending": 3, "next_due": after(40)}, {"pending": 3}]
+)
+@pytest.mark.parametrize("breaker", [Breaker(), AWAY], ids=["sound", "away"])
+def test_workers_that_tell_no_more_are_missed_whatever_the_scheduler_goes_on_with(
+    distributed, configured, waiting, breaker
+):
+    def moment(seconds):
+        account = standing(seen_at=after(-seconds), moved_at=NOW, breaker=breaker)
+        return progress(**waiting, untouched_since=after(30), account=account)
+
+    assert limits.deserted(moment(179), distributed) is None
+    clock = f"{after(-181).astimezone():%Y-%m-%d %H:%M}"
+    text = f"no worker has been heard of since {clock}: start `overnight worker`"
+    assert limits.deserted(moment(181), distributed) == limits.Limit(Kind.WORKERS, text, deserted=True)
+    assert (
+        limits.deserted(moment(181), configured) is None
+    )  # one that runs by itself tells it only at its start
+
+
+def test_where_nobody_is_no_next_try_is_promised(configured):
+    blocked = progress(
+        pending=1, batch=paused(PauseReason.BLOCKED, "credit: top up"), account=standing(breaker=NO_CREDIT)
+    )
+    assert limits.current(blocked, configured).text == "blocked: credit: top up, next try in 30s"
+    assert (
+        limits.current(blocked, configured, alone=True).text == "blocked: credit: top up: overnight run cats"
+    )
+
+
+@pytest.mark.parametrize(
     "moment",
     [
         progress(running=3, untouched_since=after(-119)),
