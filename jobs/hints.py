@@ -18,6 +18,8 @@ from jobs.states import Phase
 from jobs.tables import attempts, hints
 
 _KEPT = timedelta(hours=24)
+_LATELY = timedelta(hours=1)
+_EXPECTED = 10  # predictions that ended; of one or two, a webhook may be on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,31 @@ def take(tx: sa.Connection, now: datetime, apis: Collection[str], some: Sequence
     for account_id in sorted(waiting):
         accounts.hinted(tx, now, account_id, timedelta(seconds=times.poll_first))
     return sum(map(len, waiting.values()))
+
+
+def missed(tx: sa.Connection, now: datetime) -> str:
+    """Say that predictions end and no webhook comes, and what to do; empty if there is no sign of it.
+
+    Nothing is lost by that, so nobody would notice: they are polled as if there were no webhooks.
+    """
+    last: datetime | None = tx.execute(sa.select(sa.func.max(hints.c.received_at))).scalar_one()
+    since = max(now - _LATELY, last or now - _LATELY)
+    ended = (
+        sa.select(attempts.c.id)
+        .where(
+            attempts.c.account_id.in_(sa.select(tables.accounts.c.id)),  # as `attempts_by_age` needs it
+            attempts.c.intended_at > since,
+            attempts.c.produced_at.is_not(None),
+        )
+        .limit(_EXPECTED)
+    )
+    if len(tx.execute(ended).all()) < _EXPECTED:
+        return ""
+    when = f"since {last.astimezone():%Y-%m-%d %H:%M}" if last else "yet"
+    return (
+        f"none has come {when}, and predictions have ended: is `overnight webhook` running, "
+        "and does OVERNIGHT_WEBHOOK_URL lead to it?"
+    )
 
 
 def _not_known(tx: sa.Connection, now: datetime, some: Sequence[Hint]) -> Collection[str]:

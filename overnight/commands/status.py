@@ -73,6 +73,7 @@ def _row(row: "Overview", limit: "Limit | None") -> tuple[str, ...]:
 
 
 def _show(database: "Database", settings: Settings, name: str, *, as_json: bool) -> None:
+    from jobs import hints
     from jobs.reports import results, status
     from jobs.selecting import lookup
     from overnight import flags, onlooker
@@ -82,17 +83,19 @@ def _show(database: "Database", settings: Settings, name: str, *, as_json: bool)
         batch = lookup.batch(tx, name)
         progress = status.progress(tx, batch.id)
         harvest = results.harvest(tx, batch.id)
+        missed = hints.missed(tx, progress.at) if settings.webhook_url else ""
     typed = flags.typed(settings, batch)
     limit = onlooker.limit(progress, settings, typed)
     if as_json:
         data.document(plain.detail(progress, harvest, limit, settings, typed))
     else:
         # Escaped one by one: a line end in foreign text would otherwise make the rest look like a line of ours.
-        click.echo("\n".join(map(texts.printable, _detail(progress, harvest, limit, settings, typed))))
+        told = _detail(progress, harvest, limit, settings, typed, missed)
+        click.echo("\n".join(map(texts.printable, told)))
 
 
 def _detail(
-    progress: "Progress", harvest: "Harvest", limit: "Limit", settings: Settings, typed: str
+    progress: "Progress", harvest: "Harvest", limit: "Limit", settings: Settings, typed: str, missed: str
 ) -> list[str]:
     from jobs.reports import limits
     from jobs.settings import places
@@ -109,6 +112,7 @@ def _detail(
         f"api      {batch.api}",
         *_accounts(progress),
         *(_workers(progress, settings) if settings.broker_url else []),
+        *([f"webhooks {missed}"] if missed else []),
         f"manifest {batch.manifest_path or 'stdin'}",
         f"database {places.shown(settings.database_url)}",
         *(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs import database, errors, figures, tables
+from jobs import database, errors, figures, hints, tables
 from jobs.database import Database
 from jobs.reports import limits, status
 from jobs.settings import Settings, places
@@ -42,6 +42,7 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
         with opened.database(settings) as db:
             left = _left_behind(db, settings)
             unlike = _unlike_workers(db) if settings.database_path is None else []
+            yield from _webhooks(db) if settings.webhook_url else []
     except errors.OvernightError:  # already reported by `look`
         return
     path = settings.database_path
@@ -54,6 +55,13 @@ def look_at_work(settings: Settings) -> Iterator[Finding]:
         yield from left
     else:
         yield findings.ok("work", "nothing is under way")
+
+
+def _webhooks(db: Database) -> Iterator[Finding]:
+    with db.read() as tx:
+        missed = hints.missed(tx, database.now(tx))
+    if missed:
+        yield findings.warning("webhooks", missed)
 
 
 def _unlike_workers(db: Database) -> list[Finding]:

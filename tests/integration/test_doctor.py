@@ -220,6 +220,17 @@ def test_a_folder_that_can_take_no_new_ones_is_69_though_nothing_is_made_there(t
         list(database.look(there))
 
 
+def test_webhooks_that_lead_nowhere_are_a_warning(ward, sqlite_url):
+    with closing(Database(sqlite_url)) as db:
+        factory.make_account(db)
+        job = factory.make_job(db, factory.make_batch(db))
+        for _ in range(10):
+            factory.make_attempt(db, job, "succeeded", produced_at=datetime.now(UTC))
+    _, found = ward.finds(database_url=sqlite_url, webhook_url="https://hooks.example/cats")
+    [(verdict, words)] = found["webhooks"]
+    assert (verdict, "none has come yet" in words) == ("warning", True)
+
+
 def test_images_that_are_not_there_any_more_are_a_warning(ward, sqlite_url):
     (ward.folder / "outputs").mkdir()
     with closing(Database(sqlite_url)) as db:

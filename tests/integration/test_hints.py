@@ -137,3 +137,39 @@ def test_many_hints_are_taken_in_one_transaction(database, batch):
     more = [Hint(f"stranger_{n}", f"p{n}") for n in range(500)]
     assert take(database, *some, *more) == 30
     assert all(waits(database, job) <= 0 for job in jobs)
+
+
+# That none comes
+
+
+def ended(database, job, count, **columns):
+    now = rows.now(database)
+    for _ in range(count):
+        produced = {"intended_at": now, "produced_at": now, "finished_at": now} | columns
+        factory.make_attempt(database, job, "succeeded", **produced)
+
+
+def missed(database):
+    with database.read() as tx:
+        return hints.missed(tx, rows.now(database))
+
+
+def test_that_no_webhook_comes_is_told_once_predictions_have_ended_without(database, batch):
+    job = factory.make_job(database, batch)
+    ended(database, job, 9)
+    ended(
+        database, job, 20, intended_at=rows.now(database) - timedelta(hours=2)
+    )  # perhaps there was no URL then
+    assert not missed(database)
+    ended(database, job, 1)
+    assert missed(database).startswith(
+        "none has come yet, and predictions have ended: is `overnight webhook` running"
+    )
+
+
+def test_one_that_comes_is_enough_until_others_that_were_bought_later_end_without(database, job):
+    ended(database, job, 10)
+    take(database, hint(database, job))
+    assert not missed(database)
+    ended(database, job, 10)
+    assert missed(database).startswith("none has come since 20")

@@ -122,6 +122,16 @@ def test_when_a_worker_last_told_that_it_lives_is_said(status, postgres_database
     assert "no worker" not in every
 
 
+def test_webhooks_that_lead_nowhere_are_told_where_some_are_asked_for(status, sqlite_database):
+    factory.make_account(sqlite_database)
+    job = factory.make_job(sqlite_database, factory.make_batch(sqlite_database, name="cats"))
+    for _ in range(10):
+        factory.make_attempt(sqlite_database, job, "succeeded", produced_at=datetime.now(UTC))
+    told = status("cats", OVERNIGHT_WEBHOOK_URL="https://hooks.example/cats").stdout
+    assert "webhooks none has come yet, and predictions have ended: " in told
+    assert "webhooks none" not in status("cats").stdout
+
+
 def test_nobody_is_said_to_try_again_what_is_refused_while_nobody_works(status, sqlite_database):
     refused = {"pause_reason": PauseReason.BLOCKED, "pause_detail": "credit: top up"}
     batch = factory.make_batch(sqlite_database, name="cats", state=BatchState.PAUSED, **refused)
