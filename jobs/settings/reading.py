@@ -35,7 +35,8 @@ def load(
     given = {name: text for name, text in typed.items() if text is not None}
     rehearses = api is not None and api.strip() == apis.SANDBOX
     own: dict[str, Any] = {name: "" for name in ("database_url", "output") if rehearses and name not in given}
-    _require_legible(_current_folder() / ".env")
+    dotenv = _current_folder() / ".env"
+    _require_legible(dotenv)
     mistakes = _misspelt()
     try:
         settings = Settings(**given, **own)
@@ -43,7 +44,7 @@ def load(
         mistakes += [line for one in error.errors() for line in _sentences(dict(one), given)]
     if mistakes:
         # Outside of the handler: the traceback of a ValidationError shows the input, which may contain a token.
-        raise errors.Mistakes(mistakes)
+        raise errors.Mistakes(spelling.placed(mistakes, dotenv))
     settings.model_fields_set.difference_update(own)  # by nobody
     return settings
 

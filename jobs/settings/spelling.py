@@ -4,8 +4,9 @@ They would silently do nothing.
 """
 
 import difflib
+import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dotenv import parser
@@ -20,14 +21,28 @@ def unreadable(file: Path) -> Iterator[str]:
 
     Any of them may hold a secret.
     """
+    for place, binding in _bindings(file):
+        if binding.error:
+            yield f"{place}: {_amiss(binding.original.string)}"
+
+
+def placed(lines: Iterable[str], file: Path) -> list[str]:
+    """Return lines that begin with a variable's name, with file and line before those that are set in a `.env`."""
+    places = {binding.key.upper(): place for place, binding in _bindings(file) if binding.key}
+    elsewhere = {name.upper() for name, value in os.environ.items() if value}
+    at = {name: f"{place}: " for name, place in places.items() if name not in elsewhere}
+    return [at.get(line.partition(":")[0], "") + line for line in lines]
+
+
+def _bindings(file: Path) -> Iterator[tuple[str, parser.Binding]]:
+    """Yield what a `.env` binds, with file and line; nothing if there is none."""
     if not file.is_file():
         return
     with file.open(encoding="utf-8") as text:
         for binding in parser.parse_stream(text):
-            if binding.error:
-                written = binding.original.string
-                blank = written[: len(written) - len(written.lstrip())].count("\n")
-                yield f"{file.resolve()}:{binding.original.line + blank}: {_amiss(written)}"
+            written = binding.original.string
+            blank = written[: len(written) - len(written.lstrip())].count("\n")
+            yield f"{file.resolve()}:{binding.original.line + blank}", binding
 
 
 def _amiss(written: str) -> str:
@@ -47,7 +62,7 @@ def mistakes(there: Mapping[str, str | None], known: Collection[str]) -> list[st
     lines = []
     for name, value in sorted(there.items()):
         if name in known and value is None:
-            lines.append(f"{name}: no value in .env; write {name}=…")
+            lines.append(f"{name}: no value; write {name}=…")
         elif name.startswith("OVERNIGHT_") and name not in known:
             lines.append(f"{name}: no such setting{_meant(name, known)}")
     return lines

@@ -98,7 +98,7 @@ def test_a_value_that_makes_no_sense_is_one_line_with_its_name(name, text, tmp_p
     else:
         monkeypatch.setenv(name, text)
     [line] = mistakes()
-    assert line.startswith(f"{name}: ")
+    assert line.removeprefix(f"{tmp_path}/.env:1: ").startswith(f"{name}: ")
 
 
 def test_a_misspelt_setting_is_a_mistake_with_the_nearest_name(tmp_path, monkeypatch):
@@ -106,13 +106,24 @@ def test_a_misspelt_setting_is_a_mistake_with_the_nearest_name(tmp_path, monkeyp
     monkeypatch.setenv("OVERNIGHT_COLOUR", "red")
     assert mistakes() == [
         "OVERNIGHT_COLOUR: no such setting",
-        "OVERNIGHT_MAX_IN_FLIGT: no such setting; did you mean OVERNIGHT_MAX_IN_FLIGHT?",
+        f"{tmp_path}/.env:1: OVERNIGHT_MAX_IN_FLIGT: no such setting; did you mean OVERNIGHT_MAX_IN_FLIGHT?",
+    ]
+
+
+def test_a_mistake_in_the_file_has_its_line_unless_the_environment_has_set_the_same(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("\nexport OVERNIGHT_PRICE=x\novernight_lease=soon\nOVERNIGHT_SETTLE=y\n")
+    monkeypatch.setenv("OVERNIGHT_SETTLE", "later")
+    monkeypatch.setenv("OVERNIGHT_PRICE", "")  # as good as none
+    assert [line.partition('"')[0] for line in mistakes()] == [
+        f"{tmp_path}/.env:3: OVERNIGHT_LEASE: ",
+        "OVERNIGHT_SETTLE: ",
+        f"{tmp_path}/.env:2: OVERNIGHT_PRICE: ",
     ]
 
 
 def test_a_name_without_a_value_in_the_file_is_a_mistake(tmp_path):
     (tmp_path / ".env").write_text("OVERNIGHT_LEASE\n")
-    assert mistakes() == ["OVERNIGHT_LEASE: no value in .env; write OVERNIGHT_LEASE=…"]
+    assert mistakes() == [f"{tmp_path}/.env:1: OVERNIGHT_LEASE: no value; write OVERNIGHT_LEASE=…"]
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
