@@ -132,4 +132,5 @@ def _instead(tx: sa.Connection, name: str) -> str:
         return f"; did you mean {' or '.join(near)}?"
     if not there:
         return "; there is none yet"
-    return f"; there is {', '.join(there[-_LISTED:])}"
+    others = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
+    return f"; there is {', '.join(there[-_LISTED:])}{others}"

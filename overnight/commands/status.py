@@ -54,7 +54,7 @@ def _show_all(database: "Database", settings: Settings, *, as_json: bool) -> Non
     if as_json:
         data.document([plain.glance(row, limit) for row, limit in zip(rows, known, strict=True)])
     elif rows:
-        head = ("batch", "state", "jobs", "succeeded", "failed", "under way", "pending", "now")
+        head = ("batch", "state", "jobs", "succeeded", "failed", "cancelled", "under way", "pending", "now")
         click.echo("\n".join(summary.aligned([head, *map(_row, rows, known)])))
     else:
         begin = flags.command(settings, "run", "MANIFEST")
@@ -65,7 +65,7 @@ def _row(row: "Overview", limit: "Limit | None") -> tuple[str, ...]:
     from jobs.states import BatchState, State
 
     counts, state = row.counts, row.batch.state
-    ended = counts.of(State.SUCCEEDED), counts.of(State.FAILED)
+    ended = (counts.of(one) for one in (State.SUCCEEDED, State.FAILED, State.CANCELLED))
     numbers = counts.total, *ended, counts.under_way, counts.of(State.PENDING)
     shown = "finished" if row.finished and state is not BatchState.CANCELLED else state
     now = "" if row.finished or limit is None else limit.text

@@ -85,6 +85,14 @@ def test_an_empty_database_says_so(database):
         lookup.batch(tx, "cats")
 
 
+def test_of_many_batches_some_are_named_and_the_others_counted(database):
+    for number in range(7):
+        factory.make_batch(database, name=f"cats-{number}")
+    others = "there is cats-2, cats-3, cats-4, cats-5, cats-6 and 2 more"
+    with database.read() as tx, pytest.raises(errors.Mistake, match=others):
+        lookup.batch(tx, "tonight")
+
+
 def test_the_history_is_whole_and_in_order(database, tmp_path):
     batch = factory.make_batch(database, name="cats")
     job = factory.make_job(database, batch, state=State.SUCCEEDED, key="tom")

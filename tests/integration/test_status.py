@@ -164,14 +164,15 @@ def test_every_batch_has_a_line(status, sqlite_database):
     dogs = factory.make_batch(sqlite_database, name="dogs", state=BatchState.PAUSED)
     for state in (State.PENDING, State.RUNNING, State.COLLECTING, State.FAILED):
         factory.make_job(sqlite_database, cats, state=state)
-    factory.make_job(sqlite_database, dogs, state=State.SUCCEEDED)
+    for state in (State.SUCCEEDED, State.CANCELLED):
+        factory.make_job(sqlite_database, dogs, state=state)
     with lock.Lock(sqlite_database.path) as held:
         assert held.take("cats")
         ended = status()
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [line.split() for line in ended.stdout.splitlines()[1:]] == [
-        ["cats", "open", "4", "0", "1", "2", "1"],
-        ["dogs", "finished", "1", "1", "0", "0", "0"],
+        ["cats", "open", "4", "0", "1", "0", "2", "1"],
+        ["dogs", "finished", "2", "1", "0", "1", "0", "0"],
     ]
 
 
