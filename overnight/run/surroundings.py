@@ -41,9 +41,9 @@ class Surroundings:
         """Check everything: without workers, this process is the one that stores and buys."""
         require_workers(self._settings)
         held = buyers.may_buy(self._settings, account)
-        self._require_output(db)
         if not self._settings.api.is_sandbox:  # that one is started when the work begins
             self._greet(held)
+        self._require_output(db)  # last, since it makes the folder
 
     def _greet(self, held: Sequence[Credential]) -> None:
         """Ask the API as each account; one that may buy is enough, and what is wrong with the others is printed."""

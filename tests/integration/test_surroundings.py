@@ -41,6 +41,7 @@ def test_an_api_that_is_not_there_ends_a_new_night_before_it_has_a_database(nigh
     assert process.returncode == 69
     last = process.stderr.splitlines()[-1]
     assert last.startswith(f"overnight: {evening.NOWHERE} is not to be had: The connection failed")
+    assert not night.output.exists()
     assert not night.has_database
 
 
@@ -59,6 +60,7 @@ def test_a_token_that_the_api_refuses_ends_a_new_night_before_it_has_a_database(
     process = night.run_again()
     assert process.returncode == 2
     assert "refuses the token: The API answered 401" in process.stderr.splitlines()[-1]
+    assert not night.output.exists()
     assert not night.has_database
 
 
