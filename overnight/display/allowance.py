@@ -75,7 +75,14 @@ def _lowered(used: Usage) -> str:
 
 
 def _bucket(tokens: float, per_minute: float | None) -> str:
-    return "" if per_minute is None else f"; {tokens:.1f} of {quota.capacity(per_minute):.1f} in the bucket"
+    if per_minute is None:
+        return ""
+    full = quota.capacity(per_minute)
+    if tokens > full:
+        return (
+            f"; {tokens:.1f} in the bucket, a burst that the API has room for; by itself it holds {full:.1f}"
+        )
+    return f"; {tokens:.1f} of {full:.1f} in the bucket"
 
 
 def _breaker(used: Usage) -> str:
@@ -83,11 +90,12 @@ def _breaker(used: Usage) -> str:
     if breaker.is_closed:
         return "closed"
     since = f" since {summary.moment(breaker.since)}" if breaker.since else ""
-    again = (
-        f"next try in {written.until(breaker.probe_at, used.at)}"
-        if breaker.probe_at
-        else "no next try until one is asked for"
-    )
+    if breaker.probe_at is None:
+        again = "no next try until one is asked for"
+    elif breaker.probe_at <= used.at:
+        again = "next try due"
+    else:
+        again = f"next try in {written.until(breaker.probe_at, used.at)}"
     return f"{breaker.state}{since}: {breaker.reason}; {again}"
 
 

@@ -220,9 +220,16 @@ def test_what_the_api_said_is_shown_and_cannot_forge_a_line(desk, bought):
         not_before=now + HOUR, throttled_at=now, rate=480.0, refilled_at=now,
     )  # fmt: skip
     shown = told(typed(desk))
-    assert shown["breaker"] == r"outage: gone\nbreaker    closed; next try in 0s"
+    assert shown["breaker"] == r"outage: gone\nbreaker    closed; next try due"
     assert shown["throttled"].endswith(" more: the API asked to wait")
     assert "/min after a 429, climbing to 600/min; " in shown["creates"]
+
+
+def test_more_than_the_bucket_holds_by_itself_is_said_to_be_a_burst(desk, bought):
+    later = rows.now(desk.database) + HOUR  # however long this takes, the burst is not let go of
+    rows.change(desk.database, tables.accounts, bought.id, creates_tokens=43.0, refilled_at=later)
+    burst = "43.0 in the bucket, a burst that the API has room for; by itself it holds 10.0"
+    assert told(typed(desk))["creates"] == f"600/min; {burst}"
 
 
 def test_a_block_without_an_appointment_and_a_wait_that_is_over_are_said(desk, bought):
