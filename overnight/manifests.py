@@ -94,12 +94,13 @@ def reading(
 
 def _top(manifest: Source, asked: Asked) -> tuple[str, str]:
     """Return the batch's name, with ``{date}`` not filled in, and the digest of everything that is read."""
-    usual = asked.batch or names.derive(Path(manifest.name).stem), manifest.sha256
+    typed = asked.batch
+    usual = names.derive(Path(manifest.name).stem) if typed is None else typed, manifest.sha256
     if manifest.format is not source.Format.YAML:
         return usual
     try:
         top = outline.read(manifest, document.Document(manifest))
-        name = asked.batch or top.batch or usual[0]
+        name = top.batch if typed is None and top.batch else usual[0]
         if top.jobs_file is None:
             return name, manifest.sha256
         with source.open_beside(manifest, top.jobs_file) as beside:
@@ -115,7 +116,7 @@ def _name(manifest: Source, asked: Asked, template: str) -> str:
     try:
         return names.check(names.dated(template, datetime.now().astimezone().date()))
     except ValueError as error:
-        where = "--batch" if asked.batch else f"{manifest.name}: batch"
+        where = "--batch" if asked.batch is not None else f"{manifest.name}: batch"
         raise errors.Mistake(f'{where}: "{template}" is {error}') from None
 
 
@@ -154,7 +155,7 @@ def _kept(batch: Batch | None, manifest: Source, sha256: str) -> Adaptation:
 
 def _account(settings: Settings, typed: str | None, batch: Batch | None) -> str | None:
     """Return which account buys: as typed now, else as kept with the batch, else any."""
-    return buyers.named(settings, typed) if typed or batch is None else batch.account
+    return buyers.named(settings, typed) if batch is None or typed is not None else batch.account
 
 
 def _when_unconfirmed(settings: Settings, batch: Batch | None) -> str:

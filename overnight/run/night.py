@@ -97,7 +97,7 @@ class Night:
 
     def _found(self, name: str, given: Mapping[str, Any]) -> str:
         """Refuse a name that is neither a file nor a batch, and options that only apply to a manifest."""
-        if typed := [option for option, value in given.items() if value]:
+        if typed := [option for option, value in given.items() if value or value == ""]:
             raise click.UsageError(
                 f"{_option(typed[0])} only goes with a manifest; {name} is not a file here."
             )

@@ -272,6 +272,8 @@ def test_standard_input_needs_a_name_and_is_loaded_under_it(tmp_path):
     ("words", "sentence"),
     [
         (["--batch", "a b"], '--batch: "a b" is no name for a batch'),
+        (["--batch", ""], '--batch: "" is no name for a batch'),
+        (["--account", ""], "--account: '' is no name of one account"),
         (["--column", "prompt"], '"prompt" is not of the form NAME=VALUE'),
         (["--default", "seed=1", "--default", "seed=2"], "seed is given twice"),
         (["--limit", "0"], "--limit"),
