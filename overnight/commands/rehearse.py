@@ -24,7 +24,7 @@ def _seconds(_context: click.Context, _option: click.Parameter, text: str) -> fl
 
 
 @click.command()
-@click.argument("manifest", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.argument("manifest")
 @options.manifest
 @click.option(
     "--profile",

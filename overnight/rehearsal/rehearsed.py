@@ -49,6 +49,10 @@ class _Rehearsal(nights.Night):
         )
         self._planned = True
 
+    def _found(self, name: str, given: Mapping[str, Any]) -> str:
+        """Say that there is no such file: there is no batch that could be meant."""
+        return self._loaded(name, given)
+
     def _work(self, *given: Any) -> End:
         bell = threading.Timer(self.within, self._ring)
         bell.daemon = True

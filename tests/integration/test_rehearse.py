@@ -56,6 +56,11 @@ def rehearsal(tmp_path):
     return Rehearsal(tmp_path, jobs=5)
 
 
+def test_a_file_that_is_not_there_is_one_line(rehearsal):
+    said = f"overnight: nowhere.csv: no such file in {rehearsal.folder}\n"
+    assert rehearsal.type("nowhere.csv") == (2, "", said)
+
+
 def test_a_night_without_faults_is_told_with_its_cost_and_needs_no_token(rehearsal):
     code, out, said = rehearsal.type("tonight.csv", "--profile", "replicate", OVERNIGHT_PRICE="0.01")
     assert (code, out.splitlines()[0]) == (0, "tonight: 5 jobs: 5 succeeded"), said
