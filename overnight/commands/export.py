@@ -66,7 +66,8 @@ def command(
     """Write the results of BATCH, or of all batches, to stdout or FILE.
 
     CSV has the model's inputs in columns input.NAME and labels in label.NAME; cells that begin like a formula
-    get an apostrophe. JSON lines are nested. Paths of images are relative to the output folder.
+    get an apostrophe. It is UTF-8 without a mark, which Excel reads by Data, From Text/CSV. JSON lines are nested.
+    Paths of images are relative to the output folder.
 
     With --manifest the rows can be edited and loaded again. Pictures are named as in the batch's own manifest:
     relative to its folder of pictures, which --images names when FILE lies elsewhere.
