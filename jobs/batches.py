@@ -46,6 +46,12 @@ class Batch:
     opened_at: datetime | None
     finished_at: datetime | None
 
+    @property
+    def output(self) -> str | None:
+        """The folder in which a run stored its images last, as `settings.folders` reads it; None if none is known."""
+        kept = self.options.get("output")
+        return kept if isinstance(kept, str) else None
+
     def is_of(self, path: str | None, sha256: str) -> bool:
         """Whether a manifest is the one that was loaded: at its path, edited or not, or moved from there unedited."""
         before = self.manifest_path
@@ -143,6 +149,14 @@ def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
     )
     if changed:
         tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(**changed))
+
+
+def stores(tx: sa.Connection, batch_id: int, output: str | None) -> None:
+    """Keep the folder in which the images of a batch are stored from now on."""
+    before = held(tx, batch_id)
+    if before.output != output:
+        changed = {**before.options, "output": output}
+        tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(options=changed))
 
 
 def refuse_cancelled(batch: Batch) -> None:

@@ -88,6 +88,7 @@ def reading(
                     update=asked.update,
                     adaptation=adaptation,
                     when_unconfirmed=_when_unconfirmed(settings, batch),
+                    output=batch.output if batch else None,
                 ),
             )
 

@@ -50,7 +50,9 @@ database = click.option(
     "--database", metavar="URL", help="sqlite:///FILE or postgresql://…  [default: sqlite:///overnight.db]"
 )
 output = click.option(
-    "--output", metavar="FOLDER", help="Where images go.  [default: outputs, beside the database]"
+    "--output",
+    metavar="FOLDER",
+    help="Where images go.  [default: where the batch's are, at first outputs beside the database]",
 )
 api = click.option(
     "--api", metavar="NAME|URL", help="sandbox, quickrouter, replicate or a URL.  [default: quickrouter]"
@@ -206,14 +208,14 @@ def with_settings(command: Command) -> Command:
         **given: Any,
     ) -> Any:
         from jobs import logs, settings
-        from jobs.settings import buyers
+        from jobs.settings import buyers, folders
 
         chosen = buyers.for_account(
             settings.load(database, output, api, when_unconfirmed), given.get("account")
         )
         logs.to_file(chosen.log_path, chosen.secrets)
-        if "missing" in given:  # from the flag to where the files should be
-            given["missing"] = chosen.output if given["missing"] else None
+        if "missing" in given:  # from the flag to where the files of each batch should be
+            given["missing"] = functools.partial(folders.of_batch, chosen) if given["missing"] else None
         return command(settings=chosen, **given)
 
     return configured

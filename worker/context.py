@@ -9,13 +9,15 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
 
-from jobs import accounts, batches, database, errors, settings, stops, worklists
+from jobs import accounts, batches, database, errors, presence, settings, stops, worklists
 from jobs.accounts import attendance
 from jobs.accounts.tally import Tally
+from jobs.settings import folders
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
 from worker import foresight, heaps, loop, tally
@@ -55,6 +57,14 @@ class Context:
     def cost(self) -> float | None:
         """The charge for one prediction that ran, in the unit of OVERNIGHT_PRICE."""
         return None if self.settings.price is None else float(self.settings.price)
+
+    def output(self, kept: str | None) -> Path:
+        """Return where the images of a batch go: one that is not worked on here may have kept another folder.
+
+        If that is not there, they are stored in our own: what is paid for must not wait for a disk until it expires.
+        """
+        last = folders.last(self.settings, kept)
+        return last if presence.is_folder(last) else self.settings.output
 
     def observe(self, tally: Tally) -> None:
         """Record the outcome of a slice of calls in the account's row."""

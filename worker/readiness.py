@@ -31,7 +31,7 @@ def require(settings: Settings, who: str, flags: str = "") -> None:
     with closing(Database(settings.database_url)) as db:
         schema.require(db, flags)
         if who == "worker":
-            folder.prepare(settings.output, db)
+            folder.prepare(settings, db)
 
 
 def reach_broker(settings: Settings) -> None:

@@ -183,12 +183,16 @@ def _finish(
     database: Database, batch: Batch, read: validated.Validated, target: Target, found: Difference
 ) -> Batch:
     path = targets.path_of(read.path)
+    changed: dict[str, Any] = {}
+    options: dict[str, Any] = {"when_unconfirmed": target.when_unconfirmed}
     if batch.is_of(path, read.sha256):
-        changed = {"manifest_path": path, "manifest_sha256": read.sha256, "options": _options(read, target)}
-    else:
-        changed = {"options": {**batch.options, "when_unconfirmed": target.when_unconfirmed}}
+        changed = {"manifest_path": path, "manifest_sha256": read.sha256}
+        options = _options(read, target)
     with database.write() as tx:
-        batches.loaded(tx, batch.id, **changed)
+        kept = batches.held(
+            tx, batch.id
+        ).options  # as they are now: a run may have kept its output folder meanwhile
+        batches.loaded(tx, batch.id, **changed, options={**kept, **options})
         if found.new or found.changed or found.dropped:
             kind = EventKind.UPDATED if found.changed or found.dropped else EventKind.LOADED
             events.record(tx, now(tx), batch.id, kind, found.line())

@@ -28,6 +28,7 @@ class Target:
     update: bool = False
     adaptation: rows.Adaptation = field(default_factory=rows.Adaptation)
     when_unconfirmed: str = "resubmit"
+    output: str | None = None  # where its images were stored last, as kept with the batch
 
 
 def find(tx: sa.Connection, read: validated.Validated, target: Target) -> Batch | None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from jobs import lifecycle, purchases
 from jobs.failures import FailureClass
 from jobs.states import Phase, State
-from jobs.tables import attempts, jobs, outputs
+from jobs.tables import attempts, batches, jobs, outputs
 
 # Of a job that was bought again only the later images count, as in an export.
 _CURRENT = (jobs.c.id == outputs.c.job_id) & (jobs.c.attempt_id == outputs.c.attempt_id)
@@ -97,7 +97,16 @@ def image_of(tx: sa.Connection, batch_id: int) -> str | None:
     return path
 
 
-def latest_images(tx: sa.Connection, most: int) -> list[str]:
-    """Return where the images are that were recorded last, from the output folder."""
-    recorded = sa.select(outputs.c.path).where(outputs.c.path.is_not(None))
-    return list(tx.scalars(recorded.order_by(outputs.c.id.desc()).limit(most)))
+def ever_stored(tx: sa.Connection, batch_id: int) -> bool:
+    """Whether any image of a batch was stored, of whatever attempt. Reads all its jobs if there is none."""
+    stored = (jobs.c.batch_id == batch_id, outputs.c.path.is_not(None))
+    found = sa.select(outputs.c.id).join(jobs, jobs.c.id == outputs.c.job_id).where(*stored).limit(1)
+    return tx.execute(found).first() is not None
+
+
+def latest_images(tx: sa.Connection, most: int) -> list[tuple[str | None, str]]:
+    """Return what is kept of the output folder, and the path below it, of the images that were recorded last."""
+    kept = batches.c.options["output"].as_string()
+    recorded = sa.select(kept, outputs.c.path).join(jobs, jobs.c.id == outputs.c.job_id).join(batches)
+    latest = recorded.where(outputs.c.path.is_not(None)).order_by(outputs.c.id.desc()).limit(most)
+    return [(output, path) for output, path in tx.execute(latest)]

@@ -5,6 +5,7 @@
 
 import difflib
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -44,13 +45,13 @@ def _goes_on(tx: sa.Connection, one: batches.Batch) -> bool:
     return one.state is not BatchState.CANCELLED and not batches.has_ended(tx, one)
 
 
-def job(tx: sa.Connection, what: str, output: Path, flags: str = "") -> int:
+def job(tx: sa.Connection, what: str, roots: Collection[Path], flags: str = "") -> int:
     """Return the id of the job meant by BATCH/KEY, a prediction's id, or the path of a picture.
 
-    A path may be absolute, or relative to the current folder or to ``output``. ``flags`` are options that the
-    next typed command needs.
+    A path may be absolute, or relative to the current folder or to one of ``roots``, the output folders. ``flags``
+    are options that the next typed command needs.
     """
-    for found in (_by_key(tx, what), _by_prediction(tx, what), _by_picture(tx, what, output)):
+    for found in (_by_key(tx, what), _by_prediction(tx, what), _by_picture(tx, what, roots)):
         if found is not None:
             return found
     raise _unknown(tx, what, flags)
@@ -72,16 +73,16 @@ def _by_prediction(tx: sa.Connection, what: str) -> int | None:
     ).scalar_one_or_none()
 
 
-def _by_picture(tx: sa.Connection, what: str, output: Path) -> int | None:
+def _by_picture(tx: sa.Connection, what: str, roots: Collection[Path]) -> int | None:
     return tx.execute(
-        sa.select(outputs.c.job_id).where(outputs.c.path.in_(_below(what, output))).limit(1)
+        sa.select(outputs.c.job_id).where(outputs.c.path.in_(_below(what, roots))).limit(1)
     ).scalar_one_or_none()
 
 
-def _below(what: str, output: Path) -> list[str]:
+def _below(what: str, outputs: Collection[Path]) -> list[str]:
     """Return the forms in which `outputs` may store a path. The file itself need not exist any more."""
-    roots = {output, Path(os.path.realpath(output))}
-    typed = {Path(os.path.normpath(start / what)) for start in (Path.cwd(), output)}
+    roots = {*outputs, *(Path(os.path.realpath(output)) for output in outputs)}
+    typed = {Path(os.path.normpath(start / what)) for start in (Path.cwd(), *outputs)}
     candidates = typed | {Path(os.path.realpath(path.parent)) / path.name for path in typed}
     return sorted(
         path.relative_to(root).as_posix()

@@ -4,9 +4,10 @@ Everything that a person typed is a bound parameter, and only comparisons withou
 no LIKE, no path inside JSON.
 """
 
+import functools
 import shlex
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
@@ -16,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import errors, lifecycle, presence, texts
+from jobs import batches, errors, lifecycle, presence, texts
 from jobs.database import Database
 from jobs.selecting import globs
 from jobs.states import State
@@ -36,8 +37,8 @@ class Selection:
     """The filters. Several states are alternatives, as are classes and keys; every label, and every kind, must match.
 
     ``keys`` are GLOBs. ``match`` is searched for in the error message, ignoring the case of A to Z. ``limit``
-    takes the first few in the order of loading. ``missing`` is the output folder, and leaves only the succeeded
-    jobs of which an image is not in it.
+    takes the first few in the order of loading. ``missing`` tells the output folder, given what is kept with a batch,
+    and leaves only the succeeded jobs of which an image is not in it.
     """
 
     states: tuple[str, ...] = ()
@@ -46,7 +47,7 @@ class Selection:
     keys: tuple[str, ...] = ()
     match: str | None = None
     limit: int | None = None
-    missing: Path | None = None
+    missing: Callable[[str | None], Path] | None = None
     accepted: bool = False  # leave out jobs whose rows were refused: see `lifecycle.ACCEPTED`
 
     def __post_init__(self) -> None:
@@ -139,25 +140,33 @@ def ids(tx: sa.Connection, selection: Selection, batch_id: int | None = None) ->
     conditions = selection.conditions(tx.dialect.name, batch_id)
     query = sa.select(jobs.c.id).where(*conditions).order_by(jobs.c.id)
     if selection.missing is not None:
-        with closing(_without_image(tx, query, selection.missing)) as found:
+        some = batches.every(tx) if batch_id is None else [batches.get(tx, batch_id)]
+        folders = {one.id: selection.missing(one.output) for one in some}
+        with closing(_without_image(tx, query, folders)) as found:
             return array("q", islice(found, selection.limit))
     if selection.limit is not None:
         query = query.limit(selection.limit)
     return array("q", tx.execute(query.execution_options(yield_per=_FETCHED)).scalars())
 
 
-def _without_image(tx: sa.Connection, query: sa.Select[int], output: Path) -> Generator[int]:
-    """Yield the jobs of a query of which an image is not below the output folder."""
+def _without_image(tx: sa.Connection, query: sa.Select[int], folders: Mapping[int, Path]) -> Generator[int]:
+    """Yield the jobs of a query of which an image is not below the output folder of its batch."""
+    required = functools.cache(_required)
+    stored = outputs.c.path.is_not(None) & (outputs.c.attempt_id == jobs.c.attempt_id)
+    each = query.add_columns(jobs.c.batch_id, outputs.c.path).join(outputs, stored)
+    with tx.execute(each.execution_options(yield_per=_LOOKED_FOR)) as found:
+        for job, rows in groupby(found, key=itemgetter(0)):
+            if any(_is_gone(required(folders[batch]) / path) for _, batch, path in rows):
+                yield job
+
+
+def _required(output: Path) -> Path:
+    """Return an output folder; of one that is not there, nobody can tell which images it has."""
     if not presence.is_folder(output):
         raise errors.Unavailable(
             f"output folder {output} is not there; mount its disk, or name another with --output"
         )
-    stored = outputs.c.path.is_not(None) & (outputs.c.attempt_id == jobs.c.attempt_id)
-    each = query.add_columns(outputs.c.path).join(outputs, stored)
-    with tx.execute(each.execution_options(yield_per=_LOOKED_FOR)) as found:
-        for job, rows in groupby(found, key=itemgetter(0)):
-            if any(_is_gone(output / path) for _, path in rows):
-                yield job
+    return output
 
 
 def _is_gone(path: Path) -> bool:

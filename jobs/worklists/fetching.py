@@ -28,6 +28,7 @@ class Collecting:
 
     fence: Fence
     name: str  # BATCH/KEY
+    output: str | None  # the folder that is kept with its batch
     prediction_id: str
     produced_at: datetime
     stem: str  # the files' name below OUTPUT, without index and suffix
@@ -41,6 +42,7 @@ class Collecting:
 _COLLECTING = (
     sa.select(
         jobs.c.id, jobs.c.attempt_id, jobs.c.key, jobs.c.stem, batches.c.name, batches.c.folder,
+        batches.c.options["output"].as_string().label("output"),
         attempts.c.prediction_id, attempts.c.produced_at, attempts.c.misses, jobs.c.crashes,
     )
     .join(attempts, attempts.c.id == jobs.c.attempt_id)
@@ -89,7 +91,7 @@ def collecting(tx: sa.Connection, of: Collection[int], ids: Collection[int]) -> 
     earlier = _earlier(tx, [Fence(row.id, row.attempt_id) for row in rows])
     return [
         Collecting(
-            Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.prediction_id, row.produced_at,
+            Fence(row.id, row.attempt_id), f"{row.name}/{row.key}", row.output, row.prediction_id, row.produced_at,
             _stem(row.folder, row.stem, len(earlier[row.id])), frozenset().union(*earlier[row.id].values()),
             tuple(missing.get(row.attempt_id, ())), row.misses,
             suspect=row.crashes > 1,  # this hand-out counts as one until the worker reports

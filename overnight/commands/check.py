@@ -31,6 +31,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
     some-program | overnight check - --batch tonight  from standard input
     """
     from jobs.loading import difference
+    from jobs.settings import folders
     from overnight import manifests, opened
     from overnight.display import planning
     from worker.transfers import folder
@@ -47,7 +48,7 @@ def command(settings: Settings, manifest: str, *, as_json: bool, **given: Any) -
             raise
         opened.require_writable(settings)
         if not settings.broker_url:  # otherwise workers store the images
-            folder.require_storable(settings.output)
+            folder.require_storable(folders.of_batch(settings, target.output))
         plan = planning.before(settings, db, read, target, found)
         for line in planning.dated(target):
             words.say(line)

@@ -80,7 +80,7 @@ def _meant(db: "Database", name: str, chosen: "Selection") -> "tuple[Batch, arra
         found = lookup.batch(tx, name)
         batches.refuse_cancelled(found)
         ids = selection.ids(tx, chosen, found.id)
-    if chosen.missing and ids and not presence.found(folder := chosen.missing / found.folder):
+    if chosen.missing and ids and not presence.found(folder := chosen.missing(found.output) / found.folder):
         raise errors.Mistake(
             f"{folder} is not there: mount its disk, or move it back; if it was deleted, choose the jobs by "
             "--state succeeded instead of --missing"

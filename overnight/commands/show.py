@@ -27,20 +27,24 @@ def command(settings: Settings, what: str, as_json: bool) -> None:
     overnight show cats/tom-0123456789
     overnight show outputs/cats/tom-0123456789-0.png
     """
+    from jobs import batches
     from jobs.reports import dossier, status
     from jobs.selecting import lookup
+    from jobs.settings import folders
     from overnight import flags, onlooker, opened
     from overnight.display import data, portrait
 
     with opened.database(settings) as db, db.read() as tx:
-        found = dossier.read(tx, lookup.job(tx, what, settings.output, flags.typed(settings)))
+        outputs = {folders.of_batch(settings, one.output) for one in batches.every(tx)}
+        found = dossier.read(tx, lookup.job(tx, what, outputs, flags.typed(settings)))
         progress = status.progress(tx, found.batch.id)
     typed = flags.typed(settings, found.batch)
     limit = onlooker.limit(progress, settings, typed)
+    output = folders.of_batch(settings, found.batch.output)
     if as_json:
-        data.document(_as_json(found, limit, settings.output, typed))
+        data.document(_as_json(found, limit, output, typed))
     else:
-        data.stream().write("\n".join(portrait.lines(found, limit, settings.output, typed)) + "\n")
+        data.stream().write("\n".join(portrait.lines(found, limit, output, typed)) + "\n")
 
 
 def _as_json(found: "Dossier", limit: "Limit", output: Path, typed: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from jobs.reports.limits import Limit
 from jobs.reports.results import Harvest
 from jobs.reports.status import Overview, Progress, Standing
-from jobs.settings import Settings
+from jobs.settings import Settings, folders
 from jobs.states import State
 from overnight.display import advised, stored
 
@@ -37,7 +37,7 @@ def detail(
     progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str = ""
 ) -> dict[str, Any]:
     """Return all about one batch."""
-    folder = settings.output / progress.batch.folder
+    folder = folders.of_batch(settings, progress.batch.output) / progress.batch.folder
     return overview(progress) | {
         "at": progress.at,
         "limit": _limit(limit),

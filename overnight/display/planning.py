@@ -1,5 +1,6 @@
 """What a command says before and after it loads a manifest, put together from the settings and the surroundings."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jobs.purchases import Purchases
 from jobs.reports import results
 from jobs.reports.plan import Plan
 from jobs.selecting import globs
-from jobs.settings import Settings, buyers, cautions, places
+from jobs.settings import Settings, buyers, cautions, folders, places
 from overnight import flags
 from overnight.display import stored
 from worker.transfers import room
@@ -31,7 +32,7 @@ def before(
     settings: Settings, db: Database | None, read: Validated, target: Target, found: Difference
 ) -> Plan:
     """Return the plan of what a run will buy."""
-    settings = buyers.for_api(settings, target.api)
+    settings = folders.at_batch(buyers.for_api(settings, target.api), target.output)
     return _plan(
         _in_force(settings, db, target.account),
         target.account,
@@ -102,11 +103,15 @@ def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
     with db.read() as tx:
         batch = batches.find(tx, name)
         path = results.image_of(tx, batch.id) if batch else None
-    if path is None or not presence.is_gone(settings.output / path):
+    if batch is None or path is None or not presence.is_gone(settings.output / path):
         return []
+    gone = f"image {path} is not in {settings.output}, where the next ones go"
+    before = folders.last(settings, batch.output)
+    if before != settings.output:
+        return [f"{gone}; it was stored in {before}, and --output {shlex.quote(str(before))} goes on there"]
     again = flags.command(settings, "retry", name, "--missing")
-    gone = f"image {path} is not in {settings.output}, where the next ones go: was --output another folder?"
-    return [f"{gone} If it was deleted, this makes it wanted again: {again}"]
+    doubt = "." if batch.output else ": was --output another folder?"
+    return [f"{gone}{doubt} If it was deleted, this makes it wanted again: {again}"]
 
 
 def _set_back(settings: Settings, db: Database | None, name: str) -> list[str]:

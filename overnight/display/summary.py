@@ -1,5 +1,6 @@
 """The summary of a batch: counts, failures with the command that helps, images, time and money."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from jobs import blocks, commands, figures, presence
 from jobs.batches import Batch, PauseReason
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
-from jobs.settings import Settings, written
+from jobs.settings import Settings, folders, written
 from jobs.states import BatchState, State
 from overnight.display import advised, stored, words
 from overnight.exits import Exit
@@ -70,14 +71,16 @@ def failure_table(progress: Progress, harvest: Harvest, flags: str = "") -> list
 
 def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str = "") -> list[str]:
     """Return what was bought and where it is: surplus, images, time, money."""
-    folder = settings.output / progress.batch.folder
+    batch = progress.batch
+    output = folders.of_batch(settings, batch.output)
+    folder = output / batch.folder
     files = figures.counted(harvest.images, "file")
     gone = harvest.images - stored.files(folder, harvest.images)
     return [
         *_surplus(harvest),
         f"images   {folder} ({files}, {harvest.bytes / _MEGABYTE:.1f} MB{f'; {gone:,} not there' if gone else ''})",
-        *_missing(gone, folder, progress.batch, flags),
-        *_dropped(harvest, progress.batch.name, flags),
+        *([_missing(output, folders.last(settings, batch.output), batch, flags)] if gone else []),
+        *_dropped(harvest, batch.name, flags),
         *_took(harvest),
         *_cost(harvest, settings.price),
     ]
@@ -147,20 +150,25 @@ def _orphans(count: int, left: int, refused: int) -> str:
     return f"{found}; {told}; what had run is charged"
 
 
-def _missing(gone: int, folder: Path, batch: Batch, flags: str) -> list[str]:
-    """Say how images that were deleted come back; `retry --missing` refuses to believe that of a whole folder."""
-    if not gone:
-        return []
+def _missing(output: Path, before: Path, batch: Batch, flags: str) -> str:
+    """Say how images that are not there come back; `retry --missing` refuses to believe that a whole folder is gone.
+
+    ``before`` is where they were stored last; if that is not ``output``, nobody must buy them again.
+    """
+    if before != output:
+        return (
+            f"missing  they were last stored in {before}; look there with --output {shlex.quote(str(before))}"
+        )
     if batch.state is BatchState.CANCELLED:
-        return ["missing  put them back; a cancelled batch buys nothing more"]
-    if presence.found(folder):
+        return "missing  put them back; a cancelled batch buys nothing more"
+    if presence.found(output / batch.folder):
         chosen, back = ["--missing"], "put them back, or buy them again"
     else:
         chosen, back = (
             ["--state", "succeeded"],
-            "mount their disk or move the folder back; if deleted, buy again",
+            "mount their disk, move the folder back, or name it with --output; if deleted, buy again",
         )
-    return [f"missing  {back}, which costs again: {commands.line(flags, 'retry', batch.name, *chosen)}"]
+    return f"missing  {back}, which costs again: {commands.line(flags, 'retry', batch.name, *chosen)}"
 
 
 def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 from jobs import errors, figures, presence
 from jobs.reports import results
-from jobs.settings import Settings
+from jobs.settings import Settings, folders
 from overnight import flags, opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
@@ -30,7 +30,7 @@ def _output(settings: Settings) -> Iterator[Finding]:
             yield from _stored(settings)
             return
         with opened.found(settings) as db:
-            folder.require_mounted(settings.output, db)
+            folder.require_mounted(settings, db)
         folder.require_storable(settings.output)
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
@@ -40,18 +40,23 @@ def _output(settings: Settings) -> Iterator[Finding]:
 
 
 def _stored(settings: Settings) -> Iterator[Finding]:
-    """Warn if images that were stored are not in the folder that is theirs by the settings here."""
+    """Warn if images that were stored are not in the folder that is theirs by the settings here, or as it was kept."""
     try:
         with opened.found(settings) as db, db.read() if db else nullcontext() as tx:
-            paths = results.latest_images(tx, _SAMPLE) if tx else []
+            latest = results.latest_images(tx, _SAMPLE) if tx else []
     except errors.OvernightError:  # reported by the database's part
         return
-    if missing := sum(not presence.found(settings.output / path) for path in paths):
+    sought = [(folders.of_batch(settings, kept), folders.last(settings, kept), path) for kept, path in latest]
+    missing = [(output, before) for output, before, path in sought if not presence.found(output / path)]
+    if missing:
+        output, before = missing[0]
         lost = "mount the disk that has them, or buy them again: "
         lost += flags.command(settings, "retry", "BATCH", "--missing")
+        if before != output:
+            lost = f"look for them in {before}, where they were stored"
         yield findings.warning(
             "output",
-            f"{missing} of the {len(paths)} images stored last are not in {settings.output}: unless you moved them "
+            f"{len(missing)} of the {len(latest)} images stored last are not in {output}: unless you moved them "
             f"away, {_ELSEWHERE if settings.broker_url else lost}",
         )
 

@@ -22,7 +22,7 @@ from jobs.reports import limits, results, status
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.selecting import lookup
-from jobs.settings import Settings, buyers, cautions
+from jobs.settings import Settings, buyers, cautions, folders
 from jobs.states import BatchState
 from migrations import schema
 from overnight import consent, flags, manifests, opened
@@ -67,7 +67,7 @@ class Night:
 
     def _agree(self, db: Database | None, read: Validated, target: Target, found: Difference) -> None:
         """Print the plan; raise before anything is loaded if it cannot be carried out, or if a person declines."""
-        self._buy_from(target.api)
+        self._go_to(target.api, target.output)
         self._say(*planning.dated(target))
         if not found.asks:
             self._say(*(f"warning: {line}" for line in read.warnings.lines()))
@@ -103,15 +103,16 @@ class Night:
             )
         try:
             with opened.database(self.settings) as db, db.read() as tx:
-                self._buy_from(lookup.batch(tx, name).api)
+                batch = lookup.batch(tx, name)
         except errors.Mistake as error:
             raise errors.Mistake(f'"{name}" is not a file here, and {error}') from error
+        self._go_to(batch.api, batch.output)
         self._say(*cautions.of(self.settings))
         return name
 
-    def _buy_from(self, api: str) -> None:
-        """Go to the API that the batch was loaded for, if some account is there."""
-        self.settings = buyers.for_api(self.settings, api)
+    def _go_to(self, api: str, output: str | None) -> None:
+        """Buy from the API that the batch was loaded for, if some account is there, and store where its images are."""
+        self.settings = folders.at_batch(buyers.for_api(self.settings, api), output)
         self._surroundings = Surroundings(self.settings)
 
     def _go_on(self, db: Database, batch: Batch) -> Exit:
@@ -182,6 +183,8 @@ class Night:
         with child.served(self.settings, home) as served:
             engine = Embedded(served, db, batch.id)
             try:
+                with db.write() as tx:
+                    batches.stores(tx, batch.id, folders.to_keep(self.settings))
                 self._open(db, batch)
                 if doubtful := engine.start():
                     self._say(f"{figures.counted(doubtful, 'send')} of an earlier run to be looked up")

@@ -61,8 +61,8 @@ class Surroundings:
             words.say(f"going on without an account: {why}")
 
     def _require_output(self, db: Database | None) -> None:
+        folder.prepare(self._settings, db)
         output = self._settings.output
-        folder.prepare(output, db)
         if not shutil.disk_usage(output).free:
             raise errors.Unavailable(f"the disk of output folder {output} is full; make room")
 

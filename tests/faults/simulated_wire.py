@@ -121,8 +121,9 @@ class Downloads:
         url: str,
         stem: PurePosixPath,
         index: int,
+        into: Path | None = None,  # noqa: ARG002  the real one's signature; there is one disk here
         taken: Collection[str] = (),
-        suspect: bool = False,  # noqa: ARG002  the real one's signature; nothing is decoded here
+        suspect: bool = False,  # noqa: ARG002  nothing is decoded here
     ) -> lifecycle.File:
         await self._actor.awake()
         await asyncio.sleep(self._plan.latency)

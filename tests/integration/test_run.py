@@ -152,10 +152,13 @@ def test_another_output_than_before_is_told_of_before_anything_is_bought(night):
     add_row(night)
     there = night.type("check", str(night.manifest))
     elsewhere = night.type("check", str(night.manifest), "--output", str(night.folder / "elsewhere"))
-    assert "was --output another folder?" not in there.stdout
+    assert "where the next ones go" not in there.stdout
     [warning] = [line for line in elsewhere.stdout.splitlines() if line.startswith("warning")]
     assert "image night/" in warning
-    assert f"is not in {night.folder}/elsewhere, where the next ones go" in warning
+    assert (
+        f"is not in {night.folder}/elsewhere, where the next ones go; it was stored in {night.output}"
+        in warning
+    )
 
 
 def test_a_row_that_was_edited_stops_the_run(night):

@@ -34,10 +34,15 @@ def payloads():
 PAYLOADS = payloads()
 
 
+def chosen_by(missing=None, **filters):
+    """Return a selection; ``missing`` is the folder of every batch's images."""
+    return selection.Selection(**filters, missing=missing and (lambda _kept: missing))
+
+
 def chosen(database, batch=None, **filters):
     """Return the keys that a selection chooses."""
     with database.read() as tx:
-        found = selection.ids(tx, selection.Selection(**filters), batch and batch.id).tolist()
+        found = selection.ids(tx, chosen_by(**filters), batch and batch.id).tolist()
         rows = tx.execute(sa.select(tables.jobs.c.id, tables.jobs.c.key)).all()
     keys = {row.id: row.key for row in rows}
     return [keys[job] for job in found]
@@ -213,7 +218,7 @@ def test_missing_are_the_succeeded_jobs_of_which_an_image_is_not_there(database,
     assert chosen(database, batch, missing=tmp_path) == ["gone", "lost", "also gone"]
     assert chosen(database, batch, missing=tmp_path, limit=2) == ["gone", "lost"]
     assert chosen(database, batch, missing=tmp_path, keys=("*gone",), limit=1) == ["gone"]
-    assert not selection.Selection(missing=tmp_path).chooses_all
+    assert not chosen_by(missing=tmp_path).chooses_all
 
 
 def test_an_image_of_another_attempt_is_not_missed(database, batch, tmp_path):

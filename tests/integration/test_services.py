@@ -173,7 +173,7 @@ def test_a_worker_makes_no_output_folder_anew_that_had_images(place):
     with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db:
         factory.make_job(db, factory.make_batch(db), state=State.SUCCEEDED)
     place.output.rmdir()
-    refused(place.overnight("worker"), 69, "is not there, and images were stored in it before")
+    refused(place.overnight("worker"), 69, "mount its disk, if images were stored in it before, or make it")
     assert not place.output.exists()
 
 

@@ -124,7 +124,7 @@ def test_an_output_folder_that_is_gone_is_not_made_anew(night):
     night.type("retry", "night", "--state", "succeeded", "--new-seed")
     process = night.run_again()
     assert process.returncode == 69
-    assert "is not there, and images were stored in it before" in process.stderr.splitlines()[-1]
+    assert "mount its disk, as images were stored in it before, or make it" in process.stderr.splitlines()[-1]
     assert night.bought() == 3
 
 

@@ -62,7 +62,9 @@ def test_of_a_folder_that_is_gone_no_image_is_there(configured, images):
     told = summary.lines(progress(succeeded=3), harvest(), configured)
     assert told[1].endswith("; 4 not there)")
     # `retry --missing` refuses to buy a whole folder.
-    assert told[2].startswith("missing  mount their disk or move the folder back")
+    assert told[2].startswith(
+        "missing  mount their disk, move the folder back, or name it with --output; if "
+    )
     assert told[2].endswith(": overnight retry cats --state succeeded")
 
 

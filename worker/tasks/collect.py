@@ -1,11 +1,11 @@
 """Fetch the images of paid predictions while they still exist. Nothing here ever buys."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import sqlalchemy as sa
 import structlog
@@ -67,18 +67,19 @@ def collect(ids: list[int], account_id: int) -> None:
     with here.database.read() as tx:
         now = database.now(tx)
         rows = worklists.collecting(tx, here.seat(tx).answers_for, ids)
-    slice_ = _Slice(here, now, tally.Counter())
+    roots = {kept: here.output(kept) for kept in {row.output for row in rows}}
+    slice_ = _Slice(here, now, roots, tally.Counter())
     for group in here.loop.outcomes(slice_.fetch, rows, within=here.times.lease / 2, group=loop.WIDE):
-        settle(here, _lasting(here, group))
+        settle(here, _lasting(roots, group))
         here.observe(slice_.counter.take())
 
 
-def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetched]:
+def _lasting(roots: Mapping[str | None, Path], group: Sequence[Fetched]) -> Sequence[Fetched]:
     """Sync the names of new files to disk before a row mentions them."""
     try:
-        storing.sync_names(
-            here.settings.output, [image.file.path for fetched in group for image in fetched.images]
-        )
+        for kept, root in roots.items():
+            alike = [fetched for fetched in group if fetched.job.output == kept]
+            storing.sync_names(root, [image.file.path for fetched in alike for image in fetched.images])
     except (errors.NotStored, errors.Unavailable) as error:
         return [_unstored(fetched.job, (), error) for fetched in group]
     return group
@@ -88,6 +89,7 @@ def _lasting(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetche
 class _Slice:
     here: context.Context
     now: datetime
+    roots: Mapping[str | None, Path]  # where images go, by what is kept with their batch
     counter: tally.Counter
     # Asked for once a visit, for the sake of the quota: an answer may hold all of a job's images.
     _shown: dict[Fence, Prediction] = field(default_factory=dict)
@@ -123,7 +125,8 @@ class _Slice:
     async def _image(self, job: Collecting, output: Output) -> Image:
         fetch = partial(
             self.here.downloads.fetch,
-            stem=PurePosixPath(job.stem), index=output.index, taken=job.taken, suspect=job.suspect,
+            stem=PurePosixPath(job.stem), index=output.index, into=self.roots[job.output], taken=job.taken,
+            suspect=job.suspect,
         )  # fmt: skip
         if output.url is None:
             file = await self._as_listed(job, output, fetch)

@@ -32,7 +32,7 @@ _DEAD = frozenset({403, 404, 410})
 
 
 class Downloads:
-    """Fetches outputs into one folder, ``connections`` at a time; belongs to one event loop.
+    """Fetches outputs into one folder, unless told another, ``connections`` at a time; belongs to one event loop.
 
     `allow_private` is only for an API on this machine: any other could have us call services on this machine.
     Proxies from the environment are not used.
@@ -66,6 +66,7 @@ class Downloads:
         stem: PurePosixPath,
         index: int,
         *,
+        into: Path | None = None,
         taken: Collection[str] = (),
         suspect: bool = False,
     ) -> File:
@@ -75,7 +76,7 @@ class Downloads:
         already there changes nothing. A name with other content, or one in ``taken``, is left alone, and
         ``STEM.2-INDEX.EXT`` used instead.
         """
-        part = storing.Part(self._root, stem, taken)
+        part = storing.Part(into or self._root, stem, taken)
         if replies.is_inline(url):
             return await self._to_its_end(self._keep_inline, part, url, index, suspect)
         body = _Body(part, self._max_bytes, self._threaded)

@@ -3,9 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from jobs import errors, presence
+from jobs import batches, errors, presence
 from jobs.database import Database
 from jobs.reports import results
+from jobs.settings import Settings, folders
 
 
 def require_storable(output: Path) -> None:
@@ -27,25 +28,29 @@ def _require_no_file(output: Path) -> None:
         )
 
 
-def prepare(output: Path, db: Database | None) -> None:
+def prepare(settings: Settings, db: Database | None) -> None:
     """Raise unless images can be stored; make the folder if none ever was. ``db`` is None if there is none yet."""
-    if not presence.found(output):
-        require_mounted(output, db)
-        _make(output)
-    require_writable(output)
+    if not presence.found(settings.output):
+        require_mounted(settings, db)
+        _make(settings.output)
+    require_writable(settings.output)
 
 
-def require_mounted(output: Path, db: Database | None) -> None:
-    """Refuse to replace a missing folder that had images: its disk may not be mounted."""
+def require_mounted(settings: Settings, db: Database | None) -> None:
+    """Refuse to replace a missing folder that had images, or may have had some: its disk may not be mounted."""
     if db is None:
         return
     with db.read() as tx:
-        stored = results.latest_images(tx, 1)
-    if stored:
-        raise errors.Unavailable(
-            f"output folder {output} is not there, and images were stored in it before; "
-            "mount its disk, or make the folder"
-        )
+        here = [one for one in batches.every(tx) if folders.last(settings, one.output) == settings.output]
+        before = {one.output for one in here if results.ever_stored(tx, one.id)}
+    if not before:
+        return
+    had_images = (
+        "if images were stored in it before" if before == {None} else "as images were stored in it before"
+    )
+    raise errors.Unavailable(
+        f"output folder {settings.output} is not there: mount its disk, {had_images}, or make it"
+    )
 
 
 def _make(output: Path) -> None:
