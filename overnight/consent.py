@@ -1,4 +1,7 @@
-"""Ask before anything large or final, but only in a terminal: a script cannot answer."""
+"""Ask before anything large or final, but only in a terminal: a script cannot answer, and says `--yes` beforehand.
+
+Without it, a script may buy, for that is what it is started for; but nothing final is done that nobody has agreed to.
+"""
 
 import sys
 
@@ -16,9 +19,16 @@ class Declined(errors.OvernightError):
     exit_code = Exit.INTERRUPTED
 
 
-def ask(question: str, *, yes: bool, declined: str = "nothing was changed") -> None:
-    """Return if a person agrees, or if nobody can be asked; otherwise raise, with nothing changed."""
-    if yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+def ask(question: str, *, yes: bool, declined: str = "nothing was changed", final: str = "") -> None:
+    """Return if a person agrees; otherwise raise, with nothing changed.
+
+    If nobody can be asked, return too, unless ``final`` says what cannot be undone.
+    """
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if final:
+            raise errors.Mistake(f"{final} cannot be undone, and nobody can be asked here: add --yes")
         return
     if not click.confirm(question, err=True):
         raise Declined(declined)

@@ -24,8 +24,8 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
     """Cancel BATCH: buy nothing more of it, and cancel at the API what is in flight.
 
     What is already paid for is still fetched, and failed jobs stay failed. A cancelled batch can never be run
-    again, nor take new rows. With filters only the chosen jobs are cancelled, including failed ones, and the batch
-    goes on.
+    again, nor take new rows; where nobody can be asked, as in a script, that needs --yes. With filters only the chosen
+    jobs are cancelled, including failed ones, and the batch goes on.
 
     \b
     overnight cancel cats
@@ -46,7 +46,8 @@ def command(settings: Settings, batch: str, yes: bool, **filters: Any) -> None:
             ids = selection.ids(tx, chosen, found.id)
             in_vain = whole and batches.has_ended(tx, found)
         if (whole or ids) and not in_vain:
-            consent.ask(_question(found, len(ids), whole=whole), yes=yes)
+            final = f"to cancel the whole batch {found.name}" if whole else ""
+            consent.ask(_question(found, len(ids), whole=whole), yes=yes, final=final)
         if whole:
             if not cancelling.cancel_batch(db, found):
                 words.say(f"{found.name}: nothing to cancel, every job has ended; the batch is left as it is")

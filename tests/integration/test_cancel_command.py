@@ -152,7 +152,7 @@ def test_nothing_to_cancel_is_said_and_not_asked_about(desk):
 def test_the_command_says_what_became_of_each_kind_and_who_does_the_rest(desk):
     for state in EVERY:
         desk.job(state)
-    ended = desk.type("cancel", "cats")
+    ended = desk.type("cancel", "cats", "--yes")
     assert (ended.returncode, ended.stdout) == (0, "")
     assert ended.stderr.splitlines() == [
         "batch cats is cancelled",
@@ -192,6 +192,19 @@ def test_in_a_terminal_it_asks_and_no_answer_is_no(desk, words, answer, code, st
     assert ("cannot be undone" in shown) is (not words)
     assert ("overnight: nothing was changed" in shown) is (code == 130)
     assert desk.states() == {"a": state}
+
+
+def test_where_nobody_can_be_asked_a_whole_batch_is_cancelled_only_with_yes(desk):
+    """A script's variable that was not set would leave no filter."""
+    desk.job(State.PENDING, key="a")
+    ended = desk.type("cancel", "cats")
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "overnight: to cancel the whole batch cats cannot be undone, and nobody can be asked here: add --yes\n"
+    )
+    assert desk.states() == {"a": "pending"}
+    assert desk.type("cancel", "cats", "--key", "a").returncode == 0  # which `retry` takes back
+    assert desk.states() == {"a": "cancelled"}
 
 
 def test_a_batch_that_is_not_there_ends_with_2(desk):

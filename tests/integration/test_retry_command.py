@@ -249,7 +249,7 @@ def test_a_folder_that_is_gone_as_a_whole_is_not_bought_again(desk):
 def test_a_cancelled_batch_ends_with_2(desk):
     desk.job(error_class="expired")
     desk.job("pending")
-    assert desk.type("cancel", "cats").returncode == 0
+    assert desk.type("cancel", "cats", "--yes").returncode == 0
     ended = desk.type("retry", "cats")
     assert ended.returncode == 2
     assert "batch cats is cancelled" in ended.stderr

@@ -374,7 +374,7 @@ def test_who_runs_a_batch_again_begins_it_anew(night):
 
 def test_a_cancelled_batch_is_refused(night):
     night.type("load", "night.csv")
-    night.type("cancel", "night")
+    night.type("cancel", "night", "--yes")
     for what in ("night", "night.csv"):
         process = night.type("run", what)
         assert process.returncode == 2
@@ -385,7 +385,7 @@ def test_a_cancelled_batch_is_refused(night):
 def test_what_a_cancelled_batch_has_in_flight_is_seen_to_before_it_is_refused(tmp_path, start_sandbox):
     night = Evening(tmp_path, start_sandbox(latency=5))
     killed_in_flight(night)
-    night.type("cancel", "night")
+    night.type("cancel", "night", "--yes")
     process = night.type("run", "night")
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith("overnight: batch night is cancelled")
@@ -396,7 +396,7 @@ def test_what_a_cancelled_batch_has_in_flight_is_seen_to_before_it_is_refused(tm
 def test_a_batch_that_is_cancelled_meanwhile_ends_with_its_summary(long_night):
     with long_night.running() as child:
         long_night.until_bought(3)
-        long_night.type("cancel", "night")
+        long_night.type("cancel", "night", "--yes")
         code, out, words = ended(child)
     assert code == 75, words
     assert "\ncancelled by hand\n" in out

@@ -231,7 +231,7 @@ def test_an_unknown_name_ends_with_2(desk):
 def test_a_failed_job_of_a_cancelled_batch_has_nothing_to_type(desk):
     desk.job(key="tom")
     desk.job("pending")
-    desk.type("cancel", "cats")
+    desk.type("cancel", "cats", "--yes")
     assert json.loads(desk.type("show", "cats/tom", "--json").stdout)["next"] == []
     with desk.database.read() as tx:
         assert lookup.batch(tx, "cats").state is BatchState.CANCELLED
