@@ -18,6 +18,8 @@ from jobs.states import State
 from jobs.tables import jobs
 
 _CHUNK = 1_000
+# Neither an update changes such a job, nor is anything bought by loading without one, so its edited row stops nothing.
+_BOUGHT = frozenset({State.RUNNING, State.COLLECTING, State.SUCCEEDED})
 _NAMED = 3  # most jobs that a printed command names by their keys
 
 
@@ -25,7 +27,8 @@ _NAMED = 3  # most jobs that a printed command names by their keys
 class Difference:
     """How many rows are new, already there, edited and no longer listed; and how much is still to buy.
 
-    ``new + there + changed`` is the number of rows. ``broken`` of the new ones have a mistake and become
+    ``new + there + changed + kept`` is the number of rows; ``kept`` of them differ from what was bought, which stays,
+    and ``kept_key`` is one of these. ``broken`` of the new ones have a mistake and become
     failed jobs, ``unusable`` of them only because of their picture. ``jobs`` and ``images`` count what a run
     would buy once the rows are loaded, as `purchases` counts it. Of these jobs nobody has approved ``unagreed``
     yet, and ``unlisted`` have no row among those read; ``unlisted_keys`` names the latter if they are few
@@ -37,6 +40,8 @@ class Difference:
     unusable: int = 0
     there: int = 0
     changed: int = 0
+    kept: int = 0
+    kept_key: str | None = None
     gone: int = 0
     jobs: int = 0
     images: int = 0
@@ -53,10 +58,11 @@ class Difference:
     def line(self) -> str:
         """Return the counts as a person reads them.
 
-        >>> Difference(new=3, there=96, gone=1, changed=2).line()
-        '3 new, 96 there, 1 no longer listed, 2 changed'
+        >>> Difference(new=3, there=96, gone=1, changed=2, kept=1).line()
+        '3 new, 96 there, 1 no longer listed, 2 changed, 1 left as bought'
         """
         others = {"there": self.there, "no longer listed": self.gone, "changed": self.changed}
+        others["left as bought"] = self.kept
         others["dropped, refused before"] = len(self.dropped)
         return ", ".join([f"{self.new:,} new", *(f"{n:,} {what}" for what, n in others.items() if n)])
 
@@ -152,7 +158,8 @@ class _Comparison:
             with self.database.read() as tx:
                 size = batches.size(tx, self.batch.id)
             self.found.dropped = self._dropped()
-            self.found.gone = size - self.found.there - self.found.changed - len(self.found.dropped)
+            listed = self.found.there + self.found.changed + self.found.kept
+            self.found.gone = size - listed - len(self.found.dropped)
         self._add_what_is_left()
         return self.found
 
@@ -173,6 +180,10 @@ class _Comparison:
         self.listed += job.state in purchases.WANTED
         if job.row_digest == digest(row):
             self.found.there += 1
+            return
+        if job.state in _BOUGHT:
+            self.found.kept += 1
+            self.found.kept_key = self.found.kept_key or row.key
             return
         self._note_change(row)
         if job.state == State.FAILED:

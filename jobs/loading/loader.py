@@ -32,7 +32,7 @@ _MOST_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """The result of loading. ``kept`` of the changed rows stay as they were bought; ``kept_key`` is one of them."""
+    """The result of loading. ``kept`` of the edited rows left their jobs as they were bought; ``kept_key`` is one."""
 
     batch: Batch
     difference: Difference
@@ -56,7 +56,8 @@ def load(database: Database, read: validated.Validated, target: Target, found: D
             lifecycle.forget(tx, batch.id, found.dropped[start : start + _PIECE])
     crashpoints.reach(Place.BEFORE_BATCH_READY)
     batch = _finish(database, batch, read, target, found)
-    return Loaded(batch, found, writing.updated, writing.kept, writing.kept_key)
+    kept, kept_key = writing.kept or found.kept, writing.kept_key or found.kept_key
+    return Loaded(batch, found, writing.updated, kept, kept_key)
 
 
 def _batch(database: Database, read: validated.Validated, target: Target) -> Batch:
@@ -99,7 +100,7 @@ class _Writing:
     def __init__(self, database: Database, batch: Batch, found: Difference, update: bool) -> None:
         self._database = database
         self._batch = batch
-        self._all_new = not (found.there or found.changed)
+        self._all_new = not (found.there or found.changed or found.kept)
         self._update = update
         self._uuid = batch.uuid
         self._version = schema.load().version

@@ -106,6 +106,7 @@ class Plan:
             "new": self.difference.new,
             "there": self.difference.there,
             "changed": self.difference.changed,
+            "left_as_bought": self.difference.kept,
             "no_longer_listed": self.difference.gone,
             "dropped": len(self.difference.dropped),
             "api": self.api,

@@ -197,14 +197,14 @@ def after(settings: Settings, loaded: Loaded) -> list[str]:
     if loaded.kept_key is not None:
         again = flags.command(settings, "retry", loaded.batch.name, "--key", globs.exactly(loaded.kept_key))
         told.append(
-            f"{figures.counted(loaded.kept, 'row')} edited after {_were_bought(loaded.kept)}; "
-            f"to buy such a job again, load the manifest with --update once more after: {again}"
+            f"{_differ(loaded.kept)} from what was bought, which stays as it is; "
+            f"to buy such a job as its row is now, load the manifest with --update after: {again}"
         )
     return told
 
 
-def _were_bought(rows: int) -> str:
-    return "it was bought, and left as it is" if rows == 1 else "they were bought, and left as they are"
+def _differ(rows: int) -> str:
+    return f"{figures.counted(rows, 'row')} {'differs' if rows == 1 else 'differ'}"
 
 
 def _api_reason(settings: Settings, account: str | None) -> str:

@@ -105,7 +105,7 @@ def test_what_was_bought_is_left_with_a_command_that_works_as_printed(tmp_path):
     database.close()
     write(tmp_path, table("a[1]", prompt="edited"))
     told = overnight(tmp_path, "load", "cats.csv", "--update").stderr
-    printed = told.partition("once more after: overnight ")[2].splitlines()[0]
+    printed = told.partition("with --update after: overnight ")[2].splitlines()[0]
     assert overnight(tmp_path, *shlex.split(printed)).returncode == 0
     assert "1 row changed as edited" in overnight(tmp_path, "load", "cats.csv", "--update").stderr
 

@@ -162,12 +162,48 @@ def test_another_output_than_before_is_told_of_before_anything_is_bought(night):
 
 
 def test_a_row_that_was_edited_stops_the_run(night):
-    night.run_again()
+    night.type("load", "night.csv")
     night.manifest.write_text(night.manifest.read_text().replace("winter k00001", "autumn"))
     process = night.run_again()
     assert process.returncode == 2
     assert "--update" in process.stderr
-    assert night.bought() == 3
+    assert night.bought() == 0
+
+
+def test_rows_that_were_edited_after_they_were_bought_are_told_of_and_the_run_goes_on(night):
+    night.run_again()
+    night.manifest.write_text(night.manifest.read_text().replace("winter k00001", "autumn"))
+    add_row(night)
+    process = night.run_again()
+    assert process.returncode == 0, process.stderr
+    assert "night: 1 new, 2 there, 1 left as bought" in process.stderr
+    told = "1 row differs from what was bought, which stays as it is; to buy such a job as its row is now, load"
+    assert told in process.stderr
+    assert night.bought() == 4
+    finished = night.run_again()
+    assert (finished.returncode, told in finished.stderr, night.bought()) == (0, True, 4)
+    assert "batch     night" not in finished.stderr  # nothing is to be agreed to
+    [again] = [line for line in finished.stderr.splitlines() if told in line]
+    assert night.type(*shlex.split(again.partition("after: overnight ")[2])).returncode == 0
+    assert night.run_again().returncode == 2
+    assert night.type("run", "night.csv", "--update").returncode == 0
+    assert night.bought() == 5
+
+
+def test_a_manifest_runs_on_after_jobs_were_edited_in_an_export_of_it(night):
+    night.sandbox.faults(nsfw=1)
+    night.run_again()
+    night.sandbox.heal()
+    night.type("export", "night", "--state", "failed", "--manifest", "-o", "again.csv")
+    again = night.folder / "again.csv"
+    again.write_text(again.read_text().replace("winter", "autumn"))
+    process = night.type("run", "again.csv", "--batch", "night", "--update")
+    assert process.returncode == 0, process.stderr
+    add_row(night)
+    process = night.run_again()
+    assert process.returncode == 0, process.stderr
+    assert "night: 1 new, 3 left as bought" in process.stderr
+    assert night.states() == {"succeeded": 4}
 
 
 def test_rows_that_were_edited_into_new_ones_are_bought_beside_the_old_and_the_plan_says_so(night):

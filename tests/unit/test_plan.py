@@ -129,8 +129,9 @@ def test_a_sandbox_without_an_address_is_named_alone():
 
 
 def test_json_says_all_that_the_lines_say():
-    data = planned(difference=Difference(new=3, there=96, gone=1, changed=2, jobs=5, images=5)).as_json()
+    data = planned(difference=Difference(new=3, there=96, gone=1, changed=2, kept=4, jobs=5, images=5)).as_json()
     assert (data["new"], data["there"], data["no_longer_listed"], data["changed"]) == (3, 96, 1, 2)
+    assert data["left_as_bought"] == 4
     assert (data["jobs"], data["images"], data["bytes"]) == (5, 5, 7_500_000)
     assert data["pictures"] == {"urls": 990, "inline": 10, "upload": 0}
 
@@ -169,8 +170,8 @@ def test_jobs_that_no_row_stands_for_are_told_apart(found, told):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (1, "1 row edited after it was bought, and left as it is; to buy"),
-        (2, "2 rows edited after they were bought, and left as they are; to buy"),
+        (1, "1 row differs from what was bought, which stays as it is; to buy"),
+        (2, "2 rows differ from what was bought, which stays as it is; to buy"),
     ],
 )
 def test_rows_that_were_bought_before_they_were_edited_are_counted_in_good_english(rows, told):
