@@ -7,6 +7,7 @@ opening a device can do anything), and begin like an image.
 
 import os
 import re
+import shlex
 import stat
 import unicodedata
 from enum import StrEnum
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
-from jobs import errors, images, presence, shortage
+from jobs import commands, errors, images, presence, shortage
 from jobs.manifest import addresses, problems
 
 # Lengths of a data URI as the API counts them (recommended up to 256 kB), and of an upload (less than 100 MB).
@@ -84,7 +85,11 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
     if "\0" in image:
         raise problems.Rejected("holds a NUL character")
     if Path(image).is_absolute() and not absolute_allowed:
-        raise problems.Rejected("is an absolute path", "name the folder it may lie in with --images DIR")
+        within = Path(os.path.normpath(image)).is_relative_to(root)
+        folder = shlex.quote(commands.place(root)) if within else "DIR"
+        raise problems.Rejected(
+            "is an absolute path", f"name the folder it may lie in with --images {folder}"
+        )
     real = Path(os.path.realpath(root / image))
     if not real.is_relative_to(os.path.realpath(root)):
         _refuse_lost(root / image, real, root)

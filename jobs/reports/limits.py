@@ -202,7 +202,8 @@ def look_ups(progress: Progress) -> str:
 def _standstill(progress: Overview, flags: str, next_try: str = "") -> Limit | None:
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
-        again = commands.line(flags, "load", batch.manifest_path or "-", "--batch", batch.name)
+        manifest = commands.place(batch.manifest_path or "-")
+        again = commands.line(flags, "load", manifest, "--batch", batch.name)
         return Limit(
             Kind.LOADING,
             f"being loaded, {figures.counted(counts.total, 'job')} so far; if that has broken off: {again}",

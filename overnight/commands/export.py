@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobs import errors, figures
+from jobs import commands, errors, figures
 from jobs.settings import Settings
 from overnight import options
 from overnight.display import words
@@ -188,7 +188,7 @@ def _tell_next(
         words.say(advised.correction(refused, batch, flags.typed(settings, batch)))
     if written:
         root = batch.options["images_root"]
-        images = [] if Path(root) == written.resolve().parent else ["--images", root]
+        images = [] if Path(root) == written.resolve().parent else ["--images", commands.place(root)]
         typed = "run", str(written), "--batch", batch.name, "--update", *images
         again = flags.command(settings, *typed, batch=batch)
         words.say(f"Type next, once you have edited it: {again}")

@@ -57,7 +57,8 @@ def correction(count: int, batch: Batch, flags: str = "") -> str:
 
 def corrected(batch: Batch, flags: str = "") -> str:
     """Return the command that takes corrected rows from a batch's manifest."""
-    return commands.line(flags, "run", batch.manifest_path or "-", "--batch", batch.name, "--update")
+    manifest = commands.place(batch.manifest_path or "-")
+    return commands.line(flags, "run", manifest, "--batch", batch.name, "--update")
 
 
 def again(batch: str) -> Iterator[str]:

@@ -216,6 +216,20 @@ def test_a_missing_picture_of_many_rows_is_one_line(tmp_path):
     assert line.endswith("name another folder with --images DIR (50 times: lines 2-51)")
 
 
+@pytest.mark.parametrize(("here", "typed"), [(".", "."), ("..", "'my cats'"), ("sub", None)])
+def test_an_absolute_path_below_the_manifest_names_the_folder_as_it_is_typed_here(
+    tmp_path, monkeypatch, here, typed
+):
+    folder = tmp_path / "my cats"
+    path = one(folder, picture(folder / "sub" / "tom.png"))
+    monkeypatch.chdir(folder / here)
+    (line,) = mistakes(path)
+    assert line.endswith(f"name the folder it may lie in with --images {typed or repr(str(folder))}")
+    monkeypatch.chdir(folder)
+    (line,) = mistakes(one(folder, f"{folder}/../outside.png"))
+    assert line.endswith("--images DIR")
+
+
 def test_a_path_with_a_nul_is_refused_before_it_reaches_the_system(tmp_path):
     with pytest.raises(problems.Rejected, match="NUL"):
         pictures.locate("a\0.png", tmp_path, absolute_allowed=False)

@@ -177,7 +177,9 @@ def test_rows_that_were_edited_after_they_were_bought_are_told_of_and_the_run_go
     process = night.run_again()
     assert process.returncode == 0, process.stderr
     assert "night: 1 new, 2 there, 1 left as bought" in process.stderr
-    told = "1 row differs from what was bought, which stays as it is; to buy such a job as its row is now, load"
+    told = (
+        "1 row differs from what was bought, which stays as it is; to buy such a job as its row is now, load"
+    )
     assert told in process.stderr
     assert night.bought() == 4
     finished = night.run_again()

@@ -129,7 +129,9 @@ def test_a_sandbox_without_an_address_is_named_alone():
 
 
 def test_json_says_all_that_the_lines_say():
-    data = planned(difference=Difference(new=3, there=96, gone=1, changed=2, kept=4, jobs=5, images=5)).as_json()
+    data = planned(
+        difference=Difference(new=3, there=96, gone=1, changed=2, kept=4, jobs=5, images=5)
+    ).as_json()
     assert (data["new"], data["there"], data["no_longer_listed"], data["changed"]) == (3, 96, 1, 2)
     assert data["left_as_bought"] == 4
     assert (data["jobs"], data["images"], data["bytes"]) == (5, 5, 7_500_000)
