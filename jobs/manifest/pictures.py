@@ -100,7 +100,7 @@ def locate(image: str, root: Path, *, absolute_allowed: bool) -> Path:
         if shortage.explains(error):
             raise
         _refuse_lost(root / image, real, root)
-        raise Unusable("cannot be found", _why_missing(image, root, error)) from None
+        raise _missing(image, root, error) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise Unusable(f"is {kind}", "name a picture")
@@ -143,12 +143,15 @@ def _check_url(url: str, scheme: str) -> None:
         raise problems.Rejected("is no complete address", "write https://HOST/PATH, blanks as %20")
 
 
-def _why_missing(image: str, root: Path, error: OSError) -> str:
+def _missing(image: str, root: Path, error: OSError) -> Unusable:
+    """Return the mistake; what needs other advice has another message, or it would be lost among many of its column."""
     if isinstance(error, PermissionError):
-        return "permission denied; mend the rights of the file and its folders"
+        return Unusable("cannot be reached", "permission denied; mend the rights of the file and its folders")
     if "\\" in image:
-        return f"in {root}; write / between folders"
-    return f"in {root}; " + (_alike(image, root) or "mend the path, or name another folder with --images DIR")
+        return Unusable("cannot be found with a backslash in it", f"in {root}; write / between folders")
+    if alike := _alike(image, root):
+        return Unusable("cannot be found under just this name", f"in {root}; {alike}")
+    return Unusable("cannot be found", f"in {root}; mend the path, or name another folder with --images DIR")
 
 
 def _alike(image: str, root: Path) -> str | None:

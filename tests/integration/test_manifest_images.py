@@ -50,7 +50,10 @@ REFUSED = {
         "tom.png",
         "tom.png cannot be found: in FOLDER; mend the path, or name another folder with --images DIR",
     ),
-    "backslash": ("cats\\tom.png", "cannot be found: in FOLDER; write / between folders"),
+    "backslash": (
+        "cats\\tom.png",
+        "cannot be found with a backslash in it: in FOLDER; write / between folders",
+    ),
     "too long a name": ("x" * 5000, "cannot be found"),
     "folder": ("cats", "cats is a folder: name a picture"),
     "text": ("notes.txt", "notes.txt is not an image: use one of PNG, JPEG, WEBP, GIF"),
@@ -196,7 +199,18 @@ def test_a_missing_picture_is_told_from_one_that_hardly_looks_different(tmp_path
 
     (line,) = mistakes(one(tmp_path, f"cats/{written}"))
 
-    assert f"cannot be found: in {tmp_path}; {told}" in line
+    assert f"cannot be found under just this name: in {tmp_path}; {told}" in line
+
+
+def test_what_helps_against_some_missing_pictures_is_not_lost_among_the_others(tmp_path):
+    picture(tmp_path / "tom.png")
+    lines = mistakes(write(tmp_path, "image,prompt\n" + "gone.png,a\ntom.PNG,a\nc\\tom.png,a\n" * 2))
+
+    assert [line.partition(": in ")[2].partition("; ")[2] for line in lines] == [
+        "mend the path, or name another folder with --images DIR (2 times: lines 2, 5)",
+        "there is one that ends in .png (2 times: lines 3, 6)",
+        "write / between folders (2 times: lines 4, 7)",
+    ]
 
 
 def test_a_look_alike_outside_the_folder_is_not_told(tmp_path):
