@@ -114,6 +114,11 @@ def held(account_id: int) -> context.Context | None:
     return found
 
 
+def held_beside(here: context.Context) -> list[context.Context]:
+    """Return what this process holds for the other accounts at an account's API."""
+    return [one for one in _held.values() if one.account.api == here.account.api and one is not here]
+
+
 def __getattr__(name: str) -> Celery:
     """Create `app` when the celery command asks for it: settings are read then, not at every import."""
     if name != "app":

@@ -4,9 +4,11 @@ Created once, after a fork, for all accounts of the settings.
 """
 
 import asyncio
+import math
+import threading
 from collections.abc import Callable, Collection
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +32,18 @@ log = structlog.get_logger(__name__)
 _CONNECTIONS = 20
 
 
+@dataclass
+class Comparison:
+    """How far the database was compared with the API's list, before the process first buys for the account."""
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    made: bool = False
+    since: datetime | None = None  # how far back, as it was before anything was found
+    latest: datetime | None = None  # when the latest that was found had been made
+    first_failed: float | None = None  # by clock.ticks, as the next one
+    again_at: float = -math.inf
+
+
 @dataclass(frozen=True)
 class Context:
     """What tasks for one account use; all of it may be lost with the process."""
@@ -42,6 +56,7 @@ class Context:
     inputs: inputs.Inputs
     downloads: downloads.Downloads
     freed: Callable[[], None] = lambda: None  # called when predictions have ended
+    comparison: Comparison = field(default_factory=Comparison)
 
     @cached_property
     def times(self) -> Times:

@@ -50,8 +50,7 @@ def begin(
             taken[digest] = Phase.SUBMITTING
             first.append(job)
     if twins:
-        _hold_back(tx, now, twins, lease)
-        accounts.give_back(tx, account_id, len(twins))
+        _await_twins(tx, now, account_id, twins, lease)
     intents = [_intent(now, account_id, rows[job], sends[job], digests[job]) for job in first]
     return [_submission(fence, rows[fence.job]) for fence in _write(tx, now, intents, lease)]
 
@@ -99,13 +98,21 @@ def _write(
     return fences
 
 
-def _hold_back(tx: sa.Connection, now: datetime, twins: Mapping[int, Phase], lease: timedelta) -> None:
-    """queued → pending, to wait for the twin: a moment until its send is answered, or minutes until it is looked up."""
+def _await_twins(
+    tx: sa.Connection, now: datetime, account_id: int, twins: Mapping[int, Phase], lease: timedelta
+) -> None:
+    """Wait for the twin: a moment until its send is answered, or minutes until it is looked up."""
     for phase, wait in ((Phase.SUBMITTING, lease / 60), (Phase.UNCONFIRMED, lease)):
         ids = [job for job, of in twins.items() if of == phase]
         if ids:
-            held = sa.update(jobs).where(jobs.c.id.in_(ids), jobs.c.state == State.QUEUED)
-            tx.execute(held.values(state=State.PENDING, due_at=now + wait))
+            hold_back(tx, account_id, ids, now + wait)
+
+
+def hold_back(tx: sa.Connection, account_id: int, ids: Collection[int], due_at: datetime) -> None:
+    """queued → pending: not begun, so the account may buy as many others."""
+    handed_out = (jobs.c.id.in_(ids), jobs.c.state == State.QUEUED, jobs.c.account_id == account_id)
+    held = tx.execute(sa.update(jobs).where(*handed_out).values(state=State.PENDING, due_at=due_at))
+    accounts.give_back(tx, account_id, held.rowcount)
 
 
 def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:

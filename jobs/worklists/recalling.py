@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from jobs import accounts, lifecycle
+from jobs.accounts import attendance
 from jobs.settings.times import Times
 from jobs.states import IN_FLIGHT
 from jobs.tables import attempts, batches, jobs
@@ -111,7 +112,24 @@ def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, time
     margin = timedelta(seconds=times.list_margin / 2)
     if account.swept_at is not None:
         return max(readable, account.swept_at - margin)
-    first = tx.execute(
-        sa.select(sa.func.min(batches.c.created_at)).where(batches.c.api == account.api)
-    ).scalar_one()
+    first = _first_batch(tx, account.api)
     return max(readable, first - margin) if first else readable
+
+
+def compared_from(tx: sa.Connection, of: attendance.Seat, now: datetime, times: Times) -> datetime | None:
+    """Return since when the API may have sold what this database, if it is a backup, does not know.
+
+    That is since its last purchase, or else since its first batch; None if it has none.
+    """
+    intents = (tx.execute(_LAST_INTENT, {"account": one}).scalar_one() for one in of.answers_for)
+    since = max((at for at in intents if at), default=None) or _first_batch(tx, of.account.api)
+    if since is None:
+        return None
+    readable = now - timedelta(seconds=times.proof_window)
+    return max(readable, since - timedelta(seconds=times.post_deadline))
+
+
+def _first_batch(tx: sa.Connection, api: str) -> datetime | None:
+    query = sa.select(sa.func.min(batches.c.created_at)).where(batches.c.api == api)
+    found: datetime | None = tx.execute(query).scalar_one()
+    return found

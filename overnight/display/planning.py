@@ -126,9 +126,8 @@ def _set_back(settings: Settings, db: Database | None, name: str) -> list[str]:
     if there is None:
         return []
     image = f"{folder} has an image of {name}/{there}, which this database has not bought"
-    return [
-        f"{image}: is it a backup, or was the batch run with another? What was bought since, or there, is bought again"
-    ]
+    asked = "is it a backup, or was the batch run with another?"
+    return [f"{image}: {asked} What the API's list does not show of that any more is bought again"]
 
 
 def _in_force(settings: Settings, db: Database | None, label: str | None) -> Settings:

@@ -8,9 +8,10 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
-from jobs import accounts, stops, tables
+from jobs import accounts, lifecycle, stops, tables
 from jobs import database as databases
 from jobs.accounts import attendance
 from jobs.accounts.tally import Tally
@@ -45,6 +46,11 @@ class Night(stepped.Night):
         self.all = context.start(self.settings, self.database)
         app.hold(*self.all)
         return self.all[0]
+
+    def restart(self):
+        before = self.all
+        self.start()
+        context.close(before)
 
     def close(self):
         context.close(self.all)
@@ -136,6 +142,24 @@ def test_everything_is_bought_once_and_each_prediction_asked_of_its_own_account(
     by_account, jobs, all_sold = sold(sandbox)
     assert (len(by_account), jobs, all_sold) == (2, 45, 45)
     assert 404 not in sandbox.stats()["statuses"], "another account's prediction would not have been found"
+
+
+def test_what_the_other_bought_after_a_copy_of_the_database_is_not_bought_by_this_one(night, sandbox):
+    [job_id] = night.make()
+    [message] = night.told(duties.release)
+    submit(*message.args)
+    with night.database.write() as tx:
+        tx.execute(sa.delete(tables.attempts))
+        back = {"state": State.PENDING, "attempt_id": None, "attempts": 0, "due_at": databases.now(tx)}
+        tx.execute(sa.update(tables.jobs).values(back))
+    night.restart()
+    other = next(one for one in night.ids().values() if one != message.account_id)
+    lease = timedelta(minutes=1)
+    rows.write(night.database, lifecycle.release, night.batch.id, 1, lease, account_id=other)
+    submit([job_id], other)
+    assert night.job(job_id).state == "running"
+    assert night.attempts(job_id)[0].account_id == message.account_id
+    assert sold(sandbox)[2] == 1
 
 
 def test_a_message_for_one_account_buys_nothing_with_the_other(night, sandbox):

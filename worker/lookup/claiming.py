@@ -26,13 +26,14 @@ def claim(
     strange: Sequence[Prediction],
     digests: Mapping[str, str],
     since: datetime,
-) -> None:
+) -> list[datetime]:
     """Assign strange predictions to the settled attempts they stem from, or else to the jobs whose seed they have.
 
-    ``digests`` are those of their inputs, by prediction id; computed beforehand so that no writer has to wait.
+    ``digests`` are those of their inputs, by prediction id; computed beforehand so that no writer has to wait. Return
+    when those were made that no attempt remembered.
     """
     if not strange:
-        return
+        return []
     first_look = timedelta(seconds=here.times.poll_first)
     traces = worklists.traces(tx, here.account.id, {digests[p.id] for p in strange}, since)
     explained = matching.explain(strange, traces)
@@ -41,11 +42,14 @@ def claim(
         if phase:
             log.warning("found-late", job_id=trace.fence.job, prediction=prediction.id, phase=phase)
     told = {prediction.id for _, prediction in explained}
+    forgotten: list[datetime] = []
     for one in _forgotten(here, tx, [p for p in strange if p.id not in told]):
         made_at = one.prediction.created_at or now
         stray = Stray(one.job, here.account.id, one.prediction.id, made_at, shared=one.shared)
         phase = lifecycle.recalled(tx, now, stray, first_look)
         log.warning("not-remembered", job_id=one.job, prediction=one.prediction.id, phase=phase)
+        forgotten.append(made_at)
+    return forgotten
 
 
 def _forgotten(

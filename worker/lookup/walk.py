@@ -14,6 +14,7 @@ from worker.api.client import PAGE_CAP, PredictionClient
 from worker.api.replies import Page, Prediction
 
 WITNESSES = 50  # known predictions kept: enough to judge whether the list shows what was sent
+WAITS = (0.2, 1.0)  # seconds before the second and the third try of a page
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _NOW = datetime.max.replace(tzinfo=UTC)
 # A header's date has whole seconds, and the answer took time; a larger difference means a wrong clock.
@@ -39,7 +40,7 @@ class Walk:
     pause: float = 0
     most_pages: int = 1000  # a list that never ends must not occupy a worker for ever
     page_cap: int = PAGE_CAP
-    waits: Sequence[float] = (0.2, 1.0)
+    waits: Sequence[float] = WAITS
     wanted: Collection[str] = ()
     seen: dict[str, Prediction] = field(default_factory=dict)
     fresh: list[str] = field(default_factory=list)  # ids among those not yet checked for being known

@@ -13,10 +13,11 @@ from celery import shared_task
 
 from jobs import accounts, crashpoints, database, errors, marker, worklists
 from jobs.accounts import quota
+from jobs.accounts.tally import Tally
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.worklists import Case, recalling
-from worker import app, context, tally
+from worker import app, clock, context, tally
 from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,71 @@ def look(here: context.Context, *, sweeping: bool) -> None:
         here.database.unit(lambda tx: _swept(here, tx, taken, swept_from, started))
 
 
+def compared(here: context.Context) -> bool:
+    """Whether what was bought at the API is known, as far as its lists show it, so that an account may buy more.
+
+    The database may be a backup that was put back. So once in a process, before it buys, the list is read back to the
+    last purchase that the database knows: usually a page. What turns up is its jobs', which would buy it again. That
+    of another account too, for any may have bought a job; unless that one is stopped, and may never go on.
+    """
+    return _compared(here, own=True) and all(_compared(one, own=False) for one in app.held_beside(here))
+
+
+def _compared(here: context.Context, *, own: bool) -> bool:
+    comparison = here.comparison
+    if comparison.made or not (own or _is_sound(here)):
+        return True
+    # Of two slices at once the second is held back: a thread that waited would keep others' purchases waiting too.
+    if clock.ticks() >= comparison.again_at and comparison.turn.acquire(blocking=False):
+        try:
+            comparison.made = comparison.made or _compare(here, comparison)
+        finally:
+            comparison.turn.release()
+    return comparison.made
+
+
+def _is_sound(here: context.Context) -> bool:
+    with here.database.read() as tx:
+        return accounts.known(tx, here.account.id).breaker.is_closed
+
+
+def _compare(here: context.Context, comparison: context.Comparison) -> bool:
+    with here.database.read() as tx:
+        started = database.now(tx)
+        seat = here.seat(tx)
+        account = seat.account
+        since = comparison.since or recalling.compared_from(tx, seat, started, here.times)
+    if since is None or account.can_list is False:
+        return True
+    comparison.since = since
+    # One that never answered is asked once.
+    taken = _walked(here, since, started, account, walk.WAITS if account.can_list else ())
+    if taken.error:
+        comparison.again_at = clock.ticks() + here.times.poll_first
+        return _goes_without(here, comparison, taken.error, account)
+    comparison.again_at = clock.ticks() + here.times.absence_gap
+    for made_at in _settle(here, (), taken, started, 1):
+        comparison.latest = max(made_at + taken.ahead, comparison.latest or made_at)
+    # A list that lags may not show yet what came after it.
+    return comparison.latest is None or comparison.latest + absences.settling(here, account) <= started
+
+
+def _goes_without(
+    here: context.Context, comparison: context.Comparison, error: errors.ApiError, account: accounts.Account
+) -> bool:
+    """Whether to buy although the list cannot be read: it never could, or it alone has failed for long."""
+    if account.can_list is None:
+        return True
+    if not here.answers_otherwise():
+        return False
+    here.observe(Tally(answered=1))
+    comparison.first_failed = comparison.first_failed or clock.ticks()
+    gives_up = clock.ticks() >= comparison.first_failed + here.times.settle
+    if gives_up:
+        log.warning("not-compared", api=account.api, reason=str(error))
+    return gives_up
+
+
 def _pause(here: context.Context, account: accounts.Account) -> float:
     """Return the seconds between two pages that keep within the quota of reads."""
     reads = quota.in_force(here.settings, account.own_limits).reads_per_minute
@@ -65,11 +131,15 @@ def _pause(here: context.Context, account: accounts.Account) -> float:
 
 
 def _walked(
-    here: context.Context, since: datetime, started: datetime, account: accounts.Account
+    here: context.Context,
+    since: datetime,
+    started: datetime,
+    account: accounts.Account,
+    waits: Sequence[float] = walk.WAITS,
 ) -> walk.Walk:
     """Walk the list, and record in the account what that cost and showed."""
     lease, pause = here.times.lease, _pause(here, account)
-    taken = walk.Walk(since, started, lease, pause)
+    taken = walk.Walk(since, started, lease, pause, waits=waits)
     while not taken.over:
         here.loop.call(walk.go_on(taken, here.api, _PAGES_AT_ONCE), within=lease + 1)
         with here.database.read() as tx:
@@ -129,11 +199,14 @@ def _doubt_list(here: context.Context) -> None:
 
 def _settle(
     here: context.Context, cases: Sequence[Case], taken: walk.Walk, started: datetime, windows: float
-) -> None:
-    """Record the results of a walk. What it shows always counts; an absence only if it went far enough."""
+) -> list[datetime]:
+    """Record the results of a walk. What it shows always counts; an absence only if it went far enough.
+
+    Return when those predictions of ours were made that no attempt remembered.
+    """
     digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}
 
-    def write(tx: sa.Connection) -> None:
+    def write(tx: sa.Connection) -> list[datetime]:
         now = database.now(tx)
         # Another walk may have closed a case, and its job been sent again: the list shows that send's prediction.
         doubted = {case.fence for case in worklists.cases(tx, here.seat(tx).answers_for)}
@@ -148,11 +221,13 @@ def _settle(
         adopting.adopt(here, tx, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
-        claiming.claim(here, tx, now, matched.strange, digests, since)
+        forgotten = claiming.claim(here, tx, now, matched.strange, digests, since)
         crashpoints.reach(Place.BEFORE_WALK_COMMIT)
+        return forgotten
 
-    here.database.unit(write)
+    forgotten = here.database.unit(write)
     crashpoints.reach(Place.AFTER_WALK_COMMIT)
+    return forgotten
 
 
 def _is_told_apart(case: Case, settled: datetime) -> bool:

@@ -19,6 +19,7 @@ from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.lifecycle import Accepted, Failure, Lost, NotBought, Submission
 from worker import app, clock, context, parking, tally
+from worker.tasks import reconcile
 from worker.transfers import room, uploads
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,9 @@ def submit(ids: list[int], account_id: int) -> None:
     here = app.held(account_id)
     if here is None or not _has_room(here):
         return
+    if not reconcile.compared(here):
+        here.database.unit(lambda tx: _hold_back(here, tx, ids))
+        return
     images = _images(here, ids)
     begun = clock.ticks()
     now, submissions = here.database.unit(lambda tx: _begin(here, tx, ids, images))
@@ -57,6 +61,11 @@ def submit(ids: list[int], account_id: int) -> None:
     for group in here.loop.outcomes(slice_.buy, submissions, within=within):
         _settle_until_written(here, group, [slice_.counter.take(), slice_.uploads.take()])
         parking.call(here, _parked(group))
+
+
+def _hold_back(here: context.Context, tx: sa.Connection, ids: list[int]) -> None:
+    later = database.now(tx) + timedelta(seconds=here.times.poll_first)
+    lifecycle.hold_back(tx, here.account.id, ids, later)
 
 
 def _has_room(here: context.Context) -> bool:
