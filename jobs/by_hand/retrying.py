@@ -83,6 +83,28 @@ def _change(tx: sa.Connection, batch: batches.Batch, rows: Sequence[sa.Row[Any]]
         lifecycle.change_input(tx, inputs, own_seed=own_seed)
 
 
+def in_doubt(tx: sa.Connection, ids: "array[int]") -> int:
+    """Count the jobs that failed because nobody could tell whether they were bought."""
+    unconfirmed = jobs.c.error_class == failures.FailureClass.UNCONFIRMED
+    query = sa.select(sa.func.count()).select_from(jobs)
+    return sum(
+        tx.execute(query.where(jobs.c.id.in_(chunk), unconfirmed)).scalar_one()
+        for chunk in selection.chunks(ids)
+    )
+
+
+def unnamed(tx: sa.Connection, batch: batches.Batch, typed: Selection) -> dict[State, int]:
+    """Count the jobs that the filters fit and that are bought again only if they are named, by their states."""
+    if typed.chooses_all or wanted(typed).states == typed.states:
+        return {}
+    others = (
+        jobs.c.state.in_([State.SUCCEEDED, State.CANCELLED]),
+        *typed.conditions(tx.dialect.name, batch.id),
+    )
+    query = sa.select(jobs.c.state, sa.func.count()).where(*others, lifecycle.ACCEPTED)
+    return {State(state): n for state, n in tx.execute(query.group_by(jobs.c.state).order_by(jobs.c.state))}
+
+
 def left_out(tx: sa.Connection, batch: batches.Batch) -> list[tuple[str, int]]:
     """Return the failure classes that a plain retry leaves out, with their counts but for refused rows."""
     failed = (jobs.c.state == State.FAILED, jobs.c.error_class.not_in(PLAIN), lifecycle.ACCEPTED)

@@ -64,6 +64,20 @@ class Selection:
         """Whether no filter is given; a limit is none."""
         return not (self.states or self.classes or self.labels or self.keys or self.match or self.missing)
 
+    def words(self) -> list[str]:
+        """Return the filters as they are typed, but for `--missing`, of which the folder is known.
+
+        >>> Selection(states=("succeeded",), keys=("cats/*",), limit=3).words()
+        ['--state', 'succeeded', '--key', 'cats/*', '--limit', '3']
+        """
+        typed = [("--state", state) for state in self.states]
+        typed += [("--class", error_class) for error_class in self.classes]
+        typed += [("--label", f"{name}={value}") for name, value in self.labels]
+        typed += [("--key", key) for key in self.keys]
+        typed += [("--match", self.match)] if self.match else []
+        typed += [("--limit", str(self.limit))] if self.limit is not None else []
+        return [word for pair in typed for word in pair]
+
     def slip(self, batch: str) -> str:
         """Return how to go on where nothing is chosen by a key that was typed as its job is printed, or nothing.
 

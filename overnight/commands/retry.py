@@ -57,9 +57,10 @@ def command(
     with opened.database(settings) as db:
         found, ids = _meant(db, batch, chosen)
         priced = _priced(len(ids), settings)
+        _tell_doubt(settings, db, found, ids)
         if not ids:
             those = "" if typed.chooses_all else f" among those{typed.slip(found.name)}"
-            words.say(f"{found.name}: no job to run again{those}")
+            words.say(f"{found.name}: no job to run again{those}{_unnamed(settings, db, found, typed)}")
         elif dry_run:
             words.say(f"{found.name}: {priced} would run again; nothing was changed")
         else:
@@ -86,6 +87,36 @@ def _meant(db: "Database", name: str, chosen: "Selection") -> "tuple[Batch, arra
             "--state succeeded instead of --missing"
         )
     return found, ids
+
+
+def _tell_doubt(settings: Settings, db: "Database", batch: "Batch", ids: "array[int]") -> None:
+    """Say how many of the jobs may be paid for already, before anybody agrees to pay again."""
+    from jobs.by_hand import retrying
+    from overnight import flags
+
+    with db.read() as tx:
+        doubtful = retrying.in_doubt(tx, ids)
+    if doubtful:
+        look = flags.command(settings, "jobs", batch.name, "--class", "unconfirmed", batch=batch)
+        counted = f"{figures.counted(doubtful, 'job')} failed as unconfirmed and may be paid for already"
+        words.say(f"warning: {counted}; to run again is to pay again; to look first: {look}")
+
+
+def _unnamed(settings: Settings, db: "Database", batch: "Batch", typed: "Selection") -> str:
+    """Return how to run again what the filters fit, but what has succeeded or was cancelled, or nothing."""
+    from dataclasses import replace
+
+    from jobs.by_hand import retrying
+    from overnight import flags
+
+    with db.read() as tx:
+        others = retrying.unnamed(tx, batch, typed)
+    if not others:
+        return ""
+    counted = " and ".join(f"{n:,} {state}" for state, n in others.items())
+    named = replace(typed, states=tuple(others))
+    again = flags.command(settings, "retry", batch.name, *named.words(), batch=batch)
+    return f", but {counted}; to buy them again all the same: {again}"
 
 
 def _priced(count: int, settings: Settings) -> str:

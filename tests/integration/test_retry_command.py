@@ -173,6 +173,33 @@ def test_a_plain_retry_says_who_buys_and_which_commands_the_rest_needs(desk):
     assert (again_typed.returncode, again_typed.stderr) == (0, "cats: no job to run again\n")
 
 
+def test_what_may_be_paid_for_already_is_told_before_it_is_run_again(desk):
+    desk.job(key="a", error_class="unconfirmed")
+    desk.job(key="b", error_class="interrupted")
+    for words in (["--dry-run"], []):
+        told = desk.type("retry", "cats", *words).stderr.splitlines()
+        assert (
+            "1 job failed as unconfirmed and may be paid for already; to run again is to pay again" in told[0]
+        )
+        assert told[1].startswith("cats: 2 jobs ")
+    printed = told[0].rpartition("look first: ")[2]
+    assert desk.type_line(printed).returncode == 0
+
+
+def test_keys_that_fit_only_what_succeeded_say_so_and_how_to_buy_that_again(desk):
+    for key, state in (("red/a", "succeeded"), ("red/b", "succeeded"), ("red/c", "cancelled")):
+        desk.job(state, key=key)
+    desk.job("succeeded", key="blue/a")
+    told = desk.type("retry", "cats", "--key", "red/*").stderr
+    assert told.startswith(
+        "cats: no job to run again among those, but 1 cancelled and 2 succeeded; to buy them again"
+    )
+    assert pending(desk.database) == []
+    assert desk.type_line(told.splitlines()[0].rpartition(": ")[2]).returncode == 0
+    assert pending(desk.database) == ["red/a", "red/b", "red/c"]
+    assert desk.type("retry", "cats", "--key", "green/*").stderr == "cats: no job to run again among those\n"
+
+
 def test_more_than_a_thousand_jobs_are_asked_for_in_a_terminal(desk):
     job = desk.job(error_class="expired")
     like = dict(job._mapping)
