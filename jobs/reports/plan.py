@@ -125,7 +125,7 @@ class Plan:
             "seconds": round(self.seconds, 1),
             "bytes": self.bytes,
             "free_bytes": self.free_bytes,
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": None if self.cost is None else float(self.cost),
             "when_unconfirmed": self.when_unconfirmed,
             "warnings": self.cautions(),
         }

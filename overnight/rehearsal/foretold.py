@@ -63,7 +63,7 @@ class Foretold:
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the same as plain data; money as text, because it is no binary fraction."""
+        """Return the same as plain data."""
         return {
             "batch": self.progress.batch.name,
             "finished": self.progress.finished,
@@ -77,7 +77,7 @@ class Foretold:
             "possibly_paid_twice": self.harvest.possibly_paid,
             "peak_in_flight": self.peak,
             "throttled": self.throttled,
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": None if self.cost is None else float(self.cost),
         }
 
     def _life(self) -> str:

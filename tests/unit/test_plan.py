@@ -59,7 +59,7 @@ def test_one_job_takes_as_long_as_a_prediction():
 def test_a_price_is_that_of_a_job_and_is_added_up_exactly():
     made = planned(price=Decimal("0.0093"))
     assert made.cost == Decimal("9.3000")
-    assert made.as_json()["cost"] == "9.3000"
+    assert made.as_json()["cost"] == 9.3
     assert any("about 9.3000 at 0.0093 a job" in line for line in made.lines())
 
 
