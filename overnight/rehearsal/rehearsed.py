@@ -15,6 +15,7 @@ from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
 from jobs.settings import Settings, written
 from overnight import opened
+from overnight.display import summary
 from overnight.exits import Exit
 from overnight.rehearsal import compression
 from overnight.rehearsal.foretold import Foretold
@@ -91,7 +92,7 @@ def night(
         code = rehearsal.run(manifest, given)
         foretold = _foretold(settings, child.stats(url), within if rehearsal.is_late else None)
         if rehearsal.is_late and code is Exit.INTERRUPTED:
-            code = Exit.SOME_FAILED if foretold.progress.failures else Exit.NONE_FAILED
+            code = summary.exit_code(foretold.progress)
         return code, foretold
 
 
