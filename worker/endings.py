@@ -29,6 +29,7 @@ class Waiting:
 
     running: Running
     among: int = 1  # running predictions that one look shows together
+    unshown: bool = False  # it has succeeded, and its image is yet to be shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def _succeeded(here: context.Context, row: Running, prediction: Prediction, now:
     if not prediction.output:
         gone = prediction.data_removed
         if not gone and _may_yet_be_shown(here, row, prediction, now):
-            return Waiting(row)
+            return Waiting(row, unshown=True)
         error_class = FailureClass.EXPIRED if gone else FailureClass.EMPTY_OUTPUT
         message = "its outputs were deleted already" if gone else "it succeeded without an image"
         return _failure(here, row, prediction, error_class, message)

@@ -22,6 +22,7 @@ from jobs.lifecycle.fence import Fence, settle
 from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled
 from jobs.lifecycle.finishing import cancelled, dropped, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
+    NOT_SHOWN,
     OF_ACCOUNTS,
     cancel_refused,
     cancel_sent,
@@ -30,6 +31,7 @@ from jobs.lifecycle.handing import (
     look_again,
     look_sooner,
     missed,
+    not_shown,
 )
 from jobs.lifecycle.loading import Wanted, add, forget, replace_input
 from jobs.lifecycle.records import (
@@ -52,6 +54,7 @@ from jobs.lifecycle.uploading import not_uploaded, upload_ended
 __all__ = [
     "ACCEPTED",
     "ANY_ORPHAN",
+    "NOT_SHOWN",
     "OF_ACCOUNTS",
     "REFUSED",
     "Accepted",
@@ -96,6 +99,7 @@ __all__ = [
     "lost",
     "missed",
     "not_bought",
+    "not_shown",
     "not_uploaded",
     "orphans",
     "presumed_absent",

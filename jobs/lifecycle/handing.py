@@ -7,11 +7,12 @@ from functools import cache
 import sqlalchemy as sa
 
 from jobs.lifecycle.fence import Fence, note
-from jobs.states import State
+from jobs.states import Phase, State
 from jobs.tables import attempts, jobs
 
 # Jobs that were handed out for, or bought by, one of the bound `accounts`. Only for jobs that are under way.
 OF_ACCOUNTS = jobs.c.account_id.in_(sa.bindparam("accounts", expanding=True))
+NOT_SHOWN = "at first it succeeded without an image"  # still true of one whose image came later
 _DUE = (
     sa.select(jobs.c.id)
     .where(jobs.c.state == sa.bindparam("from_state"), jobs.c.due_at <= sa.bindparam("now"), OF_ACCOUNTS)
@@ -79,6 +80,13 @@ def look_sooner(tx: sa.Connection, fences: Collection[Fence], at: datetime) -> N
         )
         .values(due_at=at)
     )
+
+
+def not_shown(tx: sa.Connection, fences: Collection[Fence]) -> None:
+    """Record of running attempts that the API says they succeeded, and shows no image of them yet."""
+    if fences:
+        some = (attempts.c.id.in_([fence.attempt for fence in fences]), attempts.c.phase == Phase.RUNNING)
+        tx.execute(sa.update(attempts).where(*some).values(error_message=NOT_SHOWN))
 
 
 def missed(tx: sa.Connection, fences: Collection[Fence]) -> None:

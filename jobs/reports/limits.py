@@ -303,7 +303,10 @@ def _waiting(progress: Progress) -> Limit:
     """What the jobs under way wait for when nothing can be bought; running predictions come first."""
     counts = progress.counts
     if running := counts.of(State.RUNNING):
-        return Limit(Kind.PREDICTIONS, f"waiting for predictions: {running} running")
+        unshown = (
+            f", {progress.unshown} of them succeeded and still without an image" if progress.unshown else ""
+        )
+        return Limit(Kind.PREDICTIONS, f"waiting for predictions: {running} running{unshown}")
     if in_doubt := counts.of(State.UNCONFIRMED):
         until = _until(progress.look_ups_end, progress)
         return Limit(Kind.LOOK_UPS, f"{figures.counted(in_doubt, 'send')} being looked up, {until}")

@@ -10,11 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import batches, database, worklists
+from jobs import batches, database, lifecycle, worklists
 from jobs.accounts import attendance, quota
 from jobs.accounts.breaker import Breaker, BreakerState
 from jobs.states import FINAL, IN_FLIGHT, UNDER_WAY, BatchState, State
-from jobs.tables import PENDING, events, jobs
+from jobs.tables import PENDING, attempts, events, jobs
 
 _EVENTS = 5
 
@@ -107,6 +107,9 @@ class Progress(Overview):
     accounts: tuple[Standing, ...]
     events: tuple[Event, ...]  # the latest ones, in order of time
     strangers: tuple[str, ...] = ()  # accounts of workers that cannot work for those accounts
+    unshown: int = (
+        0  # running predictions that have succeeded without an image; counted once nothing is pending
+    )
 
     @property
     def account(self) -> Standing | None:
@@ -149,6 +152,7 @@ def progress(tx: sa.Connection, batch_id: int) -> Progress:
         accounts=_standings(tx, batch, now),
         events=_events(tx, batch_id),
         strangers=attendance.strangers(tx, batch.api, now),
+        unshown=_unshown(tx, batch_id) if counts.of(State.RUNNING) and not counts.of(State.PENDING) else 0,
     )
 
 
@@ -169,6 +173,12 @@ def _look_ups_end(tx: sa.Connection, batch_id: int) -> datetime | None:
     in_doubt = (jobs.c.batch_id == batch_id, jobs.c.state == State.UNCONFIRMED)
     last: datetime | None = tx.execute(sa.select(sa.func.max(jobs.c.due_at)).where(*in_doubt)).scalar_one()
     return last
+
+
+def _unshown(tx: sa.Connection, batch_id: int) -> int:
+    running = (jobs.c.batch_id == batch_id, jobs.c.state == State.RUNNING)
+    current = sa.select(sa.func.count()).join_from(jobs, attempts, attempts.c.id == jobs.c.attempt_id)
+    return tx.execute(current.where(*running, attempts.c.error_message == lifecycle.NOT_SHOWN)).scalar_one()
 
 
 def _next_due(tx: sa.Connection, batch_id: int, now: datetime) -> datetime | None:

@@ -5,11 +5,13 @@ A pending job waits for whatever limits its batch; `limits` says what that is, a
 
 from datetime import datetime
 
+from jobs import lifecycle
 from jobs.batches import Batch
 from jobs.reports.dossier import Dossier, Job
 from jobs.reports.limits import Limit
 from jobs.states import FINAL, BatchState, State
 
+_LATE = "without one two minutes after its end, it fails as empty-output"
 _HOUR = "the API deletes them one hour after they were made"
 
 
@@ -59,9 +61,16 @@ def _phrase(dossier: Dossier, limit: Limit) -> str:
         case State.UNCONFIRMED:
             return f"a look-up at {moment(job.due_at)}: nobody knows yet whether it was bought"
         case State.RUNNING:
-            return f"the prediction; next look at {moment(job.due_at)}"
+            return f"{_prediction(dossier)}; next look at {moment(job.due_at)}"
         case _:
             return f"its images, to be fetched at {moment(job.due_at)}; {_HOUR}"
+
+
+def _prediction(dossier: Dossier) -> str:
+    attempt = dossier.current
+    if attempt is None or attempt.error_message != lifecycle.NOT_SHOWN:
+        return "the prediction"
+    return f"its image: the prediction succeeded, but shows none yet; {_LATE}"
 
 
 def _pending(job: Job, batch: Batch, now: datetime, limit: Limit) -> str:

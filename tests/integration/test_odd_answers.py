@@ -7,6 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from jobs import tables
+from jobs.reports import limits, status
 from jobs.states import BatchState
 from scheduler import duties
 from tests import rows
@@ -15,6 +16,12 @@ from tests.integration.stepped import ending, started
 from worker import endings
 
 MINUTE = 60
+
+
+def what_it_waits_for(night):
+    with night.database.read() as tx:
+        progress = status.progress(tx, night.batch.id)
+    return str(limits.current(progress, night.settings))
 
 
 @pytest.mark.parametrize("profile", ["gateway", "replicate"])
@@ -98,6 +105,8 @@ def test_a_success_without_an_image_is_given_time_to_show_it(begin, monkeypatch,
         night.passes(10)
         night.tick(duties.poll)
         assert ending(night, job_id) == ("running", None)
+        told = "waiting for predictions: 1 running, 1 of them succeeded and still without an image"
+        assert what_it_waits_for(night) == told
         if not shown:
             night.passes(2 * MINUTE)
             night.tick(duties.poll)

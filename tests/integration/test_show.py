@@ -6,12 +6,12 @@ import os
 import pytest
 import sqlalchemy as sa
 
-from jobs import errors, tables
+from jobs import errors, lifecycle, tables
 from jobs.reports import dossier, limits
 from jobs.selecting import lookup
 from jobs.states import BatchState, Phase, State
 from overnight.display import portrait
-from tests import factory
+from tests import factory, rows
 
 
 def found(database, what, output):
@@ -143,6 +143,14 @@ def test_what_is_under_way_says_what_it_waits_for_and_until_when(desk, state, wo
     assert words in lines["waits"]
     assert lines["waits"].endswith("; nobody works on it: overnight run cats")
     assert (" since 20" in lines["state"]) is (state is not State.QUEUED)
+
+
+def test_a_prediction_that_succeeded_without_an_image_is_waited_for_in_words(desk):
+    job = desk.job(State.RUNNING, key="tom")
+    with desk.database.write() as tx:
+        lifecycle.not_shown(tx, [rows.fence(job)])
+    told = desk.type("show", "cats/tom").stdout
+    assert "waits for its image: the prediction succeeded, but shows none yet" in " ".join(told.split())
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])

@@ -224,6 +224,7 @@ def settle(here: context.Context, group: Sequence[Outcome]) -> None:
         lifecycle.settle(tx, now, lifecycle.interrupted, interrupted)
         waiting = [o for o in group if isinstance(o, Waiting)]
         lifecycle.look_again(tx, State.RUNNING, {o.running.fence: _next(here, tx, o, now) for o in waiting})
+        lifecycle.not_shown(tx, [o.running.fence for o in waiting if o.unshown])
         crashpoints.reach(Place.BEFORE_ENDS_COMMIT)
 
     here.database.unit(write)
