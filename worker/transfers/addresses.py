@@ -64,10 +64,6 @@ def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return ip.ipv4_mapped or ip.sixtofour
 
 
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-
-
 class Backend(httpcore.AnyIOBackend):
     """Connects to checked addresses only; TLS still checks the certificate against the name.
 
@@ -95,7 +91,7 @@ class Backend(httpcore.AnyIOBackend):
         return await super().connect_tcp(addresses[-1], port, each, local_address, socket_options)
 
     def _may_reach(self, address: str) -> bool:
-        return is_public(address) or (self._allow_private and _is_loopback(address))
+        return is_public(address) or (self._allow_private and apis.is_loopback(address))
 
 
 async def _resolved(host: str, port: int) -> list[str]:
