@@ -4,8 +4,6 @@ Of too many none ends in time, and all that came of each is thrown away: a slow 
 as TCP does: half as many when one is cut off while its bytes still come, and one more after a round that went well.
 """
 
-import time
-
 import anyio
 import structlog
 
@@ -32,9 +30,8 @@ class Breadth:
         if self._whole >= self._at_once < self._most:
             self._set(self._at_once + 1)
 
-    def was_cut(self, now: float | None = None) -> None:
-        """Hear of a download that ran out of time while its bytes still came; ``now`` is of the monotonic clock."""
-        moment = time.monotonic() if now is None else now
+    def was_cut(self, moment: float) -> None:
+        """Hear of a download that ran out of time while its bytes still came; ``moment`` is in monotonic seconds."""
         if self._at_once > 1 and moment >= self._cut_at + self._deadline:
             self._cut_at = moment
             self._set(self._at_once // 2)

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import os
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -86,7 +87,7 @@ class Downloads:
         except BaseException as error:
             part.discard()
             if body.has_begun and _is_out_of_time(error):
-                self._breadth.was_cut()
+                self._breadth.was_cut(time.monotonic())
             raise
         self._breadth.came()
         return await self._keep(part, body, index, suspect)
