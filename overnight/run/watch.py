@@ -133,11 +133,10 @@ class Watch:
         if self.lock is not None and self.lock.take(self.batch.name):
             return End.FREE
         in_vain = self._impasse.reached(progress, time.monotonic())
-        if not (self._stopped or impasse.stands_still(progress)) or (
-            progress.counts.under_way and not in_vain
-        ):
-            return None
-        return End.INTERRUPTED if self._stopped else End.HALTED
+        buys_nothing = self._stopped or impasse.stands_still(progress)
+        if buys_nothing and (in_vain or not progress.counts.under_way):
+            return End.INTERRUPTED if self._stopped else End.HALTED
+        return None
 
     def _detach(self, progress: Progress) -> End:
         """Leave the work to those who do it."""
