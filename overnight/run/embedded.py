@@ -3,7 +3,6 @@
 import threading
 import time
 from datetime import timedelta
-from typing import cast
 
 import structlog
 
@@ -123,4 +122,4 @@ class Embedded:
             return
         reconcile.look(here, sweeping=True)
         for message in duties.cancel(self._database, self._settings, scope):
-            cancel.cancel(cast("list[tuple[int, str]]", message.payload), scope.account_id)
+            cancel.cancel(*message.args)

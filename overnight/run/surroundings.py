@@ -20,7 +20,7 @@ class Surroundings:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._found = False
+        self._checked = False
 
     def require_token(self, account: str | None) -> None:
         """Raise if no token is set; with a broker it is the workers that need one."""
@@ -29,13 +29,13 @@ class Surroundings:
 
     def require(self, db: Database | None, account: str | None) -> None:
         """Raise what is missing to buy with this account, or with any; ``db`` is None if there is none yet."""
-        if self._found:
+        if self._checked:
             return
         if self._settings.broker_url:
             readiness.reach_broker(self._settings)
         else:
             self._require_all_of_it(db, account)
-        self._found = True
+        self._checked = True
 
     def _require_all_of_it(self, db: Database | None, account: str | None) -> None:
         """Check everything: without workers, this process is the one that stores and buys."""
