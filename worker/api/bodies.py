@@ -29,12 +29,12 @@ def fields(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def printable(text: str, limit: int = MESSAGE_LIMIT) -> str:
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     r"""Return a text as one short line: white space folded, control characters escaped, the middle cut out.
 
     The end is kept because that is where a traceback names its cause.
 
-    >>> printable("CUDA out of\n  memory \x1b[31m")
+    >>> one_line("CUDA out of\n  memory \x1b[31m")
     'CUDA out of memory \\x1b[31m'
     """
     if len(text) > limit:
@@ -58,7 +58,7 @@ def message(value: Any) -> str:
     >>> message({"error": {"message": "no channel", "code": "x"}})
     'no channel'
     """
-    return printable(": ".join(dict.fromkeys(_said(value))))
+    return one_line(": ".join(dict.fromkeys(_said(value))))
 
 
 def code(value: Any) -> str:
@@ -70,7 +70,7 @@ def code(value: Any) -> str:
     reply = fields(value)
     error = fields(reply.get("error"))
     found = (reply.get("code"), error.get("code"), error.get("type"))
-    return " ".join(printable(word, 100).lower() for word in found if isinstance(word, str))
+    return " ".join(one_line(word, 100).lower() for word in found if isinstance(word, str))
 
 
 def _said(value: Any) -> Iterator[str]:

@@ -188,12 +188,12 @@ def _collection(status: int, headers: Mapping[str, str], body: bytes) -> Mapping
 
 def _prediction(value: Any) -> Prediction | None:
     reply = bodies.fields(value)
-    identity = reply.get("id")
+    identity, status = reply.get("id"), reply.get("status")
     if not is_id(identity):
         return None
     return Prediction(
         id=identity,
-        status=bodies.printable(_text(reply.get("status")) or "", 50),
+        status=bodies.one_line(status, 50) if isinstance(status, str) else "",
         output=_output(reply.get("output")),
         error=_error(reply.get("error")),
         input=_without_data_uris(bodies.fields(reply.get("input"))),
@@ -229,10 +229,6 @@ def _without_data_uris(sent: Mapping[str, Any]) -> Mapping[str, Any]:
     long = {k: v for k, v in sent.items() if isinstance(v, str) and v.startswith("data:")}
     image = {"image": marker.image_digest(long["image"])} if "image" in long else {}
     return {k: v for k, v in sent.items() if k not in long} | image
-
-
-def _text(value: Any) -> str | None:
-    return bodies.printable(value) if isinstance(value, str) else None
 
 
 def _seconds(value: Any) -> float | None:

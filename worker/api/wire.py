@@ -145,7 +145,7 @@ def trouble(error: Exception, deadline: float) -> str:
     """Return one sentence on what went wrong on the wire."""
     if isinstance(error, TimeoutError):
         return f"No answer within {deadline:g} s."
-    return f"The connection failed: {bodies.printable(str(error)) or type(error).__name__}."
+    return f"The connection failed: {bodies.one_line(str(error)) or type(error).__name__}."
 
 
 @asynccontextmanager
