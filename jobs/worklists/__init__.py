@@ -1,7 +1,7 @@
 """What a worker needs to know about the rows it was handed. Reads only; rows that have moved on are left out."""
 
 from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
-from jobs.worklists.doubtful import Case, cases, seeded, to_cancel, unsettled
+from jobs.worklists.doubtful import Case, cases, seeded, unsettled
 from jobs.worklists.fetching import Collecting, Output, ToFetch, collecting, to_fetch
 from jobs.worklists.waiting import (
     ANY_UNWANTED,
@@ -11,6 +11,7 @@ from jobs.worklists.waiting import (
     due,
     running,
     running_as,
+    to_cancel,
     under_way,
     unwanted,
 )

@@ -1,4 +1,4 @@
-"""Sends that may or may not have arrived."""
+"""Sends that may or may not have arrived, and jobs whose sends could be taken for one another's."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -80,22 +80,6 @@ def seeded(tx: sa.Connection, ids: Collection[int]) -> list[Seeded]:
         )
     )
     return [Seeded(row.id, row.image, row.options["images_root"]) for row in rows]
-
-
-def to_cancel(
-    tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]
-) -> dict[tuple[int, str], datetime]:
-    """Return when each (attempt, prediction) was sold that was handed out to be cancelled for one of these accounts.
-
-    The row says so, and not the message: whoever can write to the broker could name any.
-    """
-    query = sa.select(
-        attempts.c.id, attempts.c.prediction_id, attempts.c.account_id, attempts.c.accepted_at
-    ).where(
-        attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None), attempts.c.cancel_at.is_not(None)
-    )
-    # Filtered here: SQLite would scan all attempts of the accounts.
-    return {(row.id, row.prediction_id): row.accepted_at for row in tx.execute(query) if row.account_id in of}
 
 
 _UNSETTLED = (

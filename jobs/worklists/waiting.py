@@ -148,6 +148,22 @@ def unwanted(
     return [(row[0], row[1]) for rows in (wished, late) for row in rows]
 
 
+def to_cancel(
+    tx: sa.Connection, of: Collection[int], attempt_ids: Collection[int]
+) -> dict[tuple[int, str], datetime]:
+    """Return when each (attempt, prediction) was sold that was handed out to be cancelled for one of these accounts.
+
+    The row says so, and not the message: whoever can write to the broker could name any.
+    """
+    query = sa.select(
+        attempts.c.id, attempts.c.prediction_id, attempts.c.account_id, attempts.c.accepted_at
+    ).where(
+        attempts.c.id.in_(attempt_ids), attempts.c.accepted_at.is_not(None), attempts.c.cancel_at.is_not(None)
+    )
+    # Filtered here: SQLite would scan all attempts of the accounts.
+    return {(row.id, row.prediction_id): row.accepted_at for row in tx.execute(query) if row.account_id in of}
+
+
 def cancel_requested(tx: sa.Connection, ids: Collection[int]) -> set[int]:
     """Return which of these jobs a person has asked to cancel."""
     query = sa.select(jobs.c.id).where(jobs.c.id.in_(ids), jobs.c.cancel_requested_at.is_not(None))
