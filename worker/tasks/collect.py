@@ -25,7 +25,7 @@ from worker.transfers import downloads, quarantine, storing
 
 log = structlog.get_logger(__name__)
 
-_LIFETIME = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
+_FETCHABLE = timedelta(minutes=55)  # the API deletes outputs an hour after completion; clocks differ
 _BLACK = "it succeeded, and its images are all black: the safety check left nothing of them"
 _Fetch = Callable[[str], Awaitable[File]]
 _MOST_MISSES = 5  # fetches, ever further apart; before that many nothing is given up, whatever the clock says
@@ -166,10 +166,10 @@ class _Slice:
         came: Sequence[Image | Blackened],
         error_class: FailureClass,
         message: str,
-        patience: timedelta = _LIFETIME,
+        patience: timedelta = _FETCHABLE,
     ) -> Fetched:
         """Try again while the image lives at the provider, and at least `_MOST_MISSES` times; then fail the job."""
-        over = self.now >= job.produced_at + min(patience, _LIFETIME)
+        over = self.now >= job.produced_at + min(patience, _FETCHABLE)
         if over and job.misses + 1 >= _MOST_MISSES:
             return Fetched(job, tuple(came), Failure(job.fence, error_class, message))
         log.info("collect-again", job=job.name, reason=message)
@@ -241,6 +241,6 @@ def _next(here: context.Context, fetched: Fetched, now: datetime) -> datetime:
     """Return when to try again; however rare the tries are, one comes at the end of the image's life."""
     times = here.times
     age = now - fetched.job.produced_at
-    most = times.denied_most if fetched.rarely and age < _LIFETIME else times.poll_most
+    most = times.denied_most if fetched.rarely and age < _FETCHABLE else times.poll_most
     wait = timedelta(seconds=polling.next_look(age.total_seconds(), first=times.poll_first, most=most))
-    return now + (min(wait, _LIFETIME - age) if age < _LIFETIME else wait)
+    return now + (min(wait, _FETCHABLE - age) if age < _FETCHABLE else wait)
