@@ -8,19 +8,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEEDS := 100
 PACKAGES := overnight jobs worker scheduler sandbox migrations
-# Doubly quiet: what a machine's own pip configuration warns about is no news here.
+# Doubly quiet, or it would repeat the warnings of whatever pip is configured on the machine.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	--extra postgres pyproject.toml
 
 help:
 	@echo "make demo      rehearse a small batch against the sandbox; nothing is bought"
-	@echo "make test      set up, lint, type-check, run all tests"
-	@echo "make coverage  the same tests, and which branches they never take; twice as long"
+	@echo "make test      set up, lint, type-check, run all tests but the longest"
+	@echo "make coverage  the same tests, and which branches they never take; takes twice as long"
 	@echo "make faults    processes killed, wires cut, an API that misbehaves: all of tests/faults"
 	@echo "make soak      nights of blows from random seeds, SEEDS=100 of them; takes hours"
-	@echo "make lint      everything of it but the tests"
-	@echo "make bench     how fast it is and what it costs this machine; beside what others use; takes two hours"
+	@echo "make lint      what make test does before the tests"
+	@echo "make bench     how fast it is and what it costs this machine, beside what others use; takes two hours"
 	@echo "make lock      choose new versions of the dependencies (needs uv)"
 	@echo "make clean     remove what make made; databases and images stay"
 
@@ -33,11 +33,11 @@ TESTS := $(BIN)/python -m pytest -n 3 --dist worksteal -m "not long" --doctest-m
 test: lint
 	$(TESTS)
 
-# By itself: to note every branch doubles what the tests cost.
+# Apart from `test`: to note every branch doubles what the tests cost.
 coverage: $(VENV)/.installed-dev
 	$(TESTS) --cov --cov-report=term-missing:skip-covered
 
-# Most of what they do is wait, so that twice as many as there are processors cost little.
+# They mostly wait, so twice as many as there are processors cost little.
 faults: $(VENV)/.installed-dev
 	SEEDS=2000 $(BIN)/python -m pytest -n 4 --dist worksteal tests/faults
 

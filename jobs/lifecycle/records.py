@@ -1,4 +1,4 @@
-"""What a worker may report about an attempt: small frozen facts, no behaviour."""
+"""What is handed to a worker for an attempt, and what it may report of one: small frozen facts, no behaviour."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""All our own time constants, in seconds, already scaled; the API's limits and lifetimes are not here.
+"""The waits and deadlines that TIME_SCALE multiplies, in seconds, already scaled.
 
-TIME_SCALE multiplies them all, so that a rehearsal or a test runs a night in minutes and keeps the
-proportions that the design depends on.
+So a rehearsal or a test runs a night in minutes and keeps the proportions that the design depends on. What it must not
+change is elsewhere: limits and lifetimes of the API, and waits for this machine or for a person.
 """
 
 import functools
