@@ -46,7 +46,9 @@ class LazyGroup(click.Group):
         except OSError as error:
             if not _is_full():
                 raise
-            raise errors.Unavailable(f"the output cannot be written: {error.strerror}") from error
+            raise errors.Unavailable(
+                f"the output cannot be written: {error.strerror}; send it elsewhere"
+            ) from error
         return result
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

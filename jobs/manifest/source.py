@@ -118,7 +118,9 @@ def _spool(name: str, source: IO[Any], spool: IO[Any]) -> None:
         spool.flush()
     except OSError as error:
         folder = tempfile.gettempdir()
-        raise errors.Unavailable(f"{name} cannot be kept in {folder}: {error.strerror}") from error
+        raise errors.Unavailable(
+            f"{name} cannot be kept in {folder}: {error.strerror}; make room, or set TMPDIR"
+        ) from error
 
 
 def _open(name: str) -> BinaryIO:

@@ -47,7 +47,9 @@ def validate(
         except problems.Unreadable as unreadable:
             into.problems.add(unreadable.problem)
         except sqlite3.Error as error:
-            raise errors.Unavailable(f"the rows cannot be kept in the temporary folder: {error}") from error
+            raise errors.Unavailable(
+                f"the rows cannot be kept in the temporary folder: {error}; make room, or set TMPDIR"
+            ) from error
         on_error.pop_all()
         return into
 

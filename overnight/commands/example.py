@@ -45,7 +45,7 @@ def _refuse_others(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise errors.Unavailable(f"{folder}: {error.strerror}") from None
+        raise errors.Unavailable(f"{folder}: {error.strerror}; name another folder") from None
 
 
 def _copy(source: Traversable, target: Path) -> None:
@@ -57,4 +57,4 @@ def _copy(source: Traversable, target: Path) -> None:
     except FileExistsError:
         raise errors.Mistake(f"{target} already exists; name another folder") from None
     except OSError as error:
-        raise errors.Unavailable(f"{target}: {error.strerror}") from None
+        raise errors.Unavailable(f"{target}: {error.strerror}; name another folder") from None

@@ -66,4 +66,5 @@ def command(**given: Any) -> None:
         raise errors.Mistake(f"sandbox: {error}") from None
     except OSError as error:
         place = error.filename or f"{given['host']}:{given['port']}"
-        raise errors.Unavailable(f"sandbox: {place}: {error.strerror}") from None
+        other = "--state" if error.filename else "--host or --port"
+        raise errors.Unavailable(f"sandbox: {place}: {error.strerror}; choose another {other}") from None

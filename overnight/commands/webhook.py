@@ -28,7 +28,9 @@ def command(settings: Settings, host: str, port: int) -> None:
         try:
             refusal = server.serve(settings, db, host, port, _announce)
         except OSError as error:
-            raise errors.Unavailable(f"webhook: {host}:{port}: {error.strerror}") from None
+            raise errors.Unavailable(
+                f"webhook: {host}:{port}: {error.strerror}; choose another --host or --port"
+            ) from None
     if refusal:
         raise errors.Unavailable(refusal)
 

@@ -27,7 +27,7 @@ def written(path: Path, *, replace: bool) -> Iterator[TextIO]:
         unfinished.replace(target)
         durable.sync(target.parent)
     except OSError as error:
-        raise errors.Unavailable(f"{path}: cannot be written: {error.strerror}") from error
+        raise errors.Unavailable(f"{path}: cannot be written: {error.strerror}; name another file") from error
     finally:
         with suppress(OSError):  # on a disk that cannot be written, nothing was
             unfinished.unlink(missing_ok=True)

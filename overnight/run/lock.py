@@ -19,7 +19,9 @@ class Lock:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise errors.Unavailable(f"{path} cannot be made: {error.strerror}") from error
+            raise errors.Unavailable(
+                f"{path} cannot be made: {error.strerror}; mend the rights of its folder"
+            ) from error
         self.held = False
 
     def take(self, batch: str) -> bool:

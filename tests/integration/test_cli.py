@@ -263,7 +263,10 @@ def test_a_full_disk_behind_the_output_is_no_bug(typed, tmp_path):
     command = [sys.executable, "-m", "overnight", *typed.split()]
     ended = in_shell(command, tmp_path, ">/dev/full", stderr=subprocess.PIPE)
     assert ended.returncode == 69
-    assert ended.stderr == b"overnight: the output cannot be written: No space left on device\n"
+    assert (
+        ended.stderr
+        == b"overnight: the output cannot be written: No space left on device; send it elsewhere\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -328,7 +331,8 @@ def test_the_sandbox_says_where_it_listens_and_ends_when_asked(tmp_path):
 def test_a_port_that_is_taken_ends_with_69(tmp_path, taken_port):
     ended = overnight("sandbox", "--port", str(taken_port), folder=tmp_path)
     assert ended.returncode == 69
-    assert ended.stderr == f"overnight: sandbox: 127.0.0.1:{taken_port}: Address already in use\n"
+    where = f"127.0.0.1:{taken_port}: Address already in use; choose another --host or --port"
+    assert ended.stderr == f"overnight: sandbox: {where}\n"
 
 
 @pytest.mark.parametrize("verb", ["status", "quota", "jobs", "doctor", "db check"])

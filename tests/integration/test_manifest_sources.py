@@ -55,7 +55,9 @@ def test_standard_input_that_finds_no_room_is_unavailable():
             raise OSError(28, "No space left on device")
 
     with (
-        pytest.raises(errors.Unavailable, match=r"stdin cannot be kept in .*: No space left on device"),
+        pytest.raises(
+            errors.Unavailable, match=r"stdin cannot be kept in .*: No space left on device; make room"
+        ),
         source.open_source("-", Full()),
     ):
         pass
@@ -68,7 +70,9 @@ def test_rows_that_find_no_room_are_unavailable(tmp_path, monkeypatch):
 
     with (
         source.open_source(path) as manifest,
-        pytest.raises(errors.Unavailable, match="the rows cannot be kept in the temporary folder"),
+        pytest.raises(
+            errors.Unavailable, match=r"the rows cannot be kept in the temporary folder: .*; make room"
+        ),
     ):
         validate.validate(manifest, rows.Adaptation())
 

@@ -297,7 +297,8 @@ def test_a_port_that_is_taken_is_told_in_one_line(desk, shared):
     port = shared.url.rstrip("/").rpartition(":")[2]
     ended = desk.type("webhook", f"--port={port}", OVERNIGHT_WEBHOOK_SECRET=SECRET)
     assert ended.returncode == 69
-    assert ended.stderr == f"overnight: webhook: 127.0.0.1:{port}: Address already in use\n"
+    where = f"127.0.0.1:{port}: Address already in use; choose another --host or --port"
+    assert ended.stderr == f"overnight: webhook: {where}\n"
 
 
 def test_a_night_of_calls_that_are_lost_doubled_and_forged_ends_as_one_without(tmp_path, start_sandbox):
