@@ -227,12 +227,10 @@ def blocked(tx: sa.Connection, account: Account, only: Sequence[int] | None = No
     return _of(tx, _BLOCKED, account, only)
 
 
-def unblock(
-    tx: sa.Connection, now: datetime, account: Account, only: Sequence[int] | None = None
-) -> list[int]:
+def unblock(tx: sa.Connection, now: datetime, account: Account, only: Sequence[int] | None = None) -> None:
     """paused → open for the batches that a block had paused: the API takes an account's calls again."""
     if not (ids := blocked(tx, account, only)):
-        return []
+        return
     # By its reason once more: a person may have paused or cancelled it since.
     opened = (
         sa.update(batches)
@@ -240,10 +238,8 @@ def unblock(
         .values(state=BatchState.OPEN, pause_reason=None, pause_detail=None)
         .returning(batches.c.id)
     )
-    ids = sorted(tx.execute(opened).scalars())
-    for batch_id in ids:
+    for batch_id in sorted(tx.execute(opened).scalars()):
         events.record(tx, now, batch_id, events.EventKind.RECOVERED, "")
-    return ids
 
 
 def size(tx: sa.Connection, batch_id: int) -> int:

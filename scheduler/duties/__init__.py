@@ -12,7 +12,7 @@ from scheduler.duties.messages import Again, Message
 from scheduler.duties.polling import poll
 from scheduler.duties.releasing import release
 from scheduler.duties.rescuing import limit_losses, rescue
-from scheduler.duties.scope import Scope
+from scheduler.duties.turns import Scope
 
 __all__ = [
     "Again",

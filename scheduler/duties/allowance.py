@@ -1,55 +1,39 @@
 """How many calls an account's duties may ask for, by its buckets, throttle and breaker."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-import sqlalchemy as sa
-
-from jobs import accounts, settings
+from jobs import accounts
 from jobs.accounts.breaker import Failing
-from scheduler.duties.scope import AT_ONCE, Scope
+from jobs.settings.times import Times
+from scheduler.duties.turns import AT_ONCE, Turn
 
 PROBE = 1
 
 
-def refilled(
-    tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope
-) -> accounts.Account:
-    """Return the account with its buckets refilled to now, its row locked."""
-    return accounts.refill(accounts.get(tx, scope.account_id), now, configured)
-
-
-def reads(account: accounts.Account, now: datetime) -> int:
+def reads(turn: Turn) -> int:
     """Return how many calls other than creates may leave now; while the API may be away, only a probe that is due."""
-    if account.must_wait(now):
+    account = turn.account
+    if account.must_wait(turn.now):
         return 0
     if account.breaker.is_away or (account.breaker.in_doubt and not creates_in_doubt(account)):
-        return PROBE if may_probe(account, now) else 0
+        return PROBE if may_probe(turn) else 0
     return max(0, int(min(account.reads_tokens, AT_ONCE)))
 
 
-def may_probe(account: accounts.Account, now: datetime) -> bool:
+def may_probe(turn: Turn) -> bool:
     """Whether the next probe is due; in a stop without a time for it, a person must ask for one."""
-    if account.breaker.probe_at is None:
-        return account.breaker.in_doubt
-    return account.breaker.probe_at <= now
+    breaker = turn.account.breaker
+    return breaker.in_doubt if breaker.probe_at is None else breaker.probe_at <= turn.now
 
 
-def probed(
-    tx: sa.Connection,
-    now: datetime,
-    account: accounts.Account,
-    configured: settings.Settings,
-    *,
-    under_way: int = 0,
-) -> None:
+def probed(turn: Turn, *, under_way: int = 0) -> None:
     """Record that a probe has left, and when the next may: soon, while it is only a doubt.
 
     ``under_way`` counts the creates without an outcome yet, the probe included.
     """
-    times = configured.times
-    later = now + timedelta(seconds=times.canary)
-    doubt = account.breaker.in_doubt
-    accounts.probed(tx, account.id, account.breaker.try_again_at(under_way, now, times) if doubt else later)
+    breaker, later = turn.account.breaker, turn.now + timedelta(seconds=turn.times.canary)
+    soon = breaker.try_again_at(under_way, turn.now, turn.times)
+    accounts.probed(turn.tx, turn.account.id, soon if breaker.in_doubt else later)
 
 
 def creates_in_doubt(account: accounts.Account) -> bool:
@@ -57,13 +41,13 @@ def creates_in_doubt(account: accounts.Account) -> bool:
     return account.breaker.in_doubt and account.breaker.failing is Failing.CREATES
 
 
-def longest_doubt(configured: settings.Settings) -> timedelta:
+def longest_doubt(times: Times) -> timedelta:
     """Return how long a doubt can last, with the last create unanswered: by then it is an outage or over."""
-    return timedelta(seconds=configured.times.outage_after + configured.times.post_deadline)
+    return timedelta(seconds=times.outage_after + times.post_deadline)
 
 
-def is_fresh_doubt(account: accounts.Account, now: datetime, configured: settings.Settings) -> bool:
+def is_fresh_doubt(turn: Turn) -> bool:
     """Whether it may soon be an outage. If no more creates are wanted, a doubt about them stays, and says nothing."""
-    since = account.breaker.failing_since
-    stays = creates_in_doubt(account) and since is not None and now > since + longest_doubt(configured)
-    return account.breaker.in_doubt and not stays
+    breaker, since = turn.account.breaker, turn.account.breaker.failing_since
+    stays = since is not None and turn.now > since + longest_doubt(turn.times)
+    return breaker.in_doubt and not (stays and creates_in_doubt(turn.account))

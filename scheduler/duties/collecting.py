@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from jobs import database, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
+from scheduler.duties import turns
 from scheduler.duties.messages import Again, Message, fills_one, sliced
-from scheduler.duties.scope import Scope, all_due
+from scheduler.duties.turns import Scope
 
 # A slice may take half a lease: of more, the last would be handed out once more before a worker has come to them.
 _AT_ONCE = 2 * SLICE[Lane.COLLECT]
@@ -21,7 +22,11 @@ def collect(db: database.Database, configured: settings.Settings, scope: Scope) 
         waiting = worklists.to_fetch(tx, scope.seat.answers_for, now)
     if not _is_time(waiting, now, configured):
         return
-    ids = db.unit(lambda tx: all_due(tx, database.now(tx), configured, scope, State.COLLECTING, _AT_ONCE))
+    ids = db.unit(
+        lambda tx: turns.unlocked(tx, database.now(tx), configured, scope).hand_out(
+            State.COLLECTING, _AT_ONCE
+        )
+    )
     yield from sliced(Lane.COLLECT, ids, scope)
     if len(ids) == _AT_ONCE:
         yield Again()

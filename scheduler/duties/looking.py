@@ -12,8 +12,8 @@ from jobs.dialects import literally
 from jobs.lanes import Lane
 from jobs.states import State
 from jobs.tables import jobs
-from scheduler.duties import cancelling, confirming, polling
-from scheduler.duties.scope import Scope
+from scheduler.duties import cancelling, confirming, polling, turns
+from scheduler.duties.turns import Scope
 
 
 def _due(state: State, *whose: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
@@ -42,14 +42,13 @@ def may_rescue(tx: sa.Connection, now: datetime) -> bool:
 
 def lanes(tx: sa.Connection, now: datetime, configured: settings.Settings, scope: Scope) -> set[Lane]:
     """Return the lanes with work for an account; always with SUBMIT, for the release finds out what may be bought."""
-    overdue, soon = cancelling.patience(configured)
+    turn = turns.unlocked(tx, now, configured, scope)
     told = {"now": now, "accounts": scope.seat.answers_for, "most": 1, "count": 1}
-    told |= {"soon": now + soon, "sold": now - overdue}
+    told |= {"soon": now + turn.lease, "sold": now - cancelling.patience(turn)}
     row = tx.execute(_LANES, told).one()
     found = {lane for lane in Lane if lane is not Lane.SUBMIT and getattr(row, lane)}
-    account = scope.seat.account
-    if polling.is_early(account, now, configured):
+    if polling.is_early(turn):
         found.discard(Lane.POLL)
-    if confirming.may_sweep(tx, now, account, configured):
+    if confirming.may_sweep(turn):
         found.add(Lane.RECONCILE)
     return found | {Lane.SUBMIT}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.lanes import SLICE, Lane
-from scheduler.duties.scope import Scope
+from scheduler.duties.turns import Scope
 
 _SHARE = 3
 
