@@ -211,14 +211,7 @@ def _opened(
     fetch = downloads.Downloads(
         configured.output, allow_private=credential.api.is_local, deadline=times.lease / 2
     )
-    images = inputs.Inputs(
-        api,
-        deadline=times.post_deadline,
-        doubt=times.list_doubt,
-        patience=2 * times.poll_first,
-        needed=times.prediction_deadline,
-    )
-    return Context(configured, db, account, thread, api, images, fetch, freed)
+    return Context(configured, db, account, thread, api, inputs.Inputs(api, times), fetch, freed)
 
 
 def close(started: Collection[Context]) -> None:

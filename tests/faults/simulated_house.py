@@ -169,7 +169,7 @@ class House:
         downloads = simulated_wire.Downloads(actor, self.api, self.disk, self.plan)
         loop = simulated_processes.Tasks(actor)
         here = context.Context(
-            self.settings, self.database, account, loop, api, inputs.Inputs(api), downloads
+            self.settings, self.database, account, loop, api, inputs.Inputs(api, times), downloads
         )
         for lanes in self._slots():
             actor.start(self._slot(actor, here, lanes))

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from jobs import errors, marker
 from jobs.manifest import pictures
+from jobs.settings.times import Times
 from tests.integration import wires
 from worker import clock
 from worker.api import client
@@ -36,7 +37,7 @@ async def ready(answer=LACKS, doubt=0, patience=5):
         wires.serve(answer) as served,
         client.PredictionClient(served.url, SecretStr("token"), deadline=5, connections=4) as api,
     ):
-        yield served, inputs.Inputs(api, doubt=doubt, patience=patience)
+        yield served, inputs.Inputs(api, Times(list_doubt=doubt, poll_first=patience / 2))
 
 
 def run(root, image, answer=LACKS):

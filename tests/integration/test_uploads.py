@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from jobs import errors, images, lifecycle, tables
 from jobs.lifecycle import uploading
+from jobs.settings.times import Times
 from jobs.states import State
 from scheduler import duties
 from tests import rows
@@ -60,7 +61,7 @@ async def slowly(seconds, *, stalls=False):
         await asyncio.gather(*conversations, return_exceptions=True)
 
 
-def wire_form(folder, answer, **given):
+def wire_form(folder, answer):
     """What becomes of an image of half a megabyte at a server."""
 
     async def conversation():
@@ -68,14 +69,16 @@ def wire_form(folder, answer, **given):
             answer as url,
             client.PredictionClient(url, SecretStr("token"), deadline=0.3, connections=2) as api,
         ):
-            return await inputs.Inputs(api, **given).wire_form("fox.png", folder)
+            return await inputs.Inputs(api, Times(post_deadline=0.3, poll_first=10)).wire_form(
+                "fox.png", folder
+            )
 
     draw(folder / "fox.png")
     return asyncio.run(conversation())
 
 
 def test_a_slow_but_steady_upload_may_take_longer_than_any_other_request(tmp_path):
-    assert wire_form(tmp_path, slowly(0.06), deadline=0.3, patience=20) == URL
+    assert wire_form(tmp_path, slowly(0.06)) == URL
 
 
 def test_a_stalled_upload_ends_at_its_deadline_and_the_api_is_asked_whether_it_answers_else(
@@ -86,12 +89,12 @@ def test_a_stalled_upload_ends_at_its_deadline_and_the_api_is_asked_whether_it_a
     with pytest.raises(
         errors.NotUploaded, match=r"0\.\d MB could not be uploaded: No answer within"
     ) as caught:
-        wire_form(tmp_path, slowly(0, stalls=True), deadline=0.3, patience=20)
+        wire_form(tmp_path, slowly(0, stalls=True))
     assert caught.value.api_answers
 
 
 def test_an_upload_has_the_time_that_a_slow_line_takes_for_it_and_for_what_shares_the_line():
-    made = uploads.Uploads(None, ordinary=20, patience=2, needed=1800)
+    made = uploads.Uploads(None, Times())
     assert made._allowed(30_000_000) == 140
     assert made._allowed(200_000) == 60, "ten megabytes are under way beside it"
 
@@ -124,7 +127,7 @@ def test_many_large_uploads_hold_no_more_than_their_share_of_memory(tmp_path, mo
 
     async def conversation():
         api = Counting()
-        made = uploads.Uploads(api, ordinary=20, patience=20, needed=1800)
+        made = uploads.Uploads(api, Times(poll_first=10))
         sizes = [400] * 20 + [5000] + [400] * 5
         sources = [source(tmp_path, f"file-{number:03}", size) for number, size in enumerate(sizes)]
         assert set(await asyncio.gather(*(made.url(one) for one in sources))) == {URL}
@@ -139,7 +142,7 @@ def test_a_file_that_changed_before_its_turn_is_not_uploaded(tmp_path):
 
     async def conversation():
         with pytest.raises(errors.NotSent, match="changed"):
-            await uploads.Uploads(Counting(), ordinary=20, patience=20, needed=1800).url(changed)
+            await uploads.Uploads(Counting(), Times(poll_first=10)).url(changed)
 
     asyncio.run(conversation())
 

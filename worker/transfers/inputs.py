@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jobs import errors, failures, images, marker, shortage
 from jobs.manifest import pictures, problems
+from jobs.settings.times import Times
 from worker.api import client
 from worker.transfers import quarantine, uploads
 
@@ -42,29 +43,17 @@ _Version = tuple[str, int, int]  # path, mtime and size: a changed file is anoth
 
 
 class Inputs:
-    """Turns image references into their wire form; belongs to one event loop.
+    """Turns image references into their wire form; belongs to one event loop."""
 
-    ``deadline`` is how long a request may take, ``doubt`` the time between two refusals that prove an API to
-    be without uploads, ``patience`` how long a job waits for its upload, and ``needed`` how long a prediction may
-    wait for its run; all in seconds.
-    """
-
-    def __init__(
-        self,
-        api: client.PredictionClient,
-        *,
-        deadline: float = 20.0,
-        doubt: float = 60.0,
-        patience: float = 2.0,
-        needed: float = 1800.0,
-    ) -> None:
-        self._doubt = doubt
+    def __init__(self, api: client.PredictionClient, times: Times) -> None:
+        # Between two refusals that prove an API to be without uploads, as between those of its list.
+        self._doubt = times.list_doubt
         self._refused_at: float | None = None
         self._can_upload = True
         self._encoded = _Encoded()
         self._decoded: OrderedDict[_Version, _File] = OrderedDict()
         self._digests: OrderedDict[_Version, str] = OrderedDict()  # of large files' contents
-        self._uploads = uploads.Uploads(api, ordinary=deadline, patience=patience, needed=needed)
+        self._uploads = uploads.Uploads(api, times)
 
     async def aclose(self) -> None:
         await self._uploads.aclose()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobs import crashpoints, errors, images
+from jobs.settings.times import Times
 from worker import clock
 from worker.api import client
 
@@ -70,19 +71,12 @@ class Source:
 
 
 class Uploads:
-    """Every upload of a process. Belongs to one event loop.
+    """Every upload of a process. Belongs to one event loop."""
 
-    ``ordinary`` is how long any other request may take, ``patience`` how long a job waits here, and ``needed`` how
-    long before its run a prediction may need its file; all in seconds.
-    """
-
-    def __init__(
-        self, api: client.PredictionClient, *, ordinary: float, patience: float, needed: float
-    ) -> None:
+    def __init__(self, api: client.PredictionClient, times: Times) -> None:
         self._api = api
-        self._ordinary = ordinary
-        self._patience = patience
-        self._needed = needed
+        self._times = times
+        self._patience = 2 * times.poll_first  # seconds that a job waits here
         self._urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
         self._sending: dict[str, Sending] = {}
         self._room = _Room(AT_ONCE)
@@ -121,7 +115,7 @@ class Uploads:
         return url if clock.ticks() < until else None
 
     def _allowed(self, size: int) -> float:
-        return self._ordinary + max(size, AT_ONCE) / SLOWEST
+        return self._times.post_deadline + max(size, AT_ONCE) / SLOWEST
 
     async def _send(self, source: Source) -> str | errors.ApiError:
         name, allowed = f"{source.digest[:16]}.{source.facts.suffix}", self._allowed(source.size)
@@ -136,7 +130,9 @@ class Uploads:
             return error
         crashpoints.reach(crashpoints.Place.AFTER_UPLOAD)
         lives = _LIVES if file.lives is None else file.lives
-        remember(self._urls, source.digest, (file.url, clock.ticks() + lives - self._needed))
+        # A prediction may wait as long as its deadline allows before its run needs the file.
+        until = clock.ticks() + lives - self._times.prediction_deadline
+        remember(self._urls, source.digest, (file.url, until))
         # Perhaps nobody waits for it any more, and it must not outlive the URL.
         del self._sending[source.digest]
         return file.url
