@@ -10,7 +10,7 @@ import structlog
 from celery import signals
 
 from jobs import errors, settings
-from worker import context, outgrown, readiness
+from worker import enrolment, outgrown, readiness
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ def listen(configured: settings.Settings) -> None:
     """Have Celery's commands check at their start what ours check."""
 
     def work(**_said: Any) -> None:
-        _start(configured, "worker", go_on=lambda: context.attend(configured))
+        _start(configured, "worker", go_on=lambda: enrolment.attend(configured))
 
     def schedule(**_said: Any) -> None:
         _start(configured, "scheduler")
@@ -40,7 +40,7 @@ def _start(configured: settings.Settings, who: str, go_on: Callable[[], None] = 
     try:
         readiness.require(configured, who)
         if who == "worker":
-            context.enrol(configured)
+            enrolment.enrol(configured)
     except errors.OvernightError as error:  # Celery would only log any other exception
         _refuse(error)
 

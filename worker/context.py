@@ -7,14 +7,12 @@ import asyncio
 import math
 import threading
 from collections.abc import Callable, Collection
-from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 import sqlalchemy as sa
-import structlog
 
 from jobs import accounts, batches, database, errors, presence, settings, stops, worklists
 from jobs.accounts import attendance
@@ -22,11 +20,9 @@ from jobs.accounts.tally import Tally
 from jobs.settings import folders
 from jobs.settings.credentials import Credential
 from jobs.settings.times import Times
-from worker import foresight, heaps, loop, tally
+from worker import enrolment, foresight, heaps, loop, tally
 from worker.api import client
 from worker.transfers import downloads, inputs
-
-log = structlog.get_logger(__name__)
 
 # At the default of 600 creates a minute and 1 s for each, ten are under way; twice that leaves room.
 _CONNECTIONS = 20
@@ -124,55 +120,6 @@ class Context:
         await asyncio.gather(self.api.aclose(), self.downloads.aclose())
 
 
-def enrol(
-    configured: settings.Settings, db: database.Database | None = None, *, anew: bool = True
-) -> list[accounts.Account]:
-    """Register the accounts of the tokens: the scheduler hands out nothing for an account without a worker.
-
-    All get the same moment, because the accounts seen last are those that buy.
-    """
-    named = [(_name(one), one) for one in configured.require_credentials()]
-    # One of its own is closed again: nothing may stay open before a fork.
-    with (
-        nullcontext(db) if db else closing(database.Database(configured.database_url)) as opened,
-        opened.write() as tx,
-    ):
-        now = database.now(tx)
-        accounts.forget_the_future(tx, now, configured.times)
-        # In one order everywhere, so that two workers that start at once cannot deadlock.
-        ids = {
-            name: accounts.register(tx, now, name, one.api.identity, one.label, anew=anew)
-            for name, one in sorted(named, key=lambda pair: pair[0])
-        }
-        return [accounts.get(tx, ids[name]) for name, _ in named]
-
-
-def attend(configured: settings.Settings) -> None:
-    """Record that the accounts still have a worker; register them anew if those that buy have none any more.
-
-    Else the night would stand still when the worker that started last, with another token, has ended.
-    """
-    names = [_name(one) for one in configured.require_credentials()]
-
-    def write(tx: sa.Connection) -> bool:
-        now = database.now(tx)
-        return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.unattended))
-
-    # Closed in the end: nothing may stay open before a fork.
-    with closing(database.Database(configured.database_url)) as opened:
-        try:
-            if opened.unit(write):
-                log.warning("accounts-taken-up", reason="those that started last have no worker any more")
-                enrol(configured, opened)
-        except errors.Unavailable as error:
-            log.debug("not-attended", reason=str(error))  # the scheduler reports that the database is away
-
-
-def _name(one: Credential) -> str:
-    host = one.api.name if one.api.is_sandbox else one.api.host
-    return accounts.name(host, one.api.identity, one.token.get_secret_value())
-
-
 def start(
     configured: settings.Settings,
     db: database.Database,
@@ -182,7 +129,7 @@ def start(
 ) -> list[Context]:
     """Register the accounts and open their clients, inside an event loop that they share."""
     heaps.share()
-    enrolled = enrol(configured, db, anew=anew)
+    enrolled = enrolment.enrol(configured, db, anew=anew)
     thread = loop.Loop()
 
     async def opened() -> list[Context]:

@@ -38,14 +38,14 @@ def _work(settings: Settings, concurrency: int) -> Exit:
     import socket
 
     from jobs import errors
-    from worker import app, context, leaving, outgrown
+    from worker import app, enrolment, leaving, outgrown
 
-    context.enrol(settings)
+    enrolment.enrol(settings)
     _pass_on(settings)
     watch = outgrown.Watch(
         settings,
         end=lambda: os.kill(os.getpid(), signal.SIGTERM),
-        go_on=lambda: context.attend(settings),
+        go_on=lambda: enrolment.attend(settings),
     )
     worker = app.configure(settings).Worker(
         hostname=f"{os.getpid()}@{socket.gethostname()}",  # two on one host must differ

@@ -27,7 +27,7 @@ from tests.faults.simulated_api import Api
 from tests.faults.simulated_broker import Broker
 from tests.faults.simulated_plan import Fortune, Plan
 from tests.faults.simulated_processes import ACTOR, Mortal
-from worker import app, context
+from worker import app, context, enrolment
 from worker.api import client, wire
 from worker.transfers import inputs
 
@@ -158,7 +158,7 @@ class House:
         crashpoints.reach(Place.AFTER_TAKEOVER)
 
     async def _worker(self, actor: Mortal) -> None:
-        [account] = await self._patiently(actor, lambda: context.enrol(self.settings, self.database))
+        [account] = await self._patiently(actor, lambda: enrolment.enrol(self.settings, self.database))
         lines = functools.partial(simulated_wire.Lines, actor=actor, api=self.api)
         times = self.settings.times
         with mock.patch.object(wire, "Lines", lines):

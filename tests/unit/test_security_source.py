@@ -142,7 +142,7 @@ def test_a_secret_is_taken_out_of_its_wrapping_in_few_places():
     }
     assert files == {
         "jobs/settings/fields.py", "jobs/signatures.py", "jobs/settings/tokens.py", "worker/api/client.py",
-        "worker/context.py",
+        "worker/enrolment.py",
     }  # fmt: skip
 
 
