@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import click
+from rich import cells  # knows which characters take two columns
 
 from jobs import blocks, commands, figures, presence
 from jobs.batches import Batch, PauseReason
@@ -89,16 +90,16 @@ def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: s
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows as lines with aligned columns; those that hold only numbers are right-aligned.
 
-    >>> aligned([("jobs", "name"), ("7", "cats")])
-    ['jobs  name', '   7  cats']
+    >>> aligned([("jobs", "name", "state"), ("7", "cats", "open"), ("12", "猫の写真", "ready")])
+    ['jobs  name      state', '   7  cats      open', '  12  猫の写真  ready']
     """
     shown = [[words.line(cell) for cell in row] for row in rows]
     columns = list(zip(*shown, strict=True))
-    widths = [max(map(len, column)) for column in columns]
+    widths = [max(map(cells.cell_len, column)) for column in columns]
     numeric = [all(cell.isdigit() for cell in column[1:]) for column in columns]
     return [
         "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
+            cell.rjust(width) if right else cells.set_cell_size(cell, width)
             for cell, width, right in zip(row, widths, numeric, strict=True)
         ).rstrip()
         for row in shown
