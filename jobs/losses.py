@@ -36,14 +36,14 @@ class Losses:
     surplus: int  # creates that follow no settled outcome: orphans and possibly paid twice
 
     @property
-    def stop(self) -> bool:
+    def stop_loss(self) -> bool:
         """More than 20 failed before five succeeded, or at least 50 and over a fifth: something general is wrong."""
         early = self.failed > _FEW_FAILED and self.succeeded < _SOME_SUCCEEDED
         return early or (self.failed >= 50 and self.failed > 0.2 * (self.succeeded + self.failed))
 
     @property
     def stopping(self) -> bool:
-        return self.stop or self.fuse
+        return self.stop_loss or self.fuse
 
     @property
     def fuse(self) -> bool:

@@ -77,7 +77,7 @@ def pause(
 def limit_losses(tx: sa.Connection, now: datetime, batch: batches.Batch) -> None:
     """Pause a batch if its own failures or its surplus purchases show that something general is wrong."""
     counted = losses.count(tx, batch)
-    if counted.stop:
+    if counted.stop_loss:
         ended = counted.failed + counted.succeeded
         detail = f"{counted.failed} of the {ended} jobs that ended have failed, most of them {counted.worst}"
         pause(tx, now, [batch.id], PauseReason.STOP_LOSS, detail)

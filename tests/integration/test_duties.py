@@ -676,7 +676,7 @@ def test_the_fuse_bears_ten_surplus_purchases_and_two_in_a_hundred_jobs(jobs, mo
         Losses(succeeded=0, failed=0, worst=None, jobs=jobs, surplus=surplus) for surplus in (most, most + 1)
     )
     assert (borne.fuse, borne.stopping) == (False, False)
-    assert (blown.fuse, blown.stopping, blown.stop) == (True, True, False)
+    assert (blown.fuse, blown.stopping, blown.stop_loss) == (True, True, False)
 
 
 def test_failures_of_before_it_was_opened_again_count_no_more(database, batch):
