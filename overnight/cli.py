@@ -72,7 +72,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _open_standard_streams() -> None:
-    """Let none be closed: the next file to be opened, a database perhaps, would get its number, and what is said."""
+    """Open those that are closed, or the next file, perhaps a database, would get their number and all that is said."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  it stays

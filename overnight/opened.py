@@ -21,9 +21,9 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 def _point_to_rehearsals(opened: Database) -> None:
-    """Refuse to look for a batch where there is no database, but one that `--api sandbox` would open.
+    """Where there is no database but the sandbox's, say so: whoever rehearsed may have left out `--api sandbox`.
 
-    It opens none but its own, wherever the settings have the missing one; one that is typed it opens like any other.
+    Not if `--database` was typed: then that one is meant.
     """
     path = opened.path
     if path is None or presence.found(path) or "--database" in flags.names():

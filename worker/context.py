@@ -99,8 +99,8 @@ class Context:
     def answers_otherwise(self, than: Collection[str] = ()) -> bool:
         """Whether the API answers a question about anything but these predictions, and lets us ask.
 
-        It is about the latest of the others. Only if there is none it is about one made up, of which a gateway may
-        answer what it does not know of ours. If the API says stop, that is recorded.
+        It is asked about the latest of the others; only if there is none, about one that is made up, which proves
+        less: a gateway may answer that by itself. If the API says stop, that is recorded.
         """
         with self.database.read() as tx:
             witness = worklists.witness(tx, self.account.id, than)

@@ -58,7 +58,7 @@ class Breaker:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing speaks against it that every call is answered."""
+        """Whether nothing suggests that calls go unanswered, or are refused."""
         return self.is_closed and not self.in_doubt
 
     @property

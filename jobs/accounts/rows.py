@@ -100,8 +100,8 @@ def register(
 def attended(tx: sa.Connection, now: datetime, names: Collection[str], since: datetime) -> bool:
     """Record that these accounts have a worker now.
 
-    Those that buy keep their place, all together, while one of them has a worker. Return whether these are not among
-    them, and nothing was heard of those that are ``since`` then; until then they were seen just before them.
+    If one of them is among those that buy, all of those keep their place. If none is, they are recorded as seen just
+    before those. Return whether nothing was heard of those after ``since``, so that these are to take their place.
     """
     own = tx.execute(sa.select(accounts.c.api, accounts.c.seen_at).where(accounts.c.name.in_(names))).all()
     deserted = False

@@ -10,7 +10,7 @@ from scheduler.duties import turns
 from scheduler.duties.messages import Again, Message, fills_one, sliced
 from scheduler.duties.turns import Scope
 
-# A slice may take half a lease: of more, the last would be handed out once more before a worker has come to them.
+# A slice may take half a lease: of more than two, the last would be handed out again before a worker has come to it.
 _AT_ONCE = 2 * SLICE[Lane.COLLECT]
 _PATIENCE = 1 / 20  # of a lease, after which what is due waits for no more
 

@@ -184,10 +184,10 @@ class _Slice:
         return endings.ended(self.here, row, prediction, self.now)
 
     def withheld(self, row: Running, error: errors.Missing | errors.Refused | errors.Unanswered) -> Outcome:
-        """Give up a prediction that the API tells nothing of, long after its deadline, and of no cancel either.
+        """Give up a prediction, long after its deadline, if the API tells nothing of it, nor did at its cancel.
 
-        One such answer may pass, an unknown id's too; a cancel, which asks for the prediction as well, has had another
-        by then. No answer may pass at any time, so it is waited for until the outputs must have been deleted.
+        A single refusal may pass, and so may a 404; the cancel, which asks for the prediction too, was the first of
+        two. Silence may pass at any time, so it is borne until the outputs must have been deleted.
         """
         deadline = self.here.times.prediction_deadline
         silent = isinstance(error, errors.Unanswered)
@@ -198,9 +198,9 @@ class _Slice:
         return Failure(row.fence, FailureClass.EXPIRED, message)
 
     def _age(self, row: Running) -> float:
-        """Return for how many seconds it has been sold; less if it is another account's, where it may still exist.
+        """Return how many seconds ago it was sold; an hour less for another account's, which may still exist there.
 
-        That waits until its outputs must have been deleted too.
+        So that one is waited for until its outputs must have been deleted.
         """
         foreign = 0.0 if row.account_id == self.here.account.id else _LIFETIME
         return (self.now - row.accepted_at).total_seconds() - foreign
