@@ -5,15 +5,17 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
-from sandbox import damage, faults, plan, predictions, wire
+from sandbox import damage, faults, predictions, wire
 from sandbox.blobs import Blobs
 from sandbox.census import Census
 from sandbox.options import Options
 from sandbox.outputs import Outputs
+from sandbox.plan import Plan
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 
@@ -21,30 +23,21 @@ _NAME = re.compile(r"out-(\d)\.png", re.ASCII)
 _PIECES = 10  # in which a slow picture is sent
 
 
+@dataclass(kw_only=True)
 class Delivery:
     """Serves pictures."""
 
-    def __init__(
-        self,
-        options: Options,
-        *,
-        drawn: plan.Plan,
-        records: Records,
-        blobs: Blobs,
-        outputs: Outputs,
-        census: Census,
-    ) -> None:
-        self._options = options
-        self._plan = drawn
-        self._records = records
-        self._blobs = blobs
-        self._outputs = outputs
-        self._census = census
-        self._reads: Counter[str] = Counter()
+    options: Options
+    plan: Plan
+    records: Records
+    blobs: Blobs
+    outputs: Outputs
+    census: Census
+    _reads: Counter[str] = field(default_factory=Counter, init=False)
 
     async def output(self, request: Request) -> Response:
-        self._census.requests["output"] += 1
-        prediction = self._records.find_by_key(request.path_params["key"])
+        self.census.requests["output"] += 1
+        prediction = self.records.find_by_key(request.path_params["key"])
         name = _NAME.fullmatch(request.path_params["name"])
         if not prediction or not name or not self._lives(prediction, int(name[1])):
             return self._gone(prediction)
@@ -54,42 +47,42 @@ class Delivery:
 
     def _lives(self, prediction: Prediction, index: int) -> bool:
         produced = predictions.stage(prediction, time.time()).status in predictions.PRODUCED
-        removed = self._is_removed(prediction) or self._plan.strikes("expire_url", prediction.subject)
+        removed = self._is_removed(prediction) or self.plan.strikes("expire_url", prediction.subject)
         return produced and not removed and index < predictions.count(prediction)
 
     def _gone(self, prediction: Prediction | None) -> Response:
-        forbidden = prediction is not None and self._plan.strikes("gone_403", prediction.subject)
+        forbidden = prediction is not None and self.plan.strikes("gone_403", prediction.subject)
         return JSONResponse({"detail": "requested file not found"}, 403 if forbidden else 404)
 
     def _is_removed(self, prediction: Prediction) -> bool:
         now = time.time()
-        return predictions.removed(predictions.stage(prediction, now), now, self._options.lifetime)
+        return predictions.removed(predictions.stage(prediction, now), now, self.options.lifetime)
 
     async def _picture(self, request: Request, prediction: Prediction, index: int) -> Response:
         subject = f"{prediction.subject}/{index}"
         self._reads[subject] += 1
-        if wire.was_kept(request) and self._plan.strikes("stale", subject, self._reads[subject]):
+        if wire.was_kept(request) and self.plan.strikes("stale", subject, self._reads[subject]):
             return wire.Reset()
-        content = await self._outputs.content(prediction, index)
+        content = await self.outputs.content(prediction, index)
         moved = damage.MOVED in request.query_params
         possible = (name for name in faults.OUTPUT if not (moved and name == "redirect"))
-        if fault := self._plan.first(possible, subject, self._reads[subject]):
-            kind = self._plan.kind(fault, subject, self._reads[subject])
+        if fault := self.plan.first(possible, subject, self._reads[subject]):
+            kind = self.plan.kind(fault, subject, self._reads[subject])
             # A bomb takes the better part of a second to make.
             return await asyncio.to_thread(damage.spoilt, fault, kind, content, request.url)
-        if not self._options.output_seconds:
+        if not self.options.output_seconds:
             return Response(content, media_type="image/png")
         length = {"content-length": str(len(content))}
-        slowly = _paced(content, self._options.output_seconds)
+        slowly = _paced(content, self.options.output_seconds)
         return StreamingResponse(slowly, media_type="image/png", headers=length)
 
     async def input(self, request: Request) -> Response:
         """Serve the picture that came as a prediction's data URI, until it is deleted with the outputs."""
-        prediction = self._records.find_by_key(request.path_params["key"])
+        prediction = self.records.find_by_key(request.path_params["key"])
         kind, _, digest = prediction.image.partition(":") if prediction else ("", "", "")
         if not prediction or kind != "blob" or self._is_removed(prediction):
             return self._gone(prediction)
-        content = await asyncio.to_thread(self._blobs.get, digest)
+        content = await asyncio.to_thread(self.blobs.get, digest)
         return Response(content, media_type="application/octet-stream")
 
 

@@ -13,8 +13,9 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import answers, plan, predictions, problems
+from sandbox import answers, predictions, problems
 from sandbox.blobs import Blobs
+from sandbox.plan import Plan
 from sandbox.records import Records
 
 _TOO_MANY_BYTES = 100_000_000
@@ -26,9 +27,9 @@ _LIVES = 24
 class Files:
     """Takes files, shows, lists and deletes them. Nobody can read one back: its URL is for inputs."""
 
-    def __init__(self, lifetime: float, *, drawn: plan.Plan, records: Records, blobs: Blobs) -> None:
+    def __init__(self, lifetime: float, *, plan: Plan, records: Records, blobs: Blobs) -> None:
         self._lifetime = lifetime * _LIVES
-        self._plan = drawn
+        self._plan = plan
         self._tries: Counter[str] = Counter()
         self._records = records
         self._blobs = blobs

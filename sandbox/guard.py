@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from sandbox import answers, faults, limits, plan, problems, profiles
+from sandbox import answers, faults, limits, problems, profiles
 from sandbox.census import Census
 from sandbox.options import Options
 from sandbox.outage import Outage
+from sandbox.plan import Plan
 from sandbox.records import Records
 
 # A route's work proper: the request, and the account it is for.
@@ -31,14 +32,14 @@ class Guard:
         self,
         options: Options,
         *,
-        drawn: plan.Plan,
+        plan: Plan,
         records: Records,
         census: Census,
     ) -> None:
         self._options = options
         self._profile: profiles.Profile = options.manners
-        self._plan = drawn
-        self._outage = Outage(drawn, options.outage, records.reached_at)
+        self._plan = plan
+        self._outage = Outage(plan, options.outage, records.reached_at)
         self._census = census
         self._accepted = records.accepted
         self._per_minute = {

@@ -6,6 +6,7 @@ import bisect
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -13,8 +14,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sandbox import answers, plan, problems, wire
+from sandbox import answers, problems, wire
 from sandbox.options import Options
+from sandbox.plan import Plan
 from sandbox.predictions import Prediction
 from sandbox.records import Records
 from sandbox.views import Views
@@ -25,27 +27,27 @@ _LEFT_OUT = frozenset({"input", "output", "error", "logs", "metrics"})
 Place = tuple[float, str]
 
 
+@dataclass(kw_only=True)
 class Listing:
     """Lists an account's predictions, newest first; faults misplace or hide them by up to a lag."""
 
-    def __init__(self, options: Options, *, drawn: plan.Plan, records: Records, views: Views) -> None:
-        self._options = options
-        self._plan = drawn
-        self._records = records
-        self._views = views
-        self._reads: Counter[str] = Counter()
-        # Drawing a place costs two hashes, and each page sorts by the places of all.
-        self._places: dict[str, Place] = {}
-        self._shuffled = 0.0
+    options: Options
+    plan: Plan
+    records: Records
+    views: Views
+    _reads: Counter[str] = field(default_factory=Counter, init=False)
+    # Drawing a place costs two hashes, and each page sorts by the places of all.
+    _places: dict[str, Place] = field(default_factory=dict, init=False)
+    _shuffled: float = field(default=0.0, init=False)
 
     async def list(self, request: Request, account: str) -> Response:
         start = _moment(request, "created_after", 0.0)
         end = _moment(request, "created_before", float("inf"))
         self._reads[account] += 1
         read = self._reads[account]
-        if wire.was_kept(request) and self._plan.strikes("stale", "list", read):
+        if wire.was_kept(request) and self.plan.strikes("stale", "list", read):
             return wire.Reset()
-        if self._plan.strikes("get_5xx", "list", read):
+        if self.plan.strikes("get_5xx", "list", read):
             return problems.page(503, "Service unavailable")
         before, after = _read_cursor(request.query_params.get("cursor"))
         shelf = self._shelf(account, start, end)
@@ -67,20 +69,20 @@ class Listing:
                 ],
             }
         )
-        odd = self._plan.kind("get_odd", "list", read)
-        return answers.misread(odd, answer, self._options.wait) if odd else answer
+        odd = self.plan.kind("get_odd", "list", read)
+        return answers.misread(odd, answer, self.options.wait) if odd else answer
 
     async def _entry(self, prediction: Prediction, now: float, host: str) -> dict[str, Any]:
-        shown = await self._views.show(prediction, now, host)
-        if not self._plan.is_quiet() and self._plan.strikes("list_bare", prediction.subject):
+        shown = await self.views.show(prediction, now, host)
+        if not self.plan.is_quiet() and self.plan.strikes("list_bare", prediction.subject):
             return {name: value for name, value in shown.items() if name not in _LEFT_OUT}
         return shown
 
     def _shelf(self, account: str, start: float, end: float) -> Sequence[Prediction]:
         """Return what was created in [start, end), in the reverse order of the list."""
-        if (shuffled := self._plan.share("list_shuffle")) != self._shuffled:
+        if (shuffled := self.plan.share("list_shuffle")) != self._shuffled:
             self._places, self._shuffled = {}, shuffled
-        found = self._records.between(account, start, end)
+        found = self.records.between(account, start, end)
         return sorted(found, key=self._place) if shuffled else found
 
     def _page(
@@ -99,20 +101,18 @@ class Listing:
         return place
 
     def _draw_place(self, prediction: Prediction) -> Place:
-        if not self._plan.strikes("list_shuffle", prediction.subject):
+        if not self.plan.strikes("list_shuffle", prediction.subject):
             return prediction.t, prediction.id
-        return prediction.t + self._options.lag * self._plan.number(
-            "place", prediction.subject
-        ), prediction.id
+        return prediction.t + self.options.lag * self.plan.number("place", prediction.subject), prediction.id
 
     def _lags(self, prediction: Prediction, now: float) -> bool:
-        return now < prediction.t + self._options.lag and self._plan.strikes("list_lag", prediction.subject)
+        return now < prediction.t + self.options.lag and self.plan.strikes("list_lag", prediction.subject)
 
     def _link(self, request: Request, direction: str, place: Place) -> str:
         """Return the URL of a neighbouring page, with the filters of this one."""
         cursor = base64.urlsafe_b64encode(f"{direction} {place[0]!r} {place[1]}".encode()).decode()
         kept = {name: text for name, text in request.query_params.items() if name != "cursor"}
-        base = self._options.manners.elsewhere or f"http://{request.headers.get('host', '')}"
+        base = self.options.manners.elsewhere or f"http://{request.headers.get('host', '')}"
         return f"{base}/v1/predictions?{urlencode({**kept, 'cursor': cursor})}"
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from sandbox import plan
+from sandbox.plan import Plan
 
 
 class Outage:
@@ -12,8 +12,8 @@ class Outage:
     The beginning is read from the ledger, so that a restart does not repeat an outage that is over.
     """
 
-    def __init__(self, drawn: plan.Plan, seconds: float, reached_at: Callable[[int], float | None]) -> None:
-        self._plan = drawn
+    def __init__(self, plan: Plan, seconds: float, reached_at: Callable[[int], float | None]) -> None:
+        self._plan = plan
         self._seconds = seconds
         self._reached_at = reached_at
 

@@ -6,8 +6,9 @@ import io
 
 from PIL import Image
 
-from sandbox import model, plan, schema
+from sandbox import model, schema
 from sandbox.blobs import Blobs
+from sandbox.plan import Plan
 from sandbox.predictions import Prediction
 
 _PAINTERS = 2
@@ -18,10 +19,10 @@ _SMALL = 128
 class Outputs:
     """Paints outputs; ``cap`` is the most that a side has, in pixels."""
 
-    def __init__(self, cap: int, blobs: Blobs, drawn: plan.Plan) -> None:
+    def __init__(self, cap: int, blobs: Blobs, plan: Plan) -> None:
         self._cap = cap
         self._blobs = blobs
-        self._plan = drawn
+        self._plan = plan
         self._painters = asyncio.Semaphore(_PAINTERS)
 
     async def content(self, prediction: Prediction, index: int) -> bytes:

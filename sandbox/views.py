@@ -5,8 +5,9 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox import plan, predictions, profiles, schema
+from sandbox import predictions, profiles, schema
 from sandbox.outputs import Outputs
+from sandbox.plan import Plan
 from sandbox.predictions import Prediction
 
 _FLOATS = frozenset(name for name, field in schema.INPUT["properties"].items() if field["type"] == "number")
@@ -19,11 +20,9 @@ _DATES = _ENDED | {"created_at", "started_at", "deadline"}
 class Views:
     """Shows predictions; ``lifetime`` is how many seconds after completion their contents are wiped."""
 
-    def __init__(
-        self, lifetime: float, *, drawn: plan.Plan, profile: profiles.Profile, outputs: Outputs
-    ) -> None:
+    def __init__(self, lifetime: float, *, plan: Plan, profile: profiles.Profile, outputs: Outputs) -> None:
         self._lifetime = lifetime
-        self._plan = drawn
+        self._plan = plan
         self._elsewhere = profile.elsewhere
         self._outputs = outputs
 

@@ -11,8 +11,9 @@ import time
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlsplit
 
-from sandbox import plan, predictions, signing, urls
+from sandbox import predictions, signing, urls
 from sandbox.census import Census
+from sandbox.plan import Plan
 from sandbox.predictions import Prediction
 from sandbox.views import Views
 
@@ -24,9 +25,9 @@ _STALE = 600.0  # seconds by which a stale call is late
 class Webhooks:
     """Calls each webhook at the end of its prediction, until it is answered with 2xx or a minute is over."""
 
-    def __init__(self, secret: str, *, drawn: plan.Plan, views: Views, census: Census) -> None:
+    def __init__(self, secret: str, *, plan: Plan, views: Views, census: Census) -> None:
         self._key = signing.key(secret)
-        self._plan = drawn
+        self._plan = plan
         self._views = views
         self._census = census
         self._canceled: dict[str, asyncio.Event] = {}

@@ -14,7 +14,7 @@ def shelf(listing):
 def test_a_place_in_a_shuffled_list_is_drawn_once_until_the_fault_is_switched(tmp_path, monkeypatch):
     plan = Plan(0, {"list_shuffle": 0.5})
     records = SimpleNamespace(between=lambda *_: MADE)
-    listing = Listing(Options(state=tmp_path, lag=60), drawn=plan, records=records, views=None)
+    listing = Listing(options=Options(state=tmp_path, lag=60), plan=plan, records=records, views=None)
     first = shelf(listing)
     with monkeypatch.context() as patch:
         patch.setattr(plan, "number", None)
