@@ -19,7 +19,7 @@ from jobs.lifecycle.deciding import (
     sent,
 )
 from jobs.lifecycle.fence import Fence, settle
-from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled
+from jobs.lifecycle.finding import ANY_ORPHAN, found_late, orphans, recalled, unremembered
 from jobs.lifecycle.finishing import cancelled, dropped, failed, interrupted, kept, produced, stored
 from jobs.lifecycle.handing import (
     NOT_SHOWN,
@@ -115,6 +115,7 @@ __all__ = [
     "stored",
     "take_over",
     "unprovable",
+    "unremembered",
     "upload_ended",
     "wanting",
 ]

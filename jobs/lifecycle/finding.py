@@ -1,6 +1,6 @@
 """Predictions of ours that turn up when nobody waits for them: late ids, surplus, lost intents."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,9 +32,11 @@ def _record_late(tx: sa.Connection, now: datetime, item: Accepted, first_look: t
     attempt = tx.execute(
         sa.select(attempts.c.phase, attempts.c.prediction_id, attempts.c.input.label("sent"), jobs.c.input)
         .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(attempts.c.id == item.fence.attempt)
+        .where(attempts.c.id == item.fence.attempt, jobs.c.id == item.fence.job)
         .with_for_update()  # of the job as well: a person may be giving it another input at this moment
-    ).one()
+    ).one_or_none()
+    if attempt is None:  # see `unremembered`
+        return None
     if attempt.prediction_id is not None:
         return _second(tx, now, item, attempt.prediction_id)
     if attempt.phase in OPEN_PHASES:
@@ -99,6 +101,27 @@ def _run_again(tx: sa.Connection, now: datetime, fence: Fence, first_look: timed
         )
     )
     return moved.rowcount > 0
+
+
+def unremembered(
+    tx: sa.Connection, now: datetime, items: Sequence[Accepted], first_look: timedelta, account_id: int
+) -> set[Fence]:
+    """Write the attempts of purchases that were just made, where there are none any more: their ids are here alone.
+
+    A standby that took over without the last commits has lost them, or has given their numbers to other jobs.
+    """
+    theirs = sa.select(attempts.c.job_id, attempts.c.id).where(
+        attempts.c.id.in_([item.fence.attempt for item in items])
+    )
+    there = {Fence(row.job_id, row.id) for row in tx.execute(theirs)}
+    # One that was loaded a moment before is gone itself.
+    known = set(
+        tx.execute(sa.select(jobs.c.id).where(jobs.c.id.in_([item.fence.job for item in items]))).scalars()
+    )
+    gone = [item for item in items if item.fence not in there and item.fence.job in known]
+    for item in gone:
+        recalled(tx, now, Stray(item.fence.job, account_id, item.prediction_id, now), first_look)
+    return {item.fence for item in gone}
 
 
 def recalled(tx: sa.Connection, now: datetime, stray: Stray, first_look: timedelta) -> Phase:

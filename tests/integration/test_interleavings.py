@@ -529,6 +529,44 @@ def test_an_id_that_comes_after_the_job_was_cancelled_is_an_orphan(night, sandbo
     assert sold(sandbox) == 1
 
 
+def taken_over_without(night, job_id):
+    """Undo a job's purchase in the database, as a server does that takes over without the last commits."""
+    with night.database.write() as tx:
+        tx.execute(sa.delete(tables.attempts).where(tables.attempts.c.job_id == job_id))
+    back = {
+        "state": State.PENDING,
+        "attempt_id": None,
+        "account_id": None,
+        "due_at": rows.now(night.database),
+    }
+    rows.change(night.database, tables.jobs, job_id, **back)
+
+
+def test_the_ids_of_a_slice_are_kept_although_the_database_has_forgotten_one_of_its_intents(night, sandbox):
+    known, forgotten, loaded_just_before = night.make(3)
+    stale = stepped.Stalled(night, night.release(), "after")
+    taken_over_without(night, forgotten)
+    taken_over_without(night, loaded_just_before)
+    with night.database.write() as tx:
+        tx.execute(sa.delete(tables.jobs).where(tables.jobs.c.id == loaded_just_before))
+    stale.go_on()
+    assert (night.phases(known), night.phases(forgotten)) == (["running"], ["running"])
+    assert night.release() == []
+    list_as(night, know_no_list)
+    assert night.finish() == {"succeeded": 2}
+    assert sold(sandbox) == 3
+
+
+def test_the_id_of_a_forgotten_intent_that_was_bought_again_is_an_orphan(night, sandbox):
+    [job_id] = night.make()
+    stale = stepped.Stalled(night, night.release(), "after")
+    taken_over_without(night, job_id)
+    night.tick(duties.release)
+    stale.go_on()
+    assert sorted(night.phases(job_id)) == ["orphan", "running"]
+    assert sold(sandbox) == 2
+
+
 @pytest.mark.parametrize("first", ["429", "fail_transient"])
 def test_a_walk_takes_no_prediction_from_a_send_whose_answer_is_still_on_its_way(night, sandbox, first):
     """An earlier attempt of the job explains it as well, but whoever sent it will tell its id in a moment."""

@@ -254,4 +254,6 @@ def _accept(here: context.Context, tx: sa.Connection, now: datetime, bought: Seq
     for version in {item.version for item in bought}:
         wait = here.foresight.next_look(tx, now, version, timedelta())
         accepted = [item.accepted for item in bought if item.version == version]
-        lifecycle.settle(tx, now, lifecycle.accepted, accepted, wait)
+        won = lifecycle.settle(tx, now, lifecycle.accepted, accepted, wait)
+        rest = [item for item in accepted if item.fence not in won]
+        lifecycle.settle(tx, now, lifecycle.unremembered, rest, wait, here.account.id)
