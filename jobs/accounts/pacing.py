@@ -48,6 +48,9 @@ def forget_the_future(tx: sa.Connection, now: datetime, times: Times) -> None:
     latest["refilled_at"] = now + timedelta(seconds=times.lease)
     for name, moment in latest.items():
         tx.execute(sa.update(accounts).where(accounts.c[name] > moment).values({name: now}))
+    # What was bought since the last sweep, and by whom, is told by comparing moments.
+    tx.execute(sa.update(accounts).where(accounts.c.swept_at > now).values(swept_at=None))
+    tx.execute(sa.update(accounts).where(accounts.c.seen_at > now).values(seen_at=now - timedelta(seconds=1)))
 
 
 def spend(tx: sa.Connection, account: Account, *, creates: int, reads: int) -> None:

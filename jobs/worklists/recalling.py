@@ -113,7 +113,8 @@ def swept_from(tx: sa.Connection, account: accounts.Account, now: datetime, time
     if account.swept_at is not None:
         return max(readable, account.swept_at - margin)
     first = _first_batch(tx, account.api)
-    return max(readable, first - margin) if first else readable
+    # One that lies ahead is dated by a clock that has been set back since.
+    return max(readable, first - margin) if first and first <= now else readable
 
 
 def compared_from(tx: sa.Connection, of: attendance.Seat, now: datetime, times: Times) -> datetime | None:
@@ -126,7 +127,7 @@ def compared_from(tx: sa.Connection, of: attendance.Seat, now: datetime, times: 
     if since is None:
         return None
     readable = now - timedelta(seconds=times.proof_window)
-    return max(readable, since - timedelta(seconds=times.post_deadline))
+    return max(readable, since - timedelta(seconds=times.post_deadline)) if since <= now else readable
 
 
 def _first_batch(tx: sa.Connection, api: str) -> datetime | None:

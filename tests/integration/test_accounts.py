@@ -58,6 +58,19 @@ def test_what_a_clock_that_was_ahead_has_put_off_does_not_wait_for_it(database):
     assert {getattr(kept, name) for name in put_off[1:]} == {soon}
 
 
+def test_a_clock_that_was_ahead_leaves_no_sweep_in_the_future_and_no_earlier_token_in_the_place_of_the_new(
+    database,
+):
+    later = written.now(database) + timedelta(minutes=5)
+    before = factory.make_account(database, seen_at=later, swept_at=later)
+    with database.write() as tx:
+        now = databases.now(tx)
+        accounts.forget_the_future(tx, now, settings.Settings(_env_file=None).times)
+        new = accounts.register(tx, now, "another", before.api)
+    assert factory.seat(database, before.api).account.id == new
+    assert written.account(database, before.id).swept_at is None
+
+
 # Limits of an account's own
 
 

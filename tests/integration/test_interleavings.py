@@ -297,6 +297,52 @@ def test_a_clock_of_ours_that_is_fast_proves_no_absence_even_when_nothing_is_kno
     assert sold(sandbox) == 1
 
 
+def lost_before_the_clock_was_set_back(night, sandbox):
+    """A send that arrived, dated by a clock that was ahead until the next run began; it has settled since."""
+    sandbox.faults(exec_and_drop=1)
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    night.passes(-3600)
+    rows.write(night.database, lifecycle.take_over, timedelta(seconds=stepped.SETTLED))
+    night.passes(stepped.SETTLED)
+    return job_id
+
+
+def show_as_bought(ago):
+    """Show the list of an API as if all in it had been bought so long ago."""
+
+    async def show(ask, created_after, cursor):
+        page = await ask(created_after + ago, cursor)
+        older = [dataclasses.replace(p, created_at=p.created_at - ago) for p in page.predictions]
+        return dataclasses.replace(page, predictions=tuple(older))
+
+    return show
+
+
+def test_a_send_from_before_the_clock_was_set_back_is_looked_for_where_it_may_be(night, sandbox):
+    job_id = lost_before_the_clock_was_set_back(night, sandbox)
+    list_as(night, show_as_bought(timedelta(minutes=20)))
+    night.tick(duties.reconcile)
+    assert night.phases(job_id) == ["running"]
+    assert night.finish() == {"succeeded": 1}
+    assert sold(sandbox) == 1
+
+
+def test_a_send_from_before_the_clock_was_set_back_is_never_taken_for_absent(night, sandbox):
+    job_id = lost_before_the_clock_was_set_back(night, sandbox)
+    honest = night.here
+    list_as(night, show_nothing)
+    night.tick(duties.reconcile)
+    job = night.job(job_id)
+    assert (job.state, job.error_class) == ("failed", "unconfirmed")
+    night.work_as(honest)
+    night.passes(301)
+    night.tick(duties.sweep)
+    assert night.phases(job_id) == ["running"]
+    assert sold(sandbox) == 1
+
+
 def test_a_case_that_the_list_does_not_go_back_to_holds_up_no_other(begin_night, sandbox):
     night = begin_night(sandbox, reads_per_minute="unlimited")  # or there is a pause after each of many pages
     sandbox.faults(**{"502_before": 1})

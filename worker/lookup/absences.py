@@ -20,12 +20,18 @@ from worker.lookup import evidence, matching, walk
 from worker.lookup.matching import Matched
 
 _OUT_OF_REACH = "the API's list does not go back to it, so nobody can tell whether it was bought"
+_SET_BACK = "the clock was set back after it was sent, so nobody can tell whether it was bought"
 _DELETED = "its input has been deleted at the API, so nobody can tell any more whether it was bought"
 
 
 def is_fresh(here: context.Context, case: Case, started: datetime, windows: float = 1) -> bool:
     """Whether a send is younger than so many proof windows; the API keeps inputs for about one."""
     return (started - case.intended_at).total_seconds() < here.times.proof_window * windows
+
+
+def is_ahead(here: context.Context, case: Case, started: datetime) -> bool:
+    """Whether a send is dated by a clock that has been set back since, so that nobody knows when it was."""
+    return case.intended_at > started + timedelta(seconds=here.times.list_margin)
 
 
 def settling(here: context.Context, account: accounts.Account) -> timedelta:
@@ -61,9 +67,14 @@ class Look:
     account: accounts.Account  # with what this walk has shown
 
     def conclude(self, matched: Matched, windows: float) -> None:
-        """Judge what has settled: absent, out of reach, or to be looked up again."""
+        """Judge what has settled: absent, out of reach, or to be looked up again.
+
+        One that is dated ahead is given up at once: when the clock is there again, it would seem to be young.
+        """
+        ahead = [case.fence for case in matched.missing if is_ahead(self.here, case, self.started)]
+        lifecycle.unprovable(self.tx, self.now, ahead, _SET_BACK)
         settled = self.started - settling(self.here, self.account)
-        ripe = [case for case in matched.missing if case.sent_at <= settled]
+        ripe = [case for case in matched.missing if case.sent_at <= settled and case.fence not in ahead]
         if self.account.list_echoes is False and not self.taken.error:
             why = accounts.blind_spot(self.account) or ""
             return _presume(self.here, self.tx, self.now, ripe, why) if ripe else None

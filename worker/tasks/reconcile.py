@@ -51,6 +51,8 @@ def look(here: context.Context, *, sweeping: bool) -> None:
         return
     margin = timedelta(seconds=here.times.list_margin)
     beginnings = [case.intended_at - margin for case in cases[:1]] + [swept_from] * sweeping
+    if any(absences.is_ahead(here, case, started) for case in cases[-1:]):
+        beginnings.append(started - timedelta(seconds=here.times.proof_window))
     if not beginnings:
         return
     taken = _walked(here, min(beginnings), started, account)
