@@ -78,7 +78,11 @@ def test_an_echoed_input_keeps_its_scalars_and_of_an_image_inside_it_the_digest(
         ([None, 3, "", "u"], ("u",)),
         ([], ()),
         (None, ()),
-        ({"image": "u"}, ()),
+        (
+            {"images": ["https://a/1", "https://a/2"], "seed": "7", "mask": None},
+            ("https://a/1", "https://a/2"),
+        ),
+        ([["https://a/1"], {"url": "HTTPS://a/2"}, [[3]]], ("https://a/1", "HTTPS://a/2")),
         ("", ()),
     ],
 )

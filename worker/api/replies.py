@@ -5,7 +5,7 @@ raises anything but our own errors. `refusals` says what an error reply means.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
@@ -19,6 +19,7 @@ _FINAL = frozenset({"succeeded", "failed", "canceled", "aborted"})
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 _NO_CANCEL = frozenset({403, 405, 501})  # a 404 may be about the prediction
 _FILE_REFUSED = frozenset({400, 413, 415, 422})
+_URLS = ("https://", "http://", "data:")
 _COUNT = re.compile(r"[0-9]{1,9}")
 _LONGEST_ID = 200
 _LONGEST_CURSOR = 4000
@@ -216,7 +217,19 @@ def is_id(value: Any) -> TypeGuard[str]:
 
 def _output(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, list) else [value]
-    return tuple(bodies.storable(item) for item in items if isinstance(item, str) and item)
+    found = (one for item in items for one in ([item] if isinstance(item, str) else _nested(item)))
+    return tuple(bodies.storable(one) for one in found if one)
+
+
+def _nested(value: Any) -> Iterator[str]:
+    """Yield the URLs inside an object or a list of lists, in order: a model may name its images, or group them."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, str) and item[:8].lower().startswith(_URLS):
+            yield item
+        elif isinstance(item, list | dict):
+            left += reversed(list(item.values()) if isinstance(item, dict) else item)
 
 
 def _error(value: Any) -> str | None:
