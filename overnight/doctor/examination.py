@@ -7,7 +7,7 @@ from importlib import metadata
 
 from jobs import errors
 from jobs import settings as settings_module
-from jobs.settings import Settings
+from jobs.settings import Settings, cautions
 from overnight import flags
 from overnight.doctor import api, broker, database, disks, findings, rights
 from overnight.doctor.findings import Finding
@@ -54,9 +54,5 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         if field in settings.model_fields_set
     ]
     yield findings.ok("settings", f"set: {', '.join(names)}" if names else "all at their defaults")
-    if settings.time_scale < 1 and not settings.api.is_local:
-        yield findings.warning(
-            "settings",
-            f"OVERNIGHT_TIME_SCALE is {settings.time_scale:g}, which is for rehearsals: purchases without an answer "
-            "are looked up too early at a real API; unset it",
-        )
+    for words in cautions.unwise(settings):
+        yield findings.warning("settings", words)

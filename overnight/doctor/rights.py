@@ -20,7 +20,7 @@ _SECRET = frozenset(
 
 def look(settings: Settings) -> Iterator[Finding]:
     """Warn of each file that every user can read and should not."""
-    exposed = [*cautions.of(settings), *_dotenv(), *_database(settings)]
+    exposed = [*cautions.exposed(settings), *_dotenv(), *_database(settings)]
     for words in exposed:
         yield findings.warning("rights", words)
     if not exposed:

@@ -455,6 +455,13 @@ def test_a_webhook_on_this_machine_is_no_use_to_an_api_elsewhere(monkeypatch):
     assert line == "OVERNIGHT_WEBHOOK_URL is on this machine, where api.replicate.com cannot call it"
 
 
+def test_a_time_scale_for_rehearsals_is_warned_of_before_a_purchase_at_a_real_api(monkeypatch):
+    monkeypatch.setenv("OVERNIGHT_TIME_SCALE", "0.05")
+    assert cautions.of(settings.load(api="http://127.0.0.1:8500/v1")) == []
+    [line] = cautions.of(settings.load(api="replicate"))
+    assert line.startswith("OVERNIGHT_TIME_SCALE is 0.05, which is for rehearsals")
+
+
 def test_a_webhook_secret_is_kept_out_of_sight(monkeypatch):
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     monkeypatch.setenv("OVERNIGHT_WEBHOOK_SECRET", secret)
