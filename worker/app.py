@@ -28,7 +28,6 @@ _SETTINGS: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
     "worker_disable_prefetch": True,  # prefetched messages ignore the lanes' order, and are lost with their worker
     "worker_enable_prefetch_count_reduction": False,  # for late acks; here it would only slow reconnects
-    "task_time_limit": 300,  # prefork only, and only for what none of our deadlines could end
     "task_queues": [Queue(lane, routing_key=lane) for lane in Lane],
     "task_create_missing_queues": False,
     "imports": ["worker.tasks"],
@@ -60,10 +59,15 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+_LONGEST = 180  # seconds, beside what a task takes by its deadlines: a database that is slow, or away
+
+
 def create(configured: settings.Settings) -> Celery:
     """Return an app for these settings; without a broker, its messages stay inside this process."""
     made = Celery("overnight", broker=configured.broker_url or "memory://localhost//", set_as_current=False)
     made.conf.update(_SETTINGS)
+    # Prefork only, and only for what none of our deadlines could end: the longest task takes a lease and a half.
+    made.conf.task_time_limit = _LONGEST + 2 * configured.times.lease
     # The scheduler reports once that the database is away; here each message would log a traceback.
     made.Task.throws = (errors.Unavailable,)
     if configured.broker_url:
