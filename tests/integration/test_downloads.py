@@ -469,6 +469,11 @@ def test_a_disk_that_takes_nothing_stops_with_its_name(tmp_path, monkeypatch, nu
     assert files(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that cannot sync a folder")
+def test_a_disk_that_cannot_sync_folders_is_no_reason_to_stop():
+    storing.sync_names(Path("/proc"), ["self/fox-0.png"])
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
 def test_a_machine_that_is_short_of_files_or_memory_does_not_blame_the_disk(tmp_path, monkeypatch, number):
     def fail(*_):
