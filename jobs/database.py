@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from jobs.settings import places
 
 ValueT = TypeVar("ValueT")
 
-_BUSY_MS = 30_000
+_BUSY = 30.0  # seconds
 _IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
@@ -40,7 +40,7 @@ class Database:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # SQLite's own busy handler sleeps and starves; inside one process a lock is fair and cheap.
-        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn = threading.Lock() if self.is_sqlite else None
         self._file: int | None = None  # which one is open; None: none yet, or a server's
         self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgres_engine(self.url)
 
@@ -65,11 +65,24 @@ class Database:
         self._stay()
         with (
             _unavailable(self.url, writing=True),
-            self._turn,
+            self._in_turn(),
             self.engine.connect() as connection,
             self.begin(connection, writes=True),
         ):
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Let one thread write at a time; none waits for ever for others that wait for another program's lock."""
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=_BUSY):
+            raise errors.Unavailable(f"database {shown(self.url)}: database is locked")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _stay(self) -> None:
         """Raise Unavailable if the open file is not the one at its path any more: who looks there finds nothing of it.
@@ -196,7 +209,7 @@ def _sqlstate(error: BaseException | None) -> str | None:
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False})
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY, "check_same_thread": False})
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

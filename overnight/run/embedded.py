@@ -17,7 +17,9 @@ from worker.transfers import storing
 
 log = structlog.get_logger(__name__)
 
-_SILENT = 60.0  # seconds without a tick after which the scheduler's thread counts as stuck
+# Seconds without a tick after which the scheduler's thread counts as stuck: longer than it may wait for its turn to
+# write and then for another program that has the database locked.
+_SILENT = 120.0
 _GRACE = 0.1  # seconds for each lane: an idle one checks only every two, and there is nothing left to do
 _LOOK = 10.0  # seconds of silence that one look may add: in a process that was stopped, no thread could tick
 

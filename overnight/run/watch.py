@@ -75,7 +75,7 @@ class Watch:
             if (end := self._end(progress)) is not None:
                 return end
             if self.engine and (fallen := self.engine.fallen()):
-                raise RuntimeError(f"the thread {fallen} has ended")
+                raise RuntimeError(f"the thread {fallen} has ended or hangs")
             if self.signals.stop and not self._stopped:
                 self._stop(progress)
             self._notice_sleep()

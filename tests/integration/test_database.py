@@ -30,6 +30,27 @@ def test_a_read_is_one_snapshot_whatever_is_written_meanwhile(database):
         assert tx.scalar(COUNT) == before + 1
 
 
+def test_a_thread_does_not_wait_for_ever_for_its_turn_while_others_wait_for_another_programs_lock(
+    sqlite_database, monkeypatch
+):
+    monkeypatch.setattr(database_module, "_BUSY", 0.1)
+    writes, over = threading.Event(), threading.Event()
+
+    def write():
+        with sqlite_database.write():
+            writes.set()
+            over.wait(20)
+
+    other = threading.Thread(target=write)
+    other.start()
+    assert writes.wait(20)
+    with pytest.raises(errors.Unavailable, match="database is locked"):
+        add_event(sqlite_database)
+    over.set()
+    other.join()
+    add_event(sqlite_database)
+
+
 def test_a_read_on_a_server_writes_nothing(postgres_database):
     with pytest.raises(sa.exc.InternalError, match="read-only transaction"), postgres_database.read() as tx:
         tx.execute(sa.insert(events).values(at=sa.func.now(), kind="started"))
