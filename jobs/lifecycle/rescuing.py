@@ -10,7 +10,9 @@ from jobs.lifecycle.fence import note
 from jobs.states import Phase, State
 from jobs.tables import jobs
 
-_LONGEST = timedelta(hours=1)  # longer than any wait: what is due later was dated by a clock that was ahead
+# Longer than any wait but some for uploads, which have ended with their process: what is due later was dated by a clock
+# that was ahead. Less than an hour, by which many are until they are set: they take local time for UTC.
+_LONGEST = timedelta(minutes=20)
 
 
 def rescue(

@@ -301,7 +301,7 @@ def test_taking_over_ends_every_lease_of_the_dead(database, make, arrow):
 def test_taking_over_brings_forward_what_no_wait_could_have_put_off_so_far(database, make, arrow):
     """The clock was ahead when it was written."""
     now = rows.now(database)
-    ahead = [make(state, due_at=now + timedelta(hours=3)) for state in (State.PENDING, State.UNCONFIRMED)]
+    ahead = [make(state, due_at=now + timedelta(minutes=50)) for state in (State.PENDING, State.UNCONFIRMED)]
     arrow(lifecycle.take_over, SETTLE)
     assert all(rows.job(database, job.id).due_at < now + LEASE for job in ahead)
 
