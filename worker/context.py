@@ -156,7 +156,10 @@ def _opened(
         webhook=configured.webhook_url,
     )
     fetch = downloads.Downloads(
-        configured.output, allow_private=credential.api.is_local, deadline=times.lease / 2
+        configured.output,
+        allow_private=credential.api.is_local,
+        home=credential.api.host,
+        deadline=times.lease / 2,
     )
     return Context(configured, db, account, thread, api, inputs.Inputs(api, times), fetch, freed)
 

@@ -71,6 +71,16 @@ def test_an_api_on_this_machine_sends_us_to_this_machine(tmp_path, reached):
     assert reached == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1"])
+def test_an_api_in_a_private_network_sends_us_to_itself_and_nowhere_else_inside(host, tmp_path, reached):
+    shown = f"[{host}]" if ":" in host else host
+    fetch(f"https://{shown}:8443/x.png", tmp_path, home=host)
+    assert reached == [host]
+    fetch("https://10.0.0.2:8443/x.png", tmp_path, home=host)
+    fetch(f"http://{shown}:8443/x.png", tmp_path, home=host)
+    assert reached == [host]
+
+
 def test_what_is_not_on_this_machine_is_fetched_over_https_only(tmp_path, reached):
     assert "https://" in fetch("http://93.184.216.34/x.png", tmp_path, allow_private=True)
     assert reached == []

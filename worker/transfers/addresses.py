@@ -68,10 +68,12 @@ class Backend(httpcore.AnyIOBackend):
     """Connects to checked addresses only; TLS still checks the certificate against the name.
 
     ``allow_private`` is for an API on this machine: its outputs may be on this machine too, but not elsewhere inside.
+    ``home`` is the API's own host, which we call anyway, wherever it is.
     """
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, *, allow_private: bool, home: str | None = None) -> None:
         self._allow_private = allow_private
+        self._home = home
 
     async def connect_tcp(
         self,
@@ -82,8 +84,8 @@ class Backend(httpcore.AnyIOBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await _resolved(host, port)
-        if not all(map(self._may_reach, addresses)):
-            raise errors.Undelivered("The output's host is not on the open internet.")
+        if host != self._home and not all(map(self._may_reach, addresses)):
+            raise errors.Undelivered("The output's host is not on the open internet, nor the API's own.")
         each = _CONNECT_TIMEOUT if timeout is None else min(timeout, _CONNECT_TIMEOUT)
         for address in addresses[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):

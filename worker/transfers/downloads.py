@@ -35,7 +35,8 @@ _DEAD = frozenset({403, 404, 410})
 class Downloads:
     """Fetches outputs into one folder, unless told another, ``connections`` at a time; belongs to one event loop.
 
-    `allow_private` is only for an API on this machine: any other could have us call services on this machine.
+    `allow_private` is only for an API on this machine: any other could have us call services on this machine. `home`
+    is the API's own host, from which outputs may come wherever it is.
     Proxies from the environment are not used.
     """
 
@@ -44,6 +45,7 @@ class Downloads:
         root: Path,
         *,
         allow_private: bool = False,
+        home: str | None = None,
         connections: int = 64,
         deadline: float = 60.0,
         max_bytes: int = 64_000_000,
@@ -52,7 +54,7 @@ class Downloads:
         self._allow_private = allow_private
         self._deadline = deadline
         self._max_bytes = max_bytes
-        self._lines = wire.Lines(connections, addresses.Backend(allow_private=allow_private))
+        self._lines = wire.Lines(connections, addresses.Backend(allow_private=allow_private, home=home))
         self._breadth = breadth.Breadth(connections, deadline)
         # Decoding is work for a processor, fsync waits for the disk: a few threads serve both.
         self._threads = ThreadPoolExecutor(min(4, (os.cpu_count() or 1) + 1), thread_name_prefix="storing")
