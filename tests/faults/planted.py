@@ -199,8 +199,8 @@ def _away(_seed: int) -> Plan:
     return simulated_spells.spell("away", 30, 180, jobs=50, creates_per_minute="60", tick=1.0)
 
 
-def _saturated(_seed: int) -> Plan:
-    return simulated_spells.saturated(jobs=120)
+def _saturated(seed: int) -> Plan:
+    return simulated_spells.saturated(seed, jobs=120)
 
 
 BUGS = (

@@ -17,10 +17,10 @@ def spell(kind: str, begin: float, end: float, jobs: int, **more: Any) -> Plan:
     return replace(calm, weather=(Weather(kind, begin, end),), healed_at=end, **more)
 
 
-def saturated(jobs: int) -> Plan:
+def saturated(seed: int, jobs: int) -> Plan:
     """Return a night in which one thread, with a slow API, always has more to do than it can manage."""
     return Plan(
-        seed="saturated", jobs=jobs, embedded=False, workers=1, slots=1, tick=2.0, creates_per_minute="6",
+        seed=f"saturated-{seed}", jobs=jobs, embedded=False, workers=1, slots=1, tick=2.0, creates_per_minute="6",
         latency=15.0, page=100, sends={"answer_lost": 0.2}, healed_at=600.0,
     )  # fmt: skip
 
