@@ -22,8 +22,15 @@ def asked() -> bool:
 
 def listen() -> None:
     """Listen to Celery's signals that a worker of this process is ready, or is asked to end."""
+    signals.worker_process_init.connect(_stay)
     signals.worker_ready.connect(_begin)
     signals.worker_shutting_down.connect(_end)
+
+
+def _stay(**_said: Any) -> None:
+    """Leave it to the worker to end a child of its: systemd asks them all, and a child would end amid a purchase."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _begin(**_said: Any) -> None:

@@ -287,6 +287,21 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing_to_rescue(place, start_san
     assert not states(place).keys() & {State.QUEUED, State.SUBMITTING}, "nothing half-done"
 
 
+def test_a_supervisor_that_asks_every_process_of_a_worker_interrupts_no_purchase(place, start_sandbox):
+    sandbox = start_sandbox(latency=2, output_size=64, creates_per_minute=0, reads_per_minute=0)
+    place.settings |= {"OVERNIGHT_API_URL": sandbox.url, "OVERNIGHT_TIME_SCALE": "1"}
+    worker = place.start("overnight", "worker", "--concurrency=2")
+    rehearsal.eventually(lambda: enrolled(place))
+    place.start("overnight", "scheduler")
+    place.start("overnight", "run", place.manifest(10))
+    rehearsal.eventually(lambda: State.SUBMITTING in states(place))
+
+    os.killpg(worker.pid, signal.SIGTERM)  # as systemd does
+
+    assert worker.wait(timeout=60) == 0
+    assert State.SUBMITTING not in states(place)
+
+
 @pytest.mark.parametrize(
     "numbers", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGQUIT], [signal.SIGINT, signal.SIGINT]]
 )
