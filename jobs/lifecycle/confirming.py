@@ -61,13 +61,13 @@ def absent(
     While the API accepts no creates at all, an absence is not ``counted``: the job is not to blame.
     """
     rows = tx.execute(
-        sa.select(attempts.c.id, attempts.c.absent_at).where(
+        sa.select(attempts.c.job_id, attempts.c.id, attempts.c.absent_at).where(
             attempts.c.id.in_([fence.attempt for fence in fences]), attempts.c.phase == Phase.UNCONFIRMED
         )
     )
-    seen_at = {row.id: row.absent_at for row in rows}
-    twice = [f for f in fences if (seen := seen_at.get(f.attempt)) and walked_at >= seen + gap]
-    once = {f: seen_at[f.attempt] or walked_at for f in fences if f.attempt in seen_at and f not in twice}
+    seen_at = {Fence(row.job_id, row.id): row.absent_at for row in rows}
+    twice = [f for f in fences if (seen := seen_at.get(f)) and walked_at >= seen + gap]
+    once = {f: seen_at[f] or walked_at for f in fences if f in seen_at and f not in twice}
     note(tx, [{"attempt": fence.attempt, "absent_at": seen} for fence, seen in once.items()])
     handing.look_again(tx, State.UNCONFIRMED, {fence: max(seen + gap, now) for fence, seen in once.items()})
     return _nothing_bought(tx, now, twice, possibly_paid=False, counted=counted)

@@ -45,14 +45,15 @@ def move(
 ) -> set[Fence]:
     """Move the jobs whose attempt is still the fence's and whose state is in ``source``; return the winners.
 
-    ``more`` is added to counters. An attempt belongs to one job, so two IN lists are as good as a list of pairs.
+    ``more`` is added to counters. Compared as pairs: after a takeover by a server that lacks the last commits, an
+    attempt's number may have gone to another job of the same slice.
     """
     rise = more or {}
     statement = _moving(frozenset(source), target, tuple(rise))
     if not fences:
         return set()
     told = {**settable(jobs, values), **{f"more_{name}": by for name, by in rise.items()}}
-    told |= {"some": [fence.job for fence in fences], "theirs": [fence.attempt for fence in fences]}
+    told |= {"some": [fence.job for fence in fences], "pairs": [(one.job, one.attempt) for one in fences]}
     return {Fence(job, attempt) for job, attempt in tx.execute(statement, told)}
 
 
@@ -68,7 +69,7 @@ def _moving(source: Collection[State], target: State, counters: Sequence[str]) -
         sa.update(jobs)
         .where(
             jobs.c.id.in_(sa.bindparam("some", expanding=True)),
-            jobs.c.attempt_id.in_(sa.bindparam("theirs", expanding=True)),
+            sa.tuple_(jobs.c.id, jobs.c.attempt_id).in_(sa.bindparam("pairs", expanding=True)),
             jobs.c.state.in_(sorted(source)),
         )
         .values(state=target, **rise)

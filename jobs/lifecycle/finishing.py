@@ -45,11 +45,16 @@ def produced(tx: sa.Connection, now: datetime, items: Sequence[Produced]) -> set
 
 
 _UNFETCHED = (
+    outputs.c.job_id == sa.bindparam("job"),
     outputs.c.attempt_id == sa.bindparam("attempt"),
     outputs.c["index"] == sa.bindparam("at"),
     outputs.c.path.is_(None),
 )
 _KEEP = sa.update(outputs).where(*_UNFETCHED)  # it sets the columns that are among its parameters
+
+
+def _place(item: Image | Blackened) -> dict[str, int]:
+    return {"job": item.fence.job, "attempt": item.fence.attempt, "at": item.index}
 
 
 def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]:
@@ -58,10 +63,7 @@ def kept(tx: sa.Connection, now: datetime, items: Sequence[Image]) -> set[Fence]
         return set()
     tx.execute(
         _KEEP,
-        [
-            {"attempt": image.fence.attempt, "at": image.index, **asdict(image.file), "collected_at": now}
-            for image in items
-        ],
+        [{**_place(image), **asdict(image.file), "collected_at": now} for image in items],
     )
     return {image.fence for image in items}
 
@@ -76,7 +78,7 @@ def dropped(tx: sa.Connection, items: Sequence[Blackened]) -> set[Fence]:
     """Forget outputs of which nothing is left, as if the API had not listed them; return whose all are gone."""
     if not items:
         return set()
-    tx.execute(_DROP, [{"attempt": item.fence.attempt, "at": item.index} for item in items])
+    tx.execute(_DROP, [_place(item) for item in items])
     left = set(tx.execute(_OF_SOME, {"some": [item.fence.attempt for item in items]}).scalars())
     return {item.fence for item in items if item.fence.attempt not in left}
 

@@ -171,6 +171,41 @@ def test_whoever_holds_an_older_attempt_writes_nothing(database, make, arrow, na
         assert rows.everything(database) == before, state
 
 
+@pytest.mark.parametrize("name", sorted(FROM.keys() - {"accepted", "adopted"}))
+def test_attempts_whose_numbers_went_to_other_jobs_of_the_slice_move_none_of_them(
+    database, make, arrow, name
+):
+    """As after a takeover by a server that lacks the last commits."""
+    for state in FROM[name]:
+        one, other = make(state), make(state)
+        before = rows.everything(database)
+        crossed = [Fence(one.id, other.attempt_id), Fence(other.id, one.attempt_id)]
+        function, *args = calls(crossed[0], one.created_at)[name]
+        args[0] += calls(crossed[1], one.created_at)[name][1]
+        assert not arrow(function, *args)
+        assert rows.everything(database) == before, state
+
+
+def test_ids_whose_attempts_numbers_went_to_other_jobs_of_the_slice_start_none_of_them(database, make, arrow):
+    one, other = make(State.SUBMITTING), make(State.SUBMITTING)
+    before = rows.everything(database)
+    crossed = [Accepted(Fence(one.id, other.attempt_id), "a"), Accepted(Fence(other.id, one.attempt_id), "b")]
+    assert not arrow(lifecycle.accepted, crossed, LOOK)
+    assert rows.everything(database) == before
+
+
+def test_a_file_and_a_black_image_are_of_no_other_job_that_has_got_their_attempts_number(
+    database, make, arrow
+):
+    job, other = make(State.COLLECTING), make(State.COLLECTING)
+    before = rows.everything(database)
+    stale = Fence(other.id, job.attempt_id)
+    arrow(lifecycle.kept, [image(stale)])
+    with database.write() as tx:
+        lifecycle.dropped(tx, [lifecycle.Blackened(stale, 0)])
+    assert rows.everything(database) == before
+
+
 def test_one_bad_row_spares_its_slice(database, make):
     taken = make(State.RUNNING)
     jobs = [make(State.SUBMITTING) for _ in range(3)]
