@@ -26,6 +26,9 @@ _IDLE = 30  # seconds
 _TRIES = 5
 _FIRST_WAIT = 0.05  # seconds, doubled at each try, with full jitter
 _BROKEN_OFF = frozenset({"40001", "40P01"})  # serialization failure, deadlock: all rolled back
+# A machine that loses power, or a firewall that forgets a line, says nothing. As patient as the system is, for hours or
+# a quarter of one, a night would stand still, and ids be held that are recorded nowhere else.
+_ALIVE = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 50_000}
 _PRIMARY = 0xFF  # of a SQLite error code; the rest is detail
 _CLOSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _NO_DATABASE = "file is not a database"  # SQLite's words
@@ -232,7 +235,7 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         max_overflow=4,
         # No prepared statements: a plan made while a table was empty would be kept for ever, ten times slower
         # an hour later.
-        connect_args={"connect_timeout": 5, "prepare_threshold": None, "client_encoding": "utf8"},
+        connect_args={"connect_timeout": 5, "prepare_threshold": None, "client_encoding": "utf8", **_ALIVE},
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -1,6 +1,8 @@
 """What a transaction sees and may do, and what is done when the server breaks it off."""
 
+import os
 import shutil
+import socket
 import threading
 from contextlib import closing
 
@@ -12,6 +14,7 @@ from jobs import errors
 from jobs.database import Database
 from jobs.tables import events
 from migrations import schema
+from tests.faults import wires
 
 COUNT = sa.select(sa.func.count()).select_from(events)
 
@@ -97,6 +100,27 @@ def test_a_server_that_is_away_is_told_without_what_may_be_a_password():
         pass
     assert "secret" not in str(told.value)
     away.close()
+
+
+def test_a_server_whose_machine_is_gone_is_not_waited_for_as_long_as_the_system_would(postgres_url):
+    """Hours for an answer, a quarter of one for a question to arrive; a cut in between sends no word of itself."""
+    url = sa.make_url(postgres_url)
+    wire = wires.Wire(f"{url.query['host']}/.s.PGSQL.5432")
+    over_tcp = Database(url.set(host="127.0.0.1", port=wire.port, query={}).render_as_string(False))
+    with (
+        over_tcp.read() as tx,
+        closing(socket.socket(fileno=os.dup(tx.connection.driver_connection.fileno()))) as line,
+    ):
+        kept = [
+            line.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+        unheard = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) / 1000
+        assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    over_tcp.close()
+    wire.close()
+    assert kept[0] + kept[1] * kept[2] <= 60
+    assert 0 < unheard <= 60
 
 
 # Units of work
