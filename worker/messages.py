@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from celery.worker import request
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 log = structlog.get_logger(__name__)
 
@@ -28,9 +29,14 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """Redis as Celery knows it, with our way of reading it."""
+    """Redis as Celery knows it, with our way of reading it.
+
+    What answers every command with an error, such as a replica that only reads, or one that has just become one, is as
+    good as away: Celery would end the worker, or ask again at once, for ever.
+    """
 
     Channel = Channel
+    connection_errors = (*redis.Transport.connection_errors, ResponseError)
 
 
 class Request(request.Request):

@@ -120,6 +120,17 @@ class Bomb:
         return os.system, (f"touch {self.path}",)
 
 
+def test_a_broker_that_takes_no_writes_for_a_while_is_waited_for(gang):
+    """As while another takes over from it: a replica only reads."""
+    gang.broker.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        rehearsal.eventually(lambda: "ReadOnlyError" in gang.words.read_text(errors="replace"))
+    finally:
+        gang.broker.execute_command("REPLICAOF", "NO", "ONE")
+    gang.digest()
+    assert "message-dropped" not in gang.words.read_text(errors="replace"), "there was none"
+
+
 def test_garbage_in_every_queue_leaves_the_worker_at_work(gang):
     drawn = random.Random(11)
     for n in range(GARBAGE):
