@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import REGCLASS
 
 from jobs import database, errors, figures, hints, tables
 from jobs.database import Database
@@ -18,6 +19,7 @@ from overnight.run import lock
 
 _MOUNTS = Path("/proc/self/mounts")
 _EMPTIED = {"attempts", "hints", "jobs", "outputs"}  # tables from which a run deletes rows
+_ROOM = 1000  # numbers
 _RIGHTS = {"SELECT": "SELECT from", "INSERT": "INSERT into", "UPDATE": "UPDATE", "DELETE": "DELETE from"}
 
 
@@ -32,6 +34,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             return
     with opened.database(settings) as db:
         _require_rights(db)
+        _require_free_numbers(db)
         yield findings.ok("database", f"{places.shown(settings.database_url)} is at revision {schema.HEAD}")
         yield _whole(db, path) if path else _clock(db)
 
@@ -140,6 +143,32 @@ def _lacking(tx: sa.Connection) -> Iterator[str]:
         ).one()
         if name and not usable:
             yield f"use sequence {name}"
+
+
+def _require_free_numbers(db: Database) -> None:
+    """Raise Unavailable if a sequence is behind its table; logical replication, for one, copies only the rows."""
+    if db.path:
+        return
+    with db.read() as tx:
+        behind = list(_behind(tx))
+    if behind:
+        raise errors.Unavailable(
+            f"{database.shown(db.url)} would give numbers again that are taken, and refuse what has them, so nothing "
+            f"could be bought or recorded; as the owner of the tables, type: {'; '.join(behind)}"
+        )
+
+
+def _behind(tx: sa.Connection) -> Iterator[str]:
+    """Yield what to type for each sequence, with room for rows that are written meanwhile."""
+    for table in tables.metadata.sorted_tables:
+        [key] = table.primary_key
+        name = tx.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, key.name)))
+        if name is None:
+            continue
+        last = sa.func.pg_sequence_last_value(sa.cast(name, REGCLASS))
+        given, taken = tx.execute(sa.select(last, sa.func.max(key))).one()
+        if taken is not None and (given or 0) < taken:
+            yield f"SELECT setval('{name}', {taken + _ROOM})"
 
 
 def _whole(db: Database, path: Path) -> Finding:

@@ -310,6 +310,31 @@ def test_a_role_without_a_right_that_a_run_needs_is_69_until_that_is_granted(
     assert (code, found["database"][0][0]) == (0, "ok")
 
 
+def test_rows_that_came_without_their_sequences_are_69_until_these_are_set(ward, postgres_url, redis_url):
+    (ward.folder / "outputs").mkdir()
+    settings = {"database_url": postgres_url, "broker_url": redis_url, "api_token": None}
+    with closing(Database(postgres_url)) as db:
+        batch = factory.make_batch(db, api=NOWHERE)
+        factory.make_job(db, batch, state=State.SUCCEEDED)
+        factory.make_job(db, batch, state=State.SUCCEEDED)
+
+        def type_(*statements):
+            with db.write() as tx:
+                for statement in statements:
+                    tx.exec_driver_sql(statement)
+
+        type_("SELECT setval('attempts_id_seq', 1)", "ALTER SEQUENCE outputs_id_seq RESTART")
+        code, found = ward.finds("--api", NOWHERE, **settings)
+        assert code == 69
+        [(verdict, words)] = found["database"]
+        assert verdict == "wrong"
+        to_type = words.partition(" type: ")[2].split("; ")
+        assert len(to_type) == 2
+        type_(*to_type)
+    code, found = ward.finds("--api", NOWHERE, **settings)
+    assert (code, found["database"][0][0]) == (0, "ok")
+
+
 def test_work_that_stands_still_is_69(ward, postgres_url, redis_url):
     (ward.folder / "outputs").mkdir()
     with closing(Database(postgres_url)) as db:
