@@ -15,7 +15,7 @@ class Lock:
     """An OS lock beside the database: whoever gets it knows that no other process works on it."""
 
     def __init__(self, database: Path) -> None:
-        path = _beside(database)
+        self._path = path = _beside(database)
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -39,6 +39,10 @@ class Lock:
                 if wait is None:
                     return False
                 time.sleep(wait)
+            except OSError as error:
+                raise errors.Unavailable(
+                    f"{self._path} cannot be locked: {error.strerror}; name a database on a disk of this machine"
+                ) from error
         self.held = True
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()} {batch}".encode()[:_LONGEST], 0)
@@ -65,6 +69,8 @@ def holder(database: Path) -> tuple[str, str] | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _written(descriptor)
+    except OSError:  # a disk without locks; whoever would work on it is told
+        return None
     finally:
         os.close(descriptor)
     return None

@@ -1,5 +1,6 @@
 """The lock beside a SQLite database."""
 
+import errno
 import fcntl
 import os
 import time
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from jobs import presence
+from jobs import errors, presence
 from overnight.run import lock
 
 
@@ -32,6 +33,19 @@ def test_only_one_has_it(database):
         assert not theirs.take("dogs")
         assert theirs.holder() == (str(os.getpid()), "cats")
         assert not lock.is_free(database)
+
+
+def test_a_disk_without_locks_is_told_in_one_line(database, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with lock.Lock(database) as ours:
+        with pytest.raises(
+            errors.Unavailable, match=r"overnight\.db\.lock cannot be locked: No locks available; "
+        ):
+            ours.take("cats")
+        assert lock.holder(database) is None
 
 
 @contextmanager
