@@ -43,6 +43,7 @@ def _start(configured: settings.Settings, who: str, go_on: Callable[[], None] = 
             enrolment.enrol(configured)
     except errors.OvernightError as error:  # Celery would only log any other exception
         _refuse(error)
+    readiness.warn(configured)
 
     def end() -> None:
         log.critical("database-outgrown", reason=watch.refusal)

@@ -1,10 +1,11 @@
 """Check what a worker or a scheduler needs before it starts; each missing thing is reported in one line."""
 
+import sys
 from contextlib import closing
 
 from jobs import errors
 from jobs.database import Database
-from jobs.settings import Settings
+from jobs.settings import Settings, cautions
 from migrations import schema
 from worker.transfers import folder
 
@@ -32,6 +33,12 @@ def require(settings: Settings, who: str, flags: str = "") -> None:
         schema.require(db, flags)
         if who == "worker":
             folder.prepare(settings, db)
+
+
+def warn(settings: Settings) -> None:
+    """Say what is allowed and unwise: whoever typed `run` was told of the settings there, and not of those here."""
+    for words in cautions.of(settings):
+        sys.stderr.write(f"overnight: warning: {words}\n")
 
 
 def reach_broker(settings: Settings) -> None:

@@ -22,6 +22,7 @@ def command(settings: Settings, *, probe: bool) -> None:
     if probe:
         onlooker.probe(settings)
         return
+    readiness.warn(settings)
     logs.to_stderr(settings.secrets)
     _schedule(settings)
 

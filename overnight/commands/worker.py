@@ -29,6 +29,7 @@ def command(settings: Settings, concurrency: int, *, probe: bool) -> Exit:
         onlooker.probe(settings)
         return Exit.NONE_FAILED
     settings.require_credentials()
+    readiness.warn(settings)
     logs.to_stderr(settings.secrets)
     return _work(settings, concurrency)
 

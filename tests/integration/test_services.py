@@ -162,6 +162,14 @@ def test_a_worker_needs_a_token(place):
     refused(place.overnight("worker", api_token=None), 2, "no token for 127.0.0.1")
 
 
+@pytest.mark.parametrize(
+    "command", [("overnight", "worker"), ("overnight", "scheduler"), *CELERYS.values()], ids=" ".join
+)
+def test_a_rehearsals_times_at_a_real_api_are_warned_of_by_whoever_goes_by_them(command, place):
+    place.start(*command, api_url="https://api.example.invalid/v1")
+    place.says("overnight: warning: OVERNIGHT_TIME_SCALE is 0.05, which is for rehearsals")
+
+
 def test_a_worker_makes_the_output_folder_for_itself_alone(place):
     place.output.rmdir()
     place.start("overnight", "worker", "--concurrency=1")
