@@ -33,6 +33,7 @@ _PRIMARY = 0xFF  # of a SQLite error code; the rest is detail
 _CLOSED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _NO_DATABASE = "file is not a database"  # SQLite's words
 _READ_ONLY = "25006"  # what a standby says, and a server that has just become one
+_BROKEN = "XX"  # the class of a damaged page or index, or of a fault of the server's own
 _FORBIDDEN = "42501"  # to this role, until somebody grants it
 
 
@@ -196,7 +197,7 @@ def _is_the_servers(error: sa.exc.SQLAlchemyError) -> bool:
     """Whether the server, the file or the pool is at fault, and not the statement."""
     if isinstance(error, sa.exc.TimeoutError):  # every connection of the pool is in use
         return True
-    if getattr(error, "connection_invalidated", False):
+    if getattr(error, "connection_invalidated", False) or (_sqlstate(error) or "").startswith(_BROKEN):
         return True
     # The bare class is what a damaged SQLite file raises; its other subclasses are faults of a statement.
     return type(error) in {sa.exc.DatabaseError, sa.exc.OperationalError}

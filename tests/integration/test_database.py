@@ -175,6 +175,15 @@ def test_a_unit_that_is_broken_off_for_ever_ends_after_five_tries(postgres_datab
         assert tx.scalar(sa.text("SELECT last_value FROM refused")) == 5
 
 
+@pytest.mark.parametrize("state", ["XX000", "XX001", "XX002"])
+def test_a_server_that_cannot_read_its_own_pages_is_out_of_reach_and_no_bug_of_ours(postgres_database, state):
+    """Else whoever holds ids that are recorded nowhere yet would drop them."""
+    refuse(postgres_database, 1, state)
+    with pytest.raises(errors.Unavailable, match="not now"):
+        postgres_database.unit(insert)
+    postgres_database.unit(insert)
+
+
 def test_a_unit_whose_connection_is_lost_is_not_repeated_here(postgres_database, postgres_admin):
     begun = []
 
