@@ -98,6 +98,7 @@ class House:
     def _start(self, name: str, work: Callable[[Mortal], Any]) -> None:
         if not self._open:
             return
+        assert name not in self.living, f"nothing could end the first {name} any more"
         actor = Mortal(self.loop, name)
         self.living[name] = actor
         self._trace("starts", name)
@@ -135,6 +136,7 @@ class House:
             self._bury(actor)
 
     def _bury(self, actor: Mortal) -> None:
+        del self.living[actor.name]
         actor.die()
         if self.plan.embedded:
             self.broker.forget()
