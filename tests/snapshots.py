@@ -82,6 +82,7 @@ def harvest(**more: Any) -> Harvest:
         "orphans_left": 0,
         "orphans_refused": 0,
         "possibly_paid": 0,
+        "unanswered": 0,
         "began_at": NOW,
         "ended_at": after(3725),
     }

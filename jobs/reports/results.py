@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from jobs import lifecycle, purchases
 from jobs.failures import FailureClass
-from jobs.states import Phase, State
+from jobs.states import UNSETTLED_PHASES, Phase, State
 from jobs.tables import attempts, batches, jobs, outputs
 
 # Of a job that was bought again only the later images count, as in an export.
@@ -30,7 +30,10 @@ class Harvest:
     orphans: int
     orphans_left: int  # of them, those that the API has not been asked to cancel yet
     orphans_refused: int  # of them, those that the API refused to cancel
-    possibly_paid: int  # bought again without proof that the earlier send had failed
+    possibly_paid: int  # jobs that were bought again without proof that the earlier send had failed
+    unanswered: (
+        int  # sends of which nobody knows, or not yet, whether they are predictions: in no other number
+    )
     began_at: datetime | None
     ended_at: datetime | None
 
@@ -50,9 +53,9 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
         .where(jobs.c.batch_id == batch_id, outputs.c.path.is_not(None))
     ).one()
     orphaned = attempts.c.phase == Phase.ORPHAN
-    # Presumed absent by us, or given up as unconfirmed and wanted again by a person.
     again = sa.exists().where(_LATER.c.job_id == attempts.c.job_id, _LATER.c.number > attempts.c.number)
-    presumed_absent = attempts.c.possibly_paid & ((attempts.c.phase == Phase.ABSENT) | again)
+    never_found = attempts.c.possibly_paid & attempts.c.prediction_id.is_(None)
+    unanswered = never_found | attempts.c.phase.in_(UNSETTLED_PHASES)
     bought = tx.execute(
         sa.select(
             sa.func.count(attempts.c.prediction_id),
@@ -61,7 +64,8 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.count().filter(orphaned),
             sa.func.count().filter(orphaned & attempts.c.cancel_sent_at.is_(None)),
             sa.func.count().filter(orphaned & attempts.c.cancel_refused.is_not(None)),
-            sa.func.count().filter(presumed_absent),
+            sa.func.count(attempts.c.job_id.distinct()).filter(never_found & again),
+            sa.func.count().filter(unanswered),
             sa.func.min(attempts.c.intended_at),
             sa.func.max(attempts.c.finished_at),
         ).where(attempts.c.job_id.in_(of_batch))

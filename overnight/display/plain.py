@@ -57,6 +57,7 @@ def detail(
         "orphans_to_cancel": harvest.orphans_left,
         "orphans_not_cancelled": harvest.orphans_refused,
         "possibly_paid_twice": harvest.possibly_paid,
+        "sends_unanswered": harvest.unanswered,
         "folder": str(folder),
         "events": [{"at": event.at, "kind": event.kind, "detail": event.detail} for event in progress.events],
     }

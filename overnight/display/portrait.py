@@ -14,7 +14,7 @@ from jobs.reports import waits
 from jobs.reports.dossier import Attempt, Dossier, File
 from jobs.reports.limits import Limit
 from jobs.selecting import globs
-from jobs.states import BatchState, Phase, State
+from jobs.states import FINAL, BatchState, Phase, State
 from overnight.display import advised
 
 
@@ -85,18 +85,21 @@ def _attempt(attempt: Attempt, dossier: Dossier) -> Iterator[tuple[str, str]]:
     if attempt.cancel_refused:
         yield "", f"could not be canceled: {attempt.cancel_refused}"
     if attempt.possibly_paid:
-        yield "", _in_doubt(attempt)
+        yield "", _in_doubt(attempt, dossier)
     if attempt.predict_time is not None or attempt.cost is not None:
         yield "", _consumed(attempt)
     if differing := _differing(attempt.input, dossier.job.input):
         yield "", f"sent with {differing}"
 
 
-def _in_doubt(attempt: Attempt) -> str:
-    """Describe a send whose outcome nobody can tell: only one that was presumed absent was bought again."""
-    if attempt.phase is Phase.ABSENT:
+def _in_doubt(attempt: Attempt, dossier: Dossier) -> str:
+    """Describe a send whose outcome nobody can tell, and whether the job was bought again, or will be."""
+    if any(one.number > attempt.number for one in dossier.attempts):
         return "possibly paid: bought again without proof that this one was not"
-    return "possibly paid: nobody can tell whether it was bought; bought again only when a person asks"
+    unknown = "possibly paid: nobody can tell whether it was bought"
+    if attempt.phase is Phase.ABSENT:
+        return f"{unknown}; {'given up since' if dossier.job.state in FINAL else 'to be bought again'}"
+    return f"{unknown}; bought again only when a person asks"
 
 
 def _times(attempt: Attempt) -> Iterator[tuple[str, Any]]:

@@ -192,15 +192,24 @@ def _took(harvest: Harvest) -> list[str]:
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
     """Say what the predictions cost, and which of them the sum guesses or leaves out."""
     spent = harvest.spent(price)
+    doubt = _unanswered(harvest.unanswered, price)
     if spent is None:
-        return []
+        return [] if price is None or not doubt else [f"cost     nothing known{doubt}"]
     if not harvest.unpriced:
-        return [f"cost     {spent:.4f}, at OVERNIGHT_PRICE as it was when each prediction ended"]
+        return [f"cost     {spent:.4f}, at OVERNIGHT_PRICE as it was when each prediction ended{doubt}"]
     others = figures.counted(harvest.unpriced, "prediction")
     if price is None:
-        return [f"cost     at least {spent:.4f}; set OVERNIGHT_PRICE to add {others} without a price"]
+        return [f"cost     at least {spent:.4f}; set OVERNIGHT_PRICE to add {others} without a price{doubt}"]
     recorded = "" if harvest.cost is None else f"{harvest.cost:.4f}, and "
-    return [f"cost     about {spent:.4f} ({recorded}{others} without a price at {price})"]
+    return [f"cost     about {spent:.4f} ({recorded}{others} without a price at {price}){doubt}"]
+
+
+def _unanswered(count: int, price: Decimal | None) -> str:
+    """Say what sends without an answer may add to the cost: the API knows whether it sold them, we do not."""
+    if not count:
+        return ""
+    more = "" if price is None else f", up to {count * price:.4f} more"
+    return f"; not in it: {figures.counted(count, 'send')} without an answer{more}"
 
 
 def moment(when: datetime) -> str:

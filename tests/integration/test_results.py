@@ -183,7 +183,7 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
     began, ended = moments(-900), moments(900)
     factory.make_attempt(database, job, Phase.ORPHAN, cost=0.5, intended_at=began)
     factory.make_attempt(database, job, Phase.ABSENT, possibly_paid=True)
-    factory.make_attempt(database, job, Phase.FAILED, possibly_paid=True, cost=0.25, finished_at=ended)
+    factory.make_attempt(database, job, Phase.FAILED, cost=0.25, finished_at=ended)
     assert reap(database, batch) == results.Harvest(
         images=1,
         bytes=1234,
@@ -196,6 +196,7 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
         orphans_left=1,
         orphans_refused=0,
         possibly_paid=1,
+        unanswered=1,
         began_at=began,
         ended_at=ended,
     )
@@ -205,13 +206,34 @@ def test_what_a_person_had_bought_again_without_proof_is_counted_once_it_is_boug
     batch = factory.make_batch(database)
     for bought_again in (True, False):
         job = factory.make_job(database, batch, state=State.PENDING)
-        factory.make_attempt(database, job, Phase.FAILED, possibly_paid=True, error_class="unconfirmed")
+        in_doubt = {"possibly_paid": True, "prediction_id": None}
+        factory.make_attempt(database, job, Phase.FAILED, **in_doubt, error_class="unconfirmed")
         if bought_again:
             factory.make_attempt(database, job, Phase.FAILED)
     assert reap(database, batch).possibly_paid == 1
 
 
+def test_what_was_presumed_absent_is_bought_again_only_once_it_is_and_a_job_counts_once(database):
+    batch = factory.make_batch(database)
+    waiting, twice = (factory.make_job(database, batch, state=State.PENDING) for _ in range(2))
+    for job in (waiting, twice, twice):
+        factory.make_attempt(database, job, Phase.ABSENT, possibly_paid=True)
+    factory.make_attempt(database, twice, Phase.FAILED)
+    assert (reap(database, batch).possibly_paid, reap(database, batch).unanswered) == (1, 3)
+
+
+def test_sends_whose_answers_are_not_known_are_in_no_other_number(database):
+    batch = factory.make_batch(database)
+    for state in (State.SUBMITTING, State.UNCONFIRMED, State.RUNNING):
+        factory.make_job(database, batch, state=state)
+    job = factory.make_job(database, batch, state=State.PENDING)
+    factory.make_attempt(database, job, Phase.ABSENT)  # seen to be absent
+    factory.make_attempt(database, job, Phase.ORPHAN, possibly_paid=True)  # found after all
+    reaped = reap(database, batch)
+    assert (reaped.unanswered, reaped.predictions, reaped.possibly_paid) == (2, 2, 0)
+
+
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
-    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0, None, None)
+    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0, 0, None, None)

@@ -101,8 +101,21 @@ def test_the_history_is_whole_and_in_order(database, tmp_path):
     assert [(one.number, one.phase) for one in read.attempts] == [(1, Phase.SUCCEEDED), (2, Phase.ABSENT)]
     assert read.current is read.attempts[0]
     assert read.attempts[1].possibly_paid
-    told = portrait.lines(read, limits.Limit(limits.Kind.FINISHED, "finished"), tmp_path)
-    assert sum("bought again without proof" in line for line in told) == 1
+
+
+def test_a_send_in_doubt_says_whether_the_job_was_bought_again(database, tmp_path):
+    job = factory.make_job(
+        database, factory.make_batch(database, name="cats"), state=State.PENDING, key="tom"
+    )
+    factory.make_attempt(database, job, Phase.ABSENT, possibly_paid=True)
+
+    def told() -> str:
+        read = found(database, "cats/tom", tmp_path)
+        return "\n".join(portrait.lines(read, limits.Limit(limits.Kind.FINISHED, "finished"), tmp_path))
+
+    assert "nobody can tell whether it was bought; to be bought again" in told()
+    factory.make_attempt(database, job, Phase.FAILED)
+    assert "bought again without proof" in told()
 
 
 def test_only_what_was_bought_again_is_said_to_be(database, tmp_path):

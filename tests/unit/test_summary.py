@@ -138,6 +138,28 @@ def test_a_sum_that_leaves_predictions_out_says_so(configured):
     assert told[-1] == "cost     at least 0.5000; set OVERNIGHT_PRICE to add 1 prediction without a price"
 
 
+def test_what_sends_without_an_answer_may_add_to_the_cost_is_said(configured):
+    priced = configured.model_copy(update={"price": Decimal("0.25")})
+    for reaped, there, line in (
+        (
+            harvest(cost=0.75, unanswered=2),
+            priced,
+            "at OVERNIGHT_PRICE as it was when each prediction ended; ",
+        ),
+        (
+            harvest(cost=0.5, unpriced=1, unanswered=2),
+            priced,
+            "about 0.7500 (0.5000, and 1 prediction without",
+        ),
+        (harvest(cost=None, unpriced=0, unanswered=2), priced, "nothing known; "),
+    ):
+        told = summary.lines(progress(succeeded=3), reaped, there)[-1]
+        assert line in told
+        assert told.endswith("; not in it: 2 sends without an answer, up to 0.5000 more")
+    told = summary.lines(progress(succeeded=3), harvest(cost=0.75, unanswered=1), configured)[-1]
+    assert told.endswith("ended; not in it: 1 send without an answer")
+
+
 def test_json_tells_the_same_cost_as_the_summary(configured):
     priced, moment = configured.model_copy(update={"price": Decimal("0.25")}), progress(succeeded=3)
     limit = limits.current(moment, configured)
