@@ -194,7 +194,10 @@ def _neglect(progress: Progress, settings: Settings) -> float:
 
 
 def look_ups(progress: Progress) -> str:
-    """Return how many sends are in doubt and in how long the last is due for look-up; empty if there are none."""
+    """Return how many sends are in doubt and in how long the last is due for look-up; empty if there are none.
+
+    Only for a batch that is worked on.
+    """
     count = progress.counts.of(State.UNCONFIRMED)
     return f"{count} being looked up, {_until(progress.look_ups_end, progress)}" if count else ""
 
@@ -242,8 +245,10 @@ def _next_try(progress: Progress) -> str:
 
 
 def _still_fetched(progress: Overview) -> str:
-    bought = progress.counts.of(State.SUBMITTING, State.UNCONFIRMED, State.RUNNING, State.COLLECTING)
-    return f"; {figures.counted(bought, 'job')} in flight still to fetch" if bought else ""
+    bought = progress.counts.of(State.SUBMITTING, State.RUNNING, State.COLLECTING)
+    in_doubt = progress.counts.of(State.UNCONFIRMED)
+    fetched = f"; {figures.counted(bought, 'job')} in flight still to fetch" if bought else ""
+    return fetched + (f"; {figures.counted(in_doubt, 'send')} still to be looked up" if in_doubt else "")
 
 
 def held_back(progress: Progress, flags: str) -> Limit | None:

@@ -102,11 +102,10 @@ def _detail(
     from overnight.display import summary
 
     batch = progress.batch
-    in_doubt = limits.look_ups(progress)
+    in_doubt = "" if limit.deserted or limit.kind is limits.Kind.LOOK_UPS else limits.look_ups(progress)
     return [
         *summary.headline(progress),
-        f"now      {limit}"
-        + (f"; {in_doubt}" if in_doubt and limit.kind is not limits.Kind.LOOK_UPS else ""),
+        f"now      {limit}" + (f"; {in_doubt}" if in_doubt else ""),
         *summary.failure_table(progress, harvest, typed),
         *summary.harvested(progress, harvest, settings, typed),
         f"api      {batch.api}",

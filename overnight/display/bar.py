@@ -77,7 +77,7 @@ def drawn(progress: Progress, limit: Limit, display: Display) -> RenderableType:
     head.add_row(
         _text(progress.batch.name),
         ProgressBar(total=max(1, counts.total), completed=counts.ended),
-        _text(f"{share:.0%}  {counts.ended} of {counts.total}  {speed(progress, display)}"),
+        _text(f"{share:.0%}  {counts.ended} of {counts.total}  {speed(progress, limit, display)}"),
     )
     return Group(head, _states(progress), _text(f"now: {limit}"), *_failures(progress))
 

@@ -90,7 +90,7 @@ class Lines(Display):
     def _show(self, progress: Progress, limit: Limit, moment: float) -> None:
         if self._is_due(limit, moment):
             self._told = (limit, moment)
-            self._tell(progress, f"{numbers(progress, self)}; {limit}")
+            self._tell(progress, f"{numbers(progress, limit, self)}; {limit}")
 
     def _is_due(self, limit: Limit, moment: float) -> bool:
         if self._kind is None or self._kind[0] is not limit.kind:
@@ -115,7 +115,7 @@ def rest(cost: float) -> float:
     return max(_REFRESH, cost / _MOST)
 
 
-def numbers(progress: Progress, display: Display) -> str:
+def numbers(progress: Progress, limit: Limit, display: Display) -> str:
     """Return the numbers of a batch in one line."""
     counts = progress.counts
     parts = [f"{counts.ended} of {counts.total} ended"]
@@ -125,14 +125,18 @@ def numbers(progress: Progress, display: Display) -> str:
         parts.append(f"{counts.under_way} under way")
     if in_doubt := limits.look_ups(progress):
         parts.append(in_doubt)
-    return ", ".join(parts) + "; " + speed(progress, display)
+    return ", ".join(parts) + "; " + speed(progress, limit, display)
 
 
-def speed(progress: Progress, display: Display) -> str:
-    """Return how fast jobs end, against the quota, and how long the rest takes."""
+def speed(progress: Progress, limit: Limit, display: Display) -> str:
+    """Return how fast jobs end, against the quota, and how long the rest takes if it goes on so."""
     rate, left = display.pace.per_minute, display.pace.left(progress.counts.unfinished)
     if rate is None:
         return "rate not known yet"
     allowed = "" if display.quota is None else f" of {display.quota}"
-    rest = f", {left} left" if left and progress.counts.unfinished else ""
+    rest = (
+        f", {left} left"
+        if left and progress.counts.unfinished and limit.kind not in limits.STANDSTILLS
+        else ""
+    )
     return f"{rate:.{0 if rate >= 10 else 1}f}{allowed} jobs/min{rest}"

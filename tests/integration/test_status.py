@@ -230,6 +230,12 @@ def test_one_batch_is_told_in_detail(status, sqlite_database, tmp_path):
     assert told[-1].endswith("  started: by\\x1b[2J hand")
 
 
+def test_nothing_is_being_looked_up_while_nobody_works(status, sqlite_database):
+    batch = factory.make_batch(sqlite_database, name="cats")
+    factory.make_job(sqlite_database, batch, state=State.UNCONFIRMED)
+    assert "now      nobody works on it: overnight run cats\n" in status("cats").stdout
+
+
 def test_it_works_on_both_databases(status, database, database_url):
     batch = factory.make_batch(database, name="cats")
     factory.make_job(database, batch, state=State.SUCCEEDED)

@@ -50,6 +50,12 @@ def test_a_line_says_how_far_how_fast_and_what_limits(shown, stream):
     assert (speed, limit) == ("30 of 600 jobs/min, 2m20s left", "quota 600/min")
 
 
+def test_nobody_can_tell_the_time_left_of_a_batch_that_stands_still(shown, stream):
+    shown.update(progress(succeeded=10, pending=70), QUOTA, 0.0)
+    shown.update(progress(succeeded=40, pending=40), AWAY, 60.0)
+    assert texts(stream)[1].startswith("40 of 80 ended; 30 of 600 jobs/min; ")
+
+
 def test_one_line_a_minute_however_the_counts_change(shown, stream):
     for quarter in range(4 * 150):
         shown.update(progress(succeeded=quarter, pending=1000), QUOTA, quarter / 4)

@@ -56,7 +56,7 @@ TABLE = [
     ),
     (
         Kind.PAUSED,
-        "paused by hand; 6 jobs in flight still to fetch: overnight resume cats",
+        "paused by hand; 5 jobs in flight still to fetch; 1 send still to be looked up: overnight resume cats",
         progress(
             pending=1,
             queued=5,
