@@ -39,9 +39,10 @@ class Harvest:
 
     def spent(self, price: Decimal | None) -> float | None:
         """Return what all predictions cost, those without a price at ``price``; if that is None, without them."""
-        if price is None or not self.unpriced:
-            return self.cost
-        return (self.cost or 0.0) + self.unpriced * float(price)
+        if self.cost is None and (price is None or not self.unpriced):
+            return None
+        others = 0.0 if price is None else self.unpriced * float(price)
+        return round((self.cost or 0.0) + others, 9)  # 0.1 + 0.2 is 0.3 where it is printed
 
 
 def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
