@@ -61,6 +61,21 @@ def corrected(batch: Batch, flags: str = "") -> str:
     return commands.line(flags, "run", manifest, "--batch", batch.name, "--update")
 
 
+def bought_anew(folder: Path, batch: str, flags: str = "") -> str:
+    """Say how images that are not in a batch's folder come back.
+
+    `retry --missing` refuses to believe that a whole folder is gone.
+    """
+    if presence.found(folder):
+        chosen, back = ["--missing"], "put them back, or buy them again"
+    else:
+        chosen, back = (
+            ["--state", "succeeded"],
+            "mount their disk, move the folder back, or name it with --output; if deleted, buy again",
+        )
+    return f"{back}, which costs again: {commands.line(flags, 'retry', batch, *chosen)}"
+
+
 def again(batch: str) -> Iterator[str]:
     """Yield free file names in the current folder for manifests of failed jobs, so that no export replaces a file."""
     names = (

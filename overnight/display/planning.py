@@ -21,7 +21,7 @@ from jobs.reports.plan import Plan
 from jobs.selecting import globs
 from jobs.settings import Settings, buyers, cautions, folders, places
 from overnight import flags
-from overnight.display import stored
+from overnight.display import advised, stored
 from worker.transfers import room
 
 _ENOUGH = 10_000  # files in a folder; more are not counted
@@ -109,9 +109,9 @@ def _elsewhere(settings: Settings, db: Database | None, name: str) -> list[str]:
     before = folders.last(settings, batch.output)
     if before != settings.output:
         return [f"{gone}; it was stored in {before}, and --output {shlex.quote(str(before))} goes on there"]
-    again = flags.command(settings, "retry", name, "--missing")
-    doubt = "." if batch.output else ": was --output another folder?"
-    return [f"{gone}{doubt} If it was deleted, this makes it wanted again: {again}"]
+    doubt = "" if batch.output else " (was --output another folder?)"
+    anew = advised.bought_anew(settings.output / batch.folder, name, flags.typed(settings))
+    return [f"{gone}{doubt}; {anew}"]
 
 
 def _set_back(settings: Settings, db: Database | None, name: str) -> list[str]:

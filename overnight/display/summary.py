@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich import cells  # knows which characters take two columns
 
-from jobs import blocks, commands, figures, presence
+from jobs import blocks, commands, figures
 from jobs.batches import Batch, PauseReason
 from jobs.reports.results import Harvest
 from jobs.reports.status import Progress
@@ -152,7 +152,7 @@ def _orphans(count: int, left: int, refused: int) -> str:
 
 
 def _missing(output: Path, before: Path, batch: Batch, flags: str) -> str:
-    """Say how images that are not there come back; `retry --missing` refuses to believe that a whole folder is gone.
+    """Say how images that are not there come back.
 
     ``before`` is where they were stored last; if that is not ``output``, nobody must buy them again.
     """
@@ -162,14 +162,7 @@ def _missing(output: Path, before: Path, batch: Batch, flags: str) -> str:
         )
     if batch.state is BatchState.CANCELLED:
         return "missing  put them back; a cancelled batch buys nothing more"
-    if presence.found(output / batch.folder):
-        chosen, back = ["--missing"], "put them back, or buy them again"
-    else:
-        chosen, back = (
-            ["--state", "succeeded"],
-            "mount their disk, move the folder back, or name it with --output; if deleted, buy again",
-        )
-    return f"missing  {back}, which costs again: {commands.line(flags, 'retry', batch.name, *chosen)}"
+    return f"missing  {advised.bought_anew(output / batch.folder, batch.name, flags)}"
 
 
 def _dropped(harvest: Harvest, batch: str, flags: str) -> list[str]:

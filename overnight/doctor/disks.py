@@ -26,17 +26,17 @@ def _output(settings: Settings) -> Iterator[Finding]:
     try:
         if presence.found(settings.output):
             folder.require_writable(settings.output)
-            yield findings.ok("output", f"{settings.output} can be written to")
-            yield from _stored(settings)
-            return
-        with opened.found(settings) as db:
-            folder.require_mounted(settings, db)
-        folder.require_storable(settings.output)
+            told = "can be written to"
+        else:
+            with opened.found(settings) as db:
+                folder.require_mounted(settings, db)
+            folder.require_storable(settings.output)
+            told = f"will be made by the first {'worker' if settings.broker_url else 'run'}"
     except errors.OvernightError as error:
         yield from findings.wrong("output", error)
         return
-    first = "worker" if settings.broker_url else "run"
-    yield findings.ok("output", f"{settings.output} will be made by the first {first}")
+    yield findings.ok("output", f"{settings.output} {told}")
+    yield from _stored(settings)
 
 
 def _stored(settings: Settings) -> Iterator[Finding]:
@@ -50,8 +50,8 @@ def _stored(settings: Settings) -> Iterator[Finding]:
     missing = [(output, before) for output, before, path in sought if not presence.found(output / path)]
     if missing:
         output, before = missing[0]
-        lost = "mount the disk that has them, or buy them again: "
-        lost += flags.command(settings, "retry", "BATCH", "--missing")
+        look = flags.command(settings, "status", "BATCH")
+        lost = f"mount the disk that has them, or see what to type by {look}"
         if before != output:
             lost = f"look for them in {before}, where they were stored"
         yield findings.warning(

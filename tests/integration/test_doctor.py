@@ -240,9 +240,9 @@ def test_images_that_are_not_there_any_more_are_a_warning(ward, sqlite_url):
     assert verdict == "warning"
     assert sentence.startswith("1 of the 1 images stored last are not in ")
     assert (
-        "unless you moved them away, mount the disk that has them, or buy them again: overnight " in sentence
+        "unless you moved them away, mount the disk that has them, or see what to type by overnight status"
+        in sentence
     )
-    assert " retry BATCH --missing" in sentence
 
 
 def test_an_output_folder_that_had_images_and_is_gone_is_69(ward, sqlite_url):

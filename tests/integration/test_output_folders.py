@@ -89,6 +89,17 @@ def test_a_folder_that_is_set_is_the_one_and_nobody_is_told_to_buy_what_lies_in_
     assert "retry" not in plan
 
 
+def test_a_kept_folder_that_is_gone_is_told_by_all_with_a_command_that_works(night):
+    night.type("run", "night.csv", "--output", "elsewhere")
+    (night.folder / "elsewhere").rename(night.folder / "moved")
+    gone = f"3 of the 3 images stored last are not in {night.folder}/elsewhere: unless you moved them away, "
+    assert gone in night.type("doctor").stdout
+    again = "if deleted, buy again, which costs again: overnight retry night --state succeeded"
+    assert again in night.type("status", "night").stdout
+    assert again in night.type("check", "night.csv").stdout
+    assert "3 jobs " in night.type("retry", "night", "--state", "succeeded", "--dry-run").stderr
+
+
 def test_a_new_folder_is_made_though_there_are_images_in_another(night):
     night.run_again()
     (night.folder / "later.csv").write_text(f"image,prompt,key\n{SKETCH},a lake at night,late\n")
