@@ -20,13 +20,14 @@ _REPLACEABLE = (State.PENDING, State.FAILED, State.CANCELLED)
 class Wanted(NamedTuple):
     """One row as a job. The input lacks the image; if ``own_seed``, it has the job's own seed.
 
+    ``row`` is its line in the batch's own manifest; None if it is in another, as in an export that was edited.
     A row with a ``problem`` cannot be bought: its job is failed from the start, with the ``error_class``. Input
     and labels are JSON texts, which both databases take as they are.
     """
 
     key: str
     stem: str
-    row: int
+    row: int | None
     row_digest: str
     image: str
     input_json: str
@@ -85,7 +86,14 @@ def replace_input(tx: sa.Connection, now: datetime, batch_id: int, wanted: Seque
     by_key = {one.key: one for one in wanted}
     found = tx.execute(
         sa.select(
-            jobs.c.id, jobs.c.key, jobs.c.state, jobs.c.input, jobs.c.own_seed, jobs.c.image, jobs.c.version
+            jobs.c.id,
+            jobs.c.key,
+            jobs.c.row,
+            jobs.c.state,
+            jobs.c.input,
+            jobs.c.own_seed,
+            jobs.c.image,
+            jobs.c.version,
         )
         .where(jobs.c.batch_id == batch_id, jobs.c.key.in_(by_key), jobs.c.state.in_(_REPLACEABLE))
         .with_for_update()
@@ -113,7 +121,7 @@ def _change(row: Any, wanted: Wanted, sent: Sequence[Mapping[str, Any]], uuid: s
     kept = {"seed": _seed(row, wanted, sent, uuid)} if row.own_seed and wanted.own_seed else {}
     return {
         "job": row.id,
-        "row": wanted.row,
+        "row": row.row if wanted.row is None else wanted.row,
         "row_digest": wanted.row_digest,
         "image": wanted.image,
         "input": {**json.loads(wanted.input_json), **kept},

@@ -47,7 +47,8 @@ def load(database: Database, read: validated.Validated, target: Target, found: D
     After a kill at any moment the same call continues; two at once lead to the same result.
     """
     batch = _batch(database, read, target)
-    writing = _Writing(database, batch, found, target.update)
+    own = batch.is_of(targets.path_of(read.path), read.sha256)
+    writing = _Writing(database, batch, found, target.update, own=own)
     if found.new or found.changed:
         for chunk in read.rows(_MOST_ROWS):
             writing.write(chunk)
@@ -97,11 +98,14 @@ def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
 class _Writing:
     """The second pass: chunks written in short transactions, each of which checks again what is there."""
 
-    def __init__(self, database: Database, batch: Batch, found: Difference, update: bool) -> None:
+    def __init__(
+        self, database: Database, batch: Batch, found: Difference, update: bool, *, own: bool
+    ) -> None:
         self._database = database
         self._batch = batch
         self._all_new = not (found.there or found.changed or found.kept)
         self._update = update
+        self._own = own  # the batch's own manifest: no other has its lines
         self._uuid = batch.uuid
         self._version = schema.load().version
         self._seeds = "seed" in schema.load().inputs
@@ -123,7 +127,7 @@ class _Writing:
         return lifecycle.Wanted(
             key=row.key,
             stem=row.stem,
-            row=row.row,
+            row=row.row if self._own else None,
             row_digest=difference.digest(row),
             image=row.image,
             input_json=_with_seed(row.input_json, marker.seed(self._uuid, row.key))

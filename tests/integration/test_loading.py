@@ -335,6 +335,16 @@ def test_jobs_may_be_changed_from_another_file_that_names_their_batch(database, 
     assert jobs_of(database)["a"].state == State.PENDING
 
 
+def test_the_line_of_a_row_is_that_in_the_batchs_own_manifest(database, tmp_path):
+    load(database, write(tmp_path, table("a", "b", "c")))
+    edited = write(tmp_path, table("c", "new", prompt="edited"), "again.csv")
+    load(database, edited, target(update=True))
+    assert [job.row for job in jobs_of(database).values()] == [2, 3, 4, None]
+    assert jobs_of(database)["c"].input["prompt"] == "edited"
+    load(database, write(tmp_path, table("new", "c", prompt="again")), target(update=True))
+    assert [job.row for job in jobs_of(database).values()] == [2, 3, 3, 2]
+
+
 def test_a_batch_stays_with_its_api(database, tmp_path):
     path = write(tmp_path, table("a"))
     load(database, path)
