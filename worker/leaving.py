@@ -11,6 +11,7 @@ from typing import Any
 from celery import signals
 
 _INTERRUPTED = 130
+_FIRST = os.getpid()  # of the process that may fork
 
 _heard: list[str] = []
 
@@ -28,7 +29,12 @@ def listen() -> None:
 
 
 def _stay(**_said: Any) -> None:
-    """Leave it to the worker to end a child of its: systemd asks them all, and a child would end amid a purchase."""
+    """Leave it to the worker to end a child of its: systemd asks them all, and a child would end amid a purchase.
+
+    A pool without children sends Celery's signal in the worker itself.
+    """
+    if os.getpid() == _FIRST:
+        return
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 

@@ -296,7 +296,9 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing_to_rescue(place, start_san
 
 
 def test_a_supervisor_that_asks_every_process_of_a_worker_interrupts_no_purchase(place, start_sandbox):
-    sandbox = start_sandbox(latency=2, output_size=64, creates_per_minute=0, reads_per_minute=0)
+    sandbox = start_sandbox(
+        create_seconds=3, latency=2, output_size=64, creates_per_minute=0, reads_per_minute=0
+    )
     place.settings |= {"OVERNIGHT_API_URL": sandbox.url, "OVERNIGHT_TIME_SCALE": "1"}
     worker = place.start("overnight", "worker", "--concurrency=2")
     rehearsal.eventually(lambda: enrolled(place))
