@@ -39,9 +39,8 @@ class Format:
     name: str
     magic: bytes
     open: Callable[[BinaryIO], ImageFile.ImageFile]
-    end: bytes = (
-        b""  # none for WebP, whose reader takes the whole file, and GIF, whose data may hold its mark
-    )
+    # None for WebP, whose reader takes the whole file, and GIF, whose data may hold its mark.
+    end: bytes = b""
 
 
 # Opened by class: Image.open tries 40 parsers, and only warns of too many pixels instead of refusing them.

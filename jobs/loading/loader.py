@@ -194,9 +194,8 @@ def _finish(
         changed = {"manifest_path": path, "manifest_sha256": read.sha256}
         options = _options(read, target)
     with database.write() as tx:
-        kept = batches.held(
-            tx, batch.id
-        ).options  # as they are now: a run may have kept its output folder meanwhile
+        # As they are now: a run may have kept its output folder meanwhile.
+        kept = batches.held(tx, batch.id).options
         batches.loaded(tx, batch.id, **changed, options={**kept, **options})
         if found.new or found.changed or found.dropped:
             kind = EventKind.UPDATED if found.changed or found.dropped else EventKind.LOADED

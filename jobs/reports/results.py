@@ -31,9 +31,7 @@ class Harvest:
     orphans_left: int  # of them, those that the API has not been asked to cancel yet
     orphans_refused: int  # of them, those that the API refused to cancel
     possibly_paid: int  # jobs that were bought again without proof that the earlier send had failed
-    unanswered: (
-        int  # sends of which nobody knows, or not yet, whether they are predictions: in no other number
-    )
+    unanswered: int  # sends that may be predictions, for all that is known yet: in no other number
     began_at: datetime | None
     ended_at: datetime | None
 
