@@ -494,6 +494,7 @@ def test_while_the_api_is_away_a_run_that_stops_says_that_it_waits_for_it(tmp_pa
     night = Evening(tmp_path, start_sandbox(latency=60), jobs=3)
     with night.running() as child:
         night.until_bought(3)
+        rehearsal.eventually(lambda: night.states() == {"running": 3})  # no answer is on its way any more
         night.sandbox.stop(signal.SIGKILL)
         interrupt(child)
         rehearsal.eventually(
