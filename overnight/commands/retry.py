@@ -120,7 +120,6 @@ def _unnamed(settings: Settings, db: "Database", batch: "Batch", typed: "Selecti
 
 
 def _priced(count: int, settings: Settings) -> str:
-
     jobs = figures.counted(count, "job")
     if settings.price is None:
         return f"{jobs} (set OVERNIGHT_PRICE to see the cost)"
