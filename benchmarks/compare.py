@@ -70,9 +70,9 @@ def marked(name, cells):
 
 HEAD = """# Compared
 
-{date}, Python {python}, {cores} cores that other work shared: compare rows of one table, and no seconds with a quiet
-machine's. Written by `python -m benchmarks.compare --markdown benchmarks/RESULTS.md`, all of it in one run; each
-program had a fresh `overnight sandbox`, which is the API and keeps a ledger of what it sold.
+{date}, Python {python}, {cores} cores: compare rows of one table, and no seconds with another machine's. Written by
+`python -m benchmarks.compare --markdown benchmarks/RESULTS.md`, all of it in one run; each program had a fresh
+`overnight sandbox`, which is the API and keeps a ledger of what it sold.
 
 - **makespan**: from the first purchase to the last file. **ideal**: the same predictions, each as long as it was, had
   each left when quota (a tenth of a minute's at once, then steadily) and cap allowed it, and its file been there at
