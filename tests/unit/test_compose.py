@@ -15,6 +15,7 @@ FILE = yaml.safe_load(TEXT)
 SERVICES = FILE["services"]
 OURS = ["migrate", "scheduler", "worker", "cli"]
 LASTING = ["postgres", "redis", "scheduler", "worker"]
+DOCKERFILE = SERVICES["migrate"]["build"]["dockerfile_inline"].splitlines()
 EXAMPLE = [
     line.partition("=")[0]
     for line in (ROOT / ".env.example").read_text("utf-8").splitlines()
@@ -32,8 +33,8 @@ def test_the_services_are_those_of_a_distributed_installation():
 
 
 @whole(SERVICES)
-def test_every_service_is_an_image_of_a_named_version_or_built_here(service):
-    assert "build" in service or re.fullmatch(r"(postgres|redis):\d+", service["image"])
+def test_every_service_is_an_image_of_a_named_version_or_the_one_that_is_built_here(service):
+    assert re.fullmatch(r"(postgres|redis):\d+|overnight", service["image"])
 
 
 @whole(SERVICES)
@@ -54,6 +55,11 @@ def test_no_service_is_root(service):
 def test_what_lasts_is_restarted_and_its_health_is_looked_at(service):
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+
+
+def test_one_service_builds_the_image_and_no_other_builds_or_pulls_it():
+    assert [name for name in SERVICES if "build" in SERVICES[name]] == ["migrate"]
+    assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
 
 
 @whole(OURS)
@@ -84,7 +90,7 @@ def test_the_database_survives_its_container():
 def test_manifests_and_images_are_at_equal_paths_in_every_container(service):
     assert service["volumes"] == ["./manifests:/work/manifests:ro", "./outputs:/work/outputs"]
     assert service["environment"]["OVERNIGHT_OUTPUT"] == "/work/outputs"
-    assert "WORKDIR /work\n" in service["build"]["dockerfile_inline"]
+    assert "WORKDIR /work" in DOCKERFILE
 
 
 @whole(OURS)
@@ -129,9 +135,8 @@ def test_a_worker_has_time_to_end_what_it_has_begun():
 
 
 def test_the_image_is_built_from_the_lock_and_runs_our_command():
-    lines = SERVICES["worker"]["build"]["dockerfile_inline"].splitlines()
-    assert any("--require-hashes --no-deps -r requirements.lock" in line for line in lines)
-    assert lines[-1] == 'ENTRYPOINT ["overnight"]'
+    assert any("--require-hashes --no-deps -r requirements.lock" in line for line in DOCKERFILE)
+    assert DOCKERFILE[-1] == 'ENTRYPOINT ["overnight"]'
     lock = (ROOT / "requirements.lock").read_text("utf-8")
     for needed in ("hatchling==", "psycopg-binary=="):
         assert f"\n{needed}" in lock, "installed without build isolation, and with PostgreSQL"
