@@ -62,6 +62,10 @@ def test_one_service_builds_the_image_and_no_other_builds_or_pulls_it():
     assert {SERVICES[name]["pull_policy"] for name in OURS} == {"never"}
 
 
+def test_an_upgrade_that_failed_is_told_to_what_waits_for_it():
+    assert "restart" not in SERVICES["migrate"]
+
+
 @whole(OURS)
 def test_every_command_of_ours_exists(service):
     typed = [service.get("command"), service.get("healthcheck", {}).get("test", [])[2:]]
