@@ -43,17 +43,30 @@ def _take_turn(connection: sa.Connection) -> None:
 
 
 def _run(connection: sa.Connection) -> None:
-    """Apply the revisions with the view dropped: neither database alters a column that a view uses."""
+    """Apply the revisions, with the view dropped meanwhile: neither database alters a column that a view uses.
+
+    On PostgreSQL only if a revision brings its text: with the view would go who may read it, and what a person has
+    built on it would forbid the upgrade.
+    """
     context.configure(connection=connection)
-    connection.exec_driver_sql("DROP VIEW IF EXISTS results")
+    revision, text = _newest_view()
+    stays = connection.dialect.name == "postgresql" and revision <= (
+        context.get_context().get_current_revision() or ""
+    )
+    if not stays:
+        connection.exec_driver_sql("DROP VIEW IF EXISTS results")
     context.run_migrations()
-    connection.exec_driver_sql(_newest_view())
+    if not stays:
+        connection.exec_driver_sql(text)
 
 
-def _newest_view() -> str:
-    modules = (script.module for script in context.script.walk_revisions())
-    text: str = next(module.RESULTS_VIEW for module in modules if hasattr(module, "RESULTS_VIEW"))
-    return text
+def _newest_view() -> tuple[str, str]:
+    """Return the latest revision that brings the view's text, and the text."""
+    return next(
+        (script.revision, script.module.RESULTS_VIEW)
+        for script in context.script.walk_revisions()
+        if hasattr(script.module, "RESULTS_VIEW")
+    )
 
 
 def _check_foreign_keys(connection: sa.Connection) -> None:

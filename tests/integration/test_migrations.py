@@ -135,6 +135,19 @@ def test_a_rebuilt_table_keeps_its_rows_and_those_that_hang_on_it(database, tmp_
         connection.execute(sa.delete(tables.batches))
 
 
+def test_what_a_person_built_on_the_view_and_who_may_read_it_outlast_an_upgrade(postgres_database, tmp_path):
+    batch = factory.make_batch(postgres_database)
+    factory.make_job(postgres_database, batch, state="succeeded")
+    with postgres_database.write() as tx:
+        tx.exec_driver_sql("CREATE VIEW done AS SELECT batch FROM results WHERE state = 'succeeded'")
+        tx.exec_driver_sql("GRANT SELECT ON results TO PUBLIC")
+    _upgrade_with(postgres_database, tmp_path, 'op.execute("ALTER TABLE jobs ADD COLUMN colour TEXT")')
+    assert schema.current(postgres_database) == NEXT
+    with postgres_database.read() as tx:
+        assert tx.exec_driver_sql("SELECT batch FROM done").scalar_one() == batch.name
+        assert tx.exec_driver_sql("SELECT has_table_privilege('public', 'results', 'SELECT')").scalar_one()
+
+
 def test_a_revision_that_orphans_rows_on_sqlite_is_taken_back(sqlite_database, tmp_path):
     factory.make_job(sqlite_database, factory.make_batch(sqlite_database), state="succeeded")
     before = _row_counts(sqlite_database)
