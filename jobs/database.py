@@ -236,7 +236,13 @@ def _postgres_engine(url: sa.URL) -> sa.Engine:
         max_overflow=4,
         # No prepared statements: a plan made while a table was empty would be kept for ever, ten times slower
         # an hour later.
-        connect_args={"connect_timeout": 5, "prepare_threshold": None, "client_encoding": "utf8", **_ALIVE},
+        connect_args={
+            "connect_timeout": 5,
+            "prepare_threshold": None,
+            "client_encoding": "utf8",
+            "fallback_application_name": "overnight",  # in the server's list of connections, and its log
+            **_ALIVE,
+        },
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -59,6 +59,13 @@ def test_a_read_on_a_server_writes_nothing(postgres_database):
         tx.execute(sa.insert(events).values(at=sa.func.now(), kind="started"))
 
 
+def test_a_server_shows_whose_a_connection_is_unless_the_url_names_it(postgres_url):
+    for query, name in [({}, "overnight"), ({"application_name": "nightly"}, "nightly")]:
+        url = sa.make_url(postgres_url).update_query_dict(query)
+        with closing(Database(url.render_as_string(hide_password=False))) as database, database.read() as tx:
+            assert tx.exec_driver_sql("SHOW application_name").scalar_one() == name
+
+
 def test_a_connection_that_has_read_can_write_again(postgres_database):
     for _ in range(3):
         with postgres_database.read() as tx:
