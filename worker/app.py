@@ -45,7 +45,6 @@ _SETTINGS: dict[str, Any] = {
         # A message that is taken is gone: were Redis to keep it, a worker that cannot restore it would end.
         "ack_emulation": False,
     },
-    "worker_soft_shutdown_timeout": 30,
     "worker_max_tasks_per_child": 1000,  # a safeguard against slow leaks
     "worker_max_memory_per_child": 400_000,  # kB
     "worker_enable_remote_control": False,  # access to the broker must not mean ending workers here
