@@ -70,10 +70,10 @@ def create(configured: settings.Settings) -> Celery:
     # The scheduler reports once that the database is away; here each message would log a traceback.
     made.Task.throws = (errors.Unavailable,)
     if configured.broker_url:
-        made.conf.broker_transport = "worker.messages:Transport"
-        made.Task.Request = "worker.messages:Request"
+        made.conf.broker_transport = "worker.brokers.redis:Transport"
+        made.Task.Request = "worker.brokers.redis:Request"
     else:
-        made.conf.broker_transport = "worker.memory:Transport"
+        made.conf.broker_transport = "worker.brokers.memory:Transport"
         made.conf.broker_transport_options = {}  # only Redis knows these, and the next
         made.conf.worker_disable_prefetch = False
     return made

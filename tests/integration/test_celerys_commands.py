@@ -34,7 +34,7 @@ def test_celerys_commands_refuse_what_ours_refuse(command, setting, code, said, 
 def test_celerys_commands_end_when_a_newer_program_has_upgraded_the_database(command, place, postgres_url):
     place.settings["PYTHONUNBUFFERED"] = "1"  # the banner goes to stdout, which is a file here
     started = place.start(*CELERYS[command])
-    rehearsal.eventually(lambda: "worker.messages" in place.words.read_text())  # the banner
+    rehearsal.eventually(lambda: "worker.brokers.redis" in place.words.read_text())  # the banner
     with contextlib.closing(Database(postgres_url)) as db, db.write() as tx:
         tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     started.wait(timeout=120)

@@ -10,7 +10,7 @@ QUEUE = Queue("nightly", routing_key="nightly")
 
 @pytest.fixture
 def connection():
-    with Connection("memory://", transport="worker.memory:Transport") as opened:
+    with Connection("memory://", transport="worker.brokers.memory:Transport") as opened:
         yield opened
         opened.default_channel.queue_delete(QUEUE.name)
 
@@ -42,7 +42,7 @@ def test_who_waits_is_woken_by_a_message(connection):
     waits = meanwhile(connection)
     waits.join(0.1)
     assert waits.is_alive()
-    with Connection("memory://", transport="worker.memory:Transport") as other:
+    with Connection("memory://", transport="worker.brokers.memory:Transport") as other:
         send(other, "now")
     waits.join(30)
     assert [message.payload for message in found] == ["now"]
