@@ -4,11 +4,14 @@ The database is the queue; a message is a hint, acknowledged before it is acted 
 retries, no countdowns, and no time limit that could cut a commit short, except the hard one as a last resort.
 """
 
+import os
 import threading
+import warnings
 from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Queue
 
@@ -87,6 +90,9 @@ _configured: list[settings.Settings] = []
 def configure(given: settings.Settings) -> Celery:
     """Return the app of this program for settings that include the command line's."""
     _configured[:] = [given]
+    if os.geteuid():
+        # Celery takes whoever has a group without a name, as in a container, for root.
+        warnings.simplefilter("ignore", SecurityWarning)
     leaving.listen()
     made = create(given)
     if given.broker_url:
