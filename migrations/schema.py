@@ -18,6 +18,7 @@ from jobs import commands, errors, presence, tables
 from jobs.database import Database, reason, shown
 
 HEAD = "0010"  # a test compares it with `versions`; always four digits, so that texts sort like numbers
+_LOCKED = "55P03"  # by a reader that stayed for longer than an upgrade waits
 
 
 def current(database: Database) -> str | None:
@@ -125,9 +126,10 @@ def _told(database: Database, what: str) -> Iterator[None]:
     try:
         yield
     except sa.exc.DBAPIError as error:
-        raise errors.Unavailable(
-            f"database {shown(database.url)} {what}: {reason(error, database.url)}"
-        ) from error
+        why = reason(error, database.url)
+        if getattr(error.orig, "sqlstate", None) == _LOCKED:
+            why = "another program, perhaps a dump, is reading its tables; try again when that has ended"
+        raise errors.Unavailable(f"database {shown(database.url)} {what}: {why}") from error
 
 
 def _newer(database: Database, found: str | None) -> str | None:

@@ -148,6 +148,17 @@ def test_what_a_person_built_on_the_view_and_who_may_read_it_outlast_an_upgrade(
         assert tx.exec_driver_sql("SELECT has_table_privilege('public', 'results', 'SELECT')").scalar_one()
 
 
+def test_an_upgrade_gives_way_to_a_program_that_reads_for_long_and_says_so(postgres_database):
+    with postgres_database.write() as tx:
+        tx.exec_driver_sql("ALTER TABLE accounts DROP COLUMN poll_at")
+    _stamp(postgres_database, "0009")
+    with postgres_database.read() as reader:
+        reader.execute(sa.select(tables.accounts.c.id))
+        with pytest.raises(errors.Unavailable, match=r"nothing was changed: another program, .* is reading"):
+            schema.upgrade(postgres_database)
+    assert schema.upgrade(postgres_database) == "0009"
+
+
 def test_a_revision_that_orphans_rows_on_sqlite_is_taken_back(sqlite_database, tmp_path):
     factory.make_job(sqlite_database, factory.make_batch(sqlite_database), state="succeeded")
     before = _row_counts(sqlite_database)
