@@ -27,6 +27,25 @@ FRESH = {
     "creates_tokens": 0, "reads_tokens": 0, "refilled_at": MOMENT, "breaker": "closed", "failures": 0,
     "seen_at": MOMENT,
 }  # fmt: skip
+# Rows as the first release could write them.
+FIRST_ROWS = {
+    "batches": {
+        "id": 1, "uuid": "a", "name": "night", "folder": "night", "api": factory.API, "state": "open",
+        "options": {}, "created_at": MOMENT,
+    },
+    "accounts": {"id": 1, "name": "api.example-00000000", "api": factory.API, **FRESH},
+    "jobs": {
+        "id": 1, "batch_id": 1, "key": "a", "stem": "a", "row_digest": "d", "image": "a.png", "input": {},
+        "version": "v", "own_seed": True, "labels": {}, "priority": 0, "state": "running", "due_at": MOMENT,
+        "attempt_id": 1, "attempts": 1, "absences": 0, "created_at": MOMENT,
+    },
+    "attempts": {
+        "id": 1, "job_id": 1, "number": 1, "account_id": 1, "phase": "running", "input": {}, "input_digest": "d",
+        "prediction_id": "p", "intended_at": MOMENT, "possibly_paid": False,
+    },
+    "outputs": {"id": 1, "job_id": 1, "attempt_id": 1, "index": 0, "url": "https://example.com/0.png"},
+    "events": {"id": 1, "batch_id": 1, "at": MOMENT, "kind": "started"},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -43,18 +62,25 @@ def test_the_head_is_the_last_of_consecutive_numbers():
     assert numbers[-1] == schema.HEAD
 
 
-def test_an_account_of_an_older_database_goes_by_the_settings(empty):
+def test_the_rows_of_the_first_tables_come_through_every_revision(empty):
     with empty.write():  # makes the SQLite file
         pass
     config = scripts.config()
     config.attributes["database"] = empty
-    command.upgrade(config, "0002")
+    command.upgrade(config, "0001")
     with empty.write() as tx:
-        tx.execute(sa.insert(tables.accounts).values(name="api.example-00000000", api=factory.API, **FRESH))
-    assert schema.upgrade(empty) == "0002"
+        for name, values in FIRST_ROWS.items():
+            tx.execute(sa.insert(tables.metadata.tables[name]).values(values))
+    for number in range(2, int(NEXT)):
+        command.upgrade(config, f"{number:04}")
+        with empty.read() as tx:
+            assert tx.exec_driver_sql("SELECT batch, key FROM results").one() == ("night", "a")
+    schema.require(empty)
+    assert _row_counts(empty) == dict.fromkeys(FIRST_ROWS, 1) | {"hints": 0}
+    assert rows.job(empty, 1).state == "running"
     with empty.read() as tx:
         (account,) = accounts.every(tx)
-    assert (account.name, account.own_limits) == ("api.example-00000000", {})
+    assert account.own_limits == {}, "it goes by the settings"
 
 
 def test_jobs_under_way_in_an_older_database_stay_with_the_account_of_their_attempt(database):
