@@ -1,4 +1,6 @@
-"""Figures as a person reads them: how many of what, and how many bytes. Pure."""
+"""Figures as a person reads them: how many of what, how many bytes, when. Pure."""
+
+from datetime import datetime
 
 
 def counted(count: int, noun: str) -> str:
@@ -20,3 +22,8 @@ def amount(size: int) -> str:
         if size >= factor:
             return f"{size / factor:,.1f} {unit}"
     return f"{size / 1000:,.1f} kB"
+
+
+def moment(when: datetime) -> str:
+    """Return a moment in local time, to the minute."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M}"

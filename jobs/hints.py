@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from jobs import accounts, dialects, lifecycle, tables
+from jobs import accounts, dialects, figures, lifecycle, tables
 from jobs.lifecycle import Fence
 from jobs.settings.times import Times
 from jobs.states import Phase
@@ -63,7 +63,7 @@ def missed(tx: sa.Connection, now: datetime) -> str:
     )
     if len(tx.execute(ended).all()) < _EXPECTED:
         return ""
-    when = f"since {last.astimezone():%Y-%m-%d %H:%M}" if last else "yet"
+    when = f"since {figures.moment(last)}" if last else "yet"
     return (
         f"none has come {when}, and predictions have ended: is `overnight webhook` running, "
         "and does OVERNIGHT_WEBHOOK_URL lead to it?"

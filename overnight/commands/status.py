@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs import texts
+from jobs import figures, texts
 from jobs.settings import Settings
 from overnight import options
 
@@ -115,7 +115,7 @@ def _detail(
         f"manifest {batch.manifest_path or 'stdin'}",
         f"database {places.shown(settings.database_url)}",
         *(
-            f"{summary.moment(event.at)}  {event.kind}: {event.detail}".rstrip(": ")
+            f"{figures.moment(event.at)}  {event.kind}: {event.detail}".rstrip(": ")
             for event in progress.events
         ),
     ]

@@ -8,7 +8,6 @@ from jobs.accounts import quota
 from jobs.reports import limits
 from jobs.reports.usage import Usage
 from jobs.settings import Settings, written
-from overnight.display import summary
 
 
 def lines(used: Usage, configured: Settings) -> list[str]:
@@ -89,7 +88,7 @@ def _breaker(used: Usage) -> str:
     breaker = used.account.breaker
     if breaker.is_closed:
         return "closed"
-    since = f" since {summary.moment(breaker.since)}" if breaker.since else ""
+    since = f" since {figures.moment(breaker.since)}" if breaker.since else ""
     if breaker.probe_at is None:
         again = "no next try until one is asked for"
     elif breaker.probe_at <= used.at:
@@ -105,7 +104,7 @@ def _throttled(used: Usage) -> str:
         return f"for {written.until(until, used.at)} more: the API asked to wait"
     if last is None:
         return "never"
-    return f"not now; last 429 {summary.moment(last)}"
+    return f"not now; last 429 {figures.moment(last)}"
 
 
 def _until(used: Usage) -> datetime | None:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -107,7 +106,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _to_go_on(progress: Progress, flags: str) -> list[str]:
-    """Say why an unfinished batch stands still, and what makes it go on; of a cancelled one, that it never will.
+    """Say why a batch is not finished, and what makes it go on; of a cancelled one, that it never will.
 
     A finished one needs nothing, but an account that it left refused stops the next one.
     """
@@ -179,7 +178,7 @@ def _took(harvest: Harvest) -> list[str]:
     if harvest.began_at is None or harvest.ended_at is None:
         return []
     took = written.as_duration((harvest.ended_at - harvest.began_at).total_seconds())
-    return [f"took     {took}, from {moment(harvest.began_at)} to {moment(harvest.ended_at)}"]
+    return [f"took     {took}, from {figures.moment(harvest.began_at)} to {figures.moment(harvest.ended_at)}"]
 
 
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:
@@ -203,8 +202,3 @@ def _unanswered(count: int, price: Decimal | None) -> str:
         return ""
     more = "" if price is None else f", up to {count * price:.4f} more"
     return f"; not in it: {figures.counted(count, 'send')} without an answer{more}"
-
-
-def moment(when: datetime) -> str:
-    """Return a moment in local time."""
-    return f"{when.astimezone():%Y-%m-%d %H:%M}"
