@@ -6,6 +6,7 @@ change is elsewhere: limits and lifetimes of the API, and waits for this machine
 
 import functools
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Self
 
 
@@ -44,6 +45,11 @@ class Times:
     credit_patience: float = 7200  # how long a 402 is probed
     block_patience: float = 180  # the same for any other refusal: it may be a gateway's bad moment
     gone_patience: float = 120  # how long a succeeded prediction may be shown without an image
+
+    @property
+    def settle_after(self) -> timedelta:
+        """How long after it was begun a send can be looked up: it was answered before its deadline, or has settled."""
+        return timedelta(seconds=self.post_deadline + self.settle)
 
     def scaled(self, factor: float) -> Self:
         """Return these times, each multiplied by a factor."""

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from datetime import timedelta
 
 import structlog
 
@@ -45,10 +44,8 @@ class Embedded:
 
     def start(self) -> int:
         """Take over what a dead process left, and begin. Return how many sends are in doubt."""
-        times = self._settings.times
         with self._database.write() as tx:
-            settle_after = timedelta(seconds=times.post_deadline + times.settle)
-            doubtful = lifecycle.take_over(tx, database.now(tx), settle_after)
+            doubtful = lifecycle.take_over(tx, database.now(tx), self._settings.times.settle_after)
         crashpoints.reach(crashpoints.Place.AFTER_TAKEOVER)
         self._lanes.start()
         self._clock.start()

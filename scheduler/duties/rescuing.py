@@ -1,7 +1,5 @@
 """What is ended without a call to the API: leases of silent workers, and batches that lose too much."""
 
-from datetime import timedelta
-
 import sqlalchemy as sa
 
 from jobs import batches, database, lifecycle, losses, settings, stops
@@ -13,13 +11,11 @@ def rescue(db: database.Database, configured: settings.Settings) -> None:
 
     Jobs that a person cancelled while they were being sent, and that came back unbought, end here.
     """
-    times = configured.times
-    settle_after = timedelta(seconds=times.post_deadline + times.settle)
 
     def end(tx: sa.Connection) -> None:
         now = database.now(tx)
         lifecycle.rescue(tx, now)
-        lifecycle.expire_sends(tx, now, settle_after)
+        lifecycle.expire_sends(tx, now, configured.times.settle_after)
         lifecycle.cancel_unsent(tx, now)
 
     db.unit(end)

@@ -7,7 +7,6 @@ The scheduler's ticks and the workers' tasks are the real ones. The plan says wh
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -153,10 +152,8 @@ class House:
         await self._scheduler(actor)
 
     def _take_over(self) -> None:
-        times = self.settings.times
         with self.database.write() as tx:
-            after = timedelta(seconds=times.post_deadline + times.settle)
-            lifecycle.take_over(tx, databases.now(tx), after)
+            lifecycle.take_over(tx, databases.now(tx), self.settings.times.settle_after)
         crashpoints.reach(Place.AFTER_TAKEOVER)
 
     async def _worker(self, actor: Mortal) -> None:
