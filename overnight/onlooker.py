@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from jobs import database, errors
 from jobs.accounts import attendance
-from jobs.reports import limits, status
+from jobs.reports import desertion, limits, status
 from jobs.reports.limits import Limit
 from jobs.reports.status import Overview, Progress
 from jobs.settings import Settings
@@ -20,11 +20,10 @@ def limit(progress: Progress, settings: Settings, typed: str = "") -> Limit:
     On a server only overdue work shows that nobody is there; beside a SQLite file its free lock shows it at once.
     """
     free = _is_free(settings)
-    left = limits.left_alone(progress, typed) if free else None
-    alone = free or bool(limits.unheard_of(progress.seen_at, progress.at, settings))
+    alone = free or bool(desertion.unheard_of(progress.seen_at, progress.at, settings))
     return (
-        limits.deserted(progress, settings, typed)
-        or left
+        desertion.noticed(progress, settings, typed)
+        or (desertion.certain(progress, typed) if free else None)
         or limits.current(progress, settings, typed, alone=alone)
     )
 
@@ -34,17 +33,18 @@ def at_a_glance(tx: sa.Connection, rows: Sequence[Overview], settings: Settings)
 
     That a server's scheduler is gone is among what cannot.
     """
-    alone = _is_free(settings)
+    free = _is_free(settings)
     seen, now = attendance.last_seen(tx), database.now(tx)
-    return [
-        limits.at_a_glance(
-            row,
-            flags.typed(settings, row.batch),
-            alone=alone,
-            unheard=limits.unheard_of(seen.get(row.batch.api), now, settings),
-        )
-        for row in rows
-    ]
+
+    def told(row: Overview) -> Limit | None:
+        typed = flags.typed(settings, row.batch)
+        if free:
+            deserted = desertion.certain(row, typed)
+        else:
+            deserted = desertion.unheard(row, seen.get(row.batch.api), now, settings)
+        return deserted or limits.of_state(row, typed)
+
+    return [told(row) for row in rows]
 
 
 def _is_free(settings: Settings) -> bool:
@@ -53,8 +53,8 @@ def _is_free(settings: Settings) -> bool:
 
 
 def probe(settings: Settings) -> None:
-    """Raise if due work of an open batch stands still. Asks the rows, since a process may be alive and idle."""
+    """Raise if an open batch is deserted. Asks the rows, since a process may be alive and idle."""
     with opened.database(settings) as db, db.read() as tx:
         for batch in status.unfinished(tx):
-            if still := limits.deserted(status.progress(tx, batch.id), settings):
-                raise errors.Unavailable(f"{batch.name}: {still}")
+            if deserted := desertion.noticed(status.progress(tx, batch.id), settings):
+                raise errors.Unavailable(f"{batch.name}: {deserted}")

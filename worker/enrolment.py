@@ -43,7 +43,7 @@ def attend(configured: settings.Settings) -> None:
 
     def write(tx: sa.Connection) -> bool:
         now = database.now(tx)
-        return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.unattended))
+        return accounts.attended(tx, now, names, now - timedelta(seconds=configured.times.deserted))
 
     with closing(database.Database(configured.database_url)) as opened:
         try:

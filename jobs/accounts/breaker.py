@@ -8,7 +8,7 @@ from jobs.accounts.tally import Tally
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
 
-_DEAF = (BlockReason.TOKEN, BlockReason.NOT_AN_API)  # without credit, reads still work
+_READS_REFUSED = (BlockReason.TOKEN, BlockReason.NOT_AN_API)  # without credit, reads still work
 _DOUBTFUL = 3
 _FAILURES = 10
 _WORTH = 17  # creates risked before an outage is certain; with polls, twenty calls
@@ -62,9 +62,9 @@ class Breaker:
         return self.is_closed and not self.in_doubt
 
     @property
-    def is_deaf(self) -> bool:
+    def reads_refused(self) -> bool:
         """Whether the account is refused for a reason for which reads are refused as well as purchases."""
-        return self.state is BreakerState.BLOCKED and (self.reason or "").startswith(_DEAF)
+        return self.state is BreakerState.BLOCKED and (self.reason or "").startswith(_READS_REFUSED)
 
     def may_try(self, under_way: int, now: datetime, times: Times) -> bool:
         """Whether, in doubt, one more create may leave while ``under_way`` others have no outcome yet.

@@ -1,11 +1,17 @@
-"""What limits a batch now, in one phrase. Pure: it judges what `results` has counted."""
+"""What limits a batch now, in one phrase. Pure: it judges what `status` has counted.
+
+A batch is *paused* by a person or by us; an account is *held back* while its API is away (an outage), refuses it (it is
+*blocked*) or has asked to wait. A batch is *deserted* if nobody works on it: see `desertion`. It is *halted* if it buys
+nothing more until somebody types something, and in an *impasse* if what it has bought cannot end before that, either:
+see `overnight.run`.
+"""
 
 import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from jobs import accounts, blocks, commands, figures
+from jobs import blocks, commands, figures
 from jobs.accounts import quota
 from jobs.accounts.breaker import BreakerState
 from jobs.batches import PauseReason
@@ -38,7 +44,7 @@ class Kind(StrEnum):
 
 
 # Limits that do not come and go by the second.
-STANDSTILLS = frozenset(
+LASTING = frozenset(
     {
         Kind.LOADING, Kind.READY, Kind.PAUSED, Kind.CANCELLED, Kind.FINISHED, Kind.BLOCKED, Kind.OUTAGE,
     }
@@ -51,7 +57,7 @@ class Limit:
 
     kind: Kind
     text: str
-    deserted: bool = False  # nobody works on the batch
+    deserted: bool = False  # nobody works on the batch: see `desertion`
 
     def __str__(self) -> str:
         return self.text
@@ -62,36 +68,27 @@ def current(progress: Progress, settings: Settings, flags: str = "", *, alone: b
 
     ``alone``: whether the caller knows that nobody works on any batch, and so that nobody tries again by himself.
     """
-    if still := _standstill(progress, flags, "" if alone else _next_try(progress)):
-        return still
+    if lasting := of_state(progress, flags, "" if alone else _next_try(progress)):
+        return lasting
     limit = (
         held_back(progress, flags) or _buying(progress, in_force(progress, settings)) or _waiting(progress)
     )
     refused = blocks.told(progress.accounts)
     if not refused or limit.kind is Kind.BLOCKED:
         return limit
-    kind = Kind.BLOCKED if is_forsaken(progress) else limit.kind
+    kind = Kind.BLOCKED if only_refused_left(progress) else limit.kind
     return Limit(kind, f"{limit}; blocked: {refused}{_next_try(progress)}")
 
 
-def is_forsaken(progress: Progress) -> bool:
+def only_refused_left(progress: Progress) -> bool:
     """Whether everything left is under way at refused accounts, while the other accounts have nothing to do.
 
     What an account has in flight is not known per batch: while it has anything, some of it may be this batch's.
     """
-    others = [one for one in progress.accounts if not one.breaker.is_deaf]
+    others = [one for one in progress.accounts if not one.breaker.reads_refused]
     left_to_others = (State.PENDING, State.QUEUED, State.COLLECTING)
     idle = not progress.counts.of(*left_to_others) and not any(one.under_way for one in others)
     return bool(others) and len(others) < len(progress.accounts) and idle
-
-
-def at_a_glance(row: Overview, flags: str = "", *, alone: bool, unheard: str = "") -> Limit | None:
-    """Return what limits one batch among many, as far as its row and its counts tell; None if it is being worked on.
-
-    ``alone``: whether the caller knows that nobody works on any batch. ``unheard``: see `unheard_of`.
-    """
-    left = left_alone(row, flags) if alone else _silent(row, unheard)
-    return left or _standstill(row, flags)
 
 
 def in_force(progress: Progress, settings: Settings) -> Settings:
@@ -105,94 +102,6 @@ def rate(progress: Progress, settings: Settings) -> float | None:
     return quota.rate(in_force(progress, settings), lowered)
 
 
-def deserted(progress: Progress, settings: Settings, flags: str = "") -> Limit | None:
-    """Return a limit if nobody works on a batch, or if no worker does.
-
-    Only for observers: a process that works on the batch may just have begun.
-    """
-    unheard = unheard_of(progress.seen_at, progress.at, settings)
-    return _neglected(progress, settings, flags) or _silent(progress, unheard)
-
-
-def _neglected(progress: Progress, settings: Settings, flags: str) -> Limit | None:
-    """Return the limit if nobody works on a batch: otherwise what was due two leases ago would have been handed out."""
-    account, due = progress.account, progress.untouched_since
-    if due is None and not (account and account.under_way):
-        due = progress.next_due
-    if progress.batch.state is not BatchState.OPEN or due is None or held_back(progress, flags):
-        return None
-    since = max([due, *_signs_of_life(progress)])
-    if (progress.at - since).total_seconds() < _neglect(progress, settings):
-        return None
-    remedy = commands.line(flags, "run", progress.batch.name)
-    if settings.broker_url:
-        start = "start `overnight scheduler` and `overnight worker`"
-        remedy = unlike_workers(progress) or never_came(progress) or start
-    text = f"nobody has worked on it since {_clock(since)}: {remedy}"
-    return Limit(Kind.WORKERS, text, deserted=True)
-
-
-def never_came(progress: Progress) -> str:
-    """Say that no worker for a batch has ever been there, and what to do; empty if one has."""
-    if progress.account is not None:
-        return ""
-    which = f" of account {progress.batch.account}" if progress.batch.account else ""
-    return f"no worker{which} has ever run; start `overnight worker` and `overnight scheduler`"
-
-
-def unheard_of(seen_at: datetime | None, now: datetime, settings: Settings) -> str:
-    """Say that the workers tell no more that they live, and what to do; empty if one has told it lately, or none ever.
-
-    The scheduler alone goes on handing out, so that work does not look neglected.
-    """
-    if not settings.broker_url or seen_at is None:
-        return ""
-    if (now - seen_at).total_seconds() < settings.times.unattended:
-        return ""
-    return f"no worker has been heard of since {_clock(seen_at)}: start `overnight worker`"
-
-
-def unlike_workers(progress: Progress) -> str:
-    """Say that workers have different accounts, and what to do; empty if there is no sign of it."""
-    if not progress.strangers:
-        return ""
-    buying = ", ".join(accounts.shown(one.name, one.label) for one in progress.accounts)
-    return (
-        f"the workers have different accounts, {buying or 'others'} and {', '.join(progress.strangers)}, "
-        "and leave lying what is for one that they lack; give all of them the same accounts, and start them "
-        "anew, or wait three minutes if that was just done"
-    )
-
-
-def left_alone(progress: Overview, flags: str = "") -> Limit | None:
-    """Return the limit for a batch with work left, for a caller that already knows that nobody works on it."""
-    if progress.finished or progress.batch.state is not BatchState.OPEN:
-        return None
-    text = f"nobody works on it: {commands.line(flags, 'run', progress.batch.name)}"
-    return Limit(Kind.WORKERS, text, deserted=True)
-
-
-def _silent(progress: Overview, unheard: str) -> Limit | None:
-    """Return the limit for a batch with work left whose workers are ``unheard`` of."""
-    if not unheard or progress.finished or progress.batch.state is not BatchState.OPEN:
-        return None
-    return Limit(Kind.WORKERS, unheard, deserted=True)
-
-
-def _signs_of_life(progress: Progress) -> list[datetime]:
-    """Return moments that count as signs of life: jobs are due since they were loaded, so that alone proves nothing."""
-    moments = [progress.batch.opened_at]
-    if progress.account:
-        moments += [progress.account.moved_at, progress.account.not_before]
-    return [moment for moment in moments if moment]
-
-
-def _neglect(progress: Progress, settings: Settings) -> float:
-    """Return how many seconds without a sign of life mean neglect: at a few calls a minute, some are normal."""
-    rates = (rate(progress, settings), in_force(progress, settings).reads_per_minute)
-    return 2 * max([settings.times.lease, *(60 / one for one in rates if one)])
-
-
 def look_ups(progress: Progress) -> str:
     """Return how many sends are in doubt and in how long the last is due for look-up; empty if there are none.
 
@@ -202,7 +111,8 @@ def look_ups(progress: Progress) -> str:
     return f"{count} being looked up, {_until(progress.look_ups_end, progress)}" if count else ""
 
 
-def _standstill(progress: Overview, flags: str, next_try: str = "") -> Limit | None:
+def of_state(progress: Overview, flags: str, next_try: str = "") -> Limit | None:
+    """Return what the state of a batch says; None for an open one that is not finished."""
     batch, counts = progress.batch, progress.counts
     if batch.state is BatchState.LOADING:
         manifest = commands.place(batch.manifest_path or "-")
@@ -321,10 +231,6 @@ def _waiting(progress: Progress) -> Limit:
     if collecting := counts.of(State.COLLECTING):
         return Limit(Kind.DOWNLOADS, f"fetching images of {figures.counted(collecting, 'job')}")
     return Limit(Kind.SENDING, f"sending {counts.of(State.SUBMITTING)}")
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _until(moment: datetime | None, progress: Progress) -> str:

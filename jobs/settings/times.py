@@ -38,7 +38,7 @@ class Times:
     # Stops.
     deaf: float = 60  # how long a worker may be idle while messages wait, before it restarts
     schema: float = 60  # between two checks whether a newer program has upgraded the database
-    unattended: float = 180  # without a worker of the accounts that buy, before others take their place
+    deserted: float = 180  # without a worker of the accounts that buy, before others take their place
     throttle_most: float = 900  # the longest wait that a 429 may ask for
     outage_after: float = 10  # of failures without any success
     canary: float = 30

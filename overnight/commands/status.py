@@ -123,7 +123,7 @@ def _detail(
 
 def _workers(progress: "Progress", settings: Settings) -> list[str]:
     """Return when they last told that they live, since one that was killed tells nothing, and what is wrong."""
-    from jobs.reports import limits
+    from jobs.reports import desertion
     from jobs.settings import written
 
     if progress.seen_at is None:
@@ -131,7 +131,7 @@ def _workers(progress: "Progress", settings: Settings) -> list[str]:
     ago = max(0.0, (progress.at - progress.seen_at).total_seconds())
     often = written.as_duration(settings.times.schema)
     told = f"last heard of {written.as_duration(ago)} ago; each tells every {often} that it lives"
-    return [f"workers  {line}" for line in (told, limits.unlike_workers(progress)) if line]
+    return [f"workers  {line}" for line in (told, desertion.unlike_workers(progress)) if line]
 
 
 def _accounts(progress: "Progress") -> list[str]:

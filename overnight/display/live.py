@@ -102,8 +102,8 @@ class Lines(Display):
             return True
         if limit.kind is told.kind:
             return False
-        # Quota and in-flight cap alternate many times a second; a standstill and its end are reported at once.
-        return bool({limit.kind, told.kind} & limits.STANDSTILLS) or moment - self._kind[1] >= _STEADY
+        # Quota and in-flight cap alternate many times a second; what lasts is reported at once, and so is its end.
+        return bool({limit.kind, told.kind} & limits.LASTING) or moment - self._kind[1] >= _STEADY
 
 
 def rest(cost: float) -> float:
@@ -135,8 +135,6 @@ def speed(progress: Progress, limit: Limit, display: Display) -> str:
         return "rate not known yet"
     allowed = "" if display.quota is None else f" of {display.quota}"
     rest = (
-        f", {left} left"
-        if left and progress.counts.unfinished and limit.kind not in limits.STANDSTILLS
-        else ""
+        f", {left} left" if left and progress.counts.unfinished and limit.kind not in limits.LASTING else ""
     )
     return f"{rate:.{0 if rate >= 10 else 1}f}{allowed} jobs/min{rest}"

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import REGCLASS
 
 from jobs import database, errors, figures, hints, tables
 from jobs.database import Database
-from jobs.reports import limits, status
+from jobs.reports import desertion, status
 from jobs.settings import Settings, places
 from migrations import schema
 from overnight import flags, onlooker, opened
@@ -70,7 +70,7 @@ def _webhooks(db: Database) -> Iterator[Finding]:
 def _unlike_workers(db: Database) -> list[Finding]:
     """Return a warning if a worker cannot do what others are to do."""
     with db.read() as tx:
-        told = {limits.unlike_workers(status.progress(tx, batch.id)) for batch in status.unfinished(tx)}
+        told = {desertion.unlike_workers(status.progress(tx, batch.id)) for batch in status.unfinished(tx)}
     return [findings.warning("work", words) for words in sorted(told - {""})]
 
 

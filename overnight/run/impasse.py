@@ -1,4 +1,4 @@
-"""Whether a batch can still go on by itself: not while all calls are refused, or no image can be stored."""
+"""Whether a batch is halted, and whether what it has bought can still end: not if no call and no image gets through."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,16 +25,16 @@ class Impasse:
         """Return whether waiting is in vain; call it at every look."""
         if progress.counts != self._seen:
             self._seen, self._since = progress.counts, moment
-        stuck = _refused(progress) or _nowhere_to_store(progress)
-        return stuck and moment - self._since >= self.patience
+        in_vain = _all_refused(progress) or _nowhere_to_store(progress)
+        return in_vain and moment - self._since >= self.patience
 
 
-def stands_still(progress: Progress) -> bool:
+def is_halted(progress: Progress) -> bool:
     """Whether the batch buys nothing more, and no probe may change that."""
     state, reason = progress.batch.state, progress.batch.pause_reason
     if state is BatchState.CANCELLED or (state is BatchState.PAUSED and reason is not PauseReason.BLOCKED):
         return True
-    refused = state is BatchState.PAUSED or limits.is_forsaken(progress)
+    refused = state is BatchState.PAUSED or limits.only_refused_left(progress)
     return refused and not any(_is_tried(one, progress) for one in progress.accounts)
 
 
@@ -44,9 +44,9 @@ def _is_tried(account: Standing, progress: Progress) -> bool:
     return bool(has_cause and account.breaker.state is BreakerState.BLOCKED and account.breaker.probe_at)
 
 
-def _refused(progress: Progress) -> bool:
-    everybody = bool(progress.accounts) and all(one.breaker.is_deaf for one in progress.accounts)
-    return everybody or limits.is_forsaken(progress)
+def _all_refused(progress: Progress) -> bool:
+    everybody = bool(progress.accounts) and all(one.breaker.reads_refused for one in progress.accounts)
+    return everybody or limits.only_refused_left(progress)
 
 
 def _nowhere_to_store(progress: Progress) -> bool:

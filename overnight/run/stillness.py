@@ -1,11 +1,11 @@
-"""Notice that nobody works on a batch that this process only watches: work that is due stands still."""
+"""Notice that a batch that this process only watches is deserted: work is due, and nothing moves."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from jobs import errors
-from jobs.reports import limits
+from jobs.reports import desertion, limits
 from jobs.reports.limits import Kind, Limit
 from jobs.reports.status import Progress
 from jobs.settings import Settings
@@ -56,7 +56,7 @@ class Stillness:
             return True
         since = progress.untouched_since
         overdue = since is not None and (progress.at - since).total_seconds() > _OVERDUE
-        return overdue and limit.kind not in limits.STANDSTILLS | {Kind.THROTTLED}
+        return overdue and limit.kind not in limits.LASTING | {Kind.THROTTLED}
 
     def _patience(self, progress: Progress) -> float:
         """Return how long to wait: at a few purchases a minute, nothing rightly moves for a while."""
@@ -65,7 +65,7 @@ class Stillness:
 
 
 def _missing(progress: Progress) -> str:
-    if missing := limits.unlike_workers(progress) or limits.never_came(progress):
+    if missing := desertion.missing(progress):
         return missing
     if progress.counts.of(State.QUEUED):
         return "no worker takes up what is handed out; start `overnight worker`"

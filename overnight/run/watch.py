@@ -1,4 +1,4 @@
-"""The main thread of `run`: look at the batch until it is finished, stands still, or somebody asks to stop."""
+"""The main thread of `run`: look at the batch until it is finished, is halted, or somebody asks to stop."""
 
 import time
 from dataclasses import dataclass, field
@@ -133,7 +133,7 @@ class Watch:
         if self.lock is not None and self.lock.take(self.batch.name):
             return End.FREE
         in_vain = self._impasse.reached(progress, time.monotonic())
-        buys_nothing = self._stopped or impasse.stands_still(progress)
+        buys_nothing = self._stopped or impasse.is_halted(progress)
         if buys_nothing and (in_vain or not progress.counts.under_way):
             return End.INTERRUPTED if self._stopped else End.HALTED
         return None

@@ -50,7 +50,7 @@ def test_a_line_says_how_far_how_fast_and_what_limits(shown, stream):
     assert (speed, limit) == ("30 of 600 jobs/min, 2m20s left", "quota 600/min")
 
 
-def test_nobody_can_tell_the_time_left_of_a_batch_that_stands_still(shown, stream):
+def test_nobody_can_tell_the_time_left_of_a_batch_that_is_halted(shown, stream):
     shown.update(progress(succeeded=10, pending=70), QUOTA, 0.0)
     shown.update(progress(succeeded=40, pending=40), AWAY, 60.0)
     assert texts(stream)[1].startswith("40 of 80 ended; 30 of 600 jobs/min; ")
@@ -75,7 +75,7 @@ def test_limits_that_take_turns_are_no_news(shown, stream):
     assert len(texts(stream)) == 1
 
 
-def test_a_standstill_is_told_at_once_and_so_is_its_end(shown, stream):
+def test_what_lasts_is_told_at_once_and_so_is_its_end(shown, stream):
     for moment, limit in enumerate([QUOTA, AWAY, AWAY, QUOTA, DONE]):
         shown.update(progress(pending=1), limit, moment / 4)
     assert limits_told(stream) == [str(limit) for limit in (QUOTA, AWAY, QUOTA, DONE)]

@@ -81,7 +81,7 @@ AWAY = standing(breaker=Breaker(BreakerState.OUTAGE, "no answer", probe_at=after
 
 
 @pytest.mark.parametrize(
-    ("moment", "still"),
+    ("moment", "halted"),
     [
         (progress(running=3, batch=BLOCKED, account=TRIED), False),
         (progress(running=3, batch=BLOCKED, account=GIVEN_UP), True),
@@ -97,5 +97,5 @@ AWAY = standing(breaker=Breaker(BreakerState.OUTAGE, "no answer", probe_at=after
         (progress(running=3), False),
     ],
 )
-def test_a_refused_account_is_waited_for_as_long_as_it_is_tried_whoever_else_buys(moment, still):
-    assert impasses.stands_still(moment) is still
+def test_a_refused_account_is_waited_for_as_long_as_it_is_tried_whoever_else_buys(moment, halted):
+    assert impasses.is_halted(moment) is halted

@@ -41,7 +41,7 @@ def judged(configured, *looks):
         (progress(running=3, untouched_since=after(-6)), "`overnight scheduler` and `overnight worker`"),
     ],
 )
-def test_due_work_that_stands_still_is_told_within_15_seconds_with_who_is_missing(
+def test_due_work_that_does_not_move_is_told_within_15_seconds_with_who_is_missing(
     moment, missing, configured
 ):
     assert judged(configured, (moment, 100.0), (moment, 111.0)) is None
@@ -96,7 +96,7 @@ def test_a_broker_that_is_away_is_told_and_asked_for_once_while_nothing_moves(co
     assert asked == ["redis://broker/0"]
 
 
-def test_a_broker_that_answers_is_not_blamed_and_asked_again_at_the_next_standstill(configured):
+def test_a_broker_that_answers_is_not_blamed_and_asked_again_when_nothing_moves_again(configured):
     asked = []
     stillness = Stillness(configured, asked.append)
     later = progress(pending=2, succeeded=1)
