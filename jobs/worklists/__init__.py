@@ -1,8 +1,10 @@
 """What a worker needs to know about the rows it was handed. Reads only; rows that have moved on are left out."""
 
-from jobs.worklists.bought import Trace, bought_by, first_known, known, traces, witness
+from jobs.worklists.bought import bought_by, first_known, inputs, known, purchases, witness
+from jobs.worklists.claimants import Owner, Trace, owners, traces
 from jobs.worklists.doubtful import Case, cases, seeded, unsettled
 from jobs.worklists.fetching import Collecting, Output, ToFetch, collecting, to_fetch
+from jobs.worklists.reach import compared_from, may_lack, swept_from
 from jobs.worklists.waiting import (
     ANY_UNWANTED,
     Running,
@@ -21,6 +23,7 @@ __all__ = [
     "Case",
     "Collecting",
     "Output",
+    "Owner",
     "Running",
     "ToFetch",
     "Trace",
@@ -29,12 +32,18 @@ __all__ = [
     "cancel_requested",
     "cases",
     "collecting",
+    "compared_from",
     "due",
     "first_known",
+    "inputs",
     "known",
+    "may_lack",
+    "owners",
+    "purchases",
     "running",
     "running_as",
     "seeded",
+    "swept_from",
     "to_cancel",
     "to_fetch",
     "traces",

@@ -1,4 +1,4 @@
-"""What an account is known to have bought: predictions that its API's list must show, or that explain what it shows."""
+"""What an account is known to have bought: it shows whether a list is ours and complete, and whether an API answers."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,25 +7,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jobs import marker
-from jobs.failures import FailureClass
-from jobs.lifecycle import Fence
-from jobs.states import UNSETTLED_PHASES, Phase
-from jobs.tables import attempts, batches, jobs
+from jobs.tables import attempts
 
 _AT_ONCE = 5000  # parameters of one statement; databases accept some ten thousand
 _WITNESSES = 20  # one prediction may have been deleted by hand
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
-    """A settled attempt that a prediction in the list may stem from."""
+class Purchase:
+    """A known purchase of an account."""
 
-    fence: Fence
-    sent: Mapping[str, Any]
-    prediction_id: str | None
-    own_seed: bool
-    refused: bool = False  # the API answered that it sells nothing, or nothing was sent
+    attempt: int
+    prediction_id: str
+    intended_at: datetime
+    accepted_at: datetime  # when its id became known here
 
 
 def known(tx: sa.Connection, prediction_ids: Sequence[str]) -> set[str]:
@@ -62,43 +57,34 @@ def first_known(tx: sa.Connection, account_id: int, since: datetime) -> list[tup
     return [(row.prediction_id, row.id) for row in tx.execute(query)]
 
 
-def traces(tx: sa.Connection, account_id: int, digests: Collection[str], since: datetime) -> list[Trace]:
-    """Return attempts whose sends could explain unknown predictions: same digest, or closed since without an answer.
-
-    An attempt still in doubt explains nothing yet: first it is adopted or found absent.
-    """
-    ended = (
-        sa.select(
-            attempts.c.id, attempts.c.job_id, attempts.c.number, attempts.c.input, attempts.c.prediction_id,
-            attempts.c.account_id, attempts.c.phase, jobs.c.own_seed, jobs.c.key, jobs.c.input.label("wanted"),
-            batches.c.uuid,
+def inputs(
+    tx: sa.Connection, account_id: int, prediction_ids: Collection[str], since: datetime
+) -> dict[str, Mapping[str, Any]]:
+    """Return the input of those of these predictions that an account has bought since a moment."""
+    rows = tx.execute(
+        sa.select(attempts.c.prediction_id, attempts.c.input).where(
+            attempts.c.prediction_id.in_(prediction_ids),
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
         )
-        .join(jobs, jobs.c.id == attempts.c.job_id)
-        .join(batches, batches.c.id == jobs.c.batch_id)
-        .where(attempts.c.phase.not_in(UNSETTLED_PHASES))
-    )  # fmt: skip
-    # Two queries, the one by digest without the account: SQLite would scan all attempts of the account.
-    unanswered = (attempts.c.phase == Phase.ABSENT) | (attempts.c.error_class == FailureClass.UNCONFIRMED)
-    given_up = ended.where(attempts.c.account_id == account_id, unanswered, attempts.c.intended_at >= since)
-    some = list(digests)
-    same = [
-        ended.where(attempts.c.input_digest.in_(some[start : start + _AT_ONCE]))
-        for start in range(0, len(some), _AT_ONCE)
-    ]
-    rows = {row.id: row for query in (*same, given_up) for row in tx.execute(query)}
-    return [
-        Trace(Fence(r.job_id, r.id), r.input, r.prediction_id, _had_own_seed(r), r.phase == Phase.REFUSED)
-        for _, r in sorted(rows.items())
-        if r.account_id == account_id
-    ]
+    )
+    return {row.prediction_id: row.input for row in rows}
 
 
-def _had_own_seed(row: Any) -> bool:
-    """Whether an attempt was sent with a seed of our making; since then its job may have been given another."""
-    sent = row.input.get("seed")
-    if sent == row.wanted.get("seed"):
-        return bool(row.own_seed)
-    return marker.is_own(sent, row.uuid, row.key, row.number)
+def purchases(tx: sa.Connection, account_id: int, since: datetime, until: datetime) -> Iterator[Purchase]:
+    """Yield the purchases of an account that began after one moment and were known before another."""
+    rows = tx.execute(
+        sa.select(
+            attempts.c.id, attempts.c.prediction_id, attempts.c.intended_at, attempts.c.accepted_at
+        ).where(
+            attempts.c.account_id == account_id,
+            attempts.c.intended_at >= since,
+            attempts.c.prediction_id.is_not(None),
+            attempts.c.accepted_at < until,
+        )
+    )
+    # A generator: ten minutes may have a hundred thousand.
+    return (Purchase(row.id, row.prediction_id, row.intended_at, row.accepted_at) for row in rows)
 
 
 def witness(tx: sa.Connection, account_id: int, than: Collection[str] = ()) -> str | None:

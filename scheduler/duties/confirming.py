@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from jobs import accounts, database, lifecycle, settings
+from jobs import accounts, database, lifecycle, settings, worklists
 from jobs.lanes import SLICE, Lane
 from jobs.states import State
 from jobs.tables import jobs
-from jobs.worklists import recalling
 from scheduler.duties import allowance, turns
 from scheduler.duties.messages import Message
 from scheduler.duties.turns import Scope, Turn
@@ -74,4 +73,4 @@ def may_sweep(turn: Turn, *, early: bool = False) -> bool:
         return False
     if not early and account.sweep_at is not None and account.sweep_at > turn.now:
         return False
-    return recalling.may_lack(turn.tx, account, turn.times)
+    return worklists.may_lack(turn.tx, account, turn.times)

@@ -15,7 +15,7 @@ from jobs.database import Database, now
 from jobs.lifecycle import Accepted, Failure, Image, Interrupted, Lost, NotBought, Produced, Stray
 from jobs.reports import results, status, usage
 from jobs.states import State
-from jobs.worklists import fetching, recalling, runs
+from jobs.worklists import fetching, runs
 from scheduler import duties
 from tests import conftest, crowd, factory, rows
 from tests.integration import plans
@@ -202,13 +202,13 @@ TASKS = {
             tx, at, Stray(s.ids(State.PENDING)[0], s.account.id, "strange", at), LEASE
         )
     ),
-    "owners": lambda s: s.asks(lambda tx: recalling.owners(tx, factory.API, [1, 2])),
-    "sent": lambda s: s.arrow(lambda tx, at: recalling.sent(tx, s.account.id, ["crowd-2"], at - HOUR)),
-    "bought": lambda s: s.arrow(lambda tx, at: recalling.bought(tx, s.account.id, at - HOUR / 60, at)),
+    "owners": lambda s: s.asks(lambda tx: worklists.owners(tx, factory.API, [1, 2])),
+    "inputs": lambda s: s.arrow(lambda tx, at: worklists.inputs(tx, s.account.id, ["crowd-2"], at - HOUR)),
+    "purchases": lambda s: s.arrow(lambda tx, at: worklists.purchases(tx, s.account.id, at - HOUR / 60, at)),
     "unstored": lambda s: s.asks(lambda tx: fetching.unstored(tx, factory.API)),
     "bytes of a job": lambda s: s.asks(fetching.bytes_of_a_job),
     "swept from": lambda s: s.arrow(
-        lambda tx, at: recalling.swept_from(tx, accounts.known(tx, s.account.id), at, s.settings.times)
+        lambda tx, at: worklists.swept_from(tx, accounts.known(tx, s.account.id), at, s.settings.times)
     ),
     "pause": lambda s: s.arrow(stops.pause, [s.batch.id], PauseReason.STORAGE, "full"),
     "event of a job": lambda s: s.arrow(
@@ -251,7 +251,7 @@ INDEXES = {
     "first known": {"attempts_by_age"},
     "traces": {"attempts_to_match", "attempts_by_age"},
     "witness": {"attempts_by_age"},
-    "bought": {"attempts_by_age"},
+    "purchases": {"attempts_by_age"},
     "unstored": {"jobs_due"},
     "take over": {"jobs_due"},
     "stop buying": {"jobs_due"},

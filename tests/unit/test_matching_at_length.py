@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from jobs import marker
 from jobs.lifecycle import Fence
-from jobs.worklists import Case, Trace
-from jobs.worklists.recalling import Owner
+from jobs.worklists import Case, Owner, Trace
 from tests.predictions import BORN, shown
 from worker.lookup import matching
 

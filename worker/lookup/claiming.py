@@ -11,7 +11,6 @@ import structlog
 
 from jobs import lifecycle, marker, worklists
 from jobs.lifecycle import Accepted, Stray
-from jobs.worklists import recalling
 from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import matching
@@ -57,7 +56,7 @@ def _forgotten(
 ) -> list[matching.Owned]:
     """Return the predictions of sends whose intent was lost in a power cut or by restoring a backup."""
     seeds = {seed for p in strange if (seed := _seed(p)) is not None}
-    owners = recalling.owners(tx, here.account.api, sorted(seeds)) if seeds else []
+    owners = worklists.owners(tx, here.account.api, sorted(seeds)) if seeds else []
     return matching.own(strange, owners)
 
 

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 import structlog
 
 from jobs import accounts, marker, worklists
-from jobs.worklists import recalling
 from worker import context
 from worker.api.replies import Prediction
 from worker.lookup import walk
@@ -47,7 +46,7 @@ def _witnesses(
 ) -> list[_Witness]:
     """Return the predictions that show what the list reveals; deleted ones do not."""
     some = [p for p in shown if not p.data_removed][: walk.WITNESSES]
-    sent = recalling.sent(tx, here.account.id, [p.id for p in some], fresh)
+    sent = worklists.inputs(tx, here.account.id, [p.id for p in some], fresh)
     return [(sent[p.id], p) for p in some if p.id in sent]
 
 
@@ -74,7 +73,7 @@ def _lag(here: context.Context, tx: sa.Connection, taken: walk.Walk, started: da
     since = long_ago if taken.covers(long_ago) else settling
     latest_shown: datetime | None = None
     missing: list[datetime] = []
-    for one in recalling.bought(tx, here.account.id, since, started):
+    for one in worklists.purchases(tx, here.account.id, since, started):
         if not taken.showed(one.prediction_id, one.attempt):
             missing.append(one.accepted_at)
         elif latest_shown is None or latest_shown < one.accepted_at:
@@ -102,7 +101,7 @@ def shown_until(
     walk's start.
     """
     latest = shown = since
-    for one in recalling.bought(tx, here.account.id, since, started):
+    for one in worklists.purchases(tx, here.account.id, since, started):
         latest = max(latest, one.intended_at)
         if taken.showed(one.prediction_id, one.attempt):
             shown = max(shown, one.intended_at)

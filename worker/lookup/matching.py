@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from jobs import marker
 from jobs.lifecycle import Fence
-from jobs.worklists import Case, Trace
-from jobs.worklists.recalling import Owner
+from jobs.worklists import Case, Owner, Trace
 from worker.api.replies import Prediction
 
 _DEAD = frozenset({"failed", "canceled", "aborted"})

@@ -16,7 +16,7 @@ from jobs.accounts import quota
 from jobs.accounts.tally import Tally
 from jobs.crashpoints import Place
 from jobs.lanes import Lane
-from jobs.worklists import Case, recalling
+from jobs.worklists import Case
 from worker import app, clock, context, tally
 from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
@@ -45,7 +45,7 @@ def look(here: context.Context, *, sweeping: bool) -> None:
         started = database.now(tx)
         seat = here.seat(tx)
         cases, account = worklists.cases(tx, seat.answers_for), seat.account
-        swept_from = recalling.swept_from(tx, account, started, here.times)
+        swept_from = worklists.swept_from(tx, account, started, here.times)
     if account.can_list is False:
         absences.decide_blindly(here, cases, started, accounts.blind_spot(account) or "")
         return
@@ -94,7 +94,7 @@ def _compare(here: context.Context, comparison: context.Comparison) -> bool:
         started = database.now(tx)
         seat = here.seat(tx)
         account = seat.account
-        since = comparison.since or recalling.compared_from(tx, seat, started, here.times)
+        since = comparison.since or worklists.compared_from(tx, seat, started, here.times)
     if since is None or account.can_list is False:
         return True
     comparison.since = since
