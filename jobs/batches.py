@@ -96,7 +96,7 @@ def get(tx: sa.Connection, batch_id: int) -> Batch:
     return _batch(tx.execute(sa.select(batches).where(batches.c.id == batch_id)).mappings().one())
 
 
-def held(tx: sa.Connection, batch_id: int) -> Batch:
+def locked(tx: sa.Connection, batch_id: int) -> Batch:
     """Return one batch, and let nobody cancel or change it before this transaction ends.
 
     Jobs' writers do not ask for this lock.
@@ -153,7 +153,7 @@ def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
 
 def stores(tx: sa.Connection, batch_id: int, output: str | None) -> None:
     """Keep the folder in which the images of a batch are stored from now on."""
-    before = held(tx, batch_id)
+    before = locked(tx, batch_id)
     if before.output != output:
         changed = {**before.options, "output": output}
         tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(options=changed))
@@ -203,13 +203,18 @@ def pause(
     return paused
 
 
-def hold(tx: sa.Connection, batch_id: int) -> None:
-    """ready, or paused by anything → paused by a person: only a person's resume opens it again."""
+def pause_by_hand(tx: sa.Connection, now: datetime, batch_id: int) -> None:
+    """ready or open, or paused by anything → paused by a person: only a person's resume opens it again."""
+    detail = "by hand"
     tx.execute(
         sa.update(batches)
-        .where(batches.c.id == batch_id, batches.c.state.in_([BatchState.PAUSED, BatchState.READY]))
-        .values(state=BatchState.PAUSED, pause_reason=PauseReason.PERSON, pause_detail="by hand")
+        .where(
+            batches.c.id == batch_id,
+            batches.c.state.in_([BatchState.READY, BatchState.OPEN, BatchState.PAUSED]),
+        )
+        .values(state=BatchState.PAUSED, pause_reason=PauseReason.PERSON, pause_detail=detail)
     )
+    events.record(tx, now, batch_id, events.EventKind.PAUSED, f"{PauseReason.PERSON}: {detail}")
 
 
 def cancel(tx: sa.Connection, now: datetime, batch_id: int) -> None:

@@ -2,13 +2,11 @@
 
 import sqlalchemy as sa
 
-from jobs import accounts, batches, database, errors, events, stops
+from jobs import accounts, batches, database, errors, events, lifecycle
 from jobs.accounts import quota
 from jobs.batches import Batch, PauseReason
 from jobs.events import EventKind
 from jobs.states import BatchState
-
-_DETAIL = "by hand"
 
 
 def working(tx: sa.Connection) -> list[Batch]:
@@ -23,7 +21,7 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
     Return False, and change nothing, if a person already had, or if every job has ended: rows that are loaded
     later are wanted.
     """
-    batch = batches.held(tx, batch.id)
+    batch = batches.locked(tx, batch.id)
     if batch.state is BatchState.CANCELLED:
         raise errors.Mistake(f"batch {batch.name} is cancelled: there is nothing to pause")
     if batch.state is BatchState.LOADING:
@@ -31,20 +29,19 @@ def pause(tx: sa.Connection, batch: Batch) -> bool:
     if batch.pause_reason is PauseReason.PERSON or batches.has_ended(tx, batch):
         return False
     now = database.now(tx)
-    if not stops.pause(tx, now, [batch.id], PauseReason.PERSON, _DETAIL):
-        batches.hold(tx, batch.id)
-        events.record(tx, now, batch.id, EventKind.PAUSED, f"{PauseReason.PERSON}: {_DETAIL}")
+    batches.pause_by_hand(tx, now, batch.id)
+    lifecycle.rescue(tx, now, batch_ids=[batch.id], expired_only=False)
     return True
 
 
 def resume(tx: sa.Connection, batch: Batch) -> bool:
     """Open a paused batch again; False if it is open or ready. A stopped account is probed at once."""
-    batch = batches.held(tx, batch.id)
+    batch = batches.locked(tx, batch.id)
     if batch.state in {BatchState.OPEN, BatchState.READY}:
         return False
     now = database.now(tx)
     batches.open_(tx, now, batch)
-    events.record(tx, now, batch.id, EventKind.STARTED, f"resumed {_DETAIL}")
+    events.record(tx, now, batch.id, EventKind.STARTED, "resumed by hand")
     accounts.probe_now(tx, now, batch.api)
     return True
 

@@ -48,7 +48,7 @@ def retry(
     count = 0
     for chunk in selection.chunks(ids):
         with db.write() as tx:
-            batches.refuse_cancelled(batches.held(tx, batch.id))
+            batches.refuse_cancelled(batches.locked(tx, batch.id))
             count += _retry_some(tx, batch, chosen, chunk, change)
     if count:
         with db.write() as tx:

@@ -4,7 +4,7 @@ Every arrow takes the open transaction, the database's time and many rows at onc
 keys or their number. A stale worker loses: its fence names an attempt that is no longer the job's.
 """
 
-from jobs.lifecycle.beginning import begin, hold_back
+from jobs.lifecycle.beginning import begin, put_off
 from jobs.lifecycle.buying import accepted, lost, not_bought, refused, release, wanting
 from jobs.lifecycle.confirming import absent, adopted, presumed_absent, unprovable
 from jobs.lifecycle.deciding import (
@@ -91,7 +91,6 @@ __all__ = [
     "give_up",
     "hand_out",
     "hand_out_cancels",
-    "hold_back",
     "interrupted",
     "kept",
     "look_again",
@@ -104,6 +103,7 @@ __all__ = [
     "orphans",
     "presumed_absent",
     "produced",
+    "put_off",
     "recalled",
     "refused",
     "release",

@@ -105,14 +105,14 @@ def _await_twins(
     for phase, wait in ((Phase.SUBMITTING, lease / 60), (Phase.UNCONFIRMED, lease)):
         ids = [job for job, of in twins.items() if of == phase]
         if ids:
-            hold_back(tx, account_id, ids, now + wait)
+            put_off(tx, account_id, ids, now + wait)
 
 
-def hold_back(tx: sa.Connection, account_id: int, ids: Collection[int], due_at: datetime) -> None:
+def put_off(tx: sa.Connection, account_id: int, ids: Collection[int], due_at: datetime) -> None:
     """queued → pending: not begun, so the account may buy as many others."""
     handed_out = (jobs.c.id.in_(ids), jobs.c.state == State.QUEUED, jobs.c.account_id == account_id)
-    held = tx.execute(sa.update(jobs).where(*handed_out).values(state=State.PENDING, due_at=due_at))
-    accounts.give_back(tx, account_id, held.rowcount)
+    moved = tx.execute(sa.update(jobs).where(*handed_out).values(state=State.PENDING, due_at=due_at))
+    accounts.give_back(tx, account_id, moved.rowcount)
 
 
 def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[int]) -> Sequence[Any]:

@@ -144,7 +144,7 @@ class _Writing:
     def _write_some(self, tx: sa.Connection, wanted: Sequence[lifecycle.Wanted]) -> int:
         """Write rows from the front for as long as a transaction may take; return how many."""
         # One load of the batch writes at a time, and none while it is cancelled.
-        batches.refuse_cancelled(batches.held(tx, self._batch.id))
+        batches.refuse_cancelled(batches.locked(tx, self._batch.id))
         moment, end, done = now(tx), time.monotonic() + _MOST_SECONDS, 0
         while done < len(wanted) and (not done or time.monotonic() < end):
             piece = wanted[done : done + _PIECE]
@@ -195,7 +195,7 @@ def _finish(
         options = _options(read, target)
     with database.write() as tx:
         # As they are now: a run may have kept its output folder meanwhile.
-        kept = batches.held(tx, batch.id).options
+        kept = batches.locked(tx, batch.id).options
         batches.loaded(tx, batch.id, **changed, options={**kept, **options})
         if found.new or found.changed or found.dropped:
             kind = EventKind.UPDATED if found.changed or found.dropped else EventKind.LOADED

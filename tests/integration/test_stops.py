@@ -91,7 +91,7 @@ def test_a_pause_by_a_person_outlasts_an_opening_that_did_not_see_it(postgres_da
     with ThreadPoolExecutor(1) as other:
         with database.write() as tx:
             seen, now = batches.get(tx, batch.id), databases.now(tx)
-            batches.hold(tx, batch.id)
+            batches.pause_by_hand(tx, now, batch.id)
             what = {"unblock": accounts.get(tx, account.id), "open_": seen}[opened]
             late = other.submit(database.unit, lambda tx: getattr(batches, opened)(tx, now, what))
             rehearsal.eventually(lambda: is_waited_for(database))

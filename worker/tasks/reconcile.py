@@ -75,7 +75,7 @@ def _compared(here: context.Context, *, own: bool) -> bool:
     comparison = here.comparison
     if comparison.made or not (own or _is_sound(here)):
         return True
-    # Of two slices at once the second is held back: a thread that waited would keep others' purchases waiting too.
+    # Of two slices at once the second is put off: a thread that waited would keep others' purchases waiting too.
     if clock.ticks() >= comparison.again_at and comparison.turn.acquire(blocking=False):
         try:
             comparison.made = comparison.made or _compare(here, comparison)

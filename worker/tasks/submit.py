@@ -46,7 +46,7 @@ def submit(ids: list[int], account_id: int) -> None:
     if here is None or not _has_room(here):
         return
     if not reconcile.compared(here):
-        here.database.unit(lambda tx: _hold_back(here, tx, ids))
+        here.database.unit(lambda tx: _put_off(here, tx, ids))
         return
     images = _images(here, ids)
     begun = clock.ticks()
@@ -63,9 +63,9 @@ def submit(ids: list[int], account_id: int) -> None:
         parking.call(here, _parked(group))
 
 
-def _hold_back(here: context.Context, tx: sa.Connection, ids: list[int]) -> None:
+def _put_off(here: context.Context, tx: sa.Connection, ids: list[int]) -> None:
     later = database.now(tx) + timedelta(seconds=here.times.poll_first)
-    lifecycle.hold_back(tx, here.account.id, ids, later)
+    lifecycle.put_off(tx, here.account.id, ids, later)
 
 
 def _has_room(here: context.Context) -> bool:
