@@ -21,6 +21,7 @@ from tests import factory, rows
 from tests.integration import rehearsal, stepped
 from tests.integration.stepped import cancel, collect, poll, reconcile, submit
 from tests.predictions import shown
+from worker import clock
 from worker.api.replies import Page
 
 
@@ -490,12 +491,16 @@ def test_another_clients_prediction_is_left_alone(night, sandbox):
 # Stale workers and late ids
 
 
-def test_a_worker_that_slept_before_its_send_sends_nothing_any_more(begin_night, sandbox):
-    night = begin_night(sandbox, lease="2s", post_deadline="1s")
+def test_a_worker_that_slept_before_its_send_sends_nothing_any_more(night, sandbox, monkeypatch):
     [job_id] = night.make()
     stale = stepped.Stalled(night, night.release(), "before")
-    rehearsal.eventually(lambda: night.told(duties.reconcile) or night.job(job_id).state == "unconfirmed")
-    stale.go_on()
+    night.passes(61)
+    night.tick(duties.reconcile)
+    assert night.job(job_id).state == State.UNCONFIRMED
+    later = clock.ticks() + 61
+    with monkeypatch.context() as awake:
+        awake.setattr(clock, "ticks", lambda: later)
+        stale.go_on()
     assert sold(sandbox) == 0
     night.settles()
     assert night.phases(job_id) == ["absent"]
