@@ -18,7 +18,7 @@ def noticed(progress: Progress, settings: Settings, flags: str = "") -> Limit | 
     return _overdue(progress, settings, flags) or unheard(progress, progress.seen_at, progress.at, settings)
 
 
-def certain(row: Overview, flags: str = "") -> Limit | None:
+def certain(row: Overview, flags: str) -> Limit | None:
     """Return the limit for a batch with work left, for a caller that already knows that nobody works on it."""
     return _deserted(row, f"nobody works on it: {commands.line(flags, 'run', row.batch.name)}")
 

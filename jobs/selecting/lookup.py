@@ -45,7 +45,7 @@ def _goes_on(tx: sa.Connection, one: batches.Batch) -> bool:
     return one.state is not BatchState.CANCELLED and not batches.has_ended(tx, one)
 
 
-def job(tx: sa.Connection, what: str, roots: Collection[Path], flags: str = "") -> int:
+def job(tx: sa.Connection, what: str, roots: Collection[Path], flags: str) -> int:
     """Return the id of the job meant by BATCH/KEY, a prediction's id, or the path of a picture.
 
     A path may be absolute, or relative to the current folder or to one of ``roots``, the output folders. ``flags``

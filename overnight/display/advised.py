@@ -23,7 +23,7 @@ class Advised:
     command: str
 
 
-def of(progress: Progress, refused: int, flags: str = "") -> list[Advised]:
+def of(progress: Progress, refused: int, flags: str) -> list[Advised]:
     """Return what helps against each class of a batch's failures; jobs whose rows were ``refused`` stand apart."""
     left = Counter(progress.failures)
     left[FailureClass.INVALID_INPUT] -= refused
@@ -40,14 +40,14 @@ def of(progress: Progress, refused: int, flags: str = "") -> list[Advised]:
     return told
 
 
-def of_classes(batch: str, error_classes: Iterable[str], flags: str = "") -> list[str]:
+def of_classes(batch: str, error_classes: Iterable[str], flags: str) -> list[str]:
     """Return the command for each class; ``flags`` are the options that it must carry."""
     free = again(batch)
     targets = ((name, next(free) if failures.needs_new_input(name) else "") for name in error_classes)
     return [commands.line(flags, *failures.command(batch, name, target)) for name, target in targets]
 
 
-def correction(count: int, batch: Batch, flags: str = "") -> str:
+def correction(count: int, batch: Batch, flags: str) -> str:
     """Return what to do about jobs whose rows were refused: only the manifest has all that they say."""
     return (
         f"left out: {figures.counted(count, 'job')} with a mistake in the row; correct it in the manifest, then type: "
@@ -55,13 +55,13 @@ def correction(count: int, batch: Batch, flags: str = "") -> str:
     )
 
 
-def corrected(batch: Batch, flags: str = "") -> str:
+def corrected(batch: Batch, flags: str) -> str:
     """Return the command that takes corrected rows from a batch's manifest."""
     manifest = commands.place(batch.manifest_path or "-")
     return commands.line(flags, "run", manifest, "--batch", batch.name, "--update")
 
 
-def bought_anew(folder: Path, batch: str, flags: str = "") -> str:
+def bought_anew(folder: Path, batch: str, flags: str) -> str:
     """Say how images that are not in a batch's folder come back.
 
     `retry --missing` refuses to believe that a whole folder is gone.

@@ -34,7 +34,7 @@ def glance(row: Overview, limit: Limit | None) -> dict[str, Any]:
 
 
 def detail(
-    progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str = ""
+    progress: Progress, harvest: Harvest, limit: Limit, settings: Settings, flags: str
 ) -> dict[str, Any]:
     """Return all about one batch."""
     folder = folders.of_batch(settings, progress.batch.output) / progress.batch.folder

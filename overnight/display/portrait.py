@@ -35,7 +35,7 @@ def lines(dossier: Dossier, limit: Limit, output: Path, flags: str = "") -> list
     ]
 
 
-def next_commands(dossier: Dossier, flags: str = "") -> list[str]:
+def next_commands(dossier: Dossier, flags: str) -> list[str]:
     """Return what a person types next about this one job; empty when nothing is to be done."""
     job, name = dossier.job, dossier.batch.name
     if job.state not in {State.FAILED, State.CANCELLED} or dossier.batch.state is BatchState.CANCELLED:

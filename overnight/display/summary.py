@@ -59,7 +59,7 @@ def headline(progress: Progress) -> list[str]:
     ]
 
 
-def failure_table(progress: Progress, harvest: Harvest, flags: str = "") -> list[str]:
+def failure_table(progress: Progress, harvest: Harvest, flags: str) -> list[str]:
     """Return a line per failure class, with the command that helps, if one does."""
     rows = [
         (str(one.count), one.error_class, one.meaning, one.command)
@@ -69,7 +69,7 @@ def failure_table(progress: Progress, harvest: Harvest, flags: str = "") -> list
     return ["", *aligned([head, *rows]), ""] if rows else []
 
 
-def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str = "") -> list[str]:
+def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str) -> list[str]:
     """Return what was bought and where it is: surplus, images, time, money."""
     batch = progress.batch
     output = folders.of_batch(settings, batch.output)

@@ -16,7 +16,7 @@ from tests import factory, rows
 
 def found(database, what, output):
     with database.read() as tx:
-        return dossier.read(tx, lookup.job(tx, what, [output]))
+        return dossier.read(tx, lookup.job(tx, what, [output], ""))
 
 
 def path_of(database, job):

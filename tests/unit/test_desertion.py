@@ -105,4 +105,4 @@ def test_an_open_batch_that_nobody_works_on_is_deserted_whatever_would_limit_it(
     + [progress(pending=3, batch=batch(state=state)) for state in BatchState if state is not BatchState.OPEN],
 )
 def test_a_batch_that_wants_no_work_is_not_called_deserted(moment):
-    assert desertion.certain(moment) is None
+    assert desertion.certain(moment, "") is None

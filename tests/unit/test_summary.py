@@ -53,7 +53,7 @@ def test_images_that_are_no_longer_there_are_counted(configured, images, gone, t
     assert summary.lines(moment, harvest(), configured)[1] == line
     advice = "missing  put them back, or buy them again, which costs again: overnight retry cats --missing"
     assert (advice in summary.lines(moment, harvest(), configured)) == bool(gone)
-    found = plain.detail(moment, harvest(), limits.current(moment, configured), configured)
+    found = plain.detail(moment, harvest(), limits.current(moment, configured), configured, "")
     assert found["images_not_there"] == gone
 
 
@@ -92,13 +92,13 @@ def test_each_class_is_exported_to_a_file_that_is_not_there_yet(configured, tmp_
     (tmp_path / "cats-again-3.csv").touch()
     table = summary.lines(moment, harvest(), configured)
     assert [line.split()[-1] for line in table if " -o " in line] == ["cats-again-2.csv", "cats-again-4.csv"]
-    listed = plain.detail(moment, harvest(), limits.current(moment, configured), configured)["failures"]
+    listed = plain.detail(moment, harvest(), limits.current(moment, configured), configured, "")["failures"]
     assert [one["command"] for one in listed] == [line[table[2].index("type next") :] for line in table[3:6]]
 
 
 @pytest.mark.parametrize("error_class", [*failures.FailureClass, "from-a-newer-version"])
 def test_every_failure_class_has_a_line_and_a_command(error_class):
-    table = summary.failure_table(progress(failed=1, failures={error_class: 1}), harvest())
+    table = summary.failure_table(progress(failed=1, failures={error_class: 1}), harvest(), "")
     assert error_class in table[2]
     assert "overnight " in table[2]
 
@@ -107,7 +107,7 @@ def test_rows_that_were_refused_stand_apart_with_the_command_that_takes_them_cor
     moment = progress(failed=3, failures={"invalid-input": 3})
     take = "overnight run /home/me/cats.csv --batch cats --update"
     for refused, others in ((1, ["     2"]), (3, [])):
-        (*told, last, _) = summary.failure_table(moment, harvest(refused=refused))[2:]
+        (*told, last, _) = summary.failure_table(moment, harvest(refused=refused), "")[2:]
         assert [line[:6] for line in told] == others
         assert last.startswith(
             f"     {refused}  invalid-input  its row has a mistake; correct it in the manifest"
@@ -117,7 +117,7 @@ def test_rows_that_were_refused_stand_apart_with_the_command_that_takes_them_cor
 
 def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_refused():
     moment = progress(failed=1, failures={"nsfw": 1}, batch=batch(state=BatchState.CANCELLED))
-    assert summary.failure_table(moment, harvest())[1:3] == [
+    assert summary.failure_table(moment, harvest(), "")[1:3] == [
         "failed  class  meaning",
         "     1  nsfw   the safety check dropped every image",
     ]
@@ -169,7 +169,7 @@ def test_json_tells_the_same_cost_as_the_summary(configured):
         (harvest(cost=0.5), priced, 0.5, 0),
         (harvest(), configured, None, 3),
     ):
-        told = plain.detail(moment, reaped, limit, there)
+        told = plain.detail(moment, reaped, limit, there, "")
         assert (told["cost"], told["predictions_without_price"]) == (cost, without)
 
 
