@@ -79,11 +79,6 @@ def callback(text: str) -> str:
     return parts.geturl()
 
 
-def is_local_url(url: str) -> bool:
-    """Whether a URL leads to this machine."""
-    return is_loopback(urlsplit(url).hostname or "")
-
-
 def _parts(url: str, otherwise: str) -> SplitResult:
     try:
         parts = urlsplit(url)

@@ -1,5 +1,7 @@
 """Settings that are no mistake, but worth a warning before the first purchase."""
 
+from urllib.parse import urlsplit
+
 from jobs.settings import Settings, apis, tokens
 
 
@@ -23,7 +25,7 @@ def unwise(settings: Settings) -> list[str]:
 def _unreachable(settings: Settings) -> str | None:
     """Warn that an API elsewhere cannot call a webhook on this machine."""
     url, api = settings.webhook_url, settings.api
-    if url is None or api.is_local or not apis.is_local_url(url):
+    if url is None or api.is_local or not apis.is_loopback(urlsplit(url).hostname or ""):
         return None
     return f"OVERNIGHT_WEBHOOK_URL is on this machine, where {api.host} cannot call it"
 

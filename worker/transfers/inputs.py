@@ -36,7 +36,7 @@ class _File:
 
     @property
     def data_uri(self) -> str:
-        return _data_uri(self.source.facts.media_type, self.content)
+        return f"data:{self.source.facts.media_type};base64,{base64.b64encode(self.content).decode()}"
 
 
 _Version = tuple[str, int, int]  # path, mtime and size: a changed file is another image
@@ -142,10 +142,6 @@ class _Encoded:
 
 def _is_url(image: str) -> bool:
     return image[:8].lower().startswith(("http://", "https://"))
-
-
-def _data_uri(media_type: str, content: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def _located(image: str, root: Path) -> _Version:
