@@ -17,9 +17,7 @@ from worker import app
 
 log = structlog.get_logger(__name__)
 
-# Images are put into messages by how many are being fetched: few at a night's start, so that if they are slow, their
-# messages are many. A thread that waits for one costs nothing.
-_THREADS = {Lane.SUBMIT: 4, Lane.COLLECT: 16}
+_THREADS = {Lane.SUBMIT: 4, Lane.COLLECT: 4}
 
 
 class Lanes:
