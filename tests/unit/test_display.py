@@ -151,6 +151,7 @@ def test_a_terminal_gets_the_bar_and_one_that_cannot_draw_gets_lines(monkeypatch
     assert isinstance(bar.choose(quiet=False), live.Lines)
 
 
+@pytest.mark.usefixtures("capsys")  # or it would be one, where pytest is told to capture nothing
 def test_a_stream_that_only_claims_to_be_a_terminal_gets_lines(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert isinstance(bar.choose(quiet=False), live.Lines)
