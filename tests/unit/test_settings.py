@@ -23,19 +23,11 @@ def mistakes(**typed):
     return list(caught.value.lines)
 
 
-def test_the_defaults_are_those_of_the_design(tmp_path):
-    given_nothing = settings.load()
-    assert given_nothing.api.url == "https://api.quickrouter.ai/replicate/v1"
-    assert given_nothing.database_path == tmp_path / "overnight.db"
-    assert given_nothing.output == tmp_path / "outputs"
-    assert given_nothing.log_path == tmp_path / "overnight.log"
-    assert (given_nothing.creates_per_minute, given_nothing.reads_per_minute) == (600, 3000)
-    assert (given_nothing.max_in_flight, given_nothing.max_attempts) == (200, 3)
-    assert (given_nothing.post_deadline, given_nothing.lease, given_nothing.settle) == (20, 60, 120)
-    assert given_nothing.prediction_deadline == 1800
-    assert given_nothing.price is None
-    assert given_nothing.broker_url is None
-    assert given_nothing.when_unconfirmed == "resubmit"
+def test_unless_told_otherwise_everything_lies_in_the_current_folder(tmp_path):
+    untouched = settings.load()
+    assert untouched.database_path == tmp_path / "overnight.db"
+    assert untouched.output == tmp_path / "outputs"
+    assert untouched.log_path == tmp_path / "overnight.log"
 
 
 def test_a_current_folder_that_was_removed_is_a_mistake(tmp_path, monkeypatch):
@@ -249,6 +241,7 @@ def test_passwords_are_in_no_printed_form(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "url", "name"),
     [
+        ("quickrouter", "https://api.quickrouter.ai/replicate/v1", "quickrouter"),
         ("replicate", "https://api.replicate.com/v1", "replicate"),
         ("https://api.replicate.com/v1/", "https://api.replicate.com/v1", "replicate"),
         ("https://gateway.example/replicate/v1/", "https://gateway.example/replicate/v1", "gateway.example"),
