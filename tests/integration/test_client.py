@@ -1,7 +1,6 @@
 import asyncio
 import gzip
 import json
-import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,7 +9,7 @@ from pydantic import SecretStr
 
 from jobs import errors
 from tests.integration import wires
-from worker.api import client, wire
+from worker.api import client
 
 TOKEN = "canary-token-6f1e"
 ACCEPTED = json.dumps({"id": "abc", "status": "starting"}).encode()
@@ -106,12 +105,6 @@ def test_before_a_connection_stands_nothing_was_sent(place):
                 await api.get("abc")
 
     asyncio.run(conversation())
-
-
-def test_tls_is_checked_against_the_name():
-    trust = wire._trust()
-    assert trust.verify_mode is ssl.CERT_REQUIRED
-    assert trust.check_hostname
 
 
 LOST = {

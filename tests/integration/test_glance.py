@@ -301,17 +301,6 @@ def test_a_list_that_shows_for_ever_what_once_was_is_found_out(night, monkeypatc
     assert states(night, ids) == ["collecting"] * 5
 
 
-def test_in_doubt_nobody_looks_at_the_list(night):
-    bought(night, 5)
-    night.passes(5)
-    [message] = night.told(duties.poll)
-    assert (message.lane, message.pages) == (Lane.POLL, 1)
-    rows.change(night.database, tables.accounts, night.here.account.id, failures=5, failing="reads")
-    night.passes(2 * MINUTE)
-    [message] = night.told(duties.poll)
-    assert (len(message.payload), message.pages) == (1, 0)
-
-
 @pytest.mark.parametrize(
     "doubt",
     [

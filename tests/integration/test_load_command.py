@@ -319,18 +319,6 @@ def test_a_row_without_its_picture_is_loaded_as_failed_with_its_own_class(tmp_pa
     assert "with a mistake" not in done.stderr
 
 
-def test_a_database_of_another_revision_ends_with_69(tmp_path):
-    write(tmp_path, table("a"))
-    overnight(tmp_path, "load", "cats.csv")
-    database = Database(in_folder(tmp_path))
-    with database.write() as tx:
-        tx.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-    database.close()
-    done = overnight(tmp_path, "load", "cats.csv")
-    assert done.returncode == 69
-    assert "overnight db upgrade" in done.stderr
-
-
 def test_a_server_that_is_away_ends_with_69_in_one_line(tmp_path):
     write(tmp_path, table("a"))
     away = f"postgresql://me@/cats?host={tmp_path}"

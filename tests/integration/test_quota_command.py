@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from jobs import accounts, lifecycle, settings, stops, tables
 from jobs import database as databases
@@ -131,26 +130,6 @@ def test_in_flight_is_what_releases_count(database, account):
     with database.read() as tx:
         used = {one.account.id: one for one in usage.every(tx, configure(max_in_flight="3"))}
     assert (used[account.id].in_flight, used[account.id].behind) == (2, 2)
-
-
-def test_the_last_hour_is_read_from_the_index_made_for_ages(database, account):  # noqa: ARG001  it is shown
-    seen = []
-
-    def note(_connection, _cursor, statement, parameters, *_):
-        if "FROM attempts" in statement:
-            seen.append((statement, parameters))
-
-    sa.event.listen(database.engine, "before_cursor_execute", note)
-    with database.read() as tx:
-        usage.every(tx, configure())
-    sa.event.remove(database.engine, "before_cursor_execute", note)
-    [(statement, given)] = seen
-    with database.write() as tx:
-        if not database.is_sqlite:
-            tx.exec_driver_sql("SET LOCAL enable_seqscan = off")  # a server reads a table of no rows whole
-        explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
-        plan = str(tx.exec_driver_sql(explain + statement, given).all())
-    assert "attempts_by_age" in plan
 
 
 # The command

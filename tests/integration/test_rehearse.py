@@ -107,12 +107,6 @@ def test_a_manifest_with_a_mistake_ends_with_2(rehearsal):
     assert "did you mean num_inference_steps?" in said
 
 
-def test_a_file_that_is_not_there_ends_with_2(rehearsal):
-    code, out, said = rehearsal.type("tomorrow.csv")
-    assert (code, out) == (2, "")
-    assert "tomorrow.csv" in said
-
-
 def test_an_interrupted_rehearsal_tells_what_it_has_seen_and_leaves_nothing(tmp_path):
     rehearsal = Rehearsal(tmp_path, jobs=400)
     with rehearsal.start("tonight.csv", "--profile=replicate", "--json") as process:

@@ -280,9 +280,3 @@ def test_a_cancelled_batch_ends_with_2(desk):
     ended = desk.type("retry", "cats")
     assert ended.returncode == 2
     assert "batch cats is cancelled" in ended.stderr
-
-
-def test_a_database_that_is_not_there_ends_with_2_and_its_path(desk, tmp_path):
-    ended = desk.type("retry", "cats", "--database", "sqlite:///away.db")
-    assert ended.returncode == 2
-    assert str(tmp_path / "away.db") in ended.stderr

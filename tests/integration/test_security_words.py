@@ -127,9 +127,3 @@ def test_an_exported_table_has_no_formula_in_any_column_and_raw_is_as_it_was(des
         for line in desk.type("export", "--format", "jsonl").stdout.splitlines()
     ]
     assert raw == [text for text in PAYLOADS if "\x00" not in text]
-
-
-def test_raw_comes_back_from_a_reader_as_it_was():
-    out = io.StringIO(newline="")
-    spreadsheet.write(out, [[payload] for payload in PAYLOADS], raw=True)
-    assert [cell for (cell,) in csv.reader(io.StringIO(out.getvalue(), newline=""))] == PAYLOADS
