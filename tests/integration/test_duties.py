@@ -817,6 +817,23 @@ def test_a_tick_hands_everything_out(database, batch, make_timetable):
     assert rows.job(database, ids[0]).state == State.QUEUED
 
 
+def test_a_lane_whose_messages_nobody_takes_gets_no_more_and_keeps_no_other_back(
+    database, batch, make_timetable
+):
+    [running], [collecting] = (make(database, batch, 1, state) for state in (State.RUNNING, State.COLLECTING))
+    due_at = rows.job(database, running).due_at
+    ticking = make_timetable(database)
+    for _ in range(3):
+        ticking.app.send_task(Lane.POLL, queue=Lane.POLL)
+    ticking.tick()
+    assert rows.job(database, running).due_at == due_at
+    assert rows.job(database, collecting).due_at > rows.now(database)
+    with ticking.app.connection_for_write() as connection:
+        connection.default_channel.basic_get(Lane.POLL, no_ack=True)
+    ticking.tick()
+    assert rows.job(database, running).due_at > rows.now(database)
+
+
 def test_ticks_see_before_long_that_too_much_fails(database, batch, make_timetable, clock):
     end(database, batch, State.FAILED, 21)
     make(database, batch, 1, due_at=rows.now(database) + HOUR)

@@ -38,11 +38,12 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_outputs_database_and_lock_are_closed_to_others_whatever_the_umask(night):
+def test_outputs_database_and_lock_are_closed_to_others_whatever_the_umask_and_the_images_follow_it(night):
     run(night)
     assert mode(night.output) == 0o700
     assert mode(night.folder / "night.db.lock") == 0o600
     assert mode(night.folder / "night.db") == 0o600
+    assert {mode(path) for path in night.output.rglob("*.png")} == {0o666}
 
 
 def test_a_rehearsal_does_not_give_the_real_token_to_its_api(night):
