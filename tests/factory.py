@@ -33,41 +33,23 @@ _numbers = itertools.count(1)
 def make_batch(database: Database, **columns: Any) -> sa.Row[Any]:
     number = next(_numbers)
     state = columns.get("state", BatchState.OPEN)
-    return _insert(
-        database,
-        tables.batches,
-        {
-            "uuid": f"00000000-0000-4000-8000-{number:012}",
-            "name": f"batch-{number}",
-            "folder": f"batch-{number}",
-            "api": API,
-            "state": state,
-            "pause_reason": "person" if state == BatchState.PAUSED else None,
-            "options": {"images_root": "/"},
-            "created_at": _now(),
-        }
-        | columns,
-    )
+    made = {
+        "uuid": f"00000000-0000-4000-8000-{number:012}",
+        "name": f"batch-{number}",
+        "folder": f"batch-{number}",
+        "api": API,
+        "state": state,
+        "pause_reason": "person" if state == BatchState.PAUSED else None,
+        "options": {"images_root": "/"},
+        "created_at": _now(),
+    }
+    with database.write() as tx:
+        return _insert(tx, tables.batches, made | columns)
 
 
 def make_account(database: Database, **columns: Any) -> sa.Row[Any]:
-    breaker = columns.get("breaker", "closed")
-    return _insert(
-        database,
-        tables.accounts,
-        {
-            "name": f"api.example-{next(_numbers):08x}",
-            "api": API,
-            "creates_tokens": 10.0,
-            "reads_tokens": 50.0,
-            "refilled_at": _now(),
-            "breaker": breaker,
-            "breaker_reason": None if breaker == "closed" else "made for a test",
-            "failures": 0,
-            "seen_at": _now(),
-        }
-        | columns,
-    )
+    with database.write() as tx:
+        return _insert(tx, tables.accounts, _account(columns.get("breaker", "closed")) | columns)
 
 
 def make_job(
@@ -75,21 +57,23 @@ def make_job(
 ) -> sa.Row[Any]:
     """Insert a job; its attempt, if the state needs one, is of the first account of the batch's API."""
     phase = PHASE_OF.get(State(state))
-    job = _insert(database, tables.jobs, _job(batch, State(state)) | columns)
-    if state == State.QUEUED and job.account_id is None:
-        return _update(database, tables.jobs, job.id, account_id=_account_of(database, job).id)
-    if phase is None:
-        return job
-    attempt = make_attempt(database, job, phase)
-    if phase in {Phase.COLLECTING, Phase.SUCCEEDED}:
-        make_output(database, attempt, collected=phase is Phase.SUCCEEDED)
-    return _update(database, tables.jobs, job.id, attempt_id=attempt.id, account_id=attempt.account_id)
+    with database.write() as tx:
+        job = _insert(tx, tables.jobs, _job(batch, State(state)) | columns)
+        if state == State.QUEUED and job.account_id is None:
+            return _update(tx, tables.jobs, job.id, account_id=_account_of(tx, job).id)
+        if phase is None:
+            return job
+        attempt = _insert(tx, tables.attempts, _attempt(job, phase, 1, _account_of(tx, job)))
+        if phase in {Phase.COLLECTING, Phase.SUCCEEDED}:
+            _insert(tx, tables.outputs, _output(attempt, index=0, collected=phase is Phase.SUCCEEDED))
+        return _update(tx, tables.jobs, job.id, attempt_id=attempt.id, account_id=attempt.account_id)
 
 
 def move_job(database: Database, job_id: int, account_id: int) -> None:
     """Make a job under way another account's."""
-    job = _update(database, tables.jobs, job_id, account_id=account_id)
-    _update(database, tables.attempts, job.attempt_id, account_id=account_id)
+    with database.write() as tx:
+        job = _update(tx, tables.jobs, job_id, account_id=account_id)
+        _update(tx, tables.attempts, job.attempt_id, account_id=account_id)
 
 
 def seat(database: Database, api: str = API) -> attendance.Seat:
@@ -108,32 +92,32 @@ def make_attempt(
     **columns: Any,
 ) -> sa.Row[Any]:
     """Insert the next attempt of a job, without a word to the job itself."""
-    owner = account or _account_of(database, job)
-    with database.read() as connection:
+    with database.write() as tx:
         made = tables.attempts.c.job_id == job.id
-        number = connection.execute(sa.select(sa.func.count()).where(made)).scalar_one() + 1
-    return _insert(database, tables.attempts, _attempt(job, Phase(phase), number, owner) | columns)
+        number = tx.execute(sa.select(sa.func.count()).where(made)).scalar_one() + 1
+        owner = account or _account_of(tx, job)
+        return _insert(tx, tables.attempts, _attempt(job, Phase(phase), number, owner) | columns)
 
 
 def make_output(
     database: Database, attempt: sa.Row[Any], *, index: int = 0, collected: bool = True, **columns: Any
 ) -> sa.Row[Any]:
-    file = {
-        "path": f"made/{attempt.id}-{index}.png",
-        "media_type": "image/png",
-        "bytes": 1234,
-        "width": 64,
-        "height": 64,
-        "sha256": f"{attempt.id:064x}",
-        "collected_at": _now(),
+    with database.write() as tx:
+        return _insert(tx, tables.outputs, _output(attempt, index=index, collected=collected) | columns)
+
+
+def _account(breaker: str) -> dict[str, Any]:
+    return {
+        "name": f"api.example-{next(_numbers):08x}",
+        "api": API,
+        "creates_tokens": 10.0,
+        "reads_tokens": 50.0,
+        "refilled_at": _now(),
+        "breaker": breaker,
+        "breaker_reason": None if breaker == "closed" else "made for a test",
+        "failures": 0,
+        "seen_at": _now(),
     }
-    row = {
-        "job_id": attempt.job_id,
-        "attempt_id": attempt.id,
-        "index": index,
-        "url": f"https://files.example/{attempt.id}/{index}.png",
-    }
-    return _insert(database, tables.outputs, row | (file if collected else {}) | columns)
 
 
 def _job(batch: sa.Row[Any], state: State) -> dict[str, Any]:
@@ -186,22 +170,37 @@ def _attempt(job: sa.Row[Any], phase: Phase, number: int, account: sa.Row[Any]) 
     }
 
 
-def _account_of(database: Database, job: sa.Row[Any]) -> sa.Row[Any]:
+def _output(attempt: sa.Row[Any], *, index: int, collected: bool) -> dict[str, Any]:
+    file = {
+        "path": f"made/{attempt.id}-{index}.png",
+        "media_type": "image/png",
+        "bytes": 1234,
+        "width": 64,
+        "height": 64,
+        "sha256": f"{attempt.id:064x}",
+        "collected_at": _now(),
+    }
+    row = {
+        "job_id": attempt.job_id,
+        "attempt_id": attempt.id,
+        "index": index,
+        "url": f"https://files.example/{attempt.id}/{index}.png",
+    }
+    return row | (file if collected else {})
+
+
+def _account_of(tx: sa.Connection, job: sa.Row[Any]) -> sa.Row[Any]:
     api = sa.select(tables.batches.c.api).where(tables.batches.c.id == job.batch_id).scalar_subquery()
-    with database.read() as connection:
-        found = connection.execute(sa.select(tables.accounts).where(tables.accounts.c.api == api)).first()
-    return found or make_account(database)
+    found = tx.execute(sa.select(tables.accounts).where(tables.accounts.c.api == api)).first()
+    return found or _insert(tx, tables.accounts, _account("closed"))
 
 
-def _insert(database: Database, table: sa.Table, values: dict[str, Any]) -> sa.Row[Any]:
-    with database.write() as connection:
-        return connection.execute(sa.insert(table).values(values).returning(table)).one()
+def _insert(tx: sa.Connection, table: sa.Table, values: dict[str, Any]) -> sa.Row[Any]:
+    return tx.execute(sa.insert(table).values(values).returning(table)).one()
 
 
-def _update(database: Database, table: sa.Table, row: int, **values: Any) -> sa.Row[Any]:
-    with database.write() as connection:
-        change = sa.update(table).where(table.c.id == row).values(values)
-        return connection.execute(change.returning(table)).one()
+def _update(tx: sa.Connection, table: sa.Table, row: int, **values: Any) -> sa.Row[Any]:
+    return tx.execute(sa.update(table).where(table.c.id == row).values(values).returning(table)).one()
 
 
 def _now() -> datetime:
