@@ -18,15 +18,16 @@ import threading
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+_OURS = {"PYTHONPATH": str(_ROOT)}
 _ADOPTS_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER
 
 
 class Program(subprocess.Popen):
-    """`python -m MODULE WORD …`; the options are Popen's, but for files to be handed down."""
+    """`python -m MODULE WORD …`, of this tree; the options are Popen's, but for files to be handed down."""
 
     def __init__(self, module, *words, env=None, **options):
         words = [sys.executable, "-m", module, *words]
-        super().__init__(words, env=dict(os.environ) if env is None else env, **options)
+        super().__init__(words, env=_OURS | (os.environ if env is None else env), **options)
 
     def _execute_child(self, *given):
         """Replace fork and exec, which Popen calls between making the pipes and closing their other ends."""
@@ -46,7 +47,7 @@ class Program(subprocess.Popen):
             self._close_pipe_fds(*(asked[name] for name in _PIPES))
 
 
-_PATHS = frozenset(["", *sys.path])
+_PATHS = frozenset(["", str(_ROOT), *sys.path])
 _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 
@@ -82,6 +83,7 @@ class _Origin:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.prepared", str(theirs.fileno())],
                 cwd=_ROOT,
+                env=_OURS | os.environ,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,

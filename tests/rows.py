@@ -54,6 +54,18 @@ def change(database, table, row_id, **values):
         tx.execute(sa.update(table).where(table.c.id == row_id).values(values))
 
 
+def is_waited_for(database):
+    """Whether somebody waits for a lock of a server."""
+    with database.read() as tx:
+        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+def stamp(database, revision):
+    """Have the database say that it is of a revision."""
+    with database.write() as tx:
+        tx.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+
 def fence(job):
     """The fence of a job as it stands."""
     return Fence(job.id, job.attempt_id)

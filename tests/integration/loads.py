@@ -1,7 +1,6 @@
 """The commands about manifests, typed in a folder of the test's own."""
 
 import os
-import sys
 
 from tests import programs
 from tests.manifests import WEB
@@ -13,14 +12,10 @@ def table(*keys, prompt="a fox"):
     return HEADER + "".join(f"{key},{WEB},{prompt}\n" for key in keys)
 
 
-def environment(**given):
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)} | given
-
-
 def overnight(folder, *words, stdin="", **given):
     """Type `overnight …` in a folder; return the process that ended."""
     words = map(str, words)
-    return programs.run("overnight", *words, cwd=folder, env=environment(**given), fed=stdin)
+    return programs.run("overnight", *words, cwd=folder, env=os.environ | given, fed=stdin)
 
 
 def listing(folder):

@@ -23,17 +23,12 @@ def register(database):
         return accounts.register(tx, databases.now(tx), "api.example-00000000", "https://api.example/v1")
 
 
-def is_waited_for(database):
-    with database.read() as tx:
-        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-
-
 def test_two_workers_that_start_at_once_share_one_row(postgres_database):
     with ThreadPoolExecutor(1) as second:
         with postgres_database.write() as tx:
             first = accounts.register(tx, databases.now(tx), "api.example-00000000", "https://api.example/v1")
             other = second.submit(register, postgres_database)
-            rehearsal.eventually(lambda: is_waited_for(postgres_database))
+            rehearsal.eventually(lambda: written.is_waited_for(postgres_database))
         assert other.result(timeout=30) == first
     assert register(postgres_database) == first
 

@@ -10,7 +10,7 @@ from jobs.by_hand import cancelling
 from jobs.selecting import lookup, selection
 from jobs.selecting.selection import Selection
 from jobs.states import FINAL, BatchState, State
-from tests import factory
+from tests import factory, rows
 from tests.integration import rehearsal
 
 EVERY = [str(state) for state in State]
@@ -64,14 +64,9 @@ def test_a_job_that_a_worker_moves_meanwhile_is_cancelled_all_the_same(postgres_
         with database.write() as tx:
             tx.execute(sa.update(tables.jobs).where(tables.jobs.c.id == job.id).values(back))
             asked = person.submit(cancelled, database, batch, Selection(keys=("m*",)))
-            rehearsal.eventually(lambda: is_waited_for(database))
+            rehearsal.eventually(lambda: rows.is_waited_for(database))
         assert asked.result(timeout=60) == cancelling.Cancelled(at_once=1)
     assert states(database) == {"moves": "cancelled"}
-
-
-def is_waited_for(database):
-    with database.read() as tx:
-        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 def test_an_empty_text_to_look_for_is_no_wish_for_everything():

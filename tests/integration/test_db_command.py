@@ -7,12 +7,11 @@ import subprocess
 import sys
 
 import pytest
-import sqlalchemy as sa
 
 from jobs.database import Database
 from migrations import schema
 from overnight.run import lock
-from tests import programs
+from tests import programs, rows
 
 
 @pytest.fixture
@@ -20,16 +19,9 @@ def overnight(tmp_path):
     """Run the command in a folder of its own, with no setting but those on its line."""
 
     def run(*arguments, **variables):
-        paths = os.pathsep.join(path for path in sys.path if path)
-        environment = os.environ | {"PYTHONPATH": paths} | variables
-        return programs.run("overnight", *arguments, cwd=tmp_path, env=environment)
+        return programs.run("overnight", *arguments, cwd=tmp_path, env=os.environ | variables)
 
     return run
-
-
-def set_revision(database, revision):
-    with database.write() as tx:
-        tx.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
 
 
 def test_upgrade_creates_the_file_and_says_from_what_to_what(overnight, tmp_path):
@@ -45,7 +37,7 @@ def test_upgrade_creates_the_file_and_says_from_what_to_what(overnight, tmp_path
 def test_upgrade_leaves_a_file_alone_on_which_somebody_works(overnight, sqlite_url):
     database = Database(sqlite_url)
     assert database.path
-    set_revision(database, "0009")
+    rows.stamp(database, "0009")
     with lock.Lock(database.path) as held:
         assert held.take("cats")
         refused = overnight("db", "upgrade", "--database", sqlite_url)
@@ -55,7 +47,7 @@ def test_upgrade_leaves_a_file_alone_on_which_somebody_works(overnight, sqlite_u
             in refused.stderr
         )
         assert schema.current(database) == "0009"
-        set_revision(database, schema.HEAD)
+        rows.stamp(database, schema.HEAD)
         assert overnight("db", "upgrade", "--database", sqlite_url).returncode == 0  # nothing to do
     database.close()
 
@@ -75,7 +67,7 @@ def test_check_of_a_database_that_fits_ends_with_0(overnight, sqlite_url):
 )
 def test_check_of_another_revision_ends_with_69_in_one_line(overnight, sqlite_url, revision, advice):
     database = Database(sqlite_url)
-    set_revision(database, revision)
+    rows.stamp(database, revision)
     database.close()
     done = overnight("db", "check", "--database", sqlite_url)
     assert done.returncode == 69

@@ -21,7 +21,6 @@ from overnight.doctor import api, broker, database, disks, findings, mounts
 from overnight.doctor.findings import Verdict
 from overnight.run import lock
 from tests import factory, programs
-from tests.integration import rehearsal
 
 TOKEN = "doctor-canary-5b1d9e"
 NOWHERE = "http://127.0.0.1:9/v1"
@@ -38,7 +37,6 @@ class Ward:
         """Type `overnight doctor …`; a setting that is None is unset."""
         chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
         environment = os.environ | {name: text for name, text in chosen.items() if text is not None}
-        environment |= {"PYTHONPATH": str(rehearsal.ROOT)}
         return programs.run("overnight", "doctor", *words, cwd=self.folder, env=environment)
 
     def finds(self, *words, **settings):

@@ -1,5 +1,4 @@
 import asyncio
-import base64
 import errno
 import gzip
 import hashlib
@@ -21,6 +20,7 @@ from PIL import Image
 
 from jobs import errors, lifecycle
 from tests.integration import wires
+from tests.integration.rehearsal import data_uri
 from worker.transfers import addresses, downloads, storing
 
 STEM = PurePosixPath("cats/fox")
@@ -30,10 +30,6 @@ def drawn(kind="PNG", size=(64, 64)):
     file = io.BytesIO()
     Image.effect_noise(size, 90).convert("RGB").save(file, kind)
     return file.getvalue()
-
-
-def data_uri(content):
-    return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
 def fetching(root, **options):

@@ -602,12 +602,11 @@ def test_a_late_id_that_comes_while_a_person_changes_the_input_is_an_orphan(post
         target=rows.write,
         args=(postgres_database, lifecycle.accepted, [Accepted(rows.fence(job), "late")], LOOK),
     )
-    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     with postgres_database.write() as person:
         lifecycle.change_input(person, {job.id: {"prompt": "an owl", "seed": 8}}, own_seed=True)
         lifecycle.retry(person, databases.now(person), [job.id])
         late.start()
-        rehearsal.eventually(lambda: person.scalar(waiting), 20)
+        rehearsal.eventually(lambda: rows.is_waited_for(postgres_database), 20)
     late.join(20)
     assert rows.job(postgres_database, job.id).state == State.PENDING
     assert rows.attempt(postgres_database, job.attempt_id).phase == Phase.ORPHAN

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import shlex
 import signal
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from jobs import marker, tables
 from jobs.database import Database
 from tests import programs
-from tests.integration.loads import environment, listing, overnight, table
+from tests.integration.loads import listing, overnight, table
 from tests.manifests import WEB, picture, write
 
 
@@ -351,7 +352,7 @@ def test_kill_9_at_any_moment_and_again_loads_every_row_once(tmp_path, empty_url
 def started(folder, url):
     words = ("overnight", "load", "cats.csv")
     child = programs.Program(
-        *words, cwd=folder, env=environment(OVERNIGHT_DATABASE_URL=url), stdout=subprocess.DEVNULL
+        *words, cwd=folder, env=os.environ | {"OVERNIGHT_DATABASE_URL": url}, stdout=subprocess.DEVNULL
     )
     try:
         yield child

@@ -177,7 +177,7 @@ def test_what_a_person_built_on_the_view_and_who_may_read_it_outlast_an_upgrade(
 def test_an_upgrade_gives_way_to_a_program_that_reads_for_long_and_says_so(postgres_database):
     with postgres_database.write() as tx:
         tx.exec_driver_sql("ALTER TABLE accounts DROP COLUMN poll_at")
-    _stamp(postgres_database, "0009")
+    rows.stamp(postgres_database, "0009")
     with postgres_database.read() as reader:
         reader.execute(sa.select(tables.accounts.c.id))
         with pytest.raises(errors.Unavailable, match=r"nothing was changed: another program, .* is reading"):
@@ -209,14 +209,14 @@ def test_an_empty_database_is_refused_with_the_command_that_helps(empty):
 
 
 def test_an_older_database_is_refused_with_the_command_that_helps(database):
-    _stamp(database, "0000")
+    rows.stamp(database, "0000")
     with pytest.raises(errors.Unavailable, match=r"is at revision 0000.*; type: overnight db upgrade"):
         schema.require(database)
 
 
 @pytest.mark.parametrize("use", [schema.require, schema.upgrade])
 def test_a_newer_database_is_refused_and_left_alone(database, use):
-    _stamp(database, "9999")
+    rows.stamp(database, "9999")
     with pytest.raises(errors.Unavailable, match=r"made by a newer overnight .*; upgrade this program"):
         use(database)
     assert schema.current(database) == "9999"
@@ -276,7 +276,7 @@ def test_another_programs_file_is_left_alone_whatever_its_tables_are_called(tmp_
 
 
 def test_another_programs_revision_is_no_newer_one_of_ours(database):
-    _stamp(database, "1975ea83b712")
+    rows.stamp(database, "1975ea83b712")
     with pytest.raises(errors.Mistake, match="holds another program's tables"):
         schema.require(database)
     assert schema.outgrown(database) is None
@@ -288,11 +288,6 @@ def _row_counts(database):
             table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for table in tables.metadata.sorted_tables
         }
-
-
-def _stamp(database, revision):
-    with database.write() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = :it"), {"it": revision})
 
 
 def _upgrade_with(database, folder: Path, step, view=None):

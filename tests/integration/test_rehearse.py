@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -29,10 +28,7 @@ class Rehearsal:
         return programs.Program(
             *("overnight", "rehearse", *words),
             cwd=self.folder,
-            env=os.environ
-            | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": str(self.thrown)}
-            | SLOW
-            | environment,
+            env=os.environ | {"TMPDIR": str(self.thrown)} | SLOW | environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from jobs import errors
 from jobs.tables import events
 from overnight import cli
+from tests import rows
 from tests.integration import evening, rehearsal
 from tests.integration.evening import Evening, ended, interrupt, one_line
 from tests.manifests import picture
@@ -646,8 +647,8 @@ def test_a_second_run_does_not_take_over_what_a_newer_program_has_upgraded(long_
         long_night.until_bought(1)
         with long_night.running() as second:
             rehearsal.eventually(lambda: "watching" in second.stderr.readline())
-            with long_night.database() as db, db.write() as tx:
-                tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+            with long_night.database() as db:
+                rows.stamp(db, "9999")
             first.kill()
             first.wait()
             code, _, words = ended(second)

@@ -42,7 +42,6 @@ class Gang:
             "OVERNIGHT_BROKER_URL": broker_url,
             "OVERNIGHT_OUTPUT": str(folder / "outputs"),
             "OVERNIGHT_TIME_SCALE": "0.05",
-            "PYTHONPATH": str(rehearsal.ROOT),
         }
         with self.words.open("wb") as words:
             self.worker = programs.Program(

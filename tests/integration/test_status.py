@@ -5,8 +5,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -20,11 +18,9 @@ from jobs.settings import places
 from jobs.states import BatchState, State
 from overnight.run import lock
 from tests import factory, programs
+from tests.integration import rehearsal
 
-GIVEN = {
-    "OVERNIGHT_API_URL": factory.API,
-    "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-}
+GIVEN = {"OVERNIGHT_API_URL": factory.API}
 
 
 @pytest.fixture
@@ -70,13 +66,6 @@ def read_until(terminal, text):
             assert text is None, seen
             return seen
     return seen
-
-
-def eventually(condition, within=30.0):
-    give_up = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < give_up, "it did not come true"
-        time.sleep(0.05)
 
 
 def finish(database):
@@ -375,7 +364,7 @@ def test_watching_goes_on_until_the_last_job_has_ended(watching, sqlite_database
     seen = tmp_path / "seen.txt"
     with seen.open("w") as stderr:
         child = watching(stderr=stderr)
-        eventually(lambda: "0 of 1 ended" in seen.read_text())
+        rehearsal.eventually(lambda: "0 of 1 ended" in seen.read_text())
         assert child.poll() is None
         finish(sqlite_database)
         out, _ = child.communicate(timeout=30)
@@ -389,7 +378,7 @@ def test_ctrl_c_ends_the_look_with_130_and_nothing_else(watching, sqlite_databas
     seen = tmp_path / "seen.txt"
     with seen.open("w") as stderr:
         child = watching("cats", stderr=stderr)
-        eventually(lambda: "0 of 1 ended" in seen.read_text())
+        rehearsal.eventually(lambda: "0 of 1 ended" in seen.read_text())
         child.send_signal(signal.SIGINT)
         out, _ = child.communicate(timeout=30)
     assert (child.returncode, out) == (130, "")

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from jobs import accounts, batches, settings, stops
 from jobs import database as databases
@@ -15,7 +14,7 @@ from jobs.by_hand import buying
 from jobs.errors import BlockReason
 from jobs.settings.times import Times
 from jobs.states import BatchState
-from tests import factory
+from tests import factory, rows
 from tests.integration import rehearsal
 
 TIMES = Times()
@@ -94,7 +93,7 @@ def test_a_pause_by_a_person_outlasts_an_opening_that_did_not_see_it(postgres_da
             batches.pause_by_hand(tx, now, batch.id)
             what = {"unblock": accounts.get(tx, account.id), "open_": seen}[opened]
             late = other.submit(database.unit, lambda tx: getattr(batches, opened)(tx, now, what))
-            rehearsal.eventually(lambda: is_waited_for(database))
+            rehearsal.eventually(lambda: rows.is_waited_for(database))
         late.result(timeout=60)
     assert look(database, account, batch)[1].pause_reason is PauseReason.PERSON
 
@@ -111,11 +110,6 @@ def test_a_pause_by_a_person_that_meets_an_opening_comes_after_it(postgres_datab
             what = {"unblock": accounts.get(tx, account.id), "open_": seen}[opened]
             getattr(batches, opened)(tx, now, what)
             late = other.submit(database.unit, lambda tx: buying.pause(tx, seen))
-            rehearsal.eventually(lambda: is_waited_for(database))
+            rehearsal.eventually(lambda: rows.is_waited_for(database))
         assert late.result(timeout=60)
     assert look(database, account, batch)[1].pause_reason is PauseReason.PERSON
-
-
-def is_waited_for(database):
-    with database.read() as tx:
-        return tx.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted"))

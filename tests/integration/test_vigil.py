@@ -4,12 +4,12 @@ import threading
 from urllib.parse import urlsplit
 
 import pytest
-import sqlalchemy as sa
 from celery import Celery, signals
 
 from jobs import settings
 from jobs.lanes import Lane
 from migrations import schema
+from tests import rows
 from tests.faults import wires
 from tests.integration import rehearsal
 from worker import app, leaving, outgrown, vigil
@@ -138,11 +138,6 @@ def test_a_broker_that_goes_in_the_middle_of_its_answer_is_nothing_to_hear(celer
 # A newer program
 
 
-def set_revision(database, revision):
-    with database.write() as tx:
-        tx.execute(sa.text("UPDATE alembic_version SET version_num = :to"), {"to": revision})
-
-
 def test_who_runs_notices_a_database_that_a_newer_program_has_upgraded(database, database_url):
     given = settings.Settings(database_url=database_url, time_scale="0.001", _env_file=None)
     ended = threading.Event()
@@ -150,7 +145,7 @@ def test_who_runs_notices_a_database_that_a_newer_program_has_upgraded(database,
     watch.start()
     assert not ended.wait(0.5)
     assert schema.outgrown(database) is None
-    set_revision(database, f"{int(schema.HEAD) + 1:04}")
+    rows.stamp(database, f"{int(schema.HEAD) + 1:04}")
     assert ended.wait(20)
     assert "newer overnight" in watch.refusal
     assert "newer overnight" in schema.outgrown(database)

@@ -23,7 +23,6 @@ from jobs import tables
 from jobs.states import State
 from tests import factory, programs, rows
 from tests.faults import nights
-from tests.integration import rehearsal
 
 KEY = bytes(range(24))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -40,7 +39,6 @@ class Receiver:
             "OVERNIGHT_API_URL": api,
             "OVERNIGHT_DATABASE_URL": database_url,
             "OVERNIGHT_WEBHOOK_SECRET": secret,
-            "PYTHONPATH": str(rehearsal.ROOT),
         } | {f"OVERNIGHT_{name.upper()}": value for name, value in settings.items()}
         with self.words.open("ab") as words:
             self.process = programs.Program(

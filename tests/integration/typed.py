@@ -3,7 +3,6 @@
 import os
 import pty
 import shlex
-import sys
 
 from jobs.database import Database
 from tests import factory, programs
@@ -66,8 +65,7 @@ class Desk:
 
 
 def _surroundings():
-    path = os.pathsep.join(path for path in sys.path if path)
-    return os.environ | {"PYTHONPATH": path, "OVERNIGHT_API_URL": factory.API}
+    return os.environ | {"OVERNIGHT_API_URL": factory.API}
 
 
 def _read(descriptor):
