@@ -4,7 +4,10 @@ import signal
 
 import pytest
 
+from tests.integration import place as places
 from tests.integration import rehearsal, stepped, typed
+
+BOUNDLESS = {"reads_per_minute": 0, "creates_per_minute": 0}
 
 
 @pytest.fixture
@@ -23,15 +26,18 @@ def start_sandbox(tmp_path):
 
 
 @pytest.fixture
-def begin(database, tmp_path, start_sandbox):
-    """Begin a night at a sandbox with these options."""
+def sandbox(start_sandbox):
+    """A sandbox that sells, and answers, as much as it is asked for."""
+    return start_sandbox(**BOUNDLESS)
+
+
+@pytest.fixture
+def begin_night(database, tmp_path):
+    """Begin nights at a sandbox that is there: `begin_night(sandbox, lease="4s")`; they end with the test."""
     nights = []
 
-    def begin(**options):
-        sandbox = start_sandbox(
-            **{"reads_per_minute": 0, "creates_per_minute": 0, "output_size": 64} | options
-        )
-        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs", price="0.25"))
+    def begin(sandbox, kind=stepped.Night, **settings):
+        nights.append(kind(database, sandbox.url, tmp_path / f"outputs-{len(nights)}", **settings))
         nights[-1].sandbox = sandbox
         return nights[-1]
 
@@ -41,6 +47,25 @@ def begin(database, tmp_path, start_sandbox):
 
 
 @pytest.fixture
+def night(begin_night, sandbox):
+    return begin_night(sandbox)
+
+
+@pytest.fixture
+def begin(begin_night, start_sandbox):
+    """Begin a night at a sandbox with these options."""
+    return lambda **options: begin_night(start_sandbox(**BOUNDLESS | options), price="0.25")
+
+
+@pytest.fixture
 def desk(sqlite_database):
     """A folder with a database and a batch, where commands can be typed."""
     return typed.Desk(sqlite_database)
+
+
+@pytest.fixture
+def place(tmp_path, postgres_url, redis_url):
+    """A folder with the settings of an installation on servers."""
+    made = places.Place(tmp_path, OVERNIGHT_DATABASE_URL=postgres_url, OVERNIGHT_BROKER_URL=redis_url)
+    yield made
+    made.close()

@@ -18,6 +18,7 @@ from scheduler import duties, timetable
 from tests import factory, rows
 from tests.integration import rehearsal
 from worker import app, context, tasks
+from worker.api.replies import Page
 
 TASKS = {
     Lane.RECONCILE: tasks.reconcile.reconcile,
@@ -26,7 +27,7 @@ TASKS = {
     Lane.CANCEL: tasks.cancel.cancel,
     Lane.SUBMIT: tasks.submit.submit,
 }
-TOKEN = "rehearsal-token"
+TOKEN = rehearsal.Sandbox.token
 VERSION = "15a3689ee13b0d2616e98820eca31d4c3abcd36672df6afce5cb6feb1d66087d"
 # In the order of one tick.
 DUTIES = tuple(duty for _, duty in timetable._DUTIES)
@@ -188,6 +189,36 @@ class Night:
         for seconds in (SETTLED, 31):
             self.passes(seconds)
             self.tick(duties.reconcile)
+
+
+class Listing:
+    """An API client with another list."""
+
+    def __init__(self, api, show):
+        self._api = api
+        self._show = show
+
+    def __getattr__(self, name):
+        return getattr(self._api, name)
+
+    async def list(self, created_after=None, cursor=None, **_):
+        return await self._show(self._api.list, created_after, cursor)
+
+
+def list_as(night, show):
+    """From now on, let ``show`` answer for the list: it is given the true one, the moment and the cursor."""
+    night.work_as(dataclasses.replace(night.here, api=Listing(night.here.api, show)))
+
+
+async def show_nothing(*_):
+    return Page((), None)
+
+
+def buy_elsewhere(sandbox, sent):
+    """Buy with the same account, but not through us; return the prediction's id."""
+    body = {"version": VERSION, "input": {"image": "https://images.example/x.png"} | sent}
+    with sandbox.client() as elsewhere:
+        return elsewhere.post("/predictions", json=body).raise_for_status().json()["id"]
 
 
 class Held:

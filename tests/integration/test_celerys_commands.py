@@ -1,15 +1,10 @@
 """`celery worker` and `celery beat`, typed in place of our own commands: how they refuse to start, and end."""
 
-import contextlib
-
 import pytest
-import sqlalchemy as sa
 
-from jobs.database import Database
-from tests.integration import rehearsal, test_services
-from tests.integration.test_services import CELERYS, NOBODY
-
-place = test_services.place  # a fixture
+from tests import rows
+from tests.integration import rehearsal
+from tests.integration.place import CELERYS, NOBODY
 
 
 @pytest.mark.parametrize(
@@ -31,11 +26,11 @@ def test_celerys_commands_refuse_what_ours_refuse(command, setting, code, said, 
 
 
 @pytest.mark.parametrize("command", ["worker", "beat"])
-def test_celerys_commands_end_when_a_newer_program_has_upgraded_the_database(command, place, postgres_url):
+def test_celerys_commands_end_when_a_newer_program_has_upgraded_the_database(command, place):
     place.settings["PYTHONUNBUFFERED"] = "1"  # the banner goes to stdout, which is a file here
     started = place.start(*CELERYS[command])
     rehearsal.eventually(lambda: "worker.brokers.redis" in place.words.read_text())  # the banner
-    with contextlib.closing(Database(postgres_url)) as db, db.write() as tx:
-        tx.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with place.database() as db:
+        rows.stamp(db, "9999")
     started.wait(timeout=120)
     place.says("made by a newer overnight")

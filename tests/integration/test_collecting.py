@@ -11,17 +11,8 @@ from jobs import tables
 from jobs.batches import PauseReason
 from jobs.states import BatchState, State
 from tests import rows
-from tests.integration import stepped
 from tests.integration.stepped import collect
 from worker.transfers import storing
-
-
-@pytest.fixture
-def night(database, tmp_path, start_sandbox):
-    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    made = stepped.Night(database, sandbox.url, tmp_path / "outputs")
-    yield made
-    made.close()
 
 
 def sync_breaks(broken, number, *, at_folders):
@@ -82,16 +73,9 @@ def test_what_stays_short_at_every_try_stops_the_buying_and_fails_no_job(night, 
     assert night.states() == {State.SUCCEEDED: 1}
 
 
-@pytest.fixture
-def hasty(database, tmp_path, start_sandbox):
-    """A night that gives the images of a message five seconds."""
-    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    made = stepped.Night(database, sandbox.url, tmp_path / "outputs", post_deadline="1s", lease="10s")
-    yield made
-    made.close()
-
-
-def test_what_came_in_time_is_kept_however_slow_the_disk_is(hasty, monkeypatch):
+def test_what_came_in_time_is_kept_however_slow_the_disk_is(begin_night, sandbox, monkeypatch):
+    # The images of a message have five seconds.
+    hasty = begin_night(sandbox, post_deadline="1s", lease="10s")
     keep, kept = storing.Part.keep, []
 
     def slowly(part, *args, **more):

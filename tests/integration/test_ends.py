@@ -17,7 +17,7 @@ from jobs.states import BatchState, Phase, State
 from overnight.display import portrait
 from scheduler import duties
 from tests import rows
-from tests.integration import rehearsal, stepped
+from tests.integration import rehearsal
 from tests.integration.stepped import cancel, ending, poll, started, submit
 
 MINUTE = 60
@@ -26,7 +26,6 @@ MINUTE = 60
 def shown(night, job_id):
     [attempt] = night.attempts(job_id)
     with night.sandbox.client() as client:
-        client.headers["authorization"] = f"Bearer {stepped.TOKEN}"
         return client.get(f"/predictions/{attempt.prediction_id}").json()["status"]
 
 

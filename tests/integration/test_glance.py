@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from jobs import errors, tables
-from jobs.lanes import Lane
 from scheduler import duties
 from tests import rows
 from tests.integration import stepped
@@ -39,17 +38,14 @@ class Counted:
 
 
 @pytest.fixture
-def night(database, tmp_path, start_sandbox):
-    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    night = stepped.Night(database, sandbox.url, tmp_path / "outputs", creates_per_minute="unlimited")
+def night(begin_night, sandbox):
+    night = begin_night(sandbox, creates_per_minute="unlimited")
     night.make()
     night.finish()
     night.passes(6 * MINUTE)
     night.tick(duties.sweep)  # it learns that there is a list
     assert night.account.can_list
-    night.sandbox = sandbox
-    yield night
-    night.close()
+    return night
 
 
 def bought(night, count):

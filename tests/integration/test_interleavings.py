@@ -19,34 +19,19 @@ from jobs.states import Phase, State
 from scheduler import duties
 from tests import factory, rows
 from tests.integration import rehearsal, stepped
-from tests.integration.stepped import cancel, collect, poll, reconcile, submit
+from tests.integration.stepped import (
+    buy_elsewhere,
+    cancel,
+    collect,
+    list_as,
+    poll,
+    reconcile,
+    show_nothing,
+    submit,
+)
 from tests.predictions import shown
 from worker import clock
 from worker.api.replies import Page
-
-
-@pytest.fixture
-def begin_night(database, tmp_path):
-    """Begin a night at a sandbox."""
-    nights = []
-
-    def begin(sandbox, **given):
-        nights.append(stepped.Night(database, sandbox.url, tmp_path / f"outputs-{len(nights)}", **given))
-        return nights[-1]
-
-    yield begin
-    for night in nights:
-        night.close()
-
-
-@pytest.fixture
-def sandbox(start_sandbox):
-    return start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-
-
-@pytest.fixture
-def night(begin_night, sandbox):
-    return begin_night(sandbox)
 
 
 def sold(sandbox):
@@ -54,46 +39,10 @@ def sold(sandbox):
     return len(sandbox.ledger())
 
 
-def client(sandbox):
-    """An HTTP client for the account that the nights have."""
-    made = sandbox.client()
-    made.headers["authorization"] = f"Bearer {stepped.TOKEN}"
-    return made
-
-
-def buy_elsewhere(sandbox, sent):
-    """Buy with the same account, but not through us."""
-    body = {"version": stepped.VERSION, "input": {"image": "https://images.example/x.png"} | sent}
-    with client(sandbox) as elsewhere:
-        elsewhere.post("/predictions", json=body).raise_for_status()
-
-
 def status_of(sandbox, attempt):
     """What the API says of an attempt's prediction."""
-    with client(sandbox) as anybody:
+    with sandbox.client() as anybody:
         return anybody.get(f"/predictions/{attempt.prediction_id}").json()["status"]
-
-
-class Listing:
-    """An API client with another list."""
-
-    def __init__(self, api, show):
-        self._api = api
-        self._show = show
-
-    def __getattr__(self, name):
-        return getattr(self._api, name)
-
-    async def list(self, created_after=None, cursor=None, **_):
-        return await self._show(self._api.list, created_after, cursor)
-
-
-def list_as(night, show):
-    night.work_as(dataclasses.replace(night.here, api=Listing(night.here.api, show)))
-
-
-async def show_nothing(*_):
-    return Page((), None)
 
 
 def show_only(ids):

@@ -54,13 +54,9 @@ def deadly(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def night(database, start_sandbox, tmp_path):
-    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    night = stepped.Night(database, sandbox.url, tmp_path / "outputs")
-    night.sandbox = sandbox
-    rows.change(database, tables.batches, night.batch.id, options={"images_root": str(tmp_path)})
-    yield night
-    night.close()
+def night(night, tmp_path):
+    rows.change(night.database, tables.batches, night.batch.id, options={"images_root": str(tmp_path)})
+    return night
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -119,13 +118,7 @@ def test_after_a_find_nothing_is_bought_until_a_list_that_lags_must_show_what_ca
 
 def test_what_another_client_of_the_account_bought_is_left_alone(night_set_back):
     night = night_set_back
-    body = {
-        "version": stepped.VERSION,
-        "input": {"image": "https://images.example/x.png", "prompt": "a", "seed": 7},
-    }
-    with night.sandbox.client() as other:
-        other.headers["authorization"] = f"Bearer {stepped.TOKEN}"
-        theirs = other.post("/predictions", json=body).raise_for_status().json()["id"]
+    theirs = stepped.buy_elsewhere(night.sandbox, {"prompt": "a", "seed": 7})
     compare(night)
     known = {one.prediction_id for ids in night.ids for one in night.attempts(ids)}
     assert known == {night.kept, night.lost}
@@ -135,7 +128,7 @@ def test_what_another_client_of_the_account_bought_is_left_alone(night_set_back)
 
 def test_while_the_list_fails_nothing_is_bought_for_as_long_as_an_absence_takes(night_set_back):
     night = night_set_back
-    night.work_as(replace(night.here, api=Unlisted(night.here.api)))
+    stepped.list_as(night, fail)
     compare(night)
     assert night.states() == {"pending": 3, "running": 1}
     assert night.account.breaker == "closed"
@@ -147,19 +140,10 @@ def test_while_the_list_fails_nothing_is_bought_for_as_long_as_an_absence_takes(
 def test_a_list_that_never_answered_is_not_waited_for(night_set_back):
     night = night_set_back
     rows.change(night.database, tables.accounts, night.here.account.id, can_list=None)
-    night.work_as(replace(night.here, api=Unlisted(night.here.api)))
+    stepped.list_as(night, fail)
     compare(night)
     assert len(night.sandbox.ledger()) == 5
 
 
-class Unlisted:
-    """An API client whose list fails."""
-
-    def __init__(self, api):
-        self._api = api
-
-    def __getattr__(self, name):
-        return getattr(self._api, name)
-
-    async def list(self, *_args, **_options):
-        raise errors.Unanswered("The list fails.")
+async def fail(*_):
+    raise errors.Unanswered("The list fails.")

@@ -5,7 +5,6 @@ import contextlib
 import httpx
 import pytest
 
-from tests.integration import stepped
 from tests.integration.rehearsal import data_uri, eventually
 
 VERSION = "b2" * 32
@@ -14,20 +13,6 @@ VERSION = "b2" * 32
 def create(client, seed=1, **inputs):
     document = {"version": VERSION, "input": {"image": data_uri(), "seed": seed} | inputs}
     return client.post("/predictions", json=document)
-
-
-@pytest.fixture
-def begin(database, tmp_path):
-    """Begin a night at a sandbox: `begin(sandbox)`."""
-    nights = []
-
-    def begun(sandbox, **given):
-        nights.append(stepped.Night(database, sandbox.url, tmp_path / "outputs", **given))
-        return nights[-1]
-
-    yield begun
-    for night in nights:
-        night.close()
 
 
 def test_a_gateway_has_no_list_no_cancel_and_no_files(start_sandbox):
@@ -139,17 +124,17 @@ def listed(client):
     ],
     ids=" ".join,
 )
-def test_a_night_ends_with_every_image_bought_once(begin, start_sandbox, faults):
+def test_a_night_ends_with_every_image_bought_once(begin_night, start_sandbox, faults):
     sandbox = start_sandbox(faults=faults, lag=0.3, late=0.2, wait=0.1, seed=3)
-    night = begin(sandbox, post_deadline="1s", lease="4s")
+    night = begin_night(sandbox, post_deadline="1s", lease="4s")
     night.make(6)
     assert night.finish() == {"succeeded": 6}
     assert len(sandbox.ledger()) == 6
 
 
-def test_a_night_at_a_gateway_ends_with_every_image_bought_once(begin, start_sandbox):
+def test_a_night_at_a_gateway_ends_with_every_image_bought_once(begin_night, start_sandbox):
     sandbox = start_sandbox(profile="gateway")
-    night = begin(sandbox)
+    night = begin_night(sandbox)
     night.make(4)
     assert night.finish() == {"succeeded": 4}
     assert len(sandbox.ledger()) == 4

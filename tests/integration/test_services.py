@@ -1,101 +1,24 @@
 """`overnight worker`, `overnight scheduler` and a distributed `run`: how they start, refuse to start, and end."""
 
-import contextlib
 import json
 import os
 import re
 import signal
 import socket
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 import redis
-import sqlalchemy as sa
 
-from jobs import tables
-from jobs.accounts import attendance
-from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import State
-from tests import factory, programs
+from tests import factory
 from tests.faults import processes
 from tests.integration import rehearsal
+from tests.integration.place import CELERYS, NOBODY
 from worker import app
 from worker.transfers import storing
-
-PATHS = {"PYTHONPATH": str(rehearsal.ROOT)}
-NOBODY = "redis://127.0.0.1:1/0"  # nothing listens at port 1
-IMAGE = "https://example.com/sketch.png"
-CELERYS = {
-    "worker": ("celery", "-A", "worker.app", "worker", "--concurrency=1"),
-    "beat": ("celery", "-A", "worker.app", "beat", "--pidfile="),
-}
-
-
-class Place:
-    """A folder with the settings of an installation, where commands are typed and left running."""
-
-    def __init__(self, folder, **settings):
-        self.folder = folder
-        self.words = folder / "words.txt"
-        self.output = folder / "outputs"
-        self.output.mkdir()
-        self.settings = {
-            "OVERNIGHT_OUTPUT": str(self.output),
-            "OVERNIGHT_API_TOKEN": rehearsal.Sandbox.token,
-            "OVERNIGHT_API_URL": "http://127.0.0.1:1/v1",
-            "OVERNIGHT_TIME_SCALE": "0.05",
-        } | settings
-        self.started = []
-
-    def overnight(self, *typed, **settings):
-        """Run a command to its end; a setting that is None is unset."""
-        return programs.run("overnight", *typed, cwd=self.folder, env=self.environment(settings))
-
-    def start(self, *command, **settings):
-        """Start a program in a process group of its own; what it says goes to a file."""
-        with self.words.open("ab") as words:
-            self.started.append(
-                programs.Program(
-                    *command,
-                    cwd=self.folder,
-                    env=self.environment(settings),
-                    stdin=subprocess.DEVNULL,
-                    stdout=words,
-                    stderr=words,
-                    start_new_session=True,
-                )
-            )
-        return self.started[-1]
-
-    def environment(self, settings):
-        chosen = self.settings | {f"OVERNIGHT_{name.upper()}": text for name, text in settings.items()}
-        return os.environ | PATHS | {name: text for name, text in chosen.items() if text is not None}
-
-    def manifest(self, jobs):
-        path = self.folder / "night.csv"
-        rows = "".join(f"{IMAGE},a lake {n},k{n}\n" for n in range(jobs))
-        path.write_text(f"image,prompt,key\n{rows}")
-        return str(path)
-
-    def says(self, text):
-        """Wait until a program has said this."""
-        rehearsal.eventually(lambda: text in self.words.read_text())
-
-    def close(self):
-        for process in self.started:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-@pytest.fixture
-def place(tmp_path, postgres_url, redis_url):
-    made = Place(tmp_path, OVERNIGHT_DATABASE_URL=postgres_url, OVERNIGHT_BROKER_URL=redis_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -103,23 +26,6 @@ def hanging_api():
     """An API that takes connections and never answers; the connections that were made."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-
-
-def states(place):
-    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
-        counted = sa.select(tables.jobs.c.state, sa.func.count()).group_by(tables.jobs.c.state)
-        return {State(state): n for state, n in tx.execute(counted)}
-
-
-def enrolled(place):
-    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
-        return tx.execute(sa.select(tables.accounts.c.name)).scalars().all()
-
-
-def present(place):
-    """The names of the accounts that buy."""
-    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
-        return [seat.account.name for seat in attendance.seats(tx)]
 
 
 def refused(ended, code, *said):
@@ -173,12 +79,12 @@ def test_a_rehearsals_times_at_a_real_api_are_warned_of_by_whoever_goes_by_them(
 def test_a_worker_makes_the_output_folder_for_itself_alone(place):
     place.output.rmdir()
     place.start("overnight", "worker", "--concurrency=1")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     assert stat.S_IMODE(place.output.stat().st_mode) == 0o700
 
 
 def test_a_worker_makes_no_output_folder_anew_that_had_images(place):
-    with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db:
+    with place.database() as db:
         factory.make_job(db, factory.make_batch(db), state=State.SUCCEEDED)
     place.output.rmdir()
     refused(place.overnight("worker"), 69, "mount its disk, if images were stored in it before, or make it")
@@ -194,41 +100,32 @@ def test_a_run_says_that_the_broker_is_away_before_it_loads_anything(place):
     ended = place.overnight("run", place.manifest(1), broker_url=NOBODY)
     assert ended.returncode == 69
     assert ended.stderr.splitlines()[-1].startswith(f"overnight: broker {NOBODY}: ")
-    assert states(place) == {}
+    assert place.states() == {}
 
 
-@pytest.mark.parametrize(
-    "command",
-    [("overnight", "worker", "--concurrency=1"), CELERYS["worker"]],
-)
+@pytest.mark.parametrize("command", [("overnight", "worker", "--concurrency=1"), CELERYS["worker"]])
 def test_a_worker_makes_its_account_known_before_there_is_any_work(command, place):
     worker = place.start(*command)
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     assert worker.poll() is None
 
 
 def test_a_worker_takes_over_from_one_of_another_account_that_is_gone(place):
     place.start("overnight", "worker", "--concurrency=1")
-    [first] = rehearsal.eventually(lambda: enrolled(place))
+    [first] = rehearsal.eventually(place.enrolled)
     other = place.start("overnight", "worker", "--concurrency=1", api_token="another")
-    rehearsal.eventually(lambda: present(place) not in ([], [first]))
+    rehearsal.eventually(lambda: place.buying() not in ([], [first]))
     os.killpg(other.pid, signal.SIGKILL)
-    rehearsal.eventually(lambda: present(place) == [first])
+    rehearsal.eventually(lambda: place.buying() == [first])
     place.says("accounts-taken-up")
 
 
-@pytest.mark.parametrize(
-    "scheduler",
-    [("overnight", "scheduler"), CELERYS["beat"]],
-)
-@pytest.mark.parametrize(
-    "worker",
-    [("overnight", "worker", "--concurrency=2"), ("celery", "-A", "worker.app", "worker", "--concurrency=2")],
-)
+@pytest.mark.parametrize("scheduler", [("overnight", "scheduler"), CELERYS["beat"]])
+@pytest.mark.parametrize("worker", [("overnight", "worker"), ("celery", "-A", "worker.app", "worker")])
 def test_a_batch_is_worked_off_by_our_commands_and_by_celerys(worker, scheduler, place, start_sandbox):
     sandbox = start_sandbox(output_size=64)
     place.settings["OVERNIGHT_API_URL"] = sandbox.url
-    place.start(*worker)
+    place.start(*worker, "--concurrency=2")
     place.start(*scheduler)
 
     ended = place.overnight("run", place.manifest(10))
@@ -241,7 +138,7 @@ def test_a_batch_is_worked_off_by_our_commands_and_by_celerys(worker, scheduler,
 def test_a_message_is_json_under_our_prefix_in_the_queue_of_its_lane(place, start_sandbox):
     place.settings["OVERNIGHT_API_URL"] = start_sandbox().url
     worker = place.start("overnight", "worker", "--concurrency=1")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
     place.start("overnight", "scheduler")
@@ -280,10 +177,10 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing_to_rescue(place, start_san
     sandbox = start_sandbox(latency=0.2, output_size=64, creates_per_minute=0, reads_per_minute=0)
     place.settings |= {"OVERNIGHT_API_URL": sandbox.url, "OVERNIGHT_TIME_SCALE": "1"}  # leases last a minute
     worker = place.start("overnight", "worker", "--concurrency=2")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     scheduler = place.start("overnight", "scheduler")
     place.start("overnight", "run", place.manifest(300))
-    rehearsal.eventually(lambda: states(place).get(State.SUCCEEDED, 0) > 10)
+    rehearsal.eventually(lambda: place.states().get(State.SUCCEEDED, 0) > 10)
 
     scheduler.terminate()
     assert scheduler.wait(timeout=10) == 0
@@ -292,7 +189,7 @@ def test_a_worker_that_is_asked_to_end_leaves_nothing_to_rescue(place, start_san
     worker.terminate()
     assert worker.wait(timeout=30) == 0
 
-    assert not states(place).keys() & {State.QUEUED, State.SUBMITTING}, "nothing half-done"
+    assert not place.states().keys() & {State.QUEUED, State.SUBMITTING}, "nothing half-done"
 
 
 def test_a_supervisor_that_asks_every_process_of_a_worker_interrupts_no_purchase(place, start_sandbox):
@@ -301,15 +198,15 @@ def test_a_supervisor_that_asks_every_process_of_a_worker_interrupts_no_purchase
     )
     place.settings |= {"OVERNIGHT_API_URL": sandbox.url, "OVERNIGHT_TIME_SCALE": "1"}
     worker = place.start("overnight", "worker", "--concurrency=2")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     place.start("overnight", "scheduler")
     place.start("overnight", "run", place.manifest(10))
-    rehearsal.eventually(lambda: State.SUBMITTING in states(place))
+    rehearsal.eventually(lambda: State.SUBMITTING in place.states())
 
     os.killpg(worker.pid, signal.SIGTERM)  # as systemd does
 
     assert worker.wait(timeout=60) == 0
-    assert State.SUBMITTING not in states(place)
+    assert State.SUBMITTING not in place.states()
 
 
 @pytest.mark.parametrize(
@@ -318,10 +215,10 @@ def test_a_supervisor_that_asks_every_process_of_a_worker_interrupts_no_purchase
 def test_a_worker_that_is_asked_twice_ends_at_once_with_its_children(numbers, place, hanging_api):
     place.settings |= {"OVERNIGHT_API_URL": hanging_api, "OVERNIGHT_TIME_SCALE": "1"}  # posts hang for 20 s
     worker = place.start("overnight", "worker", "--concurrency=1")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     place.start("overnight", "scheduler")
     place.start("overnight", "run", place.manifest(5))
-    rehearsal.eventually(lambda: states(place).get(State.SUBMITTING))
+    rehearsal.eventually(lambda: place.states().get(State.SUBMITTING))
 
     for number in numbers[:-1]:
         worker.send_signal(number)
@@ -334,7 +231,7 @@ def test_a_worker_that_is_asked_twice_ends_at_once_with_its_children(numbers, pl
 
 def test_the_children_of_a_killed_worker_do_not_outlive_it(place):
     worker = place.start("overnight", "worker", "--concurrency=2")
-    rehearsal.eventually(lambda: enrolled(place))
+    rehearsal.eventually(place.enrolled)
     worker.kill()
     worker.wait()
     rehearsal.eventually(lambda: not group_lives(worker.pid))
@@ -354,7 +251,7 @@ def test_what_a_child_that_was_killed_was_fetching_goes_when_another_takes_its_p
     worker = place.start("overnight", "worker", "--concurrency=1", api_url=hanging_api)
     place.start("overnight", "scheduler", api_url=hanging_api)
     place.start("overnight", "run", place.manifest(1), "--yes", api_url=hanging_api)
-    rehearsal.eventually(lambda: State.SUBMITTING in states(place))
+    rehearsal.eventually(lambda: State.SUBMITTING in place.states())
     [child] = children(worker)
     part = place.output / f".overnight-{storing._host()}-{child}-0.part"
     part.write_text("half")
@@ -394,7 +291,7 @@ def test_ctrl_c_leaves_a_distributed_run_and_says_that_the_work_goes_on(place, s
     sandbox = start_sandbox(output_size=64)
     place.settings["OVERNIGHT_API_URL"] = sandbox.url
     run = place.start("overnight", "run", place.manifest(20))
-    rehearsal.eventually(lambda: states(place))
+    rehearsal.eventually(place.states)
     place.says("0 of 20 ended")
 
     run.send_signal(signal.SIGINT)
@@ -403,7 +300,7 @@ def test_ctrl_c_leaves_a_distributed_run_and_says_that_the_work_goes_on(place, s
     place.says("the scheduler and the workers go on; to watch again: overnight run night")
     place.start("overnight", "worker")
     place.start("overnight", "scheduler")
-    rehearsal.eventually(lambda: states(place) == {State.SUCCEEDED: 20})
+    rehearsal.eventually(lambda: place.states() == {State.SUCCEEDED: 20})
 
 
 def test_a_run_that_nobody_works_for_says_so(place):
@@ -417,7 +314,7 @@ def test_a_probe_says_whether_the_work_goes_on(place):
 
     place.start("overnight", "run", place.manifest(5))
     worker = place.start("overnight", "worker")
-    rehearsal.eventually(lambda: enrolled(place) and states(place))
+    rehearsal.eventually(lambda: place.enrolled() and place.states())
     os.killpg(worker.pid, signal.SIGKILL)
 
     ended = rehearsal.eventually(lambda: still(place.overnight("worker", "--probe")))

@@ -1,5 +1,6 @@
 """Several accounts at one API: what spreads, what stays, and what a stop of one means for the others."""
 
+import functools
 import json
 import shlex
 import signal
@@ -24,7 +25,6 @@ from tests import factory, rows
 from tests.faults.wires import Wire
 from tests.integration import stepped
 from tests.integration.evening import Evening
-from tests.integration.test_services import place, states  # noqa: F401  a fixture
 from tests.integration.wires import reply
 from worker import app, context
 from worker.tasks.reconcile import reconcile
@@ -71,21 +71,8 @@ class Night(stepped.Night):
 
 
 @pytest.fixture
-def begin(database, tmp_path):
-    nights = []
-
-    def begin(sandbox, **given):
-        nights.append(Night(database, sandbox.url, tmp_path / f"outputs-{len(nights)}", **given))
-        return nights[-1]
-
-    yield begin
-    for night in nights:
-        night.close()
-
-
-@pytest.fixture
-def sandbox(start_sandbox):
-    return start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
+def begin(begin_night):
+    return functools.partial(begin_night, kind=Night)
 
 
 @pytest.fixture
@@ -485,7 +472,7 @@ def test_the_limits_of_one_account_are_changed_by_its_name(evening):
     assert evening.type("quota", "--account", "third", "--in-flight", "7").returncode == 2
 
 
-def test_workers_serve_two_accounts(place, start_sandbox):  # noqa: F811  the fixture
+def test_workers_serve_two_accounts(place, start_sandbox):
     sandbox = start_sandbox(output_size=64, creates_per_minute=300)
     place.settings |= {
         "OVERNIGHT_API_URL": sandbox.url,

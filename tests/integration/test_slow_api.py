@@ -17,18 +17,8 @@ GRANTED = JOBS / TICKS  # purchases by the quota in a quarter of a second, which
 
 
 @pytest.fixture
-def begin(sqlite_database, tmp_path, start_sandbox):
-    nights = []
-
-    def begin(**options):
-        sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64, **options)
-        nights.append(stepped.Night(sqlite_database, sandbox.url, tmp_path / "outputs"))
-        nights[-1].sandbox = sandbox
-        return nights[-1]
-
-    yield begin
-    for night in nights:
-        night.close()
+def database(sqlite_database):
+    return sqlite_database
 
 
 def messages(night, *, answered):

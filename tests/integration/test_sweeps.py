@@ -16,41 +16,11 @@ from tests.integration.stepped import reconcile
 
 @pytest.fixture
 def sandbox(start_sandbox):
-    return start_sandbox(reads_per_minute=0, creates_per_minute=0, latency=600, output_size=64)
+    return start_sandbox(reads_per_minute=0, creates_per_minute=0, latency=600)
 
 
-@pytest.fixture
-def night(database, sandbox, tmp_path):
-    night = stepped.Night(database, sandbox.url, tmp_path / "outputs")
-    yield night
-    night.close()
-
-
-class Listing:
-    """An API client whose list shows what a test says."""
-
-    def __init__(self, api, change):
-        self._api = api
-        self._change = change
-
-    def __getattr__(self, name):
-        return getattr(self._api, name)
-
-    async def list(self, created_after=None, cursor=None, **_):
-        page = await self._api.list(created_after, cursor)
-        return dataclasses.replace(page, predictions=tuple(self._change(page.predictions)))
-
-
-def change_list(night, change):
-    night.work_as(dataclasses.replace(night.here, api=Listing(night.here.api, change)))
-
-
-def accept_late(sandbox, sent):
-    """Have the API accept a send of ours long after we gave it up."""
-    body = {"version": stepped.VERSION, "input": {"image": "https://images.example/x.png"} | sent}
-    with sandbox.client() as late:
-        late.headers["authorization"] = f"Bearer {stepped.TOKEN}"
-        return late.post("/predictions", json=body).raise_for_status().json()["id"]
+# The API accepts a send of ours long after we gave it up: it looks as a purchase from elsewhere does.
+accept_late = stepped.buy_elsewhere
 
 
 def given_up(night, sandbox):
@@ -274,8 +244,10 @@ def test_a_sweep_looks_up_what_is_in_doubt_as_well(night, sandbox):
 # Whether the list is to be believed
 
 
-def hide(predictions):
-    return [dataclasses.replace(one, input={"prompt": "something else"}) for one in predictions]
+async def hide(ask, created_after, cursor):
+    page = await ask(created_after, cursor)
+    hidden = [dataclasses.replace(one, input={"prompt": "something else"}) for one in page.predictions]
+    return dataclasses.replace(page, predictions=tuple(hidden))
 
 
 def in_doubt(night, sandbox, fault="502_before"):
@@ -287,19 +259,18 @@ def in_doubt(night, sandbox, fault="502_before"):
 
 
 @pytest.mark.parametrize(("policy", "phase"), [("resubmit", "absent"), ("hold", "failed")])
-def test_a_list_that_hides_what_was_sent_proves_no_absence(database, sandbox, tmp_path, policy, phase):
-    night = stepped.Night(database, sandbox.url, tmp_path / "outputs", when_unconfirmed=policy)
+def test_a_list_that_hides_what_was_sent_proves_no_absence(begin_night, sandbox, policy, phase):
+    night = begin_night(sandbox, when_unconfirmed=policy)
     night.make()
     night.tick(duties.release)
     job_id = in_doubt(night, sandbox, "exec_and_drop")
-    change_list(night, hide)
+    stepped.list_as(night, hide)
     night.passes(stepped.SETTLED)
     night.tick(duties.reconcile)
     [attempt] = night.attempts(job_id)
     assert (attempt.phase, attempt.possibly_paid) == (phase, True)
-    with database.read() as tx:
+    with night.database.read() as tx:
         assert "does not show what was sent" in accounts.blind_spot(accounts.known(tx, night.account.id))
-    night.close()
 
 
 def test_a_list_that_rounds_numbers_is_believed(night, sandbox):
@@ -333,7 +304,7 @@ def test_a_list_that_is_behind_is_given_as_much_more_time(night, sandbox):
     night.tick(duties.release)
     night.passes(30)
     honest = night.here
-    change_list(night, lambda _: ())
+    stepped.list_as(night, stepped.show_nothing)
     reconcile([])
     assert 29 < night.account.list_lag < 60
     night.work_as(honest)

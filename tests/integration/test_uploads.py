@@ -16,7 +16,7 @@ from jobs.settings.times import Times
 from jobs.states import State
 from scheduler import duties
 from tests import rows
-from tests.integration import rehearsal, stepped, wires
+from tests.integration import rehearsal, wires
 from worker.api import client, replies
 from worker.transfers import inputs, uploads
 
@@ -151,15 +151,11 @@ def test_a_file_that_changed_before_its_turn_is_not_uploaded(tmp_path):
 
 
 @pytest.fixture
-def night(database, start_sandbox, tmp_path):
-    sandbox = start_sandbox(reads_per_minute=0, creates_per_minute=0, output_size=64)
-    night = stepped.Night(database, sandbox.url, tmp_path / "outputs")
-    night.sandbox = sandbox
-    rows.change(database, tables.batches, night.batch.id, options={"images_root": str(tmp_path)})
+def night(night, tmp_path):
+    rows.change(night.database, tables.batches, night.batch.id, options={"images_root": str(tmp_path)})
     draw(tmp_path / "large.png")
     (tmp_path / "small.png").write_bytes(rehearsal.png())
-    yield night
-    night.close()
+    return night
 
 
 def again_and_again(night, times):
