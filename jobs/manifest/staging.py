@@ -54,7 +54,7 @@ FROM (
 """
 _INDEX_STEMS = "CREATE INDEX rows_by_stem ON rows (folded)"
 _TELL_STEMS_APART = """
-UPDATE rows SET stem = apart(key, ?1), folded = fold(apart(key, ?1))
+UPDATE rows SET stem = apart(key, :digits), folded = fold(apart(key, :digits))
 WHERE folded IN (SELECT folded FROM rows GROUP BY folded HAVING count(*) > 1)
 """
 _SELECT = f"SELECT {_ROW} FROM rows ORDER BY seq"  # noqa: S608  the columns above
@@ -110,7 +110,7 @@ class Staging:
             pass  # a numbered key may be one that somebody gave
         self._database.execute(_INDEX_STEMS)
         for digits in _STEM_DIGITS:
-            if not self._database.execute(_TELL_STEMS_APART, (digits,)).rowcount:
+            if not self._database.execute(_TELL_STEMS_APART, {"digits": digits}).rowcount:
                 break
         for found in self._database.execute("SELECT line, key, first_line FROM repeated ORDER BY line"):
             yield self._repeated(*found)
