@@ -142,7 +142,7 @@ def forget(tx: sa.Connection, batch_id: int, keys: Sequence[str]) -> int:
 
 
 def _insert(tx: sa.Connection, now: datetime, batch_id: int, wanted: Sequence[Wanted]) -> None:
-    as_time = jobs.c.created_at.type.bind_processor(tx.dialect)
+    as_time = jobs.c.created_at.type.dialect_impl(tx.dialect).bind_processor(tx.dialect)
     moment = as_time(now) if as_time else now
     bulk.insert(tx, jobs, _COLUMNS, [_values(moment, batch_id, one) for one in wanted])
 

@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -89,6 +89,17 @@ def test_a_row_becomes_a_pending_job_with_all_that_it_says(database, tmp_path):
     assert job.own_seed
     assert (job.attempts, job.absences, job.attempt_id, job.finished_at) == (0, 0, None, None)
     assert job.due_at == job.created_at
+
+
+def test_a_moment_is_stored_as_by_every_other_statement(sqlite_database, tmp_path, monkeypatch):
+    """SQLite compares texts, and its driver would leave six zeros out."""
+    whole_second = datetime(2026, 11, 23, 3, tzinfo=UTC)
+    monkeypatch.setattr(loader, "now", lambda _tx: whole_second)
+    load(sqlite_database, write(tmp_path, table("a")))
+    query = "SELECT created_at FROM jobs UNION ALL SELECT created_at FROM batches"
+    with sqlite_database.read() as tx:
+        stored = tx.exec_driver_sql(query).scalars().all()
+    assert stored == ["2026-11-23 03:00:00.000000"] * 2
 
 
 def test_a_batch_is_ready_and_keeps_how_its_manifest_was_read(database, tmp_path):
