@@ -10,6 +10,7 @@ see ``failures``.
     ├── Halted                        the batch cannot go on; try later                    exit 75
     └── ApiError                      how an API call failed; never leaves a task
         ├── NotSent                   nothing left this machine: free to send again
+        │   └── FolderGone            … once the folder of its picture is there again
         ├── Throttled                 429: nothing may leave for ``wait`` seconds
         ├── Blocked                   the account is refused, not the job
         ├── Refused                   this very input, or question, is refused
@@ -68,6 +69,10 @@ class ApiError(OvernightError):
 
 class NotSent(ApiError):
     """Nothing left this machine: the call may be made again freely."""
+
+
+class FolderGone(NotSent):
+    """The folder of a picture is not there: its disk or this machine is to blame, and no job."""
 
 
 class Throttled(ApiError):

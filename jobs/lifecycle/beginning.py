@@ -122,7 +122,7 @@ def _admitted(tx: sa.Connection, now: datetime, account_id: int, ids: Sequence[i
     return tx.execute(
         sa.select(
             jobs.c.id, jobs.c.key, jobs.c.version, jobs.c.image, jobs.c.input, jobs.c.crashes, last.label("last"),
-            batches.c.name.label("batch"), batches.c.options,
+            jobs.c.batch_id, batches.c.name.label("batch"), batches.c.options,
         )
         .join(batches, batches.c.id == jobs.c.batch_id)
         .join(buyers, buyers.c.api == batches.c.api)
@@ -153,6 +153,7 @@ def _unsettled(tx: sa.Connection, account_id: int, digests: Collection[str]) -> 
 def _submission(fence: Fence, row: Any) -> Submission:
     return Submission(
         fence=fence,
+        batch=row.batch_id,
         name=f"{row.batch}/{row.key}",
         version=row.version,
         image=row.image,

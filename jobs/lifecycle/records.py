@@ -13,6 +13,7 @@ class Submission:
     """One job whose intent to buy is committed: what to post."""
 
     fence: Fence
+    batch: int
     name: str  # BATCH/KEY, for people
     version: str
     image: str

@@ -16,8 +16,8 @@ from jobs.reports import dossier, limits, results
 from jobs.states import BatchState, Phase, State
 from overnight.display import portrait
 from scheduler import duties
-from tests import rows
-from tests.integration import rehearsal
+from tests import factory, rows
+from tests.integration import rehearsal, stepped
 from tests.integration.stepped import cancel, ending, poll, started, submit
 
 MINUTE = 60
@@ -555,6 +555,23 @@ def test_images_that_came_before_say_how_much_room_one_takes(begin, monkeypatch)
     night.make()
     leave(monkeypatch, stored)  # for two jobs; room is left for one and as much again
     assert night.finish() == {"succeeded": 3}
+
+
+def test_without_the_folder_of_its_pictures_a_batch_stops_and_no_other(begin, tmp_path):
+    night = begin()
+    there, root = night.make(1), {"images_root": str(tmp_path / "pictures")}
+    other = factory.make_batch(night.database, api=night.batch.api, options=root)
+    ids = [
+        factory.make_job(night.database, other, version=stepped.VERSION, image="fox.png").id for _ in range(2)
+    ]
+    night.tick(duties.release)
+    paused = rows.batch(night.database, other.id)
+    assert (paused.state, paused.pause_reason) == (BatchState.PAUSED, "storage")
+    assert "mount its disk" in paused.pause_detail
+    assert night.batch_state == ("open", None)
+    assert [night.job(one).state for one in ids] == [State.PENDING] * 2
+    assert night.job(there[0]).state == State.RUNNING
+    assert len(night.sandbox.ledger()) == 1
 
 
 def test_without_its_output_folder_nothing_is_bought(begin):

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import threading
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,6 +80,44 @@ def test_a_small_file_travels_inside_the_request(tmp_path):
     # Its bytes say what it is, whatever its name says.
     assert found == "data:image/jpeg;base64," + base64.b64encode(content).decode()
     assert served.connections == 0
+
+
+def gone(folder):
+    shutil.rmtree(folder)
+
+
+def empty(folder):
+    """What is left of a folder whose disk is not mounted."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+def a_file_instead(folder):
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+@pytest.mark.parametrize("trouble", [gone, empty, a_file_instead])
+@pytest.mark.parametrize("image", ["fox.png", "forest/fox.png"])
+def test_a_picture_is_no_fault_of_its_job_where_all_pictures_are_gone(tmp_path, trouble, image):
+    root = tmp_path / "set"
+    (root / "forest").mkdir(parents=True)
+    draw(root / image)
+    assert run(root, image)[1].startswith("data:")
+    trouble(root)
+    with pytest.raises(errors.FolderGone, match="mount its disk, or put it back") as caught:
+        run(root, image)
+    assert str(root) in str(caught.value)
+
+
+@pytest.mark.parametrize("trouble", [gone, empty, a_file_instead])
+def test_a_picture_that_had_a_folder_of_its_own_is_refused_with_that_folder_gone(tmp_path, trouble):
+    for name in ("fox", "hen"):
+        (tmp_path / name).mkdir()
+        draw(tmp_path / name / "image.png")
+    trouble(tmp_path / "fox")
+    with pytest.raises(errors.Refused, match=r"cannot be (found|read)|no folder"):
+        run(tmp_path, "fox/image.png")
 
 
 def digests(root, *names, answer=LACKS):

@@ -342,6 +342,28 @@ def test_a_folder_of_pictures_that_vanished_hinders_only_what_is_still_to_be_bou
     assert (night.bought(), night.states()) == (2, {"succeeded": 2})
 
 
+def test_a_folder_of_pictures_that_goes_in_the_night_stops_the_buying_and_fails_no_job(
+    tmp_path, start_sandbox
+):
+    night = Evening(tmp_path, start_sandbox(), jobs=40, creates_per_minute=300)
+    pictures, away = tmp_path / "pictures", tmp_path / "away"
+    picture(pictures / "fox.png")
+    rows = [f"{key},fox.png,a fox" for key in night.keys]
+    night.manifest.write_text("\n".join(["key,image,prompt", *rows, ""]))
+    with night.running("run", "night.csv", "--images", "pictures") as child:
+        night.until_bought(2)
+        pictures.rename(away)
+        code, out, words = ended(child)
+    assert code == 75, words
+    assert f"paused, storage: the folder of pictures '{pictures}' is not there" in out
+    assert "to go on, type: overnight run night" in out
+    assert set(night.states()) == {"succeeded", "pending"}
+    assert night.type("run", "night").returncode == 75
+    away.rename(pictures)
+    assert night.type("run", "night").returncode == 0
+    assert (night.bought(), night.states()) == (40, {"succeeded": 40})
+
+
 def test_what_is_typed_of_lost_answers_is_kept_with_a_batch_that_is_gone_on_with(night):
     night.type("load", "night.csv")
     process = night.type("run", "night", "--when-unconfirmed", "hold")

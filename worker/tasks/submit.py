@@ -1,6 +1,7 @@
 """Buy predictions: the intent, one POST each, and its outcome. The only place where money is spent."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import structlog
 from celery import shared_task
 from celery.worker import state
 
-from jobs import accounts, crashpoints, database, errors, lifecycle, worklists
+from jobs import accounts, crashpoints, database, errors, lifecycle, stops, worklists
 from jobs.accounts.tally import Tally
 from jobs.batches import PauseReason
 from jobs.crashpoints import Place
@@ -35,7 +36,15 @@ class Bought:
     version: str
 
 
-Outcome = Bought | NotBought | parking.Parked | Lost | Failure
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """The folder of its picture is not there: what this host cannot see, it must not buy, nor fail."""
+
+    later: NotBought
+    batch: int
+
+
+Outcome = Bought | NotBought | Unseen | parking.Parked | Lost | Failure
 
 
 # Celery's usual limit would kill a child that holds ids, which are paid for, while the database is away.
@@ -164,6 +173,11 @@ class _Slice:
         match error:
             case errors.Refused():
                 return Failure(fence, error.error_class, str(error))
+            case errors.FolderGone():
+                message = (
+                    f"on {socket.gethostname()}, {error}" if self.here.settings.broker_url else str(error)
+                )
+                return Unseen(NotBought(fence, message, self._time()), submission.batch)
             case uploads.NotYet():
                 return parking.parked(self.here, submission, error)
             case errors.NotUploaded():
@@ -230,7 +244,8 @@ def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[Ta
     def write(tx: sa.Connection) -> None:
         now = database.now(tx)
         _accept(here, tx, now, [o for o in group if isinstance(o, Bought)])
-        not_bought = [o for o in group if isinstance(o, NotBought)]
+        unseen = [o for o in group if isinstance(o, Unseen)]
+        not_bought = [o for o in group if isinstance(o, NotBought)] + [o.later for o in unseen]
         lifecycle.settle(tx, now, lifecycle.not_bought, not_bought)
         lost = [o for o in group if isinstance(o, Lost)]
         lifecycle.settle(tx, now, lifecycle.lost, lost, settle_after)
@@ -238,6 +253,9 @@ def settle(here: context.Context, group: Sequence[Outcome], counted: Sequence[Ta
         lifecycle.settle(tx, now, lifecycle.refused, refused)
         parked = parking.as_counted(here, tx, _parked(group))
         lifecycle.settle(tx, now, lifecycle.not_uploaded, parked)
+        for batch, why in {o.batch: o.later.message for o in unseen}.items():
+            if stops.pause(tx, now, [batch], PauseReason.STORAGE, why):
+                log.warning("pictures-not-there", reason=why)
         for each in counted:
             here.note(tx, now, each)
         crashpoints.reach(Place.BEFORE_IDS_COMMIT)

@@ -6,6 +6,7 @@ API. Images are checked when the manifest is read, but files change, so each is 
 
 import base64
 import hashlib
+import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -63,8 +64,8 @@ class Inputs:
 
         A suspect image may have killed a worker; it is decoded in a process of its own.
 
-        Raises Refused if the file cannot be used, NotSent if this process cannot open any, and what an upload raises:
-        NotYet, NotUploaded, Throttled, Blocked.
+        Raises Refused if the file cannot be used, FolderGone if none of its root can, NotSent if this process cannot
+        open any, and what an upload raises: NotYet, NotUploaded, Throttled, Blocked.
         """
         if _is_url(image):
             return image
@@ -73,7 +74,7 @@ class Inputs:
             return known
         file = self._decoded.get(version)
         if file is None:
-            file = await uploads.looked(partial(_read, image, version, suspect))
+            file = await uploads.looked(partial(_read, image, root, version, suspect))
         if file.data_uri_length > pictures.LONGEST_INLINE:
             return await self._large(image, version, file)
         self._encoded.put(version, uri := file.data_uri)
@@ -150,6 +151,8 @@ def _located(image: str, root: Path) -> _Version:
         path = pictures.locate(image, root, absolute_allowed=True)
         facts = path.stat()
     except problems.Rejected as rejected:
+        if isinstance(rejected, pictures.Unusable):
+            _require(root)
         raise _refused(f"{image!r} {rejected.message}") from rejected
     except (OSError, ValueError) as error:
         raise _unreadable(image, error) from error
@@ -158,12 +161,14 @@ def _located(image: str, root: Path) -> _Version:
     return str(path), facts.st_mtime_ns, facts.st_size
 
 
-def _read(image: str, version: _Version, suspect: bool) -> _File:
+def _read(image: str, root: Path, version: _Version, suspect: bool) -> _File:
     path = Path(version[0])
     try:
         content = path.read_bytes()
         facts = quarantine.inspect(path) if suspect else images.inspect(content)
     except OSError as error:
+        if not shortage.explains(error):
+            _require(root)
         raise _unreadable(image, error) from error
     except quarantine.Poison as error:
         raise errors.Refused(str(error), failures.FailureClass.POISON) from error
@@ -171,6 +176,31 @@ def _read(image: str, version: _Version, suspect: bool) -> _File:
         raise _refused(f"{image!r} cannot be used. {error}") from error
     source = uploads.Source(path, hashlib.sha256(content).hexdigest(), len(content), facts)
     return _File(source, content if pictures.data_uri_length(len(content)) <= _LONGEST_DATA_URI else b"")
+
+
+def _require(root: Path) -> None:
+    """Raise FolderGone if the folder of pictures is not there, is closed to us, or is empty, as a disk's that is away.
+
+    It had pictures when the manifest was read, so it is this host that lacks them. A folder below may be a single
+    job's own, and then it is that job's picture which is missing.
+    """
+    if _is_gone(root):
+        raise errors.FolderGone(
+            f"the folder of pictures {str(root)!r} is not there or is empty: mount its disk, or put it back, then "
+            "run the same command again"
+        )
+
+
+def _is_gone(folder: Path) -> bool:
+    if not os.access(folder, os.X_OK):
+        return True
+    try:
+        with os.scandir(folder) as found:
+            return next(found, None) is None
+    except PermissionError:  # its files can be opened by their names, and not listed
+        return False
+    except OSError as error:
+        return not shortage.explains(error)
 
 
 def _unreadable(image: str, error: Exception) -> errors.ApiError:
