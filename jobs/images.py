@@ -75,6 +75,8 @@ def inspect(source: bytes | Path) -> Facts:
         except errors.NotAnImage:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:  # the disk's own, no decoder's
+                raise
             # Broken files make the decoders raise nearly everything, struct.error and IndexError included.
             raise errors.NotAnImage(f"The {kind.name.upper()} image is broken or not whole.") from error
 

@@ -193,3 +193,8 @@ def test_an_image_that_kills_two_decoders_is_poison(tmp_path):
     path.write_bytes(rehearsal.png() + b"POISON")
     with pytest.raises(quarantine.Poison, match=r"bad\.png"):
         quarantine.inspect(path)
+
+
+def test_a_file_that_cannot_be_read_kills_no_decoder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        quarantine.inspect(tmp_path / "gone.png")

@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import struct
 import time
 import zlib
@@ -25,6 +27,18 @@ def drawn(kind="PNG", size=(64, 48), **options):
     file = io.BytesIO()
     Image.effect_noise(size, 90).convert("RGB").save(file, kind, **options)
     return file.getvalue()
+
+
+class FailingDisk(io.BytesIO):
+    """A file of which only the beginning can be read."""
+
+    def open(self, _mode):
+        return self
+
+    def read(self, size=-1):
+        if size < 0 or self.tell() + size > 1000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
 
 
 def huge_png(width, height):
@@ -79,6 +93,12 @@ def test_an_image_cut_anywhere_is_none(kind):
     for length in [*range(0, len(whole) - END_MARK, max(1, len(whole) // 60)), len(whole) - END_MARK - 1]:
         with pytest.raises(errors.NotAnImage):
             images.inspect(whole[:length])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_that_a_disk_fails_is_no_fault_of_the_image(kind):
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        images.inspect(FailingDisk(drawn(kind, (200, 200))))
 
 
 @pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 30, "subsampling": 0}])

@@ -6,6 +6,7 @@ to blame, and no other job has suffered. A worker that was merely killed, or a l
 too: that costs time, but blames nobody.
 """
 
+import errno
 import os
 import resource
 import subprocess
@@ -22,6 +23,7 @@ _SECONDS = 30.0  # of wall-clock time; two thirds of that of CPU time
 _MEMORY = 2 << 30  # bytes of address space; 50 million pixels take a tenth of it
 _AT_ONCE = 2  # a slice has fifty images, a host perhaps two processors
 _BROKEN = 3  # exit code: the image is broken, and could be diagnosed
+_UNREAD = 4  # exit code: the file could not be read; printed is why, as the system numbers it
 
 _turns = threading.BoundedSemaphore(_AT_ONCE)
 
@@ -31,7 +33,7 @@ class Poison(errors.ApiError):
 
 
 def inspect(path: Path) -> images.Facts:
-    """Return an image file's facts like `images.inspect`; raises Poison if the decoder dies twice."""
+    """Return an image file's facts, or raise, like `images.inspect`; raises Poison if the decoder dies twice."""
     for _ in range(_DEATHS):
         with _turns:
             ended = _decoded(path)
@@ -40,6 +42,8 @@ def inspect(path: Path) -> images.Facts:
             return images.Facts(words[0], words[1], int(words[2]), int(words[3]), black=words[4] == str(True))
         if ended and ended.returncode == _BROKEN:
             raise errors.NotAnImage(" ".join(words))
+        if ended and ended.returncode == _UNREAD:
+            raise OSError(int(words[0]), os.strerror(int(words[0])))
     raise Poison(f"three processes have died of decoding {path.name}, the worker's own among them")
 
 
@@ -67,6 +71,9 @@ def _main(path: str) -> int:
     except errors.NotAnImage as error:
         sys.stdout.write(str(error))
         return _BROKEN
+    except OSError as error:
+        sys.stdout.write(str(error.errno or errno.EIO))
+        return _UNREAD
     sys.stdout.write("\n".join(map(str, astuple(facts))))
     return 0
 
