@@ -52,6 +52,12 @@ class Batch:
         kept = self.options.get("output")
         return kept if isinstance(kept, str) else None
 
+    @property
+    def mount(self) -> str | None:
+        """Where the disk of that folder was mounted then; None if that is not known."""
+        kept = self.options.get("mount")
+        return kept if isinstance(kept, str) else None
+
     def is_of(self, path: str | None, sha256: str) -> bool:
         """Whether a manifest is the one that was loaded: at its path, edited or not, or moved from there unedited."""
         before = self.manifest_path
@@ -151,11 +157,11 @@ def loaded(tx: sa.Connection, batch_id: int, **changed: Any) -> None:
         tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(**changed))
 
 
-def stores(tx: sa.Connection, batch_id: int, output: str | None) -> None:
-    """Keep the folder in which the images of a batch are stored from now on."""
+def stores(tx: sa.Connection, batch_id: int, output: str | None, mount: str | None) -> None:
+    """Keep the folder in which the images of a batch are stored from now on, and where its disk is mounted."""
     before = locked(tx, batch_id)
-    if before.output != output:
-        changed = {**before.options, "output": output}
+    if (before.output, before.mount) != (output, mount):
+        changed = {**before.options, "output": output, "mount": mount}
         tx.execute(sa.update(batches).where(batches.c.id == batch_id).values(options=changed))
 
 

@@ -34,6 +34,7 @@ from overnight.run.lock import Lock
 from overnight.run.signals import Signals
 from overnight.run.surroundings import Surroundings
 from overnight.run.watch import End, Watch
+from worker.transfers import folder
 
 
 @dataclass
@@ -184,7 +185,8 @@ class Night:
             engine = Embedded(served, db, batch.id)
             try:
                 with db.write() as tx:
-                    batches.stores(tx, batch.id, folders.to_keep(self.settings))
+                    mount = folder.mount_to_keep(self.settings.output)
+                    batches.stores(tx, batch.id, folders.to_keep(self.settings), mount)
                 self._open(db, batch)
                 if doubtful := engine.start():
                     self._say(f"{figures.counted(doubtful, 'send')} of an earlier run to be looked up")

@@ -134,3 +134,33 @@ def test_a_folder_that_no_run_can_have_kept_is_not_used(night, kept):
     process = night.run_again()
     assert process.returncode == 0, process.stderr
     assert f"images   {night.folder}/outputs/night (4 files, " in process.stdout
+
+
+def keep_mount(night, mount):
+    """Have the batch remember that the disk of its images was mounted here."""
+    with night.database() as db, db.write() as tx:
+        options = tx.execute(sa.select(batches.c.options)).scalar_one()
+        tx.execute(sa.update(batches).values(options={**options, "mount": mount}))
+
+
+def test_without_the_disk_that_the_images_are_on_nothing_is_bought_unless_they_have_been_moved_here(night):
+    night.run_again()
+    added(night, "k00003")
+    stored = night.folder / "outputs" / "night"
+    stored.rename(night.folder / "away")
+    keep_mount(night, str(night.folder))
+    process = night.run_again()
+    assert process.returncode == 69
+    assert f"was on a disk mounted at {night.folder}, where none is mounted now" in process.stderr
+    assert night.bought() == 3
+    (night.folder / "away").rename(stored)
+    assert night.run_again().returncode == 0
+    assert night.bought() == 4
+
+
+@pytest.mark.parametrize("mount", ["/nowhere", "outputs", "a\0b", 7])
+def test_a_disk_that_no_run_can_have_kept_is_not_missed(night, mount):
+    night.type("load", "night.csv")
+    (night.folder / "outputs").mkdir()
+    keep_mount(night, mount)
+    assert night.run_again().returncode == 0

@@ -1,12 +1,18 @@
 """The folder of images: can they be stored there? Each thing in the way is reported in one line."""
 
+import os
 import tempfile
+from functools import cache
 from pathlib import Path
+
+import sqlalchemy as sa
 
 from jobs import batches, errors, presence
 from jobs.database import Database
 from jobs.reports import results
 from jobs.settings import Settings, folders
+
+_SAMPLE = 200  # images
 
 
 def require_storable(output: Path) -> None:
@@ -33,7 +39,10 @@ def prepare(settings: Settings, db: Database | None) -> None:
     if not presence.found(settings.output):
         require_mounted(settings, db)
         _make(settings.output)
+    else:
+        require_its_disk(settings, db)
     require_writable(settings.output)
+    mount_of(settings.output)  # a child that begins when the disk is gone must know where it was
 
 
 def require_mounted(settings: Settings, db: Database | None) -> None:
@@ -41,8 +50,7 @@ def require_mounted(settings: Settings, db: Database | None) -> None:
     if db is None:
         return
     with db.read() as tx:
-        here = [one for one in batches.every(tx) if folders.last(settings, one.output) == settings.output]
-        before = {one.output for one in here if results.ever_stored(tx, one.id)}
+        before = {one.output for one in _stored_here(settings, tx) if results.ever_stored(tx, one.id)}
     if not before:
         return
     had_images = (
@@ -51,6 +59,48 @@ def require_mounted(settings: Settings, db: Database | None) -> None:
     raise errors.Unavailable(
         f"output folder {settings.output} is not there: mount its disk, {had_images}, or make it"
     )
+
+
+def require_its_disk(settings: Settings, db: Database | None) -> None:
+    """Refuse a folder that was on a disk that is not mounted any more: images stored beneath would be lost to sight.
+
+    Unless most of those stored last are there all the same: then they have been moved to this disk.
+    """
+    if db is None:
+        return
+    output = Path(os.path.realpath(settings.output))
+    with db.read() as tx:
+        # What a database says is looked at only where it leads to the folder.
+        mounts = {Path(one.mount) for one in _stored_here(settings, tx) if one.mount}
+        gone = sorted(one for one in mounts if output.is_relative_to(one) and not os.path.ismount(one))
+        if not gone:
+            return
+        latest = results.latest_images(tx, _SAMPLE)
+    here = [path for kept, path in latest if folders.last(settings, kept) == settings.output]
+    if here and sum(presence.found(settings.output / path) for path in here) > len(here) / 2:
+        return
+    raise errors.Unavailable(
+        f"output folder {settings.output} was on a disk mounted at {gone[0]}, where none is mounted now; mount it, "
+        "or name another folder with --output"
+    )
+
+
+def _stored_here(settings: Settings, tx: sa.Connection) -> list[batches.Batch]:
+    """Return the batches whose images were stored last in the folder of the settings."""
+    return [one for one in batches.every(tx) if folders.last(settings, one.output) == settings.output]
+
+
+@cache
+def mount_of(output: Path) -> Path:
+    """Return where the disk of a folder was mounted when this process, or the one it was forked from, first looked."""
+    real = Path(os.path.realpath(output))
+    return next(one for one in (real, *real.parents) if os.path.ismount(one))
+
+
+def mount_to_keep(output: Path) -> str | None:
+    """Return where the disk of a folder is mounted, as it is kept with a batch."""
+    text = str(mount_of(output))
+    return text if text.isprintable() else None
 
 
 def _make(output: Path) -> None:

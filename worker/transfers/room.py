@@ -1,5 +1,6 @@
 """Whether there is disk space for what is about to be bought: what cannot be stored must not be paid for."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from jobs import database, figures, presence
 from jobs.reports import plan
 from jobs.worklists import fetching
+from worker.transfers import folder
 
 # Enough for any number in flight; only below this is the need computed.
 _PLENTY = 20 << 30  # bytes
@@ -22,6 +24,12 @@ def lacking(db: database.Database, output: Path, api: str) -> str:
         return (
             f"output folder {output} is not to be had: {error.strerror}; mount its disk or make it, then run the "
             "same command again"
+        )
+    mount = folder.mount_of(output)
+    if not os.path.ismount(mount):
+        return (
+            f"the disk of output folder {output} is not mounted at {mount} any more; mount it, then run the same "
+            "command again"
         )
     if free >= _PLENTY:
         return ""
