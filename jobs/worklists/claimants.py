@@ -74,12 +74,19 @@ class Owner:
     wanted: Mapping[str, Any]
 
 
-def owners(tx: sa.Connection, api: str, seeds: Sequence[int]) -> list[Owner]:
-    """Return the jobs at an API that have one of these seeds as their own. Scans all jobs, so only for a few seeds."""
+def owners(
+    tx: sa.Connection, api: str, seeds: Sequence[int], among: Collection[int] | None = None
+) -> list[Owner]:
+    """Return the jobs at an API, or ``among`` some of its jobs, that have one of these seeds as their own.
+
+    Scans all jobs if it is not told among which, so only for a few seeds, and not where a writer would have to wait.
+    """
     found: list[Owner] = []
+    some = sa.true() if among is None else jobs.c.id.in_(among)
     for start in range(0, len(seeds), _AT_ONCE):
         rows = tx.execute(
             sa.select(jobs.c.id, jobs.c.input).where(
+                some,
                 jobs.c.own_seed,
                 sa.cast(jobs.c.input["seed"], sa.Text).in_(
                     [str(one) for one in seeds[start : start + _AT_ONCE]]

@@ -203,6 +203,9 @@ TASKS = {
         )
     ),
     "owners": lambda s: s.asks(lambda tx: worklists.owners(tx, factory.API, [1, 2])),
+    "owners among some": lambda s: s.asks(
+        lambda tx: worklists.owners(tx, factory.API, [1, 2], s.ids(State.PENDING))
+    ),
     "inputs": lambda s: s.arrow(lambda tx, at: worklists.inputs(tx, s.account.id, ["crowd-2"], at - HOUR)),
     "purchases": lambda s: s.arrow(lambda tx, at: worklists.purchases(tx, s.account.id, at - HOUR / 60, at)),
     "unstored": lambda s: s.asks(lambda tx: fetching.unstored(tx, factory.API)),

@@ -1,11 +1,13 @@
 """The orphan sweep: predictions of ours that nobody waits for are found, and recorded on their jobs."""
 
 import dataclasses
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
 
 from jobs import accounts, lifecycle, marker, tables, worklists
+from jobs.database import Database
 from jobs.lanes import Lane
 from jobs.states import Phase, State
 from scheduler import duties
@@ -115,6 +117,24 @@ def test_a_purchase_that_went_with_the_power_is_recorded_on_its_job_and_not_made
     assert (night.job(job_id).state, night.job(job_id).attempts) == ("running", 1)
     assert night.release() == []
     assert len(sandbox.ledger()) == 2
+
+
+def test_while_all_jobs_are_read_for_whose_a_purchase_may_be_others_may_write(night):
+    [_, job_id] = night.make(2)
+    night.tick(duties.release)
+    forget(night, job_id)
+    scans = []
+
+    @sa.event.listens_for(night.database.engine, "before_cursor_execute")
+    def write_meanwhile(_connection, _cursor, statement, *_):
+        if "CAST" in statement and "jobs.id IN" not in statement:
+            scans.append(statement)
+            with closing(Database(night.database.url)) as other, other.write():
+                pass
+
+    sweep(night)
+    assert len(scans) == 1
+    assert night.phases(job_id) == ["running"]
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.CANCELLED])

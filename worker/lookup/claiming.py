@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 import structlog
 
-from jobs import lifecycle, marker, worklists
+from jobs import accounts, database, lifecycle, marker, worklists
 from jobs.lifecycle import Accepted, Stray
 from worker import context
 from worker.api.replies import Prediction
@@ -25,11 +25,10 @@ def claim(
     strange: Sequence[Prediction],
     digests: Mapping[str, str],
     since: datetime,
-) -> list[datetime]:
-    """Assign strange predictions to the settled attempts they stem from, or else to the jobs whose seed they have.
+) -> list[Prediction]:
+    """Assign strange predictions to the settled attempts they stem from; return those that stem from none.
 
-    ``digests`` are those of their inputs, by prediction id; computed beforehand so that no writer has to wait. Return
-    when those were made that no attempt remembered.
+    ``digests`` are those of their inputs, by prediction id; computed beforehand so that no writer has to wait.
     """
     if not strange:
         return []
@@ -41,23 +40,38 @@ def claim(
         if phase:
             log.warning("found-late", job_id=trace.fence.job, prediction=prediction.id, phase=phase)
     told = {prediction.id for _, prediction in explained}
-    forgotten: list[datetime] = []
-    for one in _forgotten(here, tx, [p for p in strange if p.id not in told]):
-        made_at = one.prediction.created_at or now
-        stray = Stray(one.job, here.account.id, one.prediction.id, made_at, shared=one.shared)
-        phase = lifecycle.recalled(tx, now, stray, first_look)
-        log.warning("not-remembered", job_id=one.job, prediction=one.prediction.id, phase=phase)
-        forgotten.append(made_at)
-    return forgotten
+    return [p for p in strange if p.id not in told]
 
 
-def _forgotten(
-    here: context.Context, tx: sa.Connection, strange: Sequence[Prediction]
-) -> list[matching.Owned]:
-    """Return the predictions of sends whose intent was lost in a power cut or by restoring a backup."""
-    seeds = {seed for p in strange if (seed := _seed(p)) is not None}
-    owners = worklists.owners(tx, here.account.api, sorted(seeds)) if seeds else []
-    return matching.own(strange, owners)
+def recall(here: context.Context, strange: Sequence[Prediction]) -> list[datetime]:
+    """Assign the predictions of sends whose intent was lost, in a power cut or with a backup, to whose seed they have.
+
+    That takes reading all jobs, for which no writer is to wait: so first it is read whose they may be. Return when
+    those were made that no attempt remembered.
+    """
+    seeds = sorted({seed for p in strange if (seed := _seed(p)) is not None})
+    if not seeds:
+        return []
+    with here.database.read() as tx:
+        among = [one.job for one in worklists.owners(tx, here.account.api, seeds)]
+    first_look = timedelta(seconds=here.times.poll_first)
+
+    def write(tx: sa.Connection) -> list[datetime]:
+        accounts.get(
+            tx, here.account.id
+        )  # locked, so that of two walks the second sees what the first has recorded
+        now, known = database.now(tx), worklists.known(tx, [p.id for p in strange])
+        forgotten: list[datetime] = []
+        owners = worklists.owners(tx, here.account.api, seeds, among)
+        for one in matching.own([p for p in strange if p.id not in known], owners):
+            made_at = one.prediction.created_at or now
+            stray = Stray(one.job, here.account.id, one.prediction.id, made_at, shared=one.shared)
+            phase = lifecycle.recalled(tx, now, stray, first_look)
+            log.warning("not-remembered", job_id=one.job, prediction=one.prediction.id, phase=phase)
+            forgotten.append(made_at)
+        return forgotten
+
+    return here.database.unit(write) if among else []
 
 
 def _seed(prediction: Prediction) -> int | None:

@@ -18,6 +18,7 @@ from jobs.crashpoints import Place
 from jobs.lanes import Lane
 from jobs.worklists import Case
 from worker import app, clock, context, tally
+from worker.api.replies import Prediction
 from worker.lookup import absences, adopting, claiming, evidence, matching, walk
 
 log = structlog.get_logger(__name__)
@@ -208,7 +209,7 @@ def _settle(
     """
     digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}
 
-    def write(tx: sa.Connection) -> list[datetime]:
+    def write(tx: sa.Connection) -> list[Prediction]:
         now = database.now(tx)
         # Another walk may have closed a case, and its job been sent again: the list shows that send's prediction.
         doubted = {case.fence for case in worklists.cases(tx, here.seat(tx).answers_for)}
@@ -223,13 +224,13 @@ def _settle(
         adopting.adopt(here, tx, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
-        forgotten = claiming.claim(here, tx, now, matched.strange, digests, since)
+        left = claiming.claim(here, tx, now, matched.strange, digests, since)
         crashpoints.reach(Place.BEFORE_WALK_COMMIT)
-        return forgotten
+        return left
 
-    forgotten = here.database.unit(write)
+    left = here.database.unit(write)
     crashpoints.reach(Place.AFTER_WALK_COMMIT)
-    return forgotten
+    return claiming.recall(here, left)
 
 
 def _is_told_apart(case: Case, settled: datetime) -> bool:
