@@ -111,6 +111,11 @@ def locked(tx: sa.Connection, batch_id: int) -> Batch:
     return _batch(tx.execute(row).mappings().one())
 
 
+def first(tx: sa.Connection) -> str | None:
+    """Return the identifier of the first batch, by which a database is known from another; None if it has none."""
+    return tx.execute(sa.select(batches.c.uuid).order_by(batches.c.id).limit(1)).scalar()
+
+
 def every(tx: sa.Connection) -> list[Batch]:
     """Return all batches, the oldest first."""
     return [_batch(row) for row in tx.execute(sa.select(batches).order_by(batches.c.id)).mappings()]

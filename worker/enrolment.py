@@ -11,6 +11,7 @@ import structlog
 
 from jobs import accounts, database, errors, settings
 from jobs.settings.credentials import Credential
+from worker import sharing
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +53,7 @@ def attend(configured: settings.Settings) -> None:
                 enrol(configured, opened)
         except errors.Unavailable as error:
             log.debug("not-attended", reason=str(error))  # the scheduler reports that the database is away
+    sharing.watch(configured)
 
 
 def _name(one: Credential) -> str:

@@ -39,9 +39,10 @@ def _work(settings: Settings, concurrency: int) -> Exit:
     import socket
 
     from jobs import errors
-    from worker import app, enrolment, leaving, outgrown
+    from worker import app, enrolment, leaving, outgrown, sharing
 
     enrolment.enrol(settings)
+    sharing.watch(settings)
     _pass_on(settings)
     watch = outgrown.Watch(
         settings,

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from jobs import errors
 from jobs.settings import Settings, apis, places
+from overnight import opened
 from overnight.doctor import findings
 from overnight.doctor.findings import Finding
 from overnight.run import surroundings
-from worker import readiness
+from worker import readiness, sharing
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -19,6 +21,7 @@ def look(settings: Settings) -> Iterator[Finding]:
     readiness.reach_broker(settings)
     yield from _told(settings.broker_url)
     yield from exposure(settings.broker_url)
+    yield from _shared(settings)
 
 
 def exposure(url: str) -> Iterator[Finding]:
@@ -37,6 +40,17 @@ def exposure(url: str) -> Iterator[Finding]:
             "broker",
             f"its password travels to {parts.hostname} unencrypted; write rediss:// if it speaks TLS",
         )
+
+
+def _shared(settings: Settings) -> Iterator[Finding]:
+    """Warn of workers of another database at this broker."""
+    try:
+        with opened.found(settings) as db:
+            words = sharing.met(settings, db, tell=False) if db else None
+    except errors.OvernightError:  # reported by the database's part
+        return
+    if words:
+        yield findings.warning("broker", words)
 
 
 def _told(url: str) -> Iterator[Finding]:

@@ -408,6 +408,20 @@ def test_a_broker_that_throws_messages_away_is_a_warning(ward, postgres_url, red
     assert "maxmemory-policy allkeys-lru" in sentence
 
 
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_broker_that_workers_of_another_database_use_too_is_a_warning(ward, postgres_url, redis_url, ours):
+    (ward.folder / "outputs").mkdir()
+    with closing(Database(postgres_url)) as db:
+        first = factory.make_batch(db).uuid
+        factory.make_batch(db)
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("overnight:database", first if ours else "another")
+    _, found = ward.finds("--api", NOWHERE, database_url=postgres_url, broker_url=redis_url)
+    _, *told = found["broker"]
+    assert [verdict for verdict, _ in told] == ([] if ours else ["warning"])
+    assert ours or "serves another overnight database too" in told[0][1]
+
+
 def test_servers_that_are_away_are_69_and_told_without_their_passwords(ward):
     (ward.folder / "outputs").mkdir()
     code, found = ward.finds(

@@ -153,6 +153,18 @@ def test_a_message_is_json_under_our_prefix_in_the_queue_of_its_lane(place, star
     assert all(key.startswith("overnight:") for key in keys)
 
 
+def test_a_worker_says_that_the_broker_serves_another_database_too_and_tells_that_one(place):
+    place.overnight("load", place.manifest(1))
+    with redis.Redis.from_url(place.settings["OVERNIGHT_BROKER_URL"]) as client:
+        client.set("overnight:database", "another")
+        place.start("overnight", "worker", "--concurrency=1")
+        place.says("serves another overnight database too")
+        with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
+            ours = tx.execute(sa.select(tables.batches.c.uuid)).scalar_one()
+        assert client.get("overnight:database").decode() == ours
+        assert client.ttl("overnight:database") > 0
+
+
 def test_lanes_are_served_in_their_order_whatever_came_first(place, start_sandbox):
     place.settings["OVERNIGHT_API_URL"] = start_sandbox().url
     with pytest.MonkeyPatch.context() as patch:
