@@ -1,7 +1,7 @@
 """What a YAML manifest says: its top-level settings, and its list of jobs as records."""
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,16 +15,22 @@ _REMEMBERED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The top level of a YAML manifest; ``jobs_file`` is the table with the rows, if they are not listed here."""
+    """The top level of a YAML manifest, and all that is ``wrong`` with it.
+
+    Its jobs are in the table ``jobs_file``, or else it ``lists_jobs`` itself, or else they are missing.
+    """
 
     batch: str | None
     adaptation: rows.Adaptation
     jobs_file: str | None
+    lists_jobs: bool
+    wrong: Sequence[problems.Problem]
 
 
 def read(manifest: source.Source, written: document.Document) -> Outline:
-    """Read the settings; raise `problems.Unreadable` at the first that cannot be understood."""
-    top = _Top(manifest, written.settings(JOBS))
+    """Read the settings; one that cannot be understood counts as not given."""
+    nodes = written.settings(JOBS)
+    top = _Top(manifest, nodes)
     defaults = top.mapping("defaults")
     if (version := top.text("version")) is not None:
         defaults["version"] = version
@@ -35,7 +41,13 @@ def read(manifest: source.Source, written: document.Document) -> Outline:
         defaults=defaults,
         images=None if images is None else manifest.folder / images,
     )
-    return Outline(batch=top.text("batch"), adaptation=adaptation, jobs_file=top.jobs_file())
+    return Outline(
+        batch=top.text("batch"),
+        adaptation=adaptation,
+        jobs_file=top.jobs_file(),
+        lists_jobs=JOBS in nodes and isinstance(nodes[JOBS].value, list),
+        wrong=top.wrong,
+    )
 
 
 class _Top:
@@ -43,24 +55,30 @@ class _Top:
 
     def __init__(self, manifest: source.Source, nodes: dict[str, document.Node]) -> None:
         self._manifest = manifest
-        self._nodes = {name: node for name, node in nodes.items() if node.value is not None}
+        self.wrong: list[problems.Problem] = []
+        given = {name: node for name, node in nodes.items() if node.value is not None}
+        self._nodes = {name: node for name, node in given.items() if name in _SETTINGS}
         for name, node in nodes.items():
-            if name not in _SETTINGS:
-                near = difflib.get_close_matches(name, _SETTINGS, n=1)
-                detail = (
-                    f"did you mean {near[0]}?" if near else "what holds for every job goes under defaults:"
-                )
-                raise self._wrong(name, node.line, "is no setting of a manifest", detail)
+            if name not in _SETTINGS and (meant := self._meant(name, node)) and name in given:
+                self._nodes.setdefault(meant, node)
 
-    def _wrong(self, name: str, line: int | None, message: str, detail: str = "") -> problems.Unreadable:
-        return problems.Unreadable(problems.Problem(self._manifest.name, line, name, message, detail=detail))
+    def _meant(self, name: str, node: document.Node) -> str | None:
+        """Report a name that is no setting; return the nearest one, lest what it says also seems to be missing."""
+        meant = next(iter(difflib.get_close_matches(name, _SETTINGS, n=1)), None)
+        detail = f"did you mean {meant}?" if meant else "what holds for every job goes under defaults:"
+        self._complain(name, node.line, "is no setting of a manifest", detail)
+        return meant
+
+    def _complain(self, name: str, line: int | None, message: str, detail: str = "") -> None:
+        self.wrong.append(problems.Problem(self._manifest.name, line, name, message, detail=detail))
 
     def text(self, name: str) -> str | None:
         if (node := self._nodes.get(name)) is None:
             return None
-        if not isinstance(node.value, str):
-            raise self._wrong(name, node.line, "should be one text")
-        return node.value
+        if isinstance(node.value, str):
+            return node.value
+        self._complain(name, node.line, "should be one text")
+        return None
 
     def texts(self, name: str) -> tuple[str, ...]:
         if (node := self._nodes.get(name)) is None:
@@ -70,26 +88,27 @@ class _Top:
         values = [item.value for item in node.value] if isinstance(node.value, list) else [None]
         texts = tuple(value for value in values if isinstance(value, str))
         if len(texts) != len(values):
-            raise self._wrong(name, node.line, "should be a list of names")
+            self._complain(name, node.line, "should be a list of names")
         return texts
 
     def mapping(self, name: str) -> dict[str, str]:
         if (node := self._nodes.get(name)) is None:
             return {}
         if not isinstance(node.value, dict):
-            raise self._wrong(name, node.line, "should be a mapping of names to values")
+            self._complain(name, node.line, "should be a mapping of names to values")
+            return {}
         for inner, value in node.value.items():
             if isinstance(value.value, list | dict):
-                raise self._wrong(f"{name}.{inner}", value.line, "should be one text or number")
+                self._complain(f"{name}.{inner}", value.line, "should be one text or number")
         return {inner: value.value for inner, value in node.value.items() if isinstance(value.value, str)}
 
     def jobs_file(self) -> str | None:
-        """Return the table's name; None if the jobs are listed here."""
+        """Return the table's name; None if it names none."""
         if (node := self._nodes.get(JOBS)) is None:
-            raise self._wrong(JOBS, None, "is not given: list the jobs, or name a CSV file")
-        if isinstance(node.value, dict):
-            raise self._wrong(JOBS, node.line, "should be a list: begin each job with a dash")
-        return node.value if isinstance(node.value, str) else None
+            self._complain(JOBS, None, "is not given: list the jobs, or name a CSV file")
+        elif isinstance(node.value, dict):
+            self._complain(JOBS, node.line, "should be a list: begin each job with a dash")
+        return node.value if node and isinstance(node.value, str) else None
 
 
 class Listed:

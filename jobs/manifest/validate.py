@@ -69,15 +69,14 @@ class _Pass:
             return
         written = document.Document(manifest)
         top = outline.read(manifest, written)
+        self._into.problems.extend(top.wrong)
         self._into.adaptation = self._into.adaptation.over(top.adaptation)
         if top.jobs_file is None:
             known = self._known(manifest)
-            listed = outline.Listed(manifest, written, known, self._into.warnings.add)
-            self._stage(
-                manifest,
-                listed,
-                self._assembler(manifest, manifest, known, assemble.NEEDED & set(known.known)),
-            )
+            assembler = self._assembler(manifest, manifest, known, assemble.NEEDED & set(known.known))
+            if top.lists_jobs:
+                listed = outline.Listed(manifest, written, known, self._into.warnings.add)
+                self._stage(manifest, listed, assembler)
             return
         with source.open_beside(manifest, top.jobs_file) as beside:
             self._into.sha256 = source.of_both(manifest, beside)

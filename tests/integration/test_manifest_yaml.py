@@ -121,6 +121,7 @@ def test_a_mistake_in_the_table_names_the_table(tmp_path):
     assert mistakes(yaml(tmp_path, "jobs: rows.csv\n")) == ["rows.csv:2: seed: x is not a whole number"]
 
 
+JOBS = "jobs: [{image: WEB, prompt: a}]\n"
 BROKEN = {
     "alias": ("a: &x [1]\nb: *x\n", "cats.yaml:2: uses an alias"),
     "alias in a job": ("jobs:\n- image: &x a\n  prompt: *x\n", "cats.yaml:3: uses an alias"),
@@ -158,7 +159,7 @@ BROKEN = {
     "NUL by escape": ('jobs:\n- image: WEB\n  prompt: "a\\0"\n', "cats.yaml:3: holds a NUL character"),
     "unknown setting": ("job: []\n", "cats.yaml:1: job: is no setting of a manifest: did you mean jobs?"),
     "an input on top": (
-        "prompt: a\njobs: []\n",
+        f"prompt: a\n{JOBS}",
         "cats.yaml:1: prompt: is no setting of a manifest: what holds for",
     ),
     "no jobs": ("batch: a\n", "cats.yaml: jobs: is not given: list the jobs, or name a CSV file"),
@@ -190,13 +191,13 @@ BROKEN = {
         "jobs:\n- image: WEB\n  prompt: a\n  seed: x\n",
         "cats.yaml:2: seed: x is not a whole number",
     ),
-    "defaults as a list": ("defaults: [a]\njobs: []\n", "cats.yaml:1: defaults: should be a mapping"),
+    "defaults as a list": (f"defaults: [a]\n{JOBS}", "cats.yaml:1: defaults: should be a mapping"),
     "a list as a default": (
-        "defaults: {seed: [1]}\njobs: []\n",
+        f"defaults: {{seed: [1]}}\n{JOBS}",
         "cats.yaml:1: defaults.seed: should be one text",
     ),
-    "labels as a mapping": ("labels: {a: b}\njobs: []\n", "cats.yaml:1: labels: should be a list of names"),
-    "batch as a list": ("batch: [a]\njobs: []\n", "cats.yaml:1: batch: should be one text"),
+    "labels as a mapping": (f"labels: {{a: b}}\n{JOBS}", "cats.yaml:1: labels: should be a list of names"),
+    "batch as a list": (f"batch: [a]\n{JOBS}", "cats.yaml:1: batch: should be one text"),
     "images that are no folder": (
         "images: nowhere\njobs: [{image: WEB, prompt: a}]",
         "cats.yaml: images: is no folder: nowhere; name the one where the pictures are",
@@ -219,6 +220,33 @@ def test_what_yaml_adds_or_breaks_has_a_sentence(tmp_path, name):
     (line,) = mistakes(write(tmp_path, content, "cats.yaml"))
 
     assert line.startswith(sentence)
+
+
+def test_mistakes_of_settings_and_of_jobs_are_told_in_one_go(tmp_path):
+    path = yaml(
+        tmp_path,
+        """\
+        default: {prompt: a, seed: x}
+        labels: {a: b}
+        xyz: red
+        images: [pictures]
+        columns: {seed: [1], image: file}
+        jobs:
+        - {file: WEB, steps: 3}
+        - tom.png
+        """,
+    )
+    told = [line.partition(": ") for line in mistakes(path)]
+    assert [(place, what.partition(": rename")[0]) for place, _, what in told] == [
+        ("cats.yaml:1", "default: is no setting of a manifest: did you mean defaults?"),
+        ("cats.yaml:3", "xyz: is no setting of a manifest: what holds for every job goes under defaults:"),
+        ("cats.yaml:4", "images: should be one text"),
+        ("cats.yaml:5", "columns.seed: should be one text or number"),
+        ("cats.yaml:2", "labels: should be a list of names"),
+        ("cats.yaml", "defaults.seed: x is not a whole number"),
+        ("cats.yaml:7", "steps: did you mean num_inference_steps?"),
+        ("cats.yaml:8", "jobs: is no mapping: write - image: FILE"),
+    ]
 
 
 def test_alike_mistakes_of_many_jobs_are_one_line(tmp_path):
