@@ -68,16 +68,19 @@ def current(progress: Progress, settings: Settings, flags: str = "", *, alone: b
 
     ``alone``: whether the caller knows that nobody works on any batch, and so that nobody tries again by himself.
     """
-    if lasting := of_state(progress, flags, "" if alone else _next_try(progress)):
+    next_try = "" if alone else _next_try(progress)
+    if lasting := of_state(progress, flags, next_try):
         return lasting
     limit = (
-        held_back(progress, flags) or _buying(progress, in_force(progress, settings)) or _waiting(progress)
+        held_back(progress, flags, alone=alone)
+        or _buying(progress, in_force(progress, settings))
+        or _waiting(progress)
     )
     refused = blocks.told(progress.accounts)
     if not refused or limit.kind is Kind.BLOCKED:
         return limit
     kind = Kind.BLOCKED if only_refused_left(progress) else limit.kind
-    return Limit(kind, f"{limit}; blocked: {refused}{_next_try(progress)}")
+    return Limit(kind, f"{limit}; blocked: {refused}{next_try}")
 
 
 def only_refused_left(progress: Progress) -> bool:
@@ -161,14 +164,15 @@ def _still_fetched(progress: Overview) -> str:
     return fetched + (f"; {figures.counted(in_doubt, 'send')} still to be looked up" if in_doubt else "")
 
 
-def held_back(progress: Progress, flags: str) -> Limit | None:
+def held_back(progress: Progress, flags: str, *, alone: bool = False) -> Limit | None:
     """What holds the account back: the API is away, refuses us, or asked to wait."""
     account = progress.account
     if account is None:
         return None
     breaker = account.breaker
     if breaker.state is BreakerState.BLOCKED:
-        return _blocked(progress.batch.name, blocks.told(progress.accounts), flags, _next_try(progress))
+        next_try = "" if alone else _next_try(progress)
+        return _blocked(progress.batch.name, blocks.told(progress.accounts), flags, next_try)
     if breaker.state is BreakerState.OUTAGE:
         since = f" since {breaker.since.astimezone():%H:%M}" if breaker.since else ""
         why = f" ({blocks.brief(breaker.reason)})" if breaker.reason else ""

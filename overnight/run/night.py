@@ -30,7 +30,7 @@ from overnight.display import bar, data, plain, planning, summary, words
 from overnight.exits import Exit
 from overnight.run import child
 from overnight.run.embedded import Embedded
-from overnight.run.lock import Lock
+from overnight.run.lock import Lock, is_free
 from overnight.run.signals import Signals
 from overnight.run.surroundings import Surroundings
 from overnight.run.watch import End, Watch
@@ -219,7 +219,9 @@ class Night:
     def _tell(self, progress: Progress, harvest: Harvest) -> None:
         try:
             if self.as_json:
-                limit = limits.current(progress, self.settings, self._flags)
+                path = self.settings.database_path
+                alone = path is not None and is_free(path)
+                limit = limits.current(progress, self.settings, self._flags, alone=alone)
                 detail = plain.detail(progress, harvest, limit, self.settings, self._flags)
                 data.document(detail)
             else:

@@ -1,5 +1,6 @@
 """Bad surroundings: one clear line, an exit code, nothing lost, and the same command goes on once they are mended."""
 
+import json
 import resource
 import sqlite3
 
@@ -89,6 +90,20 @@ def test_without_credit_it_probes_and_goes_on_when_there_is_some(tmp_path, start
     assert "blocked: credit: " in words
     assert night.check().clean
     assert night.bought() == 12
+
+
+def test_a_night_that_ends_without_credit_promises_no_next_try(tmp_path, start_sandbox):
+    night = Evening(tmp_path, start_sandbox(creates_per_minute=0), jobs=12)
+    night.sandbox.faults(**{"402_after": 5})
+    with night.running("run", "night.csv", "--json") as child:
+        night.until_bought(5)
+        rehearsal.eventually(lambda: night.batch().pause_reason == "blocked")
+        evening.interrupt(child)
+        code, out, words = ended(child)
+    limit = json.loads(out)["limit"]
+    assert (code, limit["kind"]) == (130, "blocked"), words
+    assert limit["text"].startswith("blocked: credit: ")
+    assert limit["text"].endswith(": overnight run night")
 
 
 # Disk and folders
