@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from jobs import accounts, figures, texts
+from jobs import accounts, blocks, figures, texts
 from jobs.accounts import quota
 from jobs.reports import limits
 from jobs.reports.usage import Usage
@@ -95,7 +95,7 @@ def _breaker(used: Usage) -> str:
         again = "next try due"
     else:
         again = f"next try in {written.until(breaker.probe_at, used.at)}"
-    return f"{breaker.state}{since}: {breaker.reason}; {again}"
+    return f"{breaker.state}{since}: {blocks.brief(breaker.reason or '')}; {again}"
 
 
 def _throttled(used: Usage) -> str:

@@ -199,7 +199,7 @@ def test_what_the_api_said_is_shown_and_cannot_forge_a_line(desk, bought):
         not_before=now + HOUR, throttled_at=now, rate=480.0, refilled_at=now,
     )  # fmt: skip
     shown = told(typed(desk))
-    assert shown["breaker"] == r"outage: gone\nbreaker    closed; next try due"
+    assert shown["breaker"] == "outage: gone breaker closed; next try due"
     assert shown["throttled"].endswith(" more: the API asked to wait")
     assert "/min after a 429, climbing to 600/min; " in shown["creates"]
 
@@ -214,7 +214,7 @@ def test_more_than_the_bucket_holds_by_itself_is_said_to_be_a_burst(desk, bought
 def test_a_block_without_an_appointment_and_a_wait_that_is_over_are_said(desk, bought):
     now = rows.now(desk.database)
     rows.change(
-        desk.database, tables.accounts, bought.id, breaker=BreakerState.BLOCKED, breaker_reason="credit: top up",
+        desk.database, tables.accounts, bought.id, breaker=BreakerState.BLOCKED, breaker_reason="credit: top up.",
         breaker_at=now, probe_at=None, not_before=now - HOUR, throttled_at=now - HOUR,
     )  # fmt: skip
     shown = told(typed(desk))
