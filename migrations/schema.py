@@ -38,12 +38,13 @@ def require(database: Database, flags: str = "") -> None:
     Creates nothing: SQLite would make an empty file at a misspelt path. ``flags`` are options that the next
     typed command needs.
     """
-    if database.path and not presence.found(database.path):
-        raise errors.Mistake(
-            f"there is no database at {database.path.absolute()}; "
+    there = database.path is None or presence.found(database.path)
+    found = current(database) if there else None
+    if database.path and found is None:
+        raise errors.Mistake(  # a run that is killed as it makes the tables leaves a file without
+            f"there is no database {'yet in' if there else 'at'} {database.path.absolute()}; "
             f"`{commands.line(flags, 'run', 'MANIFEST')}` makes one, --database names another"
         )
-    found = current(database)
     _refuse_newer(database, found)
     if found != HEAD:
         held = f"is at revision {found}" if found else "has no tables yet"

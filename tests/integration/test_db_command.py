@@ -7,9 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 
 from jobs.database import Database
-from migrations import schema
+from migrations import schema, scripts
 from overnight.run import lock
 from tests import programs, rows
 
@@ -78,7 +79,11 @@ def test_check_of_another_revision_ends_with_69_in_one_line(overnight, sqlite_ur
 def test_the_command_that_check_names_works_as_printed_from_any_folder(overnight, tmp_path):
     folder = tmp_path / "a folder"
     folder.mkdir()
-    (folder / "cats.db").touch()
+    database = Database(f"sqlite:///{folder}/cats.db")
+    config = scripts.config()
+    config.attributes["database"] = database
+    command.upgrade(config, "0001")
+    database.close()
     refused = overnight("db", "check", "--database", "sqlite:///a folder/cats.db")
     assert refused.returncode == 69
     _, _, words = refused.stderr.strip().partition("type: overnight ")
