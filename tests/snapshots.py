@@ -75,6 +75,7 @@ def harvest(**more: Any) -> Harvest:
         "bytes": 1_234_567,
         "dropped": 0,
         "refused": 0,
+        "found_late": 0,
         "predictions": 3,
         "cost": None,
         "unpriced": 0 if "cost" in more else 3,

@@ -7,9 +7,10 @@ from decimal import Decimal
 import sqlalchemy as sa
 
 from jobs import lifecycle, purchases
+from jobs.events import EventKind
 from jobs.failures import FailureClass
 from jobs.states import UNSETTLED_PHASES, Phase, State
-from jobs.tables import attempts, batches, jobs, outputs
+from jobs.tables import attempts, batches, events, jobs, outputs
 
 # Of a job that was bought again only the later images count, as in an export.
 _CURRENT = (jobs.c.id == outputs.c.job_id) & (jobs.c.attempt_id == outputs.c.attempt_id)
@@ -24,6 +25,7 @@ class Harvest:
     bytes: int
     dropped: int  # images that were asked for and did not come, of jobs that have others
     refused: int  # failed jobs whose rows were refused when they were loaded
+    found_late: int  # predictions that turned up when nobody waited for them, and went to their jobs
     predictions: int
     cost: float | None  # of those whose price was recorded at their end; None: there are none
     unpriced: int  # the other predictions: none was set, or they run, or were canceled
@@ -69,7 +71,8 @@ def harvest(tx: sa.Connection, batch_id: int) -> Harvest:
             sa.func.max(attempts.c.finished_at),
         ).where(attempts.c.job_id.in_(of_batch))
     ).one()
-    return Harvest(files[0], int(files[1]), _dropped(tx, batch_id), _refused(tx, batch_id), *bought)
+    of_jobs = (_dropped(tx, batch_id), _refused(tx, batch_id), _found_late(tx, batch_id))
+    return Harvest(files[0], int(files[1]), *of_jobs, *bought)
 
 
 def _dropped(tx: sa.Connection, batch_id: int) -> int:
@@ -89,6 +92,11 @@ def _refused(tx: sa.Connection, batch_id: int) -> int:
     failed = (jobs.c.state == State.FAILED, jobs.c.error_class == FailureClass.INVALID_INPUT)
     counted = sa.select(sa.func.count()).where(jobs.c.batch_id == batch_id, *failed, ~lifecycle.ACCEPTED)
     return tx.execute(counted).scalar_one()
+
+
+def _found_late(tx: sa.Connection, batch_id: int) -> int:
+    told = (events.c.batch_id == batch_id, events.c.kind == EventKind.FOUND)
+    return tx.execute(sa.select(sa.func.count()).where(*told)).scalar_one()
 
 
 def image_of(tx: sa.Connection, batch_id: int) -> str | None:

@@ -53,6 +53,7 @@ def detail(
         "predictions": harvest.predictions,
         "cost": harvest.spent(settings.price),
         "predictions_without_price": harvest.unpriced,
+        "found_late": harvest.found_late,
         "orphans": harvest.orphans,
         "orphans_to_cancel": harvest.orphans_left,
         "orphans_not_cancelled": harvest.orphans_refused,

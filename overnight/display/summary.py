@@ -70,7 +70,7 @@ def failure_table(progress: Progress, harvest: Harvest, flags: str) -> list[str]
 
 
 def harvested(progress: Progress, harvest: Harvest, settings: Settings, flags: str) -> list[str]:
-    """Return what was bought and where it is: surplus, images, time, money."""
+    """Return what was bought and where it is: what turned up late, surplus, images, time, money."""
     batch = progress.batch
     output = folders.of_batch(settings, batch.output)
     folder = output / batch.folder
@@ -129,6 +129,10 @@ def _to_go_on(progress: Progress, flags: str) -> list[str]:
 
 def _surplus(harvest: Harvest) -> list[str]:
     told = []
+    if harvest.found_late:
+        # The display names some: many may turn up between two looks.
+        found = figures.counted(harvest.found_late, "prediction")
+        told.append(f"found late: {found}, each taken by its job; the table events lists them")
     if harvest.possibly_paid:
         told.append(
             f"possibly paid twice: {figures.counted(harvest.possibly_paid, 'job')}, bought again without proof"

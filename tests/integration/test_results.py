@@ -184,11 +184,16 @@ def test_the_harvest_adds_up_files_purchases_and_surplus_of_one_batch(database):
     factory.make_attempt(database, job, Phase.ORPHAN, cost=0.5, intended_at=began)
     factory.make_attempt(database, job, Phase.ABSENT, possibly_paid=True)
     factory.make_attempt(database, job, Phase.FAILED, cost=0.25, finished_at=ended)
+    with database.write() as tx:
+        for found in (batch, batch, other):
+            events.record(tx, moments(0), found.id, events.EventKind.FOUND, "a: p1")
+        events.record(tx, moments(0), batch.id, events.EventKind.ORPHANED, "a: p2")
     assert reap(database, batch) == results.Harvest(
         images=1,
         bytes=1234,
         dropped=0,
         refused=0,
+        found_late=2,
         predictions=4,
         cost=0.75,
         unpriced=2,
@@ -236,4 +241,4 @@ def test_sends_whose_answers_are_not_known_are_in_no_other_number(database):
 def test_a_batch_that_bought_nothing_has_no_harvest(database):
     batch = factory.make_batch(database)
     factory.make_job(database, batch)
-    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0, 0, None, None)
+    assert reap(database, batch) == results.Harvest(0, 0, 0, 0, 0, 0, None, 0, 0, 0, 0, 0, 0, None, None)

@@ -124,6 +124,12 @@ def test_of_a_cancelled_batch_failures_are_told_and_no_command_that_would_be_ref
 
 
 @pytest.mark.usefixtures("images")
+def test_what_was_found_late_is_counted_with_where_to_read_it(configured):
+    told = summary.lines(progress(succeeded=3), harvest(found_late=12), configured)
+    assert told[1] == "found late: 12 predictions, each taken by its job; the table events lists them"
+
+
+@pytest.mark.usefixtures("images")
 def test_predictions_without_a_price_are_told_at_the_price_of_now(configured):
     priced = configured.model_copy(update={"price": Decimal("0.0093")})
     told = summary.lines(progress(succeeded=3), harvest(), priced)
