@@ -182,7 +182,8 @@ def _took(harvest: Harvest) -> list[str]:
     if harvest.began_at is None or harvest.ended_at is None:
         return []
     took = written.as_duration((harvest.ended_at - harvest.began_at).total_seconds())
-    return [f"took     {took}, from {figures.moment(harvest.began_at)} to {figures.moment(harvest.ended_at)}"]
+    span = f"{figures.moment(harvest.began_at)} to {figures.moment(harvest.ended_at)}"
+    return [f"took     {took} from the first purchase to the last end, {span}"]
 
 
 def _cost(harvest: Harvest, price: Decimal | None) -> list[str]:

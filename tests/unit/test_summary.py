@@ -38,7 +38,7 @@ def test_a_night_without_a_failure_needs_four_lines(configured, tmp_path):
     assert summary.lines(progress(succeeded=3), harvest(cost=0.0279), configured) == [
         "cats: 3 jobs: 3 succeeded",
         f"images   {tmp_path / 'outputs' / 'cats'} (4 files, 1.2 MB)",
-        f"took     1h2m5s, from {began} to {ended}",
+        f"took     1h2m5s from the first purchase to the last end, {began} to {ended}",
         "cost     0.0279, at OVERNIGHT_PRICE as it was when each prediction ended",
     ]
 
