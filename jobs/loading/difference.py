@@ -217,17 +217,15 @@ class _Comparison:
     def _note_change(self, row: rows.Row) -> None:
         if _is_refused(row) and self.target.update:
             # The job would be bought as it was before the edit.
-            raise errors.Mistake(f"{self._where()}: {row.problem}; --update changes jobs to sound rows only")
+            raise errors.Mistake(f"{row.problem}; --update changes jobs to sound rows only")
         self.found.changed += 1
         self.first_changed = self.first_changed or row
 
     def _edited(self, first: rows.Row) -> str:
+        where = self.read.beside or self.read.path or "stdin"
         edited = f"{self.found.changed:,} rows were" if self.found.changed > 1 else "this row was"
         return (
-            f"{self._where()}:{first.row}: {edited} edited since batch {self.batch.name} was loaded; "
+            f"{where}:{first.row}: {edited} edited since batch {self.batch.name} was loaded; "
             "add --update to change the jobs that are not bought yet, "
             "or load the manifest under another name with --batch NAME"
         )
-
-    def _where(self) -> str:
-        return str(self.read.path or "stdin")

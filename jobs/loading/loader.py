@@ -91,6 +91,7 @@ def _options(read: validated.Validated, target: Target) -> dict[str, Any]:
     return {
         "adaptation": rows.STORED.dump_python(target.adaptation, mode="json"),
         "images_root": targets.root_of(read),
+        "beside": read.beside,
         "when_unconfirmed": target.when_unconfirmed,
     }
 

@@ -6,7 +6,8 @@ times costs one line of text and one small object. Which rows they are is kept a
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Self
 
 from jobs import errors, figures, texts
@@ -54,12 +55,14 @@ class Problem:
         """
         line = "" if self.line is None else f":{self.line}"
         column = f"{texts.printable(self.column)}: " if self.column else ""
-        return f"{texts.printable(self.file)}{line}: {column}{self._what()}"
+        value = "" if self.value is None else f"{shown(self.value)} "
+        detail = f": {texts.printable(self.detail)}" if self.detail else ""
+        what = f"{value}{texts.printable(self.message)}{detail}"
+        return f"{texts.printable(self.file)}{line}: {column}{what}"
 
     def of_row(self) -> str:
-        """Return the sentence stored with a job that is failed from the start."""
-        column = f", column {texts.printable(self.column)}" if self.column else ""
-        return f"line {self.line}{column}: {self._what()}"
+        """Return the sentence stored with a job that is failed from the start, with the file: there may be several."""
+        return replace(self, file=Path(self.file).name).sentence()
 
     def to_json(self) -> str:
         return json.dumps(astuple(self))
@@ -67,11 +70,6 @@ class Problem:
     @classmethod
     def from_json(cls, text: str) -> Self:
         return cls(*json.loads(text))
-
-    def _what(self) -> str:
-        value = "" if self.value is None else f"{shown(self.value)} "
-        detail = f": {texts.printable(self.detail)}" if self.detail else ""
-        return f"{value}{texts.printable(self.message)}{detail}"
 
 
 class Unreadable(errors.Mistake):

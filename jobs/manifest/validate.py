@@ -80,6 +80,7 @@ class _Pass:
             return
         with source.open_beside(manifest, top.jobs_file) as beside:
             self._into.sha256 = source.of_both(manifest, beside)
+            self._into.beside = beside.name
             self._read_table(beside, manifest)
 
     def _read_table(self, manifest: source.Source, top: source.Source) -> None:

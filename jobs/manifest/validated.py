@@ -17,9 +17,10 @@ _ALONE = "with --keep-going such rows fail alone, and the others are bought"
 class Validated:
     """A manifest that was read; close it to free the disk space of its rows.
 
-    ``path`` is None for standard input; ``root`` is the folder where relative paths of pictures start.
-    ``adaptation`` is the caller's merged over the file's own. ``images`` counts rows by how their picture
-    travels, ``outputs`` the images they ask for; ``failed`` of ``count`` rows have a ``problem``.
+    ``path`` is None for standard input; ``beside`` is the table with the rows, if the file names one; ``root`` is the
+    folder where relative paths of pictures start. ``adaptation`` is the caller's merged over the file's own.
+    ``images`` counts rows by how their picture travels, ``outputs`` the images they ask for; ``failed`` of ``count``
+    rows have a ``problem``.
     ``complete`` is False if a limit left rows unread. With ``keep_going`` mistakes of single rows are warnings.
     A picture that cannot be used is not among them until `blame` is called, nor is ``no_folder``, that the folder
     of pictures does not exist: whether they matter is for the batch to say.
@@ -39,6 +40,7 @@ class Validated:
     complete: bool = True
     keep_going: bool = False
     no_folder: Problem | None = None
+    beside: str | None = None
     _of_rows: int = 0  # mistakes of single rows among the problems
 
     def add_of_row(self, problem: Problem) -> None:

@@ -65,7 +65,8 @@ def _standing(dossier: Dossier, limit: Limit) -> Iterator[tuple[str, str]]:
 
 def _wanted(dossier: Dossier) -> Iterator[tuple[str, str]]:
     job, batch = dossier.job, dossier.batch
-    yield "manifest", f"{batch.manifest_path or 'stdin'}" + (f", line {job.row}" if job.row else "")
+    beside = f" of {batch.options['beside']}" if batch.options.get("beside") else ""
+    yield "manifest", f"{batch.manifest_path or 'stdin'}" + (f", line {job.row}{beside}" if job.row else "")
     yield "image", job.image
     for name, value in job.input.items():
         yield name, _value(value) + (" (ours)" if name == "seed" and job.own_seed else "")

@@ -15,9 +15,11 @@ from jobs.lifecycle import Accepted, Fence, retry
 from jobs.loading import counterparts, difference, loader
 from jobs.loading.targets import Target
 from jobs.manifest import rows, schema
+from jobs.reports import dossier, limits
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
 from jobs.states import BatchState, Phase, State
+from overnight.display import portrait
 from tests import factory
 from tests import rows as written
 from tests.integration import plans
@@ -406,8 +408,25 @@ def test_a_bad_row_can_be_a_failed_job_with_its_line_and_column(database, tmp_pa
     job = jobs_of(database)["a"]
     assert (found.new, found.broken, found.jobs, found.images) == (2, 1, 1, 2)
     assert (job.state, job.error_class, job.due_at) == (State.FAILED, "invalid-input", None)
-    assert job.error_message == "line 2, column num_outputs: many is not a whole number"
+    assert job.error_message == "cats.csv:2: num_outputs: many is not a whole number"
     assert load(database, path, keep_going=True).difference.line() == "0 new, 2 there"
+
+
+def test_a_row_is_told_by_the_file_that_has_it(database, tmp_path):
+    listed = write(tmp_path, BROKEN, "rows.csv")
+    path = write(tmp_path, "jobs: rows.csv\n", "cats.yaml")
+    batch = load(database, path, keep_going=True).batch
+    assert jobs_of(database)["a"].error_message.startswith("rows.csv:2: num_outputs: many")
+    with database.read() as tx:
+        page = dossier.read(tx, jobs_of(database)["a"].id)
+    told = portrait.lines(page, limits.Limit(limits.Kind.READY, ""), tmp_path)
+    assert [line.split()[1:] for line in told if line.startswith("  manifest")] == [
+        [f"{path},", "line", "2", "of", str(listed)]
+    ]
+    write(tmp_path, BROKEN.replace("a hill", "edited").replace("fox,2", "fox,3"), "rows.csv")
+    with pytest.raises(errors.Mistake, match=rf"^{listed}:3: this row was edited"):
+        load(database, path, keep_going=True)
+    assert batch.options["beside"] == str(listed)
 
 
 @pytest.mark.parametrize("corrected", ["3", ""])
@@ -457,7 +476,10 @@ def test_an_update_from_another_manifest_or_from_a_part_of_it_drops_nothing(data
 def test_an_edit_that_breaks_a_row_is_refused_even_with_keep_going(database, tmp_path):
     load(database, write(tmp_path, BROKEN.replace("many", "1")))
     path = write(tmp_path, BROKEN)
-    with nothing_written(database), pytest.raises(errors.Mistake, match="line 2, column num_outputs"):
+    with (
+        nothing_written(database),
+        pytest.raises(errors.Mistake, match=r"^cats\.csv:2: num_outputs: .* sound rows only$"),
+    ):
         load(database, path, target(update=True), keep_going=True)
 
 
@@ -544,7 +566,7 @@ def test_a_new_row_without_its_picture_fails_as_unreadable_and_a_retry_takes_it_
     job = jobs_of(database)["a"]
     assert (found.new, found.broken, found.unusable, found.jobs, found.images) == (2, 1, 1, 1, 1)
     assert (job.state, job.error_class, job.attempts) == (State.FAILED, "input-unreadable", 0)
-    assert job.error_message.startswith("line 2, column image: tom.png cannot be found")
+    assert job.error_message.startswith("cats.csv:2: image: tom.png cannot be found")
     assert load(database, path).difference.line() == "0 new, 2 there"
     picture(tom)
     assert load(database, path).difference.line() == "0 new, 2 there"

@@ -423,10 +423,10 @@ def test_keep_going_makes_a_bad_row_a_failed_one_with_its_place(tmp_path):
         assert (read.count, read.failed, read.outputs) == (4, 3, 1)
 
     assert [row.problem for row in found] == [
-        "line 2, column seed: x is not a whole number",
+        "cats.csv:2: seed: x is not a whole number",
         None,
-        "line 4, column key: two is the key of an earlier row too: line 3; give each row a key of its own",
-        "line 5: has fewer cells than the header: 2 of 4",
+        "cats.csv:4: key: two is the key of an earlier row too: line 3; give each row a key of its own",
+        "cats.csv:5: has fewer cells than the header: 2 of 4",
     ]
     assert [row.key for row in found][:3] == ["one", "two", "two-2"]
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,8 +103,9 @@ def test_kinds_without_end_are_counted_and_not_kept():
     assert found.lines()[-1] == "… and 980 more kinds of mistakes (listed by --json), and 4000 more mistakes"
 
 
-def test_a_failed_row_keeps_its_line_and_column():
-    assert problem(7).of_row() == "line 7, column seed: x is not a whole number"
+def test_a_failed_row_keeps_its_file_line_and_column():
+    told = replace(problem(7), file="/photos/cats.csv").of_row()
+    assert told == "cats.csv:7: seed: x is not a whole number"
 
 
 @given(st.text(), st.text(), st.text(), st.text())
