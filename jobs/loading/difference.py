@@ -3,6 +3,7 @@
 Rows are compared by key and digest, a chunk at a time: a million rows need no more memory than a thousand.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,9 +31,10 @@ class Difference:
     ``new + there + changed + kept`` is the number of rows; ``kept`` of them differ from what was bought, which stays,
     and ``kept_key`` is one of these. ``broken`` of the new ones have a mistake and become
     failed jobs, ``unusable`` of them only because of their picture. ``jobs`` and ``images`` count what a run
-    would buy once the rows are loaded, as `purchases` counts it. Of these jobs nobody has approved ``unagreed``
-    yet, and ``unlisted`` have no row among those read; ``unlisted_keys`` names the latter if they are few
-    enough to type. ``dropped`` names the jobs that an update drops: their rows were refused and are gone.
+    would buy once the rows are loaded, as `purchases` counts it, and ``pictures`` how those that have a row travel.
+    Of these jobs nobody has approved ``unagreed`` yet, and ``unlisted`` have no row among those read;
+    ``unlisted_keys`` names the latter if they are few enough to type. ``dropped`` names the jobs that an update drops:
+    their rows were refused and are gone.
     """
 
     new: int = 0
@@ -45,6 +47,7 @@ class Difference:
     gone: int = 0
     jobs: int = 0
     images: int = 0
+    pictures: Counter[str | None] = field(default_factory=Counter)
     unagreed: int = 0
     unlisted: int = 0
     unlisted_keys: tuple[str, ...] = ()
@@ -78,7 +81,12 @@ def compare(database: Database | None, read: validated.Validated, target: Target
     if database is None or batch is None:
         sound = read.count - read.failed
         found = Difference(
-            new=read.count, broken=read.failed, jobs=sound, images=read.outputs, unagreed=sound
+            new=read.count,
+            broken=read.failed,
+            jobs=sound,
+            images=read.outputs,
+            unagreed=sound,
+            pictures=Counter(read.images),
         )
     else:
         with database.read() as tx:
@@ -177,7 +185,9 @@ class _Comparison:
             if row.problem is None:
                 self._want(row)
             return
-        self.listed += job.state in purchases.WANTED
+        if job.state in purchases.WANTED:
+            self.listed += 1
+            self.found.pictures[row.travel] += 1
         if job.row_digest == digest(row):
             self.found.there += 1
             return
@@ -195,6 +205,7 @@ class _Comparison:
         self.found.jobs += 1
         self.found.unagreed += 1
         self.found.images += row.outputs
+        self.found.pictures[row.travel] += 1
 
     def _add_what_is_left(self) -> None:
         """Add what the batch already has to buy; jobs whose rows are no longer listed stay wanted."""

@@ -19,8 +19,8 @@ class Row(NamedTuple):
     ``digest`` covers everything but line and key, so that a reload can tell an edited row from a moved one.
     ``stem`` is the path of its files below the batch's folder, without index and suffix; it is unique in the
     manifest, ignoring case. A row with a ``problem`` is a failed job from the start; if only its picture
-    is to blame, ``unusable`` is that `problems.Problem` as JSON. Input and labels stay JSON texts, as the
-    database takes them: a million rows pass here, and hardly one is decoded.
+    is to blame, ``unusable`` is that `problems.Problem` as JSON. ``travel`` is how its picture reaches the API. Input
+    and labels stay JSON texts, as the database takes them: a million rows pass here, and hardly one is decoded.
     """
 
     row: int
@@ -36,6 +36,7 @@ class Row(NamedTuple):
     stem: str
     problem: str | None = None
     unusable: str | None = None
+    travel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

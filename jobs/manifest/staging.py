@@ -27,8 +27,8 @@ CREATE TABLE rows (
 BEGIN;
 """
 # In the order of the fields of `rows.Row`.
-_ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem, unusable"
-_INSERT = f"INSERT INTO rows (key_given, folded, travel, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
+_ROW = "line, key, image, input, seeded, version, labels, priority, outputs, digest, stem, problem, unusable, travel"
+_INSERT = f"INSERT INTO rows (key_given, folded, {_ROW}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  the columns above
 
 _INDEX_KEYS = "CREATE INDEX rows_by_key ON rows (key)"
 _FIND_REPEATED = """
@@ -85,9 +85,9 @@ class Staging:
         unusable = draft.unusable and draft.unusable.to_json()
         stem = keys.slug(draft.key)
         self._buffer.append((
-            draft.key_given, stem.casefold(), draft.travel, draft.line, draft.key, draft.image, draft.input_json,
+            draft.key_given, stem.casefold(), draft.line, draft.key, draft.image, draft.input_json,
             draft.seeded, draft.version, draft.labels_json, draft.priority, draft.outputs, draft.digest,
-            stem, problem, unusable,
+            stem, problem, unusable, draft.travel,
         ))  # fmt: skip
         if len(self._buffer) >= _BUFFERED_ROWS:
             self._flush()

@@ -39,7 +39,7 @@ class Plan:
     database: str
     output: str
     difference: Difference
-    pictures: Counter[Travel]
+    pictures: Counter[str | None]  # by `Travel`; None: not known
     creates_per_minute: int | None
     max_in_flight: int
     free_bytes: int | None

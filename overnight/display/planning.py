@@ -38,7 +38,7 @@ def before(
         target.account,
         batch=target.name,
         difference=found,
-        pictures=read.images,
+        pictures=found.pictures,
         when_unconfirmed=_when_unconfirmed(settings, target),
         can_look_up=_can_look_up(settings, db),
         warnings=(

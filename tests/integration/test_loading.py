@@ -15,6 +15,7 @@ from jobs.lifecycle import Accepted, Fence, retry
 from jobs.loading import counterparts, difference, loader
 from jobs.loading.targets import Target
 from jobs.manifest import rows, schema
+from jobs.manifest.pictures import Travel
 from jobs.reports import dossier, limits
 from jobs.selecting import selection
 from jobs.selecting.selection import Selection
@@ -735,7 +736,7 @@ def test_a_comparison_counts_what_is_left_to_buy(database, tmp_path):
     settle_as(database, jobs["b"], State.FAILED)
     with reading(path) as read:
         found = difference.compare(database, read, target())
-    assert (found.there, found.jobs, found.images) == (4, 2, 6)
+    assert (found.there, found.jobs, found.images, found.pictures) == (4, 2, 6, {Travel.URL: 2})
 
 
 def after_loading(database):
@@ -744,9 +745,9 @@ def after_loading(database):
     return len(wanted), sum(job.input.get("num_outputs", 1) for job in wanted)
 
 
-@pytest.mark.parametrize(("limit", "bought"), [(None, (8, 20)), (4, (7, 18))])
+@pytest.mark.parametrize(("limit", "bought", "listed"), [(None, (8, 20), 6), (4, (7, 18), 3)])
 def test_what_the_plan_says_will_be_bought_is_what_is_wanted_after_the_load(
-    database, tmp_path, limit, bought
+    database, tmp_path, limit, bought, listed
 ):
     """A job of every state: its row as it was, edited, and no longer listed; and a row that is new."""
 
@@ -765,6 +766,7 @@ def test_what_the_plan_says_will_be_bought_is_what_is_wanted_after_the_load(
     )
     found = loaded.difference
     assert (found.jobs, found.images) == after_loading(database) == bought
+    assert found.pictures == {Travel.URL: listed}
 
 
 def test_begun_it_is_agreed_to_and_what_is_loaded_later_is_not(database, tmp_path):
