@@ -49,6 +49,8 @@ LASTING = frozenset(
         Kind.LOADING, Kind.READY, Kind.PAUSED, Kind.CANCELLED, Kind.FINISHED, Kind.BLOCKED, Kind.OUTAGE,
     }
 )  # fmt: skip
+# What is left waits for a moment that is known, however fast jobs ended before.
+APPOINTMENTS = frozenset({Kind.LOOK_UPS, Kind.BACK_OFF})
 
 
 @dataclass(frozen=True, slots=True)

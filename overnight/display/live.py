@@ -8,7 +8,7 @@ from typing import Self, TextIO
 
 from jobs.events import EventKind
 from jobs.reports import limits
-from jobs.reports.limits import Limit
+from jobs.reports.limits import Kind, Limit
 from jobs.reports.status import Progress
 from jobs.states import State
 from overnight.display import words
@@ -123,7 +123,7 @@ def numbers(progress: Progress, limit: Limit, display: Display) -> str:
         parts.append(f"{failed} failed")
     if counts.under_way:
         parts.append(f"{counts.under_way} under way")
-    if in_doubt := limits.look_ups(progress):
+    if limit.kind is not Kind.LOOK_UPS and (in_doubt := limits.look_ups(progress)):
         parts.append(in_doubt)
     return ", ".join(parts) + "; " + speed(progress, limit, display)
 
@@ -134,7 +134,6 @@ def speed(progress: Progress, limit: Limit, display: Display) -> str:
     if rate is None:
         return "rate not known yet"
     allowed = "" if display.quota is None else f" of {display.quota}"
-    rest = (
-        f", {left} left" if left and progress.counts.unfinished and limit.kind not in limits.LASTING else ""
-    )
+    foretold = left and progress.counts.unfinished and limit.kind not in limits.LASTING | limits.APPOINTMENTS
+    rest = f", {left} left" if foretold else ""
     return f"{rate:.{0 if rate >= 10 else 1}f}{allowed} jobs/min{rest}"

@@ -56,6 +56,13 @@ def test_nobody_can_tell_the_time_left_of_a_batch_that_is_halted(shown, stream):
     assert texts(stream)[1].startswith("40 of 80 ended; 30 of 600 jobs/min; ")
 
 
+def test_what_waits_for_a_moment_that_is_known_is_told_once_and_its_end_is_not_foretold(shown, stream):
+    looking = Limit(Kind.LOOK_UPS, "1 send being looked up, 7s")
+    shown.update(progress(succeeded=10, pending=30), QUOTA, 0.0)
+    shown.update(progress(succeeded=39, unconfirmed=1, look_ups_end=after(7)), looking, 60.0)
+    assert texts(stream)[1] == f"39 of 40 ended, 1 under way; 29 of 600 jobs/min; {looking}"
+
+
 def test_one_line_a_minute_however_the_counts_change(shown, stream):
     for quarter in range(4 * 150):
         shown.update(progress(succeeded=quarter, pending=1000), QUOTA, quarter / 4)
