@@ -54,7 +54,7 @@ def parse(text: str) -> Api:
     if text == SANDBOX:
         return Api(SANDBOX, "")
     url = PRESETS.get(text, text).rstrip("/")
-    parts = _parts(url, "not an API; write sandbox, quickrouter, replicate or a https:// URL")
+    parts = _parts(url, "not an API; write sandbox, quickrouter, replicate or an https:// URL")
     if "@" in parts.netloc:
         raise ValueError("no user and no password in the URL; the token goes into OVERNIGHT_API_TOKEN")
     if parts.query or parts.fragment:

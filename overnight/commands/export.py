@@ -125,13 +125,18 @@ def _refuse_a_manifest(tx: "sa.Connection", target: Path) -> None:
 
 
 def _written(target: Path | None, force: bool, noun: str, write: Callable[["Writable"], int]) -> int:
-    """Have something written to a file or to stdout, and return how many lines it has; those of a file are told."""
+    """Have something written to a file or to stdout, and return how many lines it has; those of a file are told.
+
+    So is a header alone on stdout, for a filter may be misspelt.
+    """
     from overnight.display import data, newfile
 
     with newfile.written(target, replace=force) if target else nullcontext(data.stream()) as out:
         count = write(out)
     if target:
         words.say(f"{target}: {figures.counted(count, noun)}")
+    elif not count:
+        words.say(f"no {noun} matches")
     return count
 
 

@@ -109,8 +109,9 @@ def _no_such(label: str | None, where: str, labels: list[str | None]) -> Excepti
     """Return the error that an account is not among those that there are."""
     from jobs import errors
 
-    named = ", ".join(filter(None, labels)) or "none with a name"
-    return errors.Mistake(f"there is no account {label}{where}, only: {named}")
+    named = ", ".join(filter(None, labels))
+    others = f", only: {named}" if named else "; none has a name"
+    return errors.Mistake(f"there is no account {label}{where}{others}")
 
 
 def _nobody(settings: Settings, known: list[str]) -> Exception:

@@ -277,9 +277,9 @@ def test_the_query_in_the_readme_works(desk):
         assert database.execute(query).fetchall() == [("done", f"made/{done.attempt_id}-0.png", "lake")]
 
 
-def test_no_job_is_a_header_alone(desk):
+def test_no_job_is_a_header_alone_and_a_word_about_it(desk):
     ended = desk.type("export", "cats", "--state", "failed")
-    assert ended.returncode == 0
+    assert (ended.returncode, ended.stderr) == (0, "no job matches\n")
     assert len(ended.stdout.splitlines()) == 1
 
 

@@ -156,7 +156,7 @@ def told(ended):
 def test_an_account_that_is_not_there_is_named_with_those_that_are(desk, bought):  # noqa: ARG001  it is there
     ended = typed(desk, "--account", "typo")
     assert ended.returncode == 2
-    assert "there is no account typo, only: none with a name" in ended.stderr
+    assert "there is no account typo; none has a name" in ended.stderr
 
 
 def test_an_account_is_shown_with_all_that_may_hold_it_back(desk, bought):  # noqa: ARG001  it is shown

@@ -80,7 +80,7 @@ def test_every_mistake_has_a_line_under_the_name_of_its_variable(say):
         f"{MAIN}: a token has no spaces, no line ends and no letters outside ASCII",
         f"{SPARE}: no token for account spare; set it, or OVERNIGHT_API_TOKEN_FILE_SPARE",
         f"{FAR}: a Replicate token (r8_…) is not sent to api.example; set OVERNIGHT_API_URL_FAR=replicate",
-        "OVERNIGHT_API_URL_THIRD: not an API; write sandbox, quickrouter, replicate or a https:// URL",
+        "OVERNIGHT_API_URL_THIRD: not an API; write sandbox, quickrouter, replicate or an https:// URL",
         "OVERNIGHT_API_TOKEN_FILE_FOURTH: OVERNIGHT_API_TOKEN_FOURTH is set as well; keep one of the two",
     ]
 

@@ -58,7 +58,7 @@ def test_every_mistake_is_told_at_once_under_the_name_it_was_written_by(monkeypa
     monkeypatch.setenv("OVERNIGHT_PRICE", "0,0093")
     monkeypatch.setenv("OVERNIGHT_MAX_IN_FLIGHT", "0")
     assert mistakes(api="quickruter", when_unconfirmed="maybe") == [
-        "--api: not an API; write sandbox, quickrouter, replicate or a https:// URL",
+        "--api: not an API; write sandbox, quickrouter, replicate or an https:// URL",
         'OVERNIGHT_MAX_IN_FLIGHT: "0" is no whole number from 1 to 999999999',
         'OVERNIGHT_LEASE: "abc" is no duration; write 60s, 5m or 1h',
         'OVERNIGHT_PRICE: "0,0093" is no price; write the cost of one job with a point, as in 0.0093',
