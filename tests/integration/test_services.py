@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from jobs import batches
 from jobs.lanes import Lane
 from jobs.states import State
 from tests import factory
@@ -159,8 +160,8 @@ def test_a_worker_says_that_the_broker_serves_another_database_too_and_tells_tha
         client.set("overnight:database", "another")
         place.start("overnight", "worker", "--concurrency=1")
         place.says("serves another overnight database too")
-        with contextlib.closing(Database(place.settings["OVERNIGHT_DATABASE_URL"])) as db, db.read() as tx:
-            ours = tx.execute(sa.select(tables.batches.c.uuid)).scalar_one()
+        with place.database() as db, db.read() as tx:
+            ours = batches.first(tx)
         assert client.get("overnight:database").decode() == ours
         assert client.ttl("overnight:database") > 0
 
