@@ -63,7 +63,7 @@ class Delivery:
         self._reads[subject] += 1
         if wire.was_kept(request) and self.plan.strikes("stale", subject, self._reads[subject]):
             return wire.Reset()
-        content = await self.outputs.content(prediction, index)
+        content = await self.outputs.content(prediction, index, request.is_disconnected)
         moved = damage.MOVED in request.query_params
         possible = (name for name in faults.OUTPUT if not (moved and name == "redirect"))
         if fault := self.plan.first(possible, subject, self._reads[subject]):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from collections.abc import Awaitable, Callable
 
 from PIL import Image
 
@@ -25,12 +26,17 @@ class Outputs:
         self._plan = plan
         self._painters = asyncio.Semaphore(_PAINTERS)
 
-    async def content(self, prediction: Prediction, index: int) -> bytes:
-        """Return a PNG."""
+    async def content(
+        self, prediction: Prediction, index: int, has_left: Callable[[], Awaitable[bool]] | None = None
+    ) -> bytes:
+        """Return a PNG; nothing is painted for a client that ``has_left`` when its turn comes."""
         if self._cap <= _SMALL:
             return self._paint(prediction, index)
         # They queue here and not in the pool of threads, which the server would have to drain before it ends.
         async with self._painters:
+            # Where painting is slow, pictures that nobody waits for any more would hold up those asked for again.
+            if has_left is not None and await has_left():
+                return b""
             return await asyncio.to_thread(self._paint, prediction, index)
 
     async def data_uri(self, prediction: Prediction, index: int) -> str:
