@@ -8,7 +8,7 @@ from itertools import groupby
 import sqlalchemy as sa
 
 from jobs.failures import FailureClass
-from jobs.lifecycle import confirming
+from jobs.lifecycle import confirming, finding
 from jobs.lifecycle.fence import Fence, move, note, winners
 from jobs.lifecycle.records import Blackened, Failure, Image, Interrupted, Produced
 from jobs.states import Phase, State
@@ -100,7 +100,8 @@ def stored(tx: sa.Connection, now: datetime, fences: Sequence[Fence]) -> set[Fen
 def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) -> set[Fence]:
     """running → pending: the prediction ended in a way that may pass.
 
-    One that was not charged counts not as an attempt but as a lost send: at the fifth of those the job fails.
+    One that was not charged counts not as an attempt but as a lost send: at the fifth of those the job fails. It is
+    running again at once if what was bought next is known already, from the API's list.
     """
     hopeless = confirming.hopeless(tx, [item.fence.job for item in items if not item.counted])
     won: set[Fence] = set()
@@ -114,6 +115,7 @@ def interrupted(tx: sa.Connection, now: datetime, items: Sequence[Interrupted]) 
         else:
             won |= move(tx, [item.fence], {State.RUNNING}, State.PENDING, more, due_at=item.due_at)
     _close(tx, now, winners(items, won))
+    finding.step_in(tx, now, {fence.job for fence in won})
     return won
 
 

@@ -28,6 +28,8 @@ class Accepted:
 
     fence: Fence
     prediction_id: str
+    made_at: datetime | None = None  # if it was found in the list
+    dead: bool = False  # it has ended without an image
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Stray:
     prediction_id: str
     made_at: datetime
     shared: bool = False  # by its seed and input it may just as well be another job's
+    dead: bool = False  # it has ended without an image
 
 
 @dataclass(frozen=True, slots=True)

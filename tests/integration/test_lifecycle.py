@@ -583,6 +583,15 @@ def test_what_was_recalled_for_a_job_that_failed_for_want_of_it_is_adopted(datab
     assert rows.job(database, job.id).state == State.RUNNING
 
 
+@pytest.mark.parametrize(("later", "phase"), [(LOOK, Phase.RUNNING), (-LOOK, Phase.ORPHAN)])
+def test_what_was_bought_after_a_job_had_failed_is_its_own(database, make, account, arrow, later, phase):
+    job = make(State.FAILED, error_class=FailureClass.MODEL_ERROR)
+    assert (
+        arrow(lifecycle.recalled, Stray(job.id, account.id, "late", job.finished_at + later), LOOK) is phase
+    )
+    assert rows.job(database, job.id).state == (State.RUNNING if phase is Phase.RUNNING else State.FAILED)
+
+
 @pytest.mark.parametrize(
     "error_class", [FailureClass.MODEL_ERROR, FailureClass.INTERRUPTED, FailureClass.EXPIRED]
 )
@@ -667,6 +676,65 @@ def test_an_attempt_that_adopted_an_earlier_sends_prediction_keeps_its_own_as_an
     assert (ours.phase, ours.prediction_id) == (Phase.RUNNING, "of-the-first-send")
     assert (orphan.phase, orphan.prediction_id, orphan.number) == (Phase.ORPHAN, "its-own", 2)
     assert rows.job(database, job.id).state == State.RUNNING
+
+
+def interrupted(database, job):
+    """End what a job runs in a way that may pass."""
+    told = Interrupted(rows.fence(job), FailureClass.INTERRUPTED, "", rows.now(database))
+    rows.write(database, lifecycle.interrupted, [told])
+
+
+def due_orphans(database):
+    with database.read() as tx:
+        ids = [one.id for one in rows.rows(database, tables.accounts)]
+        return [prediction for _, prediction in lifecycle.orphans(tx, databases.now(tx), 9, of=ids)]
+
+
+def test_a_second_prediction_of_an_attempt_is_adopted_when_nothing_else_was_bought(database, make, arrow):
+    job = make(State.RUNNING)
+    interrupted(database, job)
+    assert arrow(lifecycle.found_late, Accepted(rows.fence(job), "second"), LOOK) is Phase.RUNNING
+    [first, second] = rows.attempts(database, job.id)
+    assert (first.phase, second.phase, second.prediction_id) == (Phase.FAILED, Phase.RUNNING, "second")
+    after = rows.job(database, job.id)
+    assert (after.state, after.attempt_id) == (State.RUNNING, second.id)
+
+
+@pytest.mark.parametrize(("later", "shared"), [(LOOK, False), (LOOK, True), (-LOOK, False)])
+def test_only_what_was_bought_after_what_a_job_runs_steps_in_for_it(
+    database, make, account, arrow, later, shared
+):
+    job = make(State.RUNNING)
+    made_at = rows.attempt(database, job.attempt_id).accepted_at + later
+    arrow(lifecycle.recalled, Stray(job.id, account.id, "second", made_at, shared=shared), LOOK)
+    steps_in = later > -later and not shared
+    assert due_orphans(database) == ([] if steps_in else ["second"])
+    interrupted(database, job)
+    assert rows.job(database, job.id).state == (State.RUNNING if steps_in else State.PENDING)
+    assert rows.attempts(database, job.id)[1].phase == (Phase.RUNNING if steps_in else Phase.ORPHAN)
+    assert due_orphans(database) == ([] if steps_in else ["second"])
+
+
+def test_what_has_ended_without_an_image_is_no_surplus_beside_what_was_bought_next(
+    database, make, account, arrow
+):
+    job = make(State.RUNNING)
+    stray = Stray(job.id, account.id, "dead", job.created_at, dead=True)
+    assert arrow(lifecycle.recalled, stray, LOOK) is Phase.FAILED
+    second = Accepted(rows.fence(job), "dead-too", job.created_at, dead=True)
+    assert arrow(lifecycle.found_late, second, LOOK) is Phase.FAILED
+    assert due_orphans(database) == []
+    assert rows.job(database, job.id) == job
+
+
+@pytest.mark.parametrize("end", [lifecycle.failed, lifecycle.cancelled])
+def test_what_stood_by_for_a_job_that_is_over_is_cancelled(database, make, account, arrow, end):
+    job = make(State.RUNNING)
+    made_at = rows.attempt(database, job.attempt_id).accepted_at + LOOK
+    arrow(lifecycle.recalled, Stray(job.id, account.id, "second", made_at), LOOK)
+    fence = rows.fence(job)
+    arrow(end, [fence if end is lifecycle.cancelled else Failure(fence, FailureClass.NSFW, "")])
+    assert due_orphans(database) == ["second"]
 
 
 def test_an_orphan_is_cancelled_once_and_by_its_own_account(database, make, arrow):

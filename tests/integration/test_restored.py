@@ -60,6 +60,22 @@ def test_what_was_bought_after_the_copy_is_found_and_not_bought_again(night):
         assert "orphans" not in process.stdout
 
 
+def test_what_failed_and_was_bought_again_after_the_copy_is_not_bought_once_more(tmp_path, start_sandbox):
+    sandbox = start_sandbox(latency=1, faults={"fail_transient": 0.3})
+    night = Evening(tmp_path, sandbox, jobs=JOBS, creates_per_minute=600, max_attempts=20)
+    night.remember()
+    with night.running() as child:
+        night.until_bought(30)
+        copy(night)
+        assert child.wait(timeout=60) == 0
+    before = night.bought()
+    put_back(night)
+    process = night.run_again()
+    assert process.returncode == 0, process.stderr
+    assert (night.bought(), night.check().clean) == (before, True)
+    assert "orphans" not in process.stdout
+
+
 def test_a_copy_from_before_the_first_purchase_is_no_licence_to_buy_again(night):
     assert night.type("load", "night.csv").returncode == 0
     copy(night)
@@ -143,6 +159,73 @@ def test_a_list_that_never_answered_is_not_waited_for(night_set_back):
     stepped.list_as(night, fail)
     compare(night)
     assert len(night.sandbox.ledger()) == 5
+
+
+# What was bought a second time after the copy was made
+
+
+def bought_twice(begin):
+    """A night with a job that failed and was bought again; also return its rows while it ran, and when it had failed.
+
+    A list that lagged then would hide nothing any more.
+    """
+    night = begin(latency=0, faults={"fail_transient": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    ran = night.job(job_id), night.attempts(job_id)
+    night.until(lambda: night.phases(job_id) == ["failed"])
+    failed = night.job(job_id), night.attempts(job_id)
+    night.sandbox.heal()
+    night.until(lambda: len(night.attempts(job_id)) == 2)
+    return night, job_id, ran, failed
+
+
+def set_back(night, job_id, then):
+    """Put a job's rows back as they were, and begin a new process; return which prediction is forgotten by that."""
+    job, attempts = then
+    [lost] = {one.prediction_id for one in night.attempts(job_id)} - {one.prediction_id for one in attempts}
+    with night.database.write() as tx:
+        of_job, kept = (
+            tables.attempts.c.job_id == job_id,
+            tables.attempts.c.id.in_([one.id for one in attempts]),
+        )
+        tx.execute(sa.delete(tables.outputs).where(tables.outputs.c.job_id == job_id))
+        tx.execute(sa.delete(tables.attempts).where(of_job, ~kept))
+    for table, rows_then in ((tables.jobs, [job]), (tables.attempts, attempts)):
+        for row in rows_then:
+            rows.change(night.database, table, row.id, **row._asdict())
+    before = night.here
+    night.start()
+    context.close([before])
+    return lost
+
+
+def test_what_was_bought_after_a_failure_is_not_bought_a_third_time(begin):
+    night, job_id, _, failed = bought_twice(begin)
+    lost = set_back(night, job_id, failed)
+    night.passes(10)
+    night.tick(duties.release)
+    assert [one.prediction_id for one in night.attempts(job_id)][1:] == [lost]
+    assert night.phases(job_id) == ["failed", "running"]
+    assert night.here.comparison.latest is not None
+    assert night.finish() == {"succeeded": 1}
+    assert len(night.sandbox.ledger()) == 2
+
+
+def test_what_was_bought_after_what_seems_to_run_waits_for_its_end_and_takes_its_place(begin):
+    night, job_id, ran, _ = bought_twice(begin)
+    lost = set_back(night, job_id, ran)
+    night.make()
+    compare(night)
+    assert night.phases(job_id) == ["running", "orphan"]
+    assert night.told(duties.cancel) == []
+    night.passes(20)
+    night.tick(duties.poll)
+    assert night.phases(job_id) == ["failed", "running"]
+    assert night.attempts(job_id)[1].prediction_id == lost
+    night.here.comparison.latest -= timedelta(seconds=130)
+    assert night.finish() == {"succeeded": 2}
+    assert len(night.sandbox.ledger()) == 3
 
 
 async def fail(*_):

@@ -59,7 +59,7 @@ def match(
     missing: list[Case] = []
     for case, digest in zip(cases, digests, strict=True):
         free = (left[one] for one in fitting.get(digest, ()) if one in left)
-        best = min(free, key=_preference, default=None)
+        best = min(free, key=preference, default=None)
         if best is None:
             missing.append(case)
             continue
@@ -141,7 +141,8 @@ def is_dead(prediction: Prediction) -> bool:
     return prediction.status in _DEAD
 
 
-def _preference(prediction: Prediction) -> tuple[bool, datetime, str]:
+def preference(prediction: Prediction) -> tuple[bool, datetime, str]:
+    """Return by what predictions are sorted, the best to adopt first: the oldest that lives."""
     return (is_dead(prediction), prediction.created_at or _LAST, prediction.id)
 
 
@@ -176,4 +177,4 @@ class Owned:
 def own(strange: Sequence[Prediction], owners: Sequence[Owner]) -> list[Owned]:
     """Return which strange predictions are whose; the best to adopt first, and each once."""
     shows = _shown(_inputs(strange), {owner.job: owner.wanted for owner in owners})
-    return [Owned(of[0], p, len(of) > 1) for p in sorted(strange, key=_preference) if (of := shows.get(p.id))]
+    return [Owned(of[0], p, len(of) > 1) for p in sorted(strange, key=preference) if (of := shows.get(p.id))]

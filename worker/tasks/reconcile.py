@@ -106,7 +106,7 @@ def _compare(here: context.Context, comparison: context.Comparison) -> bool:
         return _goes_without(here, comparison, taken.error, account)
     comparison.again_at = clock.ticks() + here.times.absence_gap
     for made_at in _settle(here, (), taken, started, 1):
-        comparison.latest = max(made_at + taken.ahead, comparison.latest or made_at)
+        comparison.latest = max(made_at, comparison.latest or made_at)
     # A list that lags may not show yet what came after it.
     return comparison.latest is None or comparison.latest + absences.settling(here, account) <= started
 
@@ -205,11 +205,11 @@ def _settle(
 ) -> list[datetime]:
     """Record the results of a walk. What it shows always counts; an absence only if it went far enough.
 
-    Return when those predictions of ours were made that no attempt remembered.
+    Return when those predictions of ours were made, by our clock, that no attempt remembered.
     """
     digests = {p.id: marker.digest(p.input) for p in taken.seen.values()}
 
-    def write(tx: sa.Connection) -> list[Prediction]:
+    def write(tx: sa.Connection) -> tuple[list[datetime], list[Prediction]]:
         now = database.now(tx)
         # Another walk may have closed a case, and its job been sent again: the list shows that send's prediction.
         doubted = {case.fence for case in worklists.cases(tx, here.seat(tx).answers_for)}
@@ -224,13 +224,13 @@ def _settle(
         adopting.adopt(here, tx, matched)
         absences.Look(here, tx, now, taken, started, account).conclude(matched, windows)
         since = started - timedelta(seconds=here.times.proof_window)
-        left = claiming.claim(here, tx, now, matched.strange, digests, since)
+        found = claiming.claim(here, tx, now, matched.strange, digests, since, taken.ahead)
         crashpoints.reach(Place.BEFORE_WALK_COMMIT)
-        return left
+        return found
 
-    left = here.database.unit(write)
+    forgotten, left = here.database.unit(write)
     crashpoints.reach(Place.AFTER_WALK_COMMIT)
-    return claiming.recall(here, left)
+    return forgotten + claiming.recall(here, left, taken.ahead)
 
 
 def _is_told_apart(case: Case, settled: datetime) -> bool:
