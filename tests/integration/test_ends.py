@@ -315,6 +315,21 @@ def test_an_outage_ends_no_job_however_long_it_is(begin):
     assert not any(night.attempts(job_id)[0].cancel_sent_at for job_id in ids)
 
 
+@pytest.mark.parametrize("kind", ["5xx", "refuse"])
+def test_an_outage_gives_no_image_up_however_long_it_is(begin, kind):
+    night = begin(latency=0)
+    [job_id] = night.make()
+    night.until(lambda: night.states() == {"collecting": 1})
+    night.sandbox.faults(**{f"outage:{kind}": 0, "output_busy:503": 1})
+    for _ in range(8):
+        night.passes(10 * MINUTE)
+        night.tick(duties.collect)
+    assert (night.states(), night.attempts(job_id)[0].misses) == ({"collecting": 1}, 8)
+    night.sandbox.heal()
+    assert night.finish() == {"succeeded": 1}
+    assert len(night.sandbox.ledger()) == 1
+
+
 # Ends that cost nothing, and ends that cost the image
 
 

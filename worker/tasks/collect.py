@@ -70,8 +70,16 @@ def collect(ids: list[int], account_id: int) -> None:
     roots = {kept: here.output(kept) for kept in {row.output for row in rows}}
     slice_ = _Slice(here, now, roots, tally.Counter())
     for group in here.loop.outcomes(slice_.fetch, rows, within=here.times.lease / 2, group=loop.WIDE):
-        settle(here, _lasting(roots, group))
+        settle(here, _lasting(roots, _borne(here, group)))
         here.observe(slice_.counter.take())
+
+
+def _borne(here: context.Context, group: Sequence[Fetched]) -> Sequence[Fetched]:
+    """Give no image up because nothing answers while the API does not either: an outage ends no job, however long."""
+    late = [one for one in group if one.failure and one.failure.error_class == FailureClass.DOWNLOAD_FAILED]
+    if not late or here.answers_otherwise([one.job.prediction_id for one in late]):
+        return group
+    return [replace(one, failure=None, missed=True) if one in late else one for one in group]
 
 
 def _lasting(roots: Mapping[str | None, Path], group: Sequence[Fetched]) -> Sequence[Fetched]:
