@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from jobs.failures import FailureClass
 from jobs.lifecycle import Fence
 from jobs.states import Phase, State
 from jobs.tables import accounts, attempts, batches, jobs
@@ -21,14 +22,17 @@ class Case:
     sent: Mapping[str, Any]
     intended_at: datetime
     sent_at: datetime
-    sent_before: bool  # an earlier send of the job was taken for absent: what turns up now may be that send's
+    sent_before: bool  # an earlier send of the job was given up: what turns up now may be that send's
     own_seed: bool  # of our making, so that no other send has it
     may_resubmit: bool  # without proof: the batch's setting allows it, and the job has not used it before
 
 
 _OTHER = attempts.alias("other")
 _PRESUMED = sa.exists().where(_OTHER.c.job_id == attempts.c.job_id, _OTHER.c.possibly_paid)
-_GIVEN_UP = sa.exists().where(_OTHER.c.job_id == attempts.c.job_id, _OTHER.c.phase == Phase.ABSENT)
+_GIVEN_UP = sa.exists().where(
+    _OTHER.c.job_id == attempts.c.job_id,
+    (_OTHER.c.phase == Phase.ABSENT) | (_OTHER.c.error_class == FailureClass.UNCONFIRMED),
+)
 _CASES = (
     sa.select(
         attempts.c.id, attempts.c.job_id, attempts.c.account_id, attempts.c.input,

@@ -89,16 +89,28 @@ def test_what_a_job_failed_for_want_of_is_its_own_when_it_turns_up(night, sandbo
     assert night.told(duties.cancel) == []
 
 
+def given_up_unproven(night, sandbox):
+    """A job whose first send nobody can tell of, and that a person wants all the same."""
+    sandbox.faults(**{"502_before": 1})
+    [job_id] = night.make()
+    night.tick(duties.release)
+    sandbox.heal()
+    rows.write(night.database, lifecycle.unprovable, [rows.fence(night.job(job_id))], "nobody can tell")
+    rows.write(night.database, lifecycle.retry, [job_id])
+    return job_id
+
+
+@pytest.mark.parametrize(("give_up", "phase"), [(given_up, "absent"), (given_up_unproven, "failed")])
 def test_what_turns_up_while_a_second_send_is_in_doubt_is_not_taken_for_its_own_before_that_has_settled(
-    night, sandbox
+    night, sandbox, give_up, phase
 ):
-    job_id = given_up(night, sandbox)
+    job_id = give_up(night, sandbox)
     sandbox.faults(**{"502_before": 1})
     night.tick(duties.release)
     sandbox.heal()
     accept_late(sandbox, night.job(job_id).input)
     reconcile([job_id])
-    assert night.phases(job_id) == ["absent", "unconfirmed"]
+    assert night.phases(job_id) == [phase, "unconfirmed"]
     accept_late(sandbox, night.job(job_id).input)
     night.settles()
     assert night.phases(job_id) == ["orphan", "running"]
