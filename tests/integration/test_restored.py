@@ -161,6 +161,14 @@ def test_a_list_that_never_answered_is_not_waited_for(night_set_back):
     assert len(night.sandbox.ledger()) == 5
 
 
+def test_a_list_that_was_missing_is_asked_for_once_by_each_process(night_set_back):
+    night = night_set_back
+    rows.change(night.database, tables.accounts, night.here.account.id, can_list=False)
+    compare(night)
+    assert night.account.can_list is True
+    assert [one.prediction_id for one in night.attempts(night.ids[1])] == [night.lost]
+
+
 # What was bought a second time after the copy was made
 
 

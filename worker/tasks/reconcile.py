@@ -96,10 +96,10 @@ def _compare(here: context.Context, comparison: context.Comparison) -> bool:
         seat = here.seat(tx)
         account = seat.account
         since = comparison.since or worklists.compared_from(tx, seat, started, here.times)
-    if since is None or account.can_list is False:
+    if since is None:
         return True
     comparison.since = since
-    # One that never answered is asked once.
+    # One that never answered is asked once. So is one that was missing: it may be there by now.
     taken = _walked(here, since, started, account, walk.WAITS if account.can_list else ())
     if taken.error:
         comparison.again_at = clock.ticks() + here.times.poll_first
@@ -115,7 +115,7 @@ def _goes_without(
     here: context.Context, comparison: context.Comparison, error: errors.ApiError, account: accounts.Account
 ) -> bool:
     """Whether to buy although the list cannot be read: it never could, or it alone has failed for long."""
-    if account.can_list is None:
+    if not account.can_list:
         return True
     if not here.answers_otherwise():
         return False
@@ -157,7 +157,7 @@ def _walked(
     here.observe(counter.take())
     if taken.pages:
         here.database.unit(lambda tx: accounts.lists(tx, here.account.id, pages=taken.pages))
-    elif isinstance(taken.error, errors.Unsupported):
+    elif isinstance(taken.error, errors.Unsupported) and account.can_list is None:
         _doubt_list(here)
     return taken
 
