@@ -104,7 +104,7 @@ class Distributed(stages.Stage):
         for group in [*self._workers, self._scheduler_]:
             installation.end(group)
         with redis.Redis.from_url(self._broker_server.url, decode_responses=True) as client:
-            keys = client.keys("*")
+            keys = [key for key in client.keys("*") if client.ttl(key) < 0]  # others end by themselves
         strange = [f"{key} at the broker" for key in keys if not _is_ignorable(key)]
         return Finding(
             "I13", stages.QUIET, looked_at + len(keys), tuple(self.alive() + self._grown + strange)
